@@ -1,0 +1,41 @@
+# Everything a newcomer or CI needs; each target does its own set-up.
+VENV := .venv
+BIN := $(VENV)/bin
+DEBIAN := scripts/debian-packages.txt
+RECORDER := src/affidavit/recorder/ebpf
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(VENV)/.ready native
+
+# Debian's packages: asked for only where one is missing, so that a second run costs nothing.
+build/debian.ready: $(DEBIAN) scripts/install-debian
+	scripts/install-debian $(DEBIAN)
+	@mkdir -p build && touch $@
+
+$(VENV)/.ready: build/debian.ready requirements.lock pyproject.toml
+	test -x $(BIN)/python || /usr/bin/python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: native
+native: build/debian.ready
+	@$(MAKE) --no-print-directory --silent -C $(RECORDER)
+
+demo: setup
+	$(BIN)/python examples/demo.py
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf build $(VENV) $(RECORDER)/_build

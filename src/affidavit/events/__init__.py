@@ -1,0 +1,31 @@
+"""The event schema (version 1): what one recorded operation looks like.
+
+An event is one row. Rows travel as Arrow record batches of :data:`EVENT_SCHEMA` from the recorder to the verdict; no
+room holds events as Python objects. This room does no I/O.
+"""
+
+from affidavit.events.names import decode_name, encode_name
+from affidavit.events.process_tree import Process, process_tree
+from affidavit.events.schema import (
+    COUNT_SCHEMA,
+    EVENT_SCHEMA,
+    OPS,
+    SCHEMA_VERSION,
+    Op,
+    empty_counts,
+    empty_events,
+)
+
+__all__ = [
+    "COUNT_SCHEMA",
+    "EVENT_SCHEMA",
+    "OPS",
+    "SCHEMA_VERSION",
+    "Op",
+    "Process",
+    "decode_name",
+    "empty_counts",
+    "empty_events",
+    "encode_name",
+    "process_tree",
+]

@@ -1,0 +1,95 @@
+"""What a recorder is asked for and what it answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from affidavit.sandbox import RuntimeHooks, Sandbox
+
+
+class RecorderError(Exception):
+    """The recorder could not be started; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether something works on this machine.
+
+    Attributes:
+        works: whether it does.
+        detail: version or what was found.
+        mend: what to do where it does not, empty where it does.
+        gaps: what it can't see here, a sentence each.
+    """
+
+    works: bool
+    detail: str
+    mend: str = ""
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordSummary:
+    """What the recorder says of a finished record.
+
+    Attributes:
+        recorder: its name.
+        events: rows that it handed over.
+        lost: events known to be lost, in the kernel, on the way or here.
+        complete: the end-of-stream mark came, nothing was lost, every sequence number was there.
+        reasons: why it is not complete, a sentence each; empty where it is.
+        gaps: what this recorder can't see here, a sentence each.
+        counts: system calls by process, COUNT_SCHEMA.
+        facts: versions and settings, JSON values.
+    """
+
+    recorder: str
+    events: int
+    lost: int
+    complete: bool
+    reasons: tuple[str, ...]
+    gaps: tuple[str, ...]
+    counts: pa.Table
+    facts: Mapping[str, Any]
+
+
+class Recording(Protocol):
+    """The record of one sandbox. Order of calls: hooks, (sandbox.create), attach, (sandbox.start), batches until it ends,
+    with `stop` from another thread after the sandbox's last process is gone, then `summary`, then `close`."""
+
+    def hooks(self) -> RuntimeHooks:
+        """What the runtime must be started with. Whatever can be loaded beforehand is loading by then."""
+
+    def attach(self, sandbox: Sandbox, init_pid: int) -> None:
+        """Begin. Returns when everything the sandbox does from now on will be in the record.
+
+        Raises:
+            RecorderError: it can't be.
+        """
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches of EVENT_SCHEMA as they come, each within 20 ms of its first event; ends after `stop` when all is
+        drained, or when the recorder died. Never raises for what a sandbox sends."""
+
+    def stop(self) -> None:
+        """Say that the sandbox has no process left: drain to the end-of-stream mark and end `batches`."""
+
+    def summary(self) -> RecordSummary:
+        """Only after `batches` has ended."""
+
+    def close(self) -> None:
+        """Remove helpers, programs, sockets, files. Harmless when called twice."""
+
+
+class Recorder(Protocol):
+    """A way of recording."""
+
+    name: str
+
+    def available(self) -> Availability:
+        """Whether it works here: tried, not guessed, and cheap enough for each run."""
+
+    def open(self, sandbox_name: str) -> Recording:
+        """A new recording; helpers begin to start. Raises RecorderError."""

@@ -1,0 +1,183 @@
+"""What a sandbox is asked for and what it answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class SandboxError(Exception):
+    """The machinery could not make or run a sandbox; the text says what to do. Never the agent's fault."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on what runs in a sandbox.
+
+    Attributes:
+        wall_ms: wall time, enforced by the caller of :meth:`Sandbox.wait`.
+        cpu_ms: CPU time of one process (RLIMIT_CPU, rounded up to seconds), None for no bound.
+        memory_mb: memory of the whole sandbox, MiB (cgroup).
+        pids: processes and threads at the same time (cgroup).
+        cpus: CPU cores' worth of time (cgroup quota), None for no bound.
+        disk_mb: what the sandbox may write to its root file system, MiB.
+        output_bytes: what is kept of standard output and of standard error, each; the rest is counted and dropped.
+        open_files: RLIMIT_NOFILE.
+    """
+
+    wall_ms: int = 600_000
+    cpu_ms: int | None = None
+    memory_mb: int = 2048
+    pids: int = 512
+    cpus: float | None = None
+    disk_mb: int = 2048
+    output_bytes: int = 4 << 20
+    open_files: int = 4096
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A read-only folder of the host that appears in the sandbox.
+
+    Attributes:
+        source: folder on the host; only what affidavit itself prepared for the sandbox, never a path of the user's.
+        target: absolute path in the sandbox.
+    """
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True)
+class User:
+    """Who the sandbox's processes run as (no user is root with privileges: the sandbox has no capabilities)."""
+
+    uid: int = 1000
+    gid: int = 1000
+    name: str = "agent"
+    home: str = "/home/agent"
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """One sandbox, wanted.
+
+    Attributes:
+        name: unique on this machine; letters, digits, '-', '_'.
+        rootfs: lower layers of the overlay, topmost first; each is a folder, never written to.
+        host_usr: bind the machine's /usr read-only (the ``host`` root file system).
+        argv: the command, absolute path first.
+        env: the whole environment.
+        cwd: working directory.
+        user: who runs it.
+        writable: absolute folders that are writable; everything else of the root file system is read-only.
+        mounts: read-only folders.
+        scratch: absolute folders that are empty and writable at the start and are kept apart from the diff
+            (``/logs/verifier`` for the grader); readable afterwards through :meth:`Sandbox.scratch`.
+        limits: see Limits.
+        deny_syscalls: names, beside those that no sandbox allows.
+    """
+
+    name: str
+    rootfs: Sequence[Path]
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    host_usr: bool = False
+    cwd: str = "/"
+    user: User = User()
+    writable: Sequence[str] = ()
+    mounts: Sequence[Mount] = ()
+    scratch: Sequence[str] = ()
+    limits: Limits = field(default_factory=Limits)
+    deny_syscalls: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RuntimeHooks:
+    """What a recorder needs of the runtime before a sandbox is created.
+
+    Attributes:
+        flags: global flags of the runtime (runsc: ``--pod-init-config=…``, ``--strace`` …).
+        wrapper: argv to put in front of the runtime's ``create`` (strace).
+    """
+
+    flags: tuple[str, ...] = ()
+    wrapper: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a sandbox's command ended.
+
+    Attributes:
+        code: exit code, None where a signal ended it or it was killed.
+        signal: number of the signal that ended it, None where none did.
+        timed_out: it was still running when `timeout_s` was up.
+        oom: the memory bound killed a process of the sandbox.
+        duration_ms: wall time from start to end.
+    """
+
+    code: int | None
+    signal: int | None
+    timed_out: bool
+    oom: bool
+    duration_ms: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a sandbox wrote to its standard streams; `dropped` bytes past the bound are not kept."""
+
+    stdout: bytes
+    stderr: bytes
+    dropped: int
+
+
+class Sandbox(Protocol):
+    """A sandbox, from `create` to `close`. Used as a context manager it closes itself, whatever happens."""
+
+    name: str
+    runtime: str
+
+    def __enter__(self) -> "Sandbox": ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def create(self, hooks: RuntimeHooks) -> int:
+        """Make it; its init waits before the first instruction of the command.
+
+        Returns:
+            pid of the init as the machine counts.
+
+        Raises:
+            SandboxError: the runtime refused.
+        """
+
+    def start(self) -> None:
+        """Let the command begin. Raises SandboxError."""
+
+    def wait(self, timeout_s: float) -> Exit | None:
+        """Wait for the command's end, `timeout_s` seconds at most; None where it still runs then."""
+
+    def kill(self) -> None:
+        """Kill every process of it; returns when none is left. Harmless when none is."""
+
+    def exit(self) -> Exit:
+        """How the command ended; only after `wait` answered or `kill` returned."""
+
+    def output(self) -> Output:
+        """What it wrote; only after its end."""
+
+    def upper(self) -> Path:
+        """The changed layer (overlayfs format: whiteouts are 0:0 character devices, opaque folders bear
+        ``trusted.overlay.opaque=y``); frozen, only after its end."""
+
+    def scratch(self, target: str) -> Path:
+        """The host's folder behind a scratch folder; hostile content; only after its end."""
+
+    def root_fd(self) -> int:
+        """An O_PATH descriptor of the root as the sandbox's init sees it, between `create` and `close`; the caller
+        closes it. Names are looked up below it with openat2(2) RESOLVE_IN_ROOT."""
+
+    def close(self) -> None:
+        """Remove every trace of it from the machine: processes, cgroups, mounts, files. Harmless when called twice."""
