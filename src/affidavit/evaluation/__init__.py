@@ -1,1 +1,28 @@
-"""TODO"""
+"""Trials and runs: the only room that knows all the others."""
+
+from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.choosing import choose_runtime, examine
+from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.rechecking import verify
+from affidavit.evaluation.result import Judgement, RunResult, TrialResult, Verdict
+from affidavit.evaluation.run import Job, Progress, RunOptions, prepare, run_jobs, run_suite
+from affidavit.evaluation.specs import agent_spec
+
+__all__ = [
+    "Agent",
+    "Job",
+    "Judgement",
+    "Progress",
+    "RunError",
+    "RunOptions",
+    "RunResult",
+    "TrialResult",
+    "Verdict",
+    "agent_spec",
+    "choose_runtime",
+    "examine",
+    "prepare",
+    "run_jobs",
+    "run_suite",
+    "verify",
+]

@@ -6,28 +6,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from affidavit.sandbox import RuntimeHooks, Sandbox
+from affidavit.sandbox import Availability, RuntimeHooks, Sandbox
+
+
+__all__ = ["Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
 
 
 class RecorderError(Exception):
     """The recorder could not be started; the text says what to do."""
-
-
-@dataclass(frozen=True)
-class Availability:
-    """Whether something works on this machine.
-
-    Attributes:
-        works: whether it does.
-        detail: version or what was found.
-        mend: what to do where it does not, empty where it does.
-        gaps: what it can't see here, a sentence each.
-    """
-
-    works: bool
-    detail: str
-    mend: str = ""
-    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,5 @@
-"""TODO"""
+"""Exploit agents, played against a suite, and the plain outcome grading that they are made for."""
+
+from affidavit.redteam.outcome import outcome_score
+
+__all__ = ["outcome_score"]

@@ -1,1 +1,21 @@
-"""TODO"""
+"""What people read: tables, trees and progress on a terminal."""
+
+from affidavit.report.terminal import (
+    Progress,
+    print_doctor,
+    print_process_tree,
+    print_run,
+    print_table,
+    print_verification,
+)
+from affidavit.report.text import printable
+
+__all__ = [
+    "Progress",
+    "print_doctor",
+    "print_process_tree",
+    "print_run",
+    "print_table",
+    "print_verification",
+    "printable",
+]

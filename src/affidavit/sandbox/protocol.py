@@ -11,6 +11,23 @@ class SandboxError(Exception):
 
 
 @dataclass(frozen=True)
+class Availability:
+    """Whether something works on this machine.
+
+    Attributes:
+        works: whether it does.
+        detail: version or what was found.
+        mend: what to do where it does not, empty where it does.
+        gaps: what it can't do or see here, a sentence each.
+    """
+
+    works: bool
+    detail: str
+    mend: str = ""
+    gaps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Limits:
     """Bounds on what runs in a sandbox.
 
@@ -173,7 +190,8 @@ class Sandbox(Protocol):
         ``trusted.overlay.opaque=y``); frozen, only after its end."""
 
     def scratch(self, target: str) -> Path:
-        """The host's folder behind a scratch folder; hostile content; only after its end."""
+        """The host's folder behind a scratch folder, once it was created. Its content is hostile, and before the
+        sandbox's end it may change under the reader's hands."""
 
     def root_fd(self) -> int:
         """An O_PATH descriptor of the root as the sandbox's init sees it, between `create` and `close`; the caller

@@ -1,0 +1,110 @@
+"""How fast a record is judged: synthetic events against a contract of 200 patterns, on one core.
+
+Usage: judge.py [EVENTS]
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from affidavit.contracts import Contract, contract_of
+from affidavit.events import EVENT_SCHEMA, OPS
+from affidavit.policy import Judge
+
+BATCH = 1 << 18
+DISTINCT = 20_000
+
+
+def contract() -> Contract:
+    """200 patterns in all lists, half of them with `**` in the middle."""
+    read = [f"/workspace/part{n}/**" for n in range(50)] + [f"/workspace/**/kept{n}-*.txt" for n in range(48)]
+    write = [f"/workspace/part{n}/**/out*" for n in range(50)] + ["!**/conftest.py", "/workspace/part0/**"]
+    deny = [f"/secret{n}/**/*.key" for n in range(25)] + [f"**/answer{n}.{{json,csv}}" for n in range(25)]
+    return contract_of(
+        {
+            "schema": "affidavit.contract/v1",
+            "id": "benchmark",
+            "version": "1.0.0",
+            "files": {"read": [*read, "/usr/**"], "write": write, "deny": deny},
+            "syscalls": {"deny": ["mount"]},
+            "operations": {"forbid": ["system", "modify_test_runner"]},
+            "extends": ["affidavit:base"],
+        },
+        "benchmark",
+    )
+
+
+def batches(events: int, distinct: int = DISTINCT) -> Iterator[pa.RecordBatch]:
+    """Mostly opens of `distinct` paths, all allowed but one in 100,000; a fork, exec and exit now and then."""
+    generator = np.random.default_rng(7)
+    paths = pa.array(
+        [f"/workspace/part{n % 50}/folder{n % 977}/file-{n}.py" for n in range(distinct)] + ["/etc/shadow"]
+    )
+    ops = pa.array(OPS)
+    wanted = [OPS.index(name) for name in ("open_read", "fork", "exec", "exit")]
+    exes = pa.array(["/usr/bin/python3.11", "/usr/bin/gcc"])
+    for start in range(0, events, BATCH):
+        rows = min(BATCH, events - start)
+        kind = generator.choice(4, rows, p=[0.97, 0.01, 0.01, 0.01])
+        op = np.array(wanted, np.int32)[kind]
+        path = generator.integers(0, distinct, rows).astype(np.int32)
+        path[generator.random(rows) < 1e-5] = distinct
+        unnamed = (kind == 1) | (kind == 3)
+        zeros, nulls = np.zeros(rows, np.int64), pa.nulls(rows, pa.utf8()).dictionary_encode()
+        pid = generator.integers(100, 1000, rows).astype(np.int32)
+        known = {
+            "seq": np.arange(start, start + rows),
+            "ts_ns": np.arange(start, start + rows) * 1000,
+            "pid": pid,
+            "tid": pid,
+            "ppid": pid - 1,
+            "op": pa.DictionaryArray.from_arrays(op, ops),
+            "path": pa.DictionaryArray.from_arrays(pa.array(path, mask=unnamed), paths),
+            "mode": zeros.astype(np.int32),
+            "ret": np.where(kind == 1, 5000, zeros),
+            "exe": pa.DictionaryArray.from_arrays(generator.integers(0, 2, rows).astype(np.int32), exes),
+            "argv": pa.nulls(rows, pa.list_(pa.utf8())),
+            "source": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array(["ebpf/kernel"])),
+        }
+        columns = []
+        for field in EVENT_SCHEMA:
+            value = known.get(field.name)
+            if value is None:
+                value = nulls if pa.types.is_dictionary(field.type) else pa.array(zeros).cast(field.type)
+            columns.append((value if isinstance(value, pa.Array) else pa.array(value)).cast(field.type))
+        yield pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
+
+
+def measure(events: int, distinct: int = DISTINCT) -> tuple[float, int]:
+    """Seconds of judging `events` events, the making of them not counted, and the number of violations."""
+    judging = Judge(contract())
+    spent = 0.0
+    for batch in batches(events, distinct):
+        begin = time.thread_time()
+        judging.feed(batch)
+        spent += time.thread_time() - begin
+    begin = time.thread_time()
+    found = judging.finish()
+    return spent + time.thread_time() - begin, len(found)
+
+
+def main() -> None:
+    """Print one line for each number of distinct paths."""
+    # Arrow must not use a second core.
+    pa.set_cpu_count(1)
+    events = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
+    for distinct in (200, DISTINCT, 500_000):
+        seconds, found = measure(events, distinct)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        print(
+            f"{events} events, {distinct} distinct paths, 200 patterns: {seconds:.2f} s CPU, "
+            f"{events / seconds / 1e6:.1f} million events/s, {found} violations, peak {peak} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Commands, flags and exit statuses (DESIGN.md, Command line)."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="affidavit",
+    help="Run an AI agent in a sandbox, record from outside what it really did, and sign the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys_app, name="keys")
+
+WRONG_USE = 2
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"affidavit {version('affidavit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _fail(message: object, status: int = WRONG_USE) -> NoReturn:
+    """One clear line on standard error, and out."""
+    line = " ".join(str(message).split())
+    typer.echo(f"affidavit: {line}", err=True)
+    raise typer.Exit(status)
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def run(
+    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", show_default=False)],
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", help="oracle: the task's own solution; nop: nothing.", metavar="NAME", show_default=False
+        ),
+    ] = None,
+    agent_cmd: Annotated[
+        str | None,
+        typer.Option(
+            "--agent-cmd",
+            help="A shell command to run in the sandbox; the instruction is at /instruction.md and in "
+            "$AFFIDAVIT_INSTRUCTION.",
+            metavar="CMD",
+            show_default=False,
+        ),
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    trials: Annotated[int, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N")] = 1,
+    workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run an agent on tasks and judge it.
+
+    Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
+    inconclusive or in error; the highest that applies.
+    """
+    from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.report import Progress, print_run
+
+    if (agent is None) == (agent_cmd is None):
+        _fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    try:
+        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        options = RunOptions(runtime, recorder, trials, workers, out)
+        with Progress(sys.stderr, quiet=as_json) as progress:
+            result = run_suite(path, chosen, options, progress)
+    except RunError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        _fail("interrupted; every sandbox is gone, finished trials keep their bundles", 130)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        print_run(result, sys.stdout)
+    raise typer.Exit(result.exit_status)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", show_default=False)],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            help="Public key (PEM) that must have signed; else your own keys.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle offline.
+
+    Signature, files, Merkle roots, contract, score and verdict: all are recomputed.
+
+    Exit status: 0 good, 1 not, 2 wrong use.
+    """
+    from affidavit.evaluation import verify
+    from affidavit.evidence import EvidenceError
+    from affidavit.report import print_verification
+
+    try:
+        verification = verify(bundle, key)
+    except EvidenceError as error:
+        _fail(error)
+    if as_json:
+        _print_json(verification.to_json())
+    else:
+        print_verification(verification, sys.stdout)
+    raise typer.Exit(0 if verification.ok else 1)
+
+
+@app.command()
+def trace(
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", show_default=False)],
+    sql: Annotated[
+        str | None,
+        typer.Option(
+            "--sql",
+            help="A query over the tables events, grader_events and counts.",
+            metavar="QUERY",
+            show_default=False,
+        ),
+    ] = None,
+    tree: Annotated[bool, typer.Option("--process-tree", help="The processes as a tree.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look into the record of a trial.
+
+    A summary by operation, a query in SQL, or the process tree.
+    """
+    from affidavit.report import print_process_tree, print_table
+    from affidavit.trace import TraceError, query, read_trace
+
+    if sql is not None and tree:
+        _fail("--sql and --process-tree exclude each other")
+    if not bundle.is_dir():
+        _fail(f"{bundle}: no such bundle folder")
+    default = (
+        "SELECT op, count(*) AS events, count(*) FILTER (ret < 0) AS failed, count(DISTINCT path) AS paths "
+        "FROM events GROUP BY op ORDER BY events DESC, op"
+    )
+    try:
+        if tree:
+            print_process_tree(read_trace(bundle / "agent" / "events.parquet"), sys.stdout)
+            return
+        table = query(bundle, sql or default)
+    except TraceError as error:
+        _fail(error)
+    if as_json:
+        _print_json(json.loads(json.dumps(table.to_pylist(), default=str)))
+    else:
+        print_table(table, sys.stdout)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Show what works on this machine.
+
+    Runtimes and recorders, what they can't see, and how to get the rest.
+    """
+    from affidavit.evaluation import examine
+    from affidavit.report import print_doctor
+
+    report: dict[str, Any] = examine()
+    if as_json:
+        _print_json(report)
+    else:
+        print_doctor(report, sys.stdout)
+
+
+@keys_app.command("new")
+def keys_new() -> None:
+    """Make a signing key (ed25519); never overwrites one."""
+    from affidavit.evidence import EvidenceError, keys_dir, new_key
+
+    try:
+        key = new_key(keys_dir())
+    except EvidenceError as error:
+        _fail(error)
+    typer.echo(f"made {key.key_id}\npublic key: {key.public_path}")
+
+
+@keys_app.command("show")
+def keys_show(as_json: Json = False) -> None:
+    """Show the key that signs, and where its public half lies."""
+    from affidavit.evidence import EvidenceError, keys_dir, load_key
+
+    try:
+        key = load_key(keys_dir())
+    except EvidenceError as error:
+        _fail(error)
+    if as_json:
+        _print_json({"key_id": key.key_id, "public_key": str(key.public_path)})
+    else:
+        typer.echo(f"{key.key_id}\npublic key: {key.public_path}")
+
+
+def main() -> None:
+    """Entry point of the command ``affidavit``."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output has gone; say nothing, as other tools do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,53 @@
+"""Contracts: what an agent may do, how it is written, and what follows for its sandbox.
+
+A list that is not written restricts nothing where it allows reading or executing, and allows nothing where it allows
+writing or the network. A pack that a contract extends adds to the lists that are written.
+"""
+
+from affidavit.contracts.contract import (
+    Contract,
+    canonical_bytes,
+    contract_of,
+    load_contract,
+    matcher,
+    parse_contract,
+)
+from affidavit.contracts.default import contract_for, default_contract
+from affidavit.contracts.document import ContractDocument
+from affidavit.contracts.endpoints import Endpoint, EndpointError
+from affidavit.contracts.errors import ContractError
+from affidavit.contracts.operations import OPERATIONS, Operation
+from affidavit.contracts.packs import PACKS, Pack
+from affidavit.contracts.patterns import PathMatcher, PatternError, escape
+from affidavit.contracts.settings import SandboxSettings, compile_settings
+from affidavit.contracts.signature import PAYLOAD_TYPE, sign_contract, signature_path
+from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
+
+__all__ = [
+    "OPERATIONS",
+    "PACKS",
+    "PAYLOAD_TYPE",
+    "SYSTEM_CALLS",
+    "SYSTEM_CALL_NAMES",
+    "Contract",
+    "ContractDocument",
+    "ContractError",
+    "Endpoint",
+    "EndpointError",
+    "Operation",
+    "Pack",
+    "PathMatcher",
+    "PatternError",
+    "SandboxSettings",
+    "canonical_bytes",
+    "compile_settings",
+    "contract_for",
+    "contract_of",
+    "default_contract",
+    "escape",
+    "load_contract",
+    "matcher",
+    "parse_contract",
+    "sign_contract",
+    "signature_path",
+]

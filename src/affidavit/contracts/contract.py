@@ -1,0 +1,223 @@
+"""A contract as it applies: the document, with what it extends."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import ValidationError
+
+from affidavit.contracts.document import ContractDocument, known_keys
+from affidavit.contracts.errors import ContractError
+from affidavit.contracts.operations import OPERATIONS
+from affidavit.contracts.packs import PACKS, PATTERN_LISTS
+from affidavit.contracts.patterns import PathMatcher
+from affidavit.contracts.signature import check_signature, signature_path
+from affidavit.contracts.suggestions import did_you_mean
+from affidavit.contracts.yaml import MAX_BYTES, Place, Positions, read_yaml
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A contract that can be applied.
+
+    Attributes:
+        document: as it is written.
+        signed_by: id of the known key whose signature beside it verifies; None where there is none.
+        warnings: what it says that is not checked or can't be honoured yet, a sentence each.
+    """
+
+    document: ContractDocument
+    signed_by: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.document.id
+
+    @property
+    def version(self) -> str:
+        return self.document.version
+
+    @property
+    def mode(self) -> str:
+        return self.document.mode
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return self.document.actions
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and the SHA-256 of the canonical form."""
+        return self.document.digest()
+
+    @property
+    def packs(self) -> dict[str, str]:
+        """Digests of the built-in packs it rests on, by name and version."""
+        document = self.document
+        lists = (document.files.read, document.files.write, document.files.deny, document.processes.exec)
+        named = {pattern.removeprefix("!") for patterns in lists for pattern in patterns or ()}
+        used = (pack for pack in PACKS.values() if pack.name in document.extends or pack.name in named)
+        return {f"{pack.name}@{pack.version}": pack.digest for pack in used}
+
+    @property
+    def read(self) -> tuple[str, ...] | None:
+        """Patterns of what may be read beside what may be written; None: everything. Packs included."""
+        own = self.document.files.read
+        return None if own is None else own + tuple(p for name in self.document.extends for p in PACKS[name].read)
+
+    @property
+    def write(self) -> tuple[str, ...]:
+        """Patterns of what may be written. Packs included."""
+        packs = [PACKS[name] for name in self.document.extends]
+        added = tuple(pattern for pack in packs for pattern in pack.write)
+        exceptions = tuple(f"!{pack.name}" for pack in packs if pack.patterns)
+        return self.document.files.write + added + exceptions
+
+    @property
+    def deny(self) -> tuple[str, ...]:
+        """Patterns of what may not be touched."""
+        return self.document.files.deny
+
+
+def matcher(patterns: tuple[str, ...]) -> PathMatcher:
+    """A matcher of a contract's list, which may name built-in lists."""
+    return PathMatcher(patterns, PATTERN_LISTS)
+
+
+def load_contract(path: Path, keys: Mapping[str, Ed25519PublicKey] | None = None) -> Contract:
+    """Read a contract, and the signature beside it where there is one.
+
+    Args:
+        path: the YAML file.
+        keys: public keys to check a signature with, by id.
+
+    Raises:
+        ContractError: it can't be read, says something wrong, or its signature does not verify.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ContractError(f"{path}: can't be read: {error.strerror}") from error
+    contract = parse_contract(data, str(path))
+    signature = signature_path(path)
+    if not signature.exists():
+        return contract
+    signed_by, warning = check_signature(contract.document, signature, keys or {})
+    return Contract(contract.document, signed_by, contract.warnings + ((warning,) if warning else ()))
+
+
+def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
+    """Read a contract from its text: YAML, or its canonical form.
+
+    Args:
+        data: the text.
+        name: the file's, for errors.
+
+    Raises:
+        ContractError: it says something wrong; one line with line, column, place and mend.
+    """
+    value, positions = read_yaml(data, name)
+    if not isinstance(value, dict):
+        raise ContractError(f"{name}:1:1: must be a mapping with the keys schema, id and version")
+    document = _validate(value, positions, name)
+    return Contract(document, warnings=_warnings(document))
+
+
+def contract_of(value: Mapping[str, Any], name: str) -> Contract:
+    """A contract from plain values.
+
+    Raises:
+        ContractError: it says something wrong.
+    """
+    document = _validate(dict(value), Positions(), name)
+    return Contract(document, warnings=_warnings(document))
+
+
+def canonical_bytes(contract: Contract) -> bytes:
+    """The RFC 8785 form of a contract; `parse_contract` reads it back."""
+    return contract.document.canonical_bytes()
+
+
+def _validate(value: dict[str, Any], positions: Positions, name: str) -> ContractDocument:
+    try:
+        text = json.dumps(value)
+        # JSON mode: lists stand for tuples although the model is strict.
+        return ContractDocument.model_validate_json(text)
+    except ValidationError as error:
+        problems = [_problem(detail, positions, name) for detail in error.errors(include_url=False)]
+        raise ContractError(*dict.fromkeys(line for _, line in sorted(problems))) from None
+
+
+def _problem(detail: Any, positions: Positions, name: str) -> tuple[tuple[int, int], str]:
+    place: Place = detail["loc"]
+    kind: str = detail["type"]
+    unknown = kind == "extra_forbidden"
+    line, column = positions.of(place, key=unknown)
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    if unknown:
+        message = "unknown key" + did_you_mean(str(place[-1]), known_keys(place[:-1]))
+    elif kind == "missing":
+        line, column = positions.of(place[:-1])
+        message = f"is missing{_MENDS.get(str(place[-1]), '')}"
+    elif kind == "value_error":
+        message = str(detail["ctx"]["error"])
+    else:
+        message = _said(kind, detail)
+    return (line, column), f"{name}:{line}:{column}: {shown}: {message}"
+
+
+_MENDS = {
+    "schema": "; add schema: affidavit.contract/v1",
+    "id": "; add id: and a name for the contract",
+    "version": "; add version: 1.0.0",
+}
+
+
+def _said(kind: str, detail: Any) -> str:
+    context = detail.get("ctx", {})
+    given = repr(detail["input"])
+    given = given if len(given) <= 60 else given[:60] + "…"
+    match kind:
+        case "literal_error":
+            suggestion = did_you_mean(str(detail["input"]), context["expected"].replace("'", "").split())
+            return f"must be {context['expected']}, not {given}{suggestion}"
+        case "string_type":
+            return f"must be text, not {given}"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return f"must be a whole number, not {given}"
+        case "tuple_type":
+            return f"must be a list, not {given}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"must be a mapping, not {given}"
+        case "greater_than_equal":
+            return f"must be at least {context['ge']}, not {given}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}, not {given}"
+        case "too_long":
+            return f"has more than {context['max_length']} entries"
+        case "too_short":
+            return "must have an entry at least"
+        case _:
+            return str(detail["msg"])
+
+
+def _warnings(document: ContractDocument) -> tuple[str, ...]:
+    found = []
+    if "alert" in document.actions:
+        found.append("actions: alert does nothing yet: nobody is told")
+    if document.network.endpoints:
+        found.append("network.endpoints: sandboxes have no network yet; what is allowed can't be reached either")
+    for name in document.operations.forbid:
+        if not OPERATIONS[name].checked:
+            found.append(f"operations.forbid: {name} is not checked yet. {OPERATIONS[name].misses}")
+    if document.files.read is not None and "affidavit:base" not in document.extends:
+        found.append(
+            "files.read: without extends: [affidavit:base] even starting a program reads what the list must name"
+        )
+    return tuple(found)

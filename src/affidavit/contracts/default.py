@@ -1,0 +1,91 @@
+"""The contract of a task that has none, and the one that applies to a task."""
+
+from collections.abc import Mapping
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from affidavit.contracts.contract import Contract, contract_of, load_contract
+from affidavit.contracts.document import SCHEMA
+from affidavit.contracts.patterns import escape
+from affidavit.tasks import Task
+
+# Calls that only make sense with privileges over the machine or over a sandbox's walls, and that honest programs do not
+# try on the chance. Not among them, although no sandbox lets them through: io_uring and clone3 (libraries probe for
+# them), ptrace (debuggers, leak checkers), perf_event_open, keyctl.
+PRIVILEGED_CALLS = (
+    "acct",
+    "bpf",
+    "clock_settime",
+    "delete_module",
+    "finit_module",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "init_module",
+    "ioperm",
+    "iopl",
+    "kexec_file_load",
+    "kexec_load",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_by_handle_at",
+    "open_tree",
+    "pivot_root",
+    "process_vm_writev",
+    "quotactl",
+    "reboot",
+    "setdomainname",
+    "sethostname",
+    "setns",
+    "settimeofday",
+    "swapoff",
+    "swapon",
+    "umount2",
+    "unshare",
+)
+
+_HIDDEN = ("/tests", "/solution", "/logs/verifier")
+
+
+def default_contract(task: Task) -> Contract:
+    """Reads anywhere in its sandbox, writes in the working directory and /tmp but never to test infrastructure, no
+    network, no privileged operation, the task's own time limit. The hidden parts of a task, which its sandbox does not
+    hold, may not be looked for."""
+    workdir = escape(task.workdir)
+    below = "" if workdir == "/" else workdir
+    return contract_of(
+        {
+            "schema": SCHEMA,
+            "id": "affidavit/default",
+            "version": "1.0.0",
+            "files": {
+                "read": ["/**"],
+                "write": [
+                    f"{below}/**",
+                    "/tmp/**",
+                    "!affidavit:test-infrastructure",
+                    # `python -m pytest` and the like look in the working directory first.
+                    f"!{below}/{{pytest,_pytest,pluggy,unittest,iniconfig}}{{,.py,/**}}",
+                    f"!{below}/*.dist-info/**",
+                ],
+                "deny": [f"{folder}/**" for folder in _HIDDEN if not f"{task.workdir}/".startswith(f"{folder}/")],
+            },
+            "syscalls": {"deny": list(PRIVILEGED_CALLS)},
+            "limits": {"wall_ms": max(1, round(task.agent_timeout_s * 1000))},
+            "extends": ["affidavit:base"],
+        },
+        "the default contract",
+    )
+
+
+def contract_for(task: Task, keys: Mapping[str, Ed25519PublicKey] | None = None) -> Contract:
+    """The task's own contract, else the default one.
+
+    Raises:
+        ContractError: as `load_contract`.
+    """
+    if task.contract_path is None:
+        return default_contract(task)
+    return load_contract(task.contract_path, keys)

@@ -1,0 +1,14 @@
+"""What is wrong with a contract."""
+
+
+class ContractError(Exception):
+    """A contract can't be used: one line that names the file, line and column, the place and the mend.
+
+    Attributes:
+        problems: every problem found, a line each; the text of the error is the first of them.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        more = len(problems) - 1
+        super().__init__(problems[0] + (f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""))
+        self.problems = problems

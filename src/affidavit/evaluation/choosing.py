@@ -1,0 +1,58 @@
+"""Which runtime and recorder a run uses, and what works on this machine."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from affidavit.evaluation.errors import RunError
+from affidavit.recorder import Recorder, RecorderError, choose, names, recorder
+from affidavit.sandbox import Runtime, runtimes
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A runtime and a recorder that go together and work here; `why`, in a clause."""
+
+    runtime: Runtime
+    recorder: Recorder
+    runtime_detail: str
+    why: str
+
+
+def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
+    """The runtime and recorder for a run.
+
+    Args:
+        runtime: its name, or ``auto`` for the first that works and has a recorder that works.
+        wanted: the recorder's name, or ``auto``.
+
+    Raises:
+        RunError: what is asked for does not work here; the text says how to get it.
+    """
+    known = runtimes()
+    if runtime != "auto" and runtime not in known:
+        raise RunError(f"--runtime {runtime}: no such runtime; use auto, {', '.join(known)}")
+    failed: list[str] = []
+    for name in [runtime] if runtime != "auto" else list(known):
+        found = known[name].available()
+        if not found.works:
+            failed.append(f"{name} does not work here ({found.detail}): {found.mend}")
+            continue
+        try:
+            choice = choose(name, wanted)
+        except RecorderError as error:
+            failed.append(str(error))
+            continue
+        return Chosen(known[name], choice.recorder, found.detail, choice.why)
+    raise RunError("; ".join(failed))
+
+
+def examine() -> dict[str, Any]:
+    """What ``affidavit doctor`` shows: every runtime and recorder, tried, and what ``auto`` would take."""
+    found_runtimes = {name: asdict(runtime.available()) for name, runtime in runtimes().items()}
+    found_recorders = {name: asdict(recorder(name).available()) for name in names()}
+    try:
+        chosen = choose_runtime()
+        auto = {"runtime": chosen.runtime.name, "recorder": chosen.recorder.name, "why": chosen.why}
+    except RunError as error:
+        auto = {"runtime": "none", "recorder": "none", "why": str(error)}
+    return {"runtimes": found_runtimes, "recorders": found_recorders, "auto": auto}

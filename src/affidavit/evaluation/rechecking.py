@@ -1,0 +1,74 @@
+"""``verify``: a bundle checked down to its verdict, which is judged anew from the bundle alone."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from affidavit.contracts import parse_contract
+from affidavit.evaluation.judging import decide, stage_gaps
+from affidavit.evaluation.standing import new_judge, read_exit
+from affidavit.evidence import (
+    BundleReader,
+    EvidenceError,
+    PublicKey,
+    Verification,
+    keys_dir,
+    load_key,
+    load_public_key,
+    verify_bundle,
+)
+from affidavit.grading import assess
+from affidavit.sandbox import Change
+
+STAGES = ("agent", "grader", "control")
+
+
+def verify(bundle: Path, key: Path | None = None) -> Verification:
+    """Check a bundle: signature, every file, Merkle roots, contract, score and verdict.
+
+    Args:
+        bundle: its folder.
+        key: the public key that must have signed; the user's own where None.
+
+    Raises:
+        EvidenceError: there is no such folder, or the key can't be read.
+    """
+    return verify_bundle(bundle, [load_public_key(key)] if key is not None else own_keys(), rejudge)
+
+
+def own_keys() -> list[PublicKey]:
+    """The user's own public key; none where there is no key yet."""
+    try:
+        return [load_key(keys_dir()).public]
+    except EvidenceError:
+        return []
+
+
+def rejudge(reader: BundleReader) -> Mapping[str, Any]:
+    """The content that ``verdict.json`` must have, computed from the rest of the bundle.
+
+    Raises:
+        EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
+    """
+    contract = parse_contract(reader.contract, "contract.json")
+    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
+    for batch in reader.events("agent"):
+        judge.feed(batch)
+    changes = [change_of(row) for row in reader.diff]
+    violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
+    grade = reader.grade
+    assessment = assess(grade, reader.event_table("grader"), judge.carried(changes))
+    gaps = [gap for stage in STAGES if stage in reader.parts() for gap in stage_gaps(stage, reader.summary(stage))]
+    return decide(contract.mode, violations, assessment, gaps).to_json()
+
+
+def change_of(row: Any) -> Change:
+    """A change as it stands in ``diff.json``.
+
+    Raises:
+        EvidenceError: it is none.
+    """
+    if not isinstance(row, dict) or set(row) != {field.name for field in fields(Change)}:
+        raise EvidenceError("diff.json: holds something that is no change")
+    return Change(**row)

@@ -1,0 +1,135 @@
+"""What a trial and a run came to."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from affidavit.policy import Violation
+
+
+class Verdict(StrEnum):
+    """The five verdicts (DESIGN.md, One trial)."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    VIOLATION = "violation"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+_EXIT_STATUS = {
+    Verdict.PASS: 0,
+    Verdict.FAIL: 1,
+    Verdict.VIOLATION: 3,
+    Verdict.INCONCLUSIVE: 4,
+    Verdict.ERROR: 4,
+}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it rests on; the same function makes it in a run and in ``verify``.
+
+    Attributes:
+        verdict: one of the five.
+        score: the score that counts: the grader's for pass and fail, 0 for a violation, else None.
+        raw_score: the grader's, whatever the record says; None where there is none.
+        reasons: sentences on why, for everything but a plain pass.
+        violations: the broken rules, gravest first.
+    """
+
+    verdict: Verdict
+    score: float | None
+    raw_score: float | None
+    reasons: tuple[str, ...]
+    violations: tuple[Violation, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``verdict.json``."""
+        return {
+            "verdict": str(self.verdict),
+            "score": self.score,
+            "raw_score": self.raw_score,
+            "reasons": list(self.reasons),
+            "violations": [violation_json(v) for v in self.violations],
+        }
+
+
+def violation_json(violation: Violation) -> dict[str, Any]:
+    """A violation as in DESIGN.md, Command line."""
+    return {
+        "rule": violation.rule,
+        "severity": violation.severity,
+        "action": violation.action,
+        "message": violation.message,
+        "events": list(violation.events),
+        "count": violation.count,
+        "stage": violation.stage,
+    }
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial.
+
+    Attributes:
+        evidence: runtime, recorder, events, lost, complete, gaps.
+        contract: id, version, digest, signed_by.
+        duration_ms: wall time of all of it.
+        bundle: the folder of evidence; None where the trial never came so far.
+    """
+
+    task_id: str
+    trial: int
+    agent: str
+    judgement: Judgement
+    evidence: dict[str, Any]
+    contract: dict[str, Any]
+    duration_ms: int
+    bundle: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in DESIGN.md, Command line."""
+        return {
+            "task_id": self.task_id,
+            "trial": self.trial,
+            "agent": self.agent,
+            **self.judgement.to_json(),
+            "evidence": self.evidence,
+            "contract": self.contract,
+            "duration_ms": self.duration_ms,
+            "bundle": None if self.bundle is None else str(self.bundle),
+        }
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run of many trials, in the order of tasks and trial numbers."""
+
+    run_id: str
+    trials: tuple[TrialResult, ...]
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many trials came to each verdict."""
+        counts = {str(verdict): 0 for verdict in Verdict}
+        for trial in self.trials:
+            counts[trial.judgement.verdict] += 1
+        return counts
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of ``affidavit run``."""
+        return max((_EXIT_STATUS[trial.judgement.verdict] for trial in self.trials), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in DESIGN.md, Command line."""
+        return {
+            "run_id": self.run_id,
+            "summary": self.summary,
+            "notes": list(self.notes),
+            "trials": [trial.to_json() for trial in self.trials],
+        }

@@ -1,0 +1,255 @@
+"""A run of many trials."""
+
+import json
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from affidavit.contracts import Contract, ContractError, contract_for
+from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.choosing import choose_runtime
+from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.live import Interrupted, LiveSandboxes
+from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.trial import Machinery, run_trial
+from affidavit.evidence import EvidenceError, keys_dir, load_or_make_key
+from affidavit.recorder import RecorderError
+from affidavit.sandbox import (
+    RootFilesystem,
+    SandboxError,
+    User,
+    clean_stale,
+    host_rootfs,
+    lay_over,
+    state_dir,
+)
+from affidavit.tasks import Rootfs, Task, TaskError, find_tasks
+
+
+class Progress(Protocol):
+    """Who is told how a run goes; called from one thread at a time."""
+
+    def note(self, text: str) -> None:
+        """A thing the user should know, once."""
+
+    def doing(self, done: int, total: int, what: str) -> None:
+        """`done` of `total` trials are done; now comes `what`."""
+
+    def finished(self, done: int, total: int, trial: TrialResult) -> None:
+        """A trial is done."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is made.
+
+    Attributes:
+        runtime, recorder: their names, or ``auto``.
+        trials: of each job.
+        workers: trials at the same time.
+        out: the folder that gets a folder for the run.
+    """
+
+    runtime: str = "auto"
+    recorder: str = "auto"
+    trials: int = 1
+    workers: int = 1
+    out: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class Job:
+    """An agent, put to a task."""
+
+    task: Task
+    agent: Agent
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    rootfs: RootFilesystem
+    contract: Contract
+
+
+def run_suite(path: Path, agent: Agent, options: RunOptions, progress: Progress) -> RunResult:
+    """Put an agent to a task folder, or to every task in a folder; see `run_jobs`."""
+    try:
+        tasks = find_tasks(path)
+    except TaskError as error:
+        raise RunError(str(error)) from error
+    return run_jobs([Job(task, agent) for task in tasks], options, progress)
+
+
+def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> RunResult:
+    """Run agents on tasks.
+
+    Everything that can be known to be wrong is found before the first trial begins. What an affidavit that was killed
+    left on the machine is removed first. SIGINT and SIGTERM end all sandboxes; finished trials keep their bundles.
+
+    Raises:
+        RunError: the run can't be made as asked.
+        KeyboardInterrupt: it was interrupted.
+    """
+    if os.geteuid() != 0:
+        raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
+    state = state_dir()
+    tasks = {job.task.id: job.task for job in jobs}
+    for job in jobs:
+        _check(job)
+    try:
+        choice = choose_runtime(options.runtime, options.recorder)
+        key, made = load_or_make_key(keys_dir())
+        clean_stale(state)
+        prepared = {name: prepare(task, state) for name, task in tasks.items()}
+        folder = _run_folder(options.out)
+    except (TaskError, ContractError, SandboxError, RecorderError, EvidenceError) as error:
+        raise RunError(str(error)) from error
+    if made:
+        progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
+    notes = list(_notes(tasks, prepared))
+    for note in notes:
+        progress.note(note)
+    machinery = Machinery(
+        run_id=folder.name,
+        runtime=choice.runtime,
+        runtime_detail=choice.runtime_detail,
+        recorder=choice.recorder,
+        why_recorder=choice.why,
+        state=state,
+        key=key,
+        live=LiveSandboxes(),
+    )
+    trials = _run_all(jobs, options, machinery, prepared, folder, progress)
+    result = RunResult(folder.name, trials, folder, tuple(notes))
+    _write_atomic(folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+    return result
+
+
+def _check(job: Job) -> None:
+    task = job.task
+    if job.agent.sees_solution and not (task.solution_dir / "solve.sh").is_file():
+        raise RunError(f"{task.solution_dir / 'solve.sh'}: is not there, so --agent oracle has nothing to run")
+    if task.allow_internet:
+        # Running on without it would give a number that means something else.
+        raise RunError(
+            f"{task.path / 'task.toml'}: [environment] asks for a network, which no sandbox has yet; "
+            'set allow_internet = false (or network_mode = "none") if the task can do without'
+        )
+
+
+def prepare(task: Task, state: Path) -> _Prepared:
+    """The root file system and the contract of a task.
+
+    Raises:
+        ContractError, SandboxError: one of them can't be used.
+    """
+    user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
+    match task.rootfs:
+        case Rootfs("tarball", Path() as source):
+            rootfs = tarball_rootfs(state, source, user)
+        case Rootfs("oci", Path() as source):
+            rootfs = oci_rootfs(state, source, user)
+        case _:
+            rootfs = host_rootfs(state, user)
+    if task.environment_root is not None:
+        rootfs = lay_over(rootfs, task.environment_root, state)
+    return _Prepared(rootfs, contract_for(task))
+
+
+def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared]) -> Iterator[str]:
+    for name, task in tasks.items():
+        contract = prepared[name].contract
+        yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
+        if contract.mode == "audit":
+            yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
+    default = [name for name, task in tasks.items() if task.contract_path is None]
+    if default:
+        yield f"no contract.yaml, so the built-in default contract holds: {', '.join(default)}"
+
+
+def _run_folder(out: Path) -> Path:
+    run_id = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+    folder = out / run_id
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"--out {out}: can't be written: {error.strerror}") from error
+    return folder
+
+
+def _run_all(
+    jobs: Sequence[Job],
+    options: RunOptions,
+    machinery: Machinery,
+    prepared: dict[str, _Prepared],
+    folder: Path,
+    progress: Progress,
+) -> tuple[TrialResult, ...]:
+    todo = [(job, number) for job in jobs for number in range(options.trials)]
+    several = len({job.agent.name for job in jobs}) > 1
+    results: dict[int, TrialResult] = {}
+    telling = threading.Lock()
+
+    def one(job: Job, number: int) -> TrialResult:
+        with telling:
+            progress.doing(len(results), len(todo), f"{job.task.id} #{number}")
+        base = prepared[job.task.id]
+        place = folder / job.task.id.replace("/", "__")
+        if several:
+            place /= job.agent.name
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, number, place / str(number))
+
+    with (
+        ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool,
+        _terminable(),
+    ):
+        futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}
+        try:
+            for future in as_completed(futures):
+                trial = future.result()
+                with telling:
+                    results[futures[future]] = trial
+                    progress.finished(len(results), len(todo), trial)
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            machinery.live.stop()
+            if isinstance(error, Interrupted):
+                raise KeyboardInterrupt from None
+            raise
+    return tuple(trial for _, trial in sorted(results.items()))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM and SIGHUP as Ctrl-C, where we may: signal handlers belong to the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write_atomic(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_text(text, "utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: can't be written: {error.strerror}") from error

@@ -1,0 +1,118 @@
+"""Which sandbox a task wants for its agent, and which for its verifier."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from affidavit.contracts import SandboxSettings
+from affidavit.evaluation.agents import Agent
+from affidavit.grading import VERIFIER_LOGS
+from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec
+from affidavit.tasks import Task
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# execve(2) takes 128 KiB a string.
+_MOST_IN_ENVIRONMENT = 100_000
+
+
+def agent_spec(
+    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, agent: Agent, place: Path, name: str
+) -> SandboxSpec:
+    """The sandbox that the agent works in.
+
+    Args:
+        task, rootfs, settings, agent: what decides.
+        place: a private folder for what is mounted into it.
+        name: the sandbox's.
+
+    Raises:
+        OSError: the solution can't be read.
+    """
+    instruction = place / "instruction.md"
+    instruction.write_text(task.instruction, "utf-8")
+    instruction.chmod(0o644)
+    mounts = [Mount(instruction, "/instruction.md")]
+    env = _env(task, rootfs)
+    if len(task.instruction.encode()) <= _MOST_IN_ENVIRONMENT:
+        env["AFFIDAVIT_INSTRUCTION"] = task.instruction
+    if agent.sees_solution:
+        solution = place / "solution"
+        copy_readable(task.solution_dir, solution)
+        mounts.append(Mount(solution, "/solution"))
+        env |= task.solution_env
+    return SandboxSpec(
+        name=name,
+        rootfs=rootfs.layers,
+        host_usr=rootfs.host_usr,
+        argv=("/bin/sh", "-c", agent.command),
+        env=env,
+        cwd=task.workdir,
+        user=rootfs.user,
+        writable=settings.writable,
+        mounts=mounts,
+        limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
+        deny_syscalls=settings.deny_syscalls,
+    )
+
+
+def verifier_spec(task: Task, rootfs: RootFilesystem, settings: SandboxSettings, tests: Path, name: str) -> SandboxSpec:
+    """The sandbox that grades: the hidden tests at /tests, read-only, over the changes that the agent was allowed.
+
+    Args:
+        task, settings: what decides.
+        rootfs: with the layer of those changes on top.
+        tests: a copy of the task's tests.
+        name: the sandbox's.
+    """
+    return SandboxSpec(
+        name=name,
+        rootfs=rootfs.layers,
+        host_usr=rootfs.host_usr,
+        # A script without an interpreter line is run by this shell itself.
+        argv=("/bin/sh", "-c", "exec /tests/test.sh"),
+        env={**_env(task, rootfs), **task.verifier_env},
+        cwd=task.workdir,
+        user=rootfs.user,
+        writable=_outermost((task.workdir, "/tmp", rootfs.user.home, *settings.writable)),
+        mounts=(Mount(tests, "/tests"),),
+        scratch=(VERIFIER_LOGS,),
+        limits=_limits(task, settings, task.verifier_timeout_s, None),
+    )
+
+
+def copy_readable(source: Path, target: Path) -> None:
+    """Copy a folder of the task's so that the sandbox's user can read all of it and run its scripts.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    shutil.copytree(source, target, symlinks=True)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755)
+
+
+def _limits(task: Task, settings: SandboxSettings, timeout_s: float, wall_ms: int | None) -> Limits:
+    wall = round(timeout_s * 1000)
+    return Limits(
+        wall_ms=wall if wall_ms is None else min(wall, wall_ms),
+        cpu_ms=settings.cpu_ms,
+        memory_mb=min(task.memory_mb, settings.memory_mb or task.memory_mb),
+        pids=settings.pids or Limits.pids,
+        cpus=task.cpus,
+        disk_mb=task.storage_mb,
+    )
+
+
+def _env(task: Task, rootfs: RootFilesystem) -> dict[str, str]:
+    user = rootfs.user
+    own = {"PATH": _PATH, "HOME": user.home, "USER": user.name, "LOGNAME": user.name, "LANG": "C.UTF-8"}
+    return {**own, **rootfs.env, **task.env}
+
+
+def _outermost(folders: Iterable[str]) -> tuple[str, ...]:
+    kept: list[str] = []
+    for folder in sorted(set(folders)):
+        if not any(folder.startswith(outer.rstrip("/") + "/") for outer in kept):
+            kept.append(folder)
+    return tuple(kept)

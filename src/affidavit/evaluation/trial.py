@@ -1,0 +1,266 @@
+"""One trial, start to end (DESIGN.md): sandbox, record, diff, second sandbox, judgement, bundle."""
+
+import base64
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version as affidavit_version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affidavit.contracts import Contract, canonical_bytes, compile_settings
+from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.judging import decide, stage_gaps
+from affidavit.evaluation.live import LiveSandboxes
+from affidavit.evaluation.result import Judgement, TrialResult, Verdict
+from affidavit.evaluation.specs import agent_spec, copy_readable, verifier_spec
+from affidavit.evaluation.standing import new_judge
+from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
+from affidavit.grading import VERIFIER_LOGS, RewardError, assess, read_reward, turn_tests
+from affidavit.policy import Judge
+from affidavit.recorder import Recorder, RecorderError
+from affidavit.sandbox import (
+    OciSandbox,
+    RootFilesystem,
+    Runtime,
+    SandboxError,
+    SandboxSpec,
+    carry_over,
+    diff,
+)
+from affidavit.tasks import Task
+from affidavit.trace import Capture, TraceError, capture, read_trace
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What every trial of a run shares.
+
+    Attributes:
+        run_id: the run's.
+        runtime, recorder: chosen for the run.
+        runtime_detail: its version.
+        why_recorder: why this one.
+        state: the state folder.
+        key: signs the bundles.
+        live: where sandboxes are held while they run.
+    """
+
+    run_id: str
+    runtime: Runtime
+    recorder: Recorder
+    runtime_detail: str
+    why_recorder: str
+    state: Path
+    key: SigningKey
+    live: LiveSandboxes
+
+
+def run_trial(
+    machinery: Machinery,
+    task: Task,
+    rootfs: RootFilesystem,
+    contract: Contract,
+    agent: Agent,
+    number: int,
+    folder: Path,
+) -> TrialResult:
+    """Run one trial and write its bundle to ``folder/bundle``.
+
+    What goes wrong in the machinery is the verdict ``error``, not an exception.
+
+    Raises:
+        Interrupted: the run was told to stop.
+    """
+    began = time.monotonic()
+    trial = _Trial(machinery, task, rootfs, contract, agent, number, folder)
+    bundle: Path | None = None
+    try:
+        judgement, bundle = trial.run()
+    except (SandboxError, RecorderError, TraceError, EvidenceError, OSError) as problem:
+        judgement = Judgement(Verdict.ERROR, None, None, (" ".join(str(problem).split()) or repr(problem),), ())
+    return TrialResult(
+        task_id=task.id,
+        trial=number,
+        agent=agent.name,
+        judgement=judgement,
+        evidence=trial.evidence,
+        contract=trial.contract_facts,
+        duration_ms=round((time.monotonic() - began) * 1000),
+        bundle=bundle,
+    )
+
+
+class _Trial:
+    def __init__(
+        self,
+        machinery: Machinery,
+        task: Task,
+        rootfs: RootFilesystem,
+        contract: Contract,
+        agent: Agent,
+        number: int,
+        folder: Path,
+    ) -> None:
+        self._machinery = machinery
+        self._task = task
+        self._rootfs = rootfs
+        self._contract = contract
+        self._settings = compile_settings(contract)
+        self._agent = agent
+        self._number = number
+        self._folder = folder
+        self._gaps: list[str] = []
+        self.evidence: dict[str, Any] = {
+            "runtime": machinery.runtime.name,
+            "recorder": machinery.recorder.name,
+            "events": 0,
+            "lost": 0,
+            "complete": False,
+            "gaps": [],
+        }
+        self.contract_facts: dict[str, Any] = {
+            "id": contract.id,
+            "version": contract.version,
+            "digest": contract.digest,
+            "signed_by": contract.signed_by,
+        }
+
+    def run(self) -> tuple[Judgement, Path]:
+        work = self._machinery.state / "trials"
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (
+            BundleWriter(self._folder / "bundle") as bundle,
+            tempfile.TemporaryDirectory(dir=work, prefix=f"{os.getpid()}-") as place,
+        ):
+            return self._run(bundle, Path(place))
+
+    def _run(self, bundle: BundleWriter, place: Path) -> tuple[Judgement, Path]:
+        task, contract = self._task, self._contract
+        judge = new_judge(contract, task.workdir, self._agent.name)
+        carried = place / "carried"
+        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, self._sandbox_name("agent"))
+        with self._stage(bundle, "agent", spec, judge) as (agent, sandbox):
+            changes = diff(sandbox.upper(), sandbox.layers)
+            brought = judge.carried(changes)
+            carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
+        violations = judge.finish(agent.summary.counts, changes, agent.exit)
+        bundle.add("diff.json", [asdict(change) for change in changes])
+        grade, events = self._grade(bundle, place, carried)
+        assessment = assess(grade, events, brought)
+        judgement = decide(contract.mode, violations, assessment, self._gaps)
+        self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
+        self.evidence["gaps"] = list(agent.summary.gaps)
+        bundle.add("grade.json", {**grade, "score": assessment.score, "carried": sorted(brought)})
+        bundle.add("verdict.json", judgement.to_json())
+        bundle.add("contract.json", canonical_bytes(contract))
+        bundle.add("task.json", task_facts(task))
+        bundle.add("environment.json", self._environment())
+        return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))
+
+    @contextmanager
+    def _stage(
+        self, bundle: BundleWriter, name: str, spec: SandboxSpec, judge: Judge | None = None
+    ) -> Iterator[tuple[Capture, OciSandbox]]:
+        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
+        machinery = self._machinery
+        halt = judge is not None and "halt" in self._contract.actions and self._contract.mode == "strict"
+
+        def watch(batch: pa.RecordBatch) -> bool:
+            return judge is not None and bool(judge.feed(batch)) and halt
+
+        with (
+            closing(machinery.recorder.open(spec.name)) as recording,
+            machinery.runtime.sandbox(spec, machinery.state) as sandbox,
+            machinery.live.holding(sandbox),
+        ):
+            captured = capture(
+                sandbox,
+                recording,
+                bundle.file(f"{name}/events.parquet"),
+                timeout_s=spec.limits.wall_ms / 1000,
+                watch=watch,
+            )
+            bundle.add_summary(name, captured.summary)
+            bundle.add(f"{name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+            bundle.add(f"{name}/stdout", captured.output.stdout)
+            bundle.add(f"{name}/stderr", captured.output.stderr)
+            self._gaps += stage_gaps(name, captured.summary)
+            yield captured, sandbox
+
+    def _grade(self, bundle: BundleWriter, place: Path, carried: Path) -> tuple[dict[str, Any], pa.Table]:
+        """Run the hidden tests, and where they give a reward, the control."""
+        tests = place / "tests"
+        copy_readable(self._task.tests_dir, tests)
+        with self._stage(bundle, "grader", self._verifier("grader", carried, tests)) as (captured, sandbox):
+            reward, score = reward_json(sandbox.scratch(VERIFIER_LOGS))
+        grade: dict[str, Any] = {**reward, "exit": asdict(captured.exit), "control": None}
+        if score and self._task.control and (turned := turn_tests(tests)):
+            with self._stage(bundle, "control", self._verifier("control", carried, tests)) as (_, sandbox):
+                grade["control"] = {**reward_json(sandbox.scratch(VERIFIER_LOGS))[0], "turned": turned}
+        return grade, read_trace(bundle.file("grader/events.parquet"))
+
+    def _verifier(self, stage: str, carried: Path, tests: Path) -> SandboxSpec:
+        layers = (carried, *self._rootfs.layers)
+        rootfs = replace(self._rootfs, layers=layers)
+        return verifier_spec(self._task, rootfs, self._settings, tests, self._sandbox_name(stage))
+
+    def _sandbox_name(self, stage: str) -> str:
+        return f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
+
+    def _environment(self) -> dict[str, Any]:
+        machinery = self._machinery
+        return {
+            "affidavit": affidavit_version("affidavit"),
+            "runtime": machinery.runtime.name,
+            "runtime_detail": machinery.runtime_detail,
+            "recorder": machinery.recorder.name,
+            "recorder_why": machinery.why_recorder,
+            "kernel": os.uname().release,
+            "machine": os.uname().machine,
+            "rootfs": self._rootfs.digest,
+            "agent": self._agent.name,
+            "settings": asdict(self._settings),
+        }
+
+    def _predicate(self, judgement: Judgement) -> dict[str, Any]:
+        return {
+            "run_id": self._machinery.run_id,
+            "trial": self._number,
+            "agent": self._agent.name,
+            "task": {"id": self._task.id, "digest": self._task.digest},
+            "contract": self.contract_facts,
+            "verdict": str(judgement.verdict),
+            "score": judgement.score,
+            "raw_score": judgement.raw_score,
+            "runtime": self._machinery.runtime.name,
+            "recorder": self._machinery.recorder.name,
+        }
+
+
+def reward_json(logs: Path) -> tuple[dict[str, Any], float]:
+    """The reward in a verifier's logs as it stands in ``grade.json``, and its value, 0 where there is none."""
+    try:
+        reward = read_reward(logs)
+    except RewardError as error:
+        return {"reward": None, "error": str(error)}, 0.0
+    return {"reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}, "error": None}, reward.value
+
+
+def task_facts(task: Task) -> dict[str, Any]:
+    """The content of ``task.json``: what the verdict rests on."""
+    return {
+        "id": task.id,
+        "digest": task.digest,
+        "instruction": task.instruction,
+        "workdir": task.workdir,
+        "agent_timeout_s": task.agent_timeout_s,
+        "verifier_timeout_s": task.verifier_timeout_s,
+        "control": task.control,
+    }

@@ -1,0 +1,57 @@
+"""Signed evidence of a trial: keys, Merkle trees, the statement, the bundle and its verification.
+
+A bundle is a folder that needs nothing but a public key to be checked; ``docs/bundle.md`` describes it.
+"""
+
+from affidavit.evidence.bundle import BundleReader, BundleWriter
+from affidavit.evidence.canonical import canonical_json, strict_canonical_json, strict_json
+from affidavit.evidence.errors import EvidenceError
+from affidavit.evidence.keys import (
+    PublicKey,
+    SigningKey,
+    keys_dir,
+    load_key,
+    load_or_make_key,
+    load_public_key,
+    new_key,
+)
+from affidavit.evidence.merkle import (
+    consistency_proof,
+    inclusion_proof,
+    leaf_hash,
+    merkle_root,
+    verify_consistency,
+    verify_inclusion,
+)
+from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
+from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
+
+__all__ = [
+    "BundleReader",
+    "BundleWriter",
+    "Check",
+    "ContractFacts",
+    "EvidenceError",
+    "PublicKey",
+    "Recompute",
+    "SigningKey",
+    "TaskFacts",
+    "TraceFacts",
+    "TrialFacts",
+    "Verification",
+    "canonical_json",
+    "consistency_proof",
+    "inclusion_proof",
+    "keys_dir",
+    "leaf_hash",
+    "load_key",
+    "load_or_make_key",
+    "load_public_key",
+    "merkle_root",
+    "new_key",
+    "strict_canonical_json",
+    "strict_json",
+    "verify_bundle",
+    "verify_consistency",
+    "verify_inclusion",
+]

@@ -1,0 +1,67 @@
+"""JSON, strictly: one meaning for one text, and, in canonical form, one text for one meaning (RFC 8785)."""
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import rfc8785
+
+from affidavit.evidence.errors import EvidenceError
+
+
+def canonical_json(value: Any) -> bytes:
+    """The RFC 8785 form of a JSON value.
+
+    Raises:
+        EvidenceError: `value` has no such form: an integer beyond 2**53, NaN, a lone surrogate, another type.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, ValueError, TypeError, RecursionError) as error:
+        raise EvidenceError(f"has no canonical JSON form: {error}") from error
+
+
+def strict_json(data: bytes) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    Raises:
+        EvidenceError: it is not JSON, an object has a name twice, or it holds what JSON has not (NaN, Infinity).
+    """
+    return _parse(data, int)
+
+
+def strict_canonical_json(data: bytes) -> Any:
+    """The value of a JSON text that is in canonical form to the last byte.
+
+    Raises:
+        EvidenceError: it is not JSON or not canonical.
+    """
+    value = _parse(data, _number)
+    if canonical_json(value) != data:
+        raise EvidenceError("is not in canonical form (RFC 8785)")
+    return value
+
+
+def _parse(data: bytes, parse_int: Callable[[str], int | float]) -> Any:
+    try:
+        text = data.decode("utf-8")
+        return json.loads(text, object_pairs_hook=_object, parse_int=parse_int, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise EvidenceError(f"is not JSON: {error}") from error
+
+
+def _number(digits: str) -> int | float:
+    """A whole number as RFC 8785 has it: beyond 2**53 it is a double, as 1e20 is, which it spells in full."""
+    number = int(digits)
+    return number if abs(number) < 1 << 53 else float(number)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("an object has the same name twice")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON number")

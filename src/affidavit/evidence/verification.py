@@ -1,0 +1,352 @@
+"""Checking a bundle down to its verdict."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from securesystemslib.dsse import Envelope as DsseEnvelope
+from securesystemslib.exceptions import VerificationError
+
+from affidavit.evidence.bundle import CONTRACT_SIGNATURE, STATEMENT, BundleReader, trace_facts
+from affidavit.evidence.canonical import strict_canonical_json
+from affidavit.evidence.envelope import IN_TOTO, Envelope, read_envelope
+from affidavit.evidence.errors import EvidenceError
+from affidavit.evidence.keys import PublicKey
+from affidavit.evidence.statement import Statement, TrialFacts, read_statement
+from affidavit.grading.reward import RewardError, parse_reward
+from affidavit.trace import TraceError, in_sequence
+
+# Computes the content of verdict.json from the rest of the bundle.
+Recompute = Callable[[BundleReader], Mapping[str, Any]]
+
+_MOST_STATEMENT_BYTES = 16 << 20
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: what was checked: layout, envelope, signer, signature, statement, files, trace agent …
+        ok: whether it holds.
+        detail: a sentence; where it does not hold, on which part is wrong.
+        parts: the names of the files that are wrong.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of checking a bundle.
+
+    Attributes:
+        path: the bundle.
+        checks: in order. A check that rests on one that failed is not made and not in the list.
+        signer: id of the trusted key that signed; None where that is not proved.
+        facts: what the signed statement says; None where nothing signed was found.
+    """
+
+    path: Path
+    checks: tuple[Check, ...]
+    signer: str | None
+    facts: TrialFacts | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return all(check.ok for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``affidavit verify --json`` prints."""
+        return {
+            "ok": self.ok,
+            "bundle": str(self.path),
+            "signer": self.signer,
+            "checks": [asdict(check) for check in self.checks],
+            "statement": None if self.facts is None else self.facts.model_dump(),
+        }
+
+
+class _Wrong(Exception):
+    """A check does not hold; the text is its sentence."""
+
+    def __init__(self, text: str, *parts: str) -> None:
+        super().__init__(text)
+        self.parts = parts
+
+
+def verify_bundle(path: Path, keys: Iterable[PublicKey], recompute: Recompute) -> Verification:
+    """Check a bundle: signature, every file, Merkle roots, contract, score and verdict.
+
+    Files are parsed only where they are, to the last bit, what a trusted key signed.
+
+    Args:
+        path: its folder.
+        keys: the keys that are trusted to sign.
+        recompute: judges the bundle anew; what it returns must equal ``verdict.json``. It may raise EvidenceError,
+            TraceError or ValueError: the check fails with that text.
+
+    Raises:
+        EvidenceError: `path` is no folder.
+    """
+    with BundleReader(path) as reader:
+        return _Checks(reader, {key.key_id: key for key in keys}, recompute).run()
+
+
+class _Checks:
+    """The checks of one bundle and what they have found."""
+
+    def __init__(self, reader: BundleReader, keys: Mapping[str, PublicKey], recompute: Recompute) -> None:
+        self._reader = reader
+        self._keys = keys
+        self._recompute = recompute
+        self._done: list[Check] = []
+
+    def _check(self, name: str, check: Callable[[], str], part: str | None = None) -> bool:
+        """Make one check: `check` returns its sentence or raises. `part`: the file that is wrong where it fails."""
+        parts = () if part is None else (part,)
+        try:
+            self._done.append(Check(name, True, check()))
+        except _Wrong as wrong:
+            self._done.append(Check(name, False, str(wrong), wrong.parts or parts))
+        except (EvidenceError, TraceError) as error:
+            self._done.append(Check(name, False, str(error), parts))
+        return self._done[-1].ok
+
+    def run(self) -> Verification:
+        signer: str | None = None
+        facts: TrialFacts | None = None
+        layout = self._check("layout", self._layout)
+        envelope: list[Envelope] = []
+        statement: list[Statement] = []
+        if self._check("envelope", lambda: self._envelope(envelope), STATEMENT):
+            trusted = self._check("signer", lambda: self._signer(envelope[0]), STATEMENT)
+            if trusted and self._check("signature", lambda: self._signature(envelope[0]), STATEMENT):
+                signer = envelope[0].key_id
+            if self._check("statement", lambda: self._statement(envelope[0], statement), STATEMENT) and signer:
+                facts = statement[0].facts
+        files = bool(statement) and self._check("files", lambda: self._files(statement[0]))
+        if facts is not None and layout and files:
+            self._content(facts)
+            self._check("unchanged", self._unchanged)
+        return Verification(self._reader.path, tuple(self._done), signer, facts)
+
+    def _layout(self) -> str:
+        names = self._reader.names()
+        return f"{len(names)} regular files, no link, nothing else"
+
+    def _envelope(self, found: list[Envelope]) -> str:
+        data = self._reader.read(STATEMENT, _MOST_STATEMENT_BYTES)
+        try:
+            envelope = read_envelope(data)
+        except EvidenceError as error:
+            raise _Wrong(f"{STATEMENT}: {error}", STATEMENT) from error
+        if envelope.payload_type != IN_TOTO:
+            raise _Wrong(f"{STATEMENT}: its payload type is not {IN_TOTO}", STATEMENT)
+        found.append(envelope)
+        return "a DSSE envelope in its one canonical form"
+
+    def _signer(self, envelope: Envelope) -> str:
+        if envelope.key_id not in self._keys:
+            raise _Wrong(f"signed by unknown key {envelope.key_id[:200]}; give its public key with --key", STATEMENT)
+        return f"signed by {envelope.key_id}"
+
+    def _signature(self, envelope: Envelope) -> str:
+        if not envelope.signed_by(self._keys[envelope.key_id]):
+            raise _Wrong(f"{STATEMENT}: the signature does not fit its content", STATEMENT)
+        return "the ed25519 signature fits the statement"
+
+    def _statement(self, envelope: Envelope, found: list[Statement]) -> str:
+        try:
+            statement = read_statement(envelope.payload)
+        except EvidenceError as error:
+            raise _Wrong(f"{STATEMENT}: the statement {error}", STATEMENT) from error
+        found.append(statement)
+        facts = statement.facts
+        return f"an in-toto statement on trial {facts.trial} of {facts.task.id} in run {facts.run_id}"
+
+    def _files(self, statement: Statement) -> str:
+        wrong: dict[str, str] = {}
+        for name, file in statement.files.items():
+            try:
+                # A file of the wrong size need not be read, however large it says it is.
+                if self._reader.size(name) != file.size:
+                    wrong[name] = f"{name}: is {self._reader.size(name)} bytes long, not {file.size}"
+                elif self._reader.digest(name).sha256 != file.sha256:
+                    wrong[name] = f"{name}: its content was changed (SHA-256)"
+            except EvidenceError as error:
+                wrong[name] = str(error)
+        try:
+            for name in self._reader.names():
+                if name not in statement.files:
+                    wrong[name] = f"{name}: does not belong to the bundle"
+        except EvidenceError as error:
+            if not wrong:
+                raise _Wrong(str(error)) from error
+        if wrong:
+            sentences = [*wrong.values()][:_MOST_NAMED]
+            more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+            raise _Wrong("; ".join(sentences) + more, *wrong)
+        return f"{len(statement.files)} files are the signed ones, and there is no other"
+
+    def _content(self, facts: TrialFacts) -> None:
+        self._check("traces", lambda: self._traces(facts))
+        for part in facts.traces:
+            self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
+            self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
+        self._check("task", lambda: self._task(facts), "task.json")
+        self._check("contract", lambda: self._contract(facts), "contract.json")
+        self._check("score", lambda: self._score(facts), "verdict.json")
+        self._check("verdict", self._verdict, "verdict.json")
+
+    def _traces(self, facts: TrialFacts) -> str:
+        parts = self._reader.parts()
+        if sorted(facts.traces) != parts:
+            raise _Wrong(f"the statement tells of the traces {sorted(facts.traces)}, the files are {parts}", STATEMENT)
+        return f"the statement tells of each: {', '.join(parts) or 'none'}"
+
+    def _trace(self, facts: TrialFacts, part: str) -> str:
+        name = f"{part}/events.parquet"
+        signed = facts.traces[part]
+        broken: list[int] = []
+
+        def followed() -> Iterator[pa.RecordBatch]:
+            events = 0
+            for batch in self._reader.events(part):
+                if not broken and not in_sequence(batch, events):
+                    broken.append(events)
+                events += batch.num_rows
+                yield batch
+
+        computed = trace_facts(followed())
+        if computed["events"] != signed.events:
+            raise _Wrong(f"{name}: holds {computed['events']} events, the statement says {signed.events}", name)
+        if computed["events_per_leaf"] != signed.events_per_leaf or computed["merkle_root"] != signed.merkle_root:
+            raise _Wrong(f"{name}: its Merkle root is not the signed one", name)
+        summary = self._reader.summary(part)
+        if summary.complete and (broken or summary.events != signed.events):
+            raise _Wrong(f"{part}/summary.json: says that the record is complete, but events are missing in it", name)
+        return f"{signed.events} events under the signed Merkle root"
+
+    def _counts(self, part: str) -> str:
+        summary = self._reader.summary(part)
+        return f"{summary.counts.num_rows} rows of system call counts, {summary.lost} events lost"
+
+    def _task(self, facts: TrialFacts) -> str:
+        task = self._reader.task
+        if (task.get("id"), task.get("digest")) != (facts.task.id, facts.task.digest):
+            raise _Wrong("task.json: is of another task than the statement", "task.json")
+        return f"{facts.task.id}, {facts.task.digest}"
+
+    def _contract(self, facts: TrialFacts) -> str:
+        name = "contract.json"
+        data = self._reader.contract
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        if digest != facts.contract.digest:
+            raise _Wrong(f"{name}: its digest is {digest}, the statement says {facts.contract.digest}", name)
+        try:
+            contract = strict_canonical_json(data)
+        except EvidenceError as error:
+            raise _Wrong(f"{name}: {error}", name) from error
+        if not isinstance(contract, dict) or (contract.get("id"), contract.get("version")) != (
+            facts.contract.id,
+            facts.contract.version,
+        ):
+            raise _Wrong(f"{name}: is not the contract that the statement names", name)
+        signed = self._contract_signature(facts.contract.signed_by, data)
+        return f"{facts.contract.id} {facts.contract.version}, {digest}, {signed}"
+
+    def _contract_signature(self, signed_by: str | None, contract: bytes) -> str:
+        """Check the contract's own signature as far as keys are known."""
+        if signed_by is None:
+            return "unsigned"
+        value = self._reader.json(CONTRACT_SIGNATURE)
+        try:
+            envelope = DsseEnvelope.from_dict(value)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope", CONTRACT_SIGNATURE) from error
+        if envelope.payload != contract or signed_by not in envelope.signatures:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature by {signed_by} over contract.json", CONTRACT_SIGNATURE)
+        if (key := self._keys.get(signed_by)) is None:
+            return f"signed by {signed_by} (as found in the run; its public key was not given here)"
+        try:
+            envelope.verify([key.verifier], threshold=1)
+        except VerificationError as error:
+            raise _Wrong(
+                f"{CONTRACT_SIGNATURE}: the signature does not fit contract.json", CONTRACT_SIGNATURE
+            ) from error
+        return f"signed by {signed_by}"
+
+    def _score(self, facts: TrialFacts) -> str:
+        verdict = self._reader.verdict
+        for name in ("verdict", "score", "raw_score"):
+            if name not in verdict or verdict[name] != getattr(facts, name):
+                raise _Wrong(f"verdict.json: its {name} is not the statement's", "verdict.json")
+        score = _graded(self._reader.grade)
+        expected = {"pass": score, "fail": score, "violation": 0}.get(facts.verdict)
+        if facts.score != expected or (facts.verdict in ("pass", "fail") and expected is None):
+            made = f"{facts.verdict} with a grade of {_number(score)} makes {_number(expected)}"
+            raise _Wrong(f"verdict.json: the score is {_number(facts.score)}, but {made}", "verdict.json", "grade.json")
+        if facts.raw_score != score:
+            raise _Wrong(f"verdict.json: the raw score is {facts.raw_score}, grade.json says {score}", "grade.json")
+        return f"{_number(facts.score)}, and {_number(score)} by the grader alone"
+
+    def _verdict(self) -> str:
+        try:
+            computed = json.loads(json.dumps(self._recompute(self._reader)))
+        except (EvidenceError, TraceError):
+            raise
+        except Exception as error:
+            # Not our code: whatever it stumbles over in the bundle, the verdict is not shown to be right.
+            raise _Wrong(f"verdict.json: can't be judged anew: {error!r}", "verdict.json") from error
+        stored = self._reader.verdict
+        if computed != stored:
+            differing = sorted(
+                name for name in {*computed, *stored} if computed.get(name, self) != stored.get(name, self)
+            )
+            raise _Wrong(f"verdict.json: judged anew, {', '.join(differing)} come out otherwise", "verdict.json")
+        return f"judged anew: {stored['verdict']}" if "verdict" in stored else "judged anew: the same"
+
+    def _unchanged(self) -> str:
+        self._reader.unchanged()
+        return "no file was changed during these checks"
+
+
+def _graded(grade: Mapping[str, Any]) -> float | None:
+    """The grader's score. Where ``grade.json`` holds the reward as the verifier wrote it, it must say the same.
+
+    Raises:
+        _Wrong: it does not.
+    """
+    score = grade.get("score")
+    if isinstance(score, bool) or not isinstance(score, int | float | None):
+        raise _Wrong("grade.json: its score is no number", "grade.json")
+    match grade.get("reward"):
+        case None:
+            pass
+        case {"file": str(file), "raw": str(raw)}:
+            try:
+                parsed = parse_reward(file, base64.b64decode(raw, validate=True))
+            except (RewardError, binascii.Error, ValueError) as error:
+                raise _Wrong(f"grade.json: {error}", "grade.json") from error
+            if parsed != score:
+                raise _Wrong(f"grade.json: the reward says {parsed}, the score {score}", "grade.json")
+        case _:
+            raise _Wrong("grade.json: its reward has no file and raw bytes", "grade.json")
+    return score
+
+
+def _number(score: float | None) -> str:
+    return "no score" if score is None else f"{score:g}"

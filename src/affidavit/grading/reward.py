@@ -1,0 +1,95 @@
+"""The reward that a verifier leaves behind: one number from 0 to 1.
+
+Harbor's convention: ``/logs/verifier/reward.txt`` holds a number, or ``reward.json`` an object with ``reward`` and, if
+the author likes, further numbers.
+"""
+
+import json
+import math
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+REWARD_FILES = ("reward.txt", "reward.json")
+_MAX_BYTES = 64 << 10
+
+
+class RewardError(Exception):
+    """The verifier left no usable reward; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A reward.
+
+    Attributes:
+        value: from 0 to 1.
+        file: name of the file it stood in.
+        raw: that file's bytes.
+    """
+
+    value: float
+    file: str
+    raw: bytes
+
+
+def parse_reward(file: str, raw: bytes) -> float:
+    """The number in a reward file.
+
+    Raises:
+        RewardError: it holds none from 0 to 1.
+    """
+    try:
+        text = raw.decode("utf-8").strip()
+        value: object = json.loads(text) if file.endswith(".json") else float(text)
+    except (ValueError, RecursionError):
+        raise RewardError(f"{file} holds no number: {raw[:60]!r}") from None
+    if isinstance(value, dict):
+        if "reward" not in value:
+            raise RewardError(f'{file} has no "reward"; write {{"reward": 0.5}}')
+        value = value["reward"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RewardError(f"{file}: the reward must be a number from 0 to 1, not {str(value)[:60]!r}")
+    if not 0 <= value <= 1:
+        raise RewardError(f"{file}: the reward must be from 0 to 1, not {value}")
+    return float(value)
+
+
+def read_reward(folder: Path) -> Reward:
+    """The reward in a verifier's log folder, whose content is hostile.
+
+    Raises:
+        RewardError: there is none, there are two, or it is not a number from 0 to 1 in a regular file.
+    """
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = [(name, raw) for name in REWARD_FILES if (raw := _read(directory, name)) is not None]
+    finally:
+        os.close(directory)
+    if not found:
+        raise RewardError("tests/test.sh wrote neither /logs/verifier/reward.txt nor reward.json")
+    values = {parse_reward(name, raw) for name, raw in found}
+    if len(values) > 1:
+        raise RewardError("reward.txt and reward.json differ; write one of them")
+    name, raw = found[0]
+    return Reward(values.pop(), name, raw)
+
+
+def _read(directory: int, name: str) -> bytes | None:
+    try:
+        # O_NONBLOCK: a FIFO must not hold us up.
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RewardError(f"{name} can't be read as a regular file: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise RewardError(f"{name} is not a regular file")
+        raw = os.read(fd, _MAX_BYTES + 1)
+    finally:
+        os.close(fd)
+    if len(raw) > _MAX_BYTES:
+        raise RewardError(f"{name} is larger than {_MAX_BYTES} bytes")
+    return raw

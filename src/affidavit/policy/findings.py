@@ -1,0 +1,122 @@
+"""Grouping what was found: one violation for each rule and thing, whatever batches the events came in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from affidavit.policy.violation import Severity, Violation
+
+MAX_EVENTS = 20
+MAX_GROUPS = 100
+
+
+@dataclass
+class _Group:
+    rule: str
+    severity: Severity
+    message: str
+    stage: Literal["agent", "diff"]
+    events: list[int] = field(default_factory=list)
+    count: int = 0
+
+
+class Findings:
+    """What was found so far.
+
+    A rule has 100 violations at most; further events that break it are counted in one more.
+
+    Args:
+        action: of every violation.
+    """
+
+    def __init__(self, action: Literal["flag", "halt", "audit"]) -> None:
+        self._action = action
+        self._groups: dict[str, dict[str, _Group]] = {}
+        self._severities: dict[str, Severity] = {}
+        self._more: dict[str, int] = {}
+        self._new: list[_Group] = []
+
+    def add(
+        self,
+        rule: str,
+        severity: Severity,
+        seqs: npt.NDArray[np.int64],
+        keys: npt.NDArray[Any],
+        names: Callable[[npt.NDArray[Any]], Sequence[str | None]],
+        message: Callable[[int], str],
+    ) -> None:
+        """Add events that break a rule.
+
+        Args:
+            seqs: their sequence numbers, ascending.
+            keys: for each a number that tells what it is about.
+            names: what the numbers stand for; several may stand for the same.
+            message: the sentence, from the index of an event.
+        """
+        if not len(seqs):
+            return
+        unique, inverse = np.unique(keys, return_inverse=True)
+        numbers: dict[str, int] = {}
+        # Names that stand under several numbers are one thing.
+        merged = np.array([numbers.setdefault(text or "", len(numbers)) for text in names(unique)], np.int64)
+        texts = list(numbers)
+        _, first, inverse, counts = np.unique(
+            merged[inverse], return_index=True, return_inverse=True, return_counts=True
+        )
+        groups = self._groups.setdefault(rule, {})
+        self._severities.setdefault(rule, severity)
+        order: npt.NDArray[np.intp] | None = None
+        ends = np.cumsum(counts)
+        for index in np.argsort(first, kind="stable").tolist():
+            text, count = texts[index], int(counts[index])
+            group = groups.get(text)
+            if group is None:
+                if len(groups) >= MAX_GROUPS:
+                    self._more[rule] = self._more.get(rule, 0) + count
+                    continue
+                group = groups[text] = _Group(rule, severity, message(int(first[index])), "agent")
+                self._new.append(group)
+            group.count += count
+            if (wanted := MAX_EVENTS - len(group.events)) > 0:
+                if order is None:
+                    order = np.argsort(inverse, kind="stable")
+                begin = int(ends[index]) - count
+                group.events.extend(seqs[order[begin : begin + min(wanted, count)]].tolist())
+
+    def add_fact(
+        self, rule: str, severity: Severity, key: str, message: str, stage: Literal["agent", "diff"], count: int = 0
+    ) -> None:
+        """Add what no event shows. Nothing where the rule is known to be broken by the same thing."""
+        groups = self._groups.setdefault(rule, {})
+        self._severities.setdefault(rule, severity)
+        if key in groups:
+            return
+        if len(groups) >= MAX_GROUPS:
+            self._more[rule] = self._more.get(rule, 0) + max(1, count)
+            return
+        groups[key] = _Group(rule, severity, message, stage, count=count)
+        self._new.append(groups[key])
+
+    def take_new(self) -> list[Violation]:
+        """Violations that were not known at the last call, with the events so far."""
+        new = [self._violation(group) for group in self._new]
+        self._new = []
+        return new
+
+    def all(self) -> list[Violation]:
+        """All of them, those with events first and in the events' order."""
+        groups = [group for of_rule in self._groups.values() for group in of_rule.values()]
+        groups.sort(key=lambda group: (not group.events, group.events[:1], group.rule, group.message))
+        found = [self._violation(group) for group in groups]
+        for rule, count in sorted(self._more.items()):
+            message = f"{count} more events or changes break {rule}"
+            found.append(Violation(rule, self._severities[rule], self._action, message, (), "agent", count))
+        return found
+
+    def _violation(self, group: _Group) -> Violation:
+        return Violation(
+            group.rule, group.severity, self._action, group.message, tuple(group.events), group.stage, group.count
+        )

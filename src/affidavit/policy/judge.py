@@ -1,0 +1,363 @@
+"""A contract against a record: live, batch by batch, and after the fact, by the same code."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affidavit.contracts import OPERATIONS, SYSTEM_CALL_NAMES, Contract
+from affidavit.events import OPS, Op
+from affidavit.policy import paths as p
+from affidavit.policy import sentences
+from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
+from affidavit.policy.columns import Batch, Names
+from affidavit.policy.findings import Findings
+from affidavit.policy.network import NetworkCheck
+from affidavit.policy.violation import Severity, Violation
+
+_SIGXCPU = 24
+_CHUNK = 1 << 20
+
+# Operations of their own that stand for a system call.
+_CALL_OF_OP = {Op.MOUNT: "mount", Op.PTRACE: "ptrace", Op.MEMFD: "memfd_create"}
+
+
+class Change(Protocol):
+    """A difference between the file system at the end and the pristine one; see the room `sandbox`."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def mode(self) -> int: ...
+    @property
+    def target(self) -> str | None: ...
+
+
+class End(Protocol):
+    """How the agent's command ended; :class:`affidavit.sandbox.Exit` is one."""
+
+    @property
+    def timed_out(self) -> bool: ...
+    @property
+    def oom(self) -> bool: ...
+
+
+class Judge:
+    """Holds a record against a contract.
+
+    Args:
+        contract: what was promised.
+        workdir: the task's working directory.
+        given: absolute names of folders and files that Affidavit itself put into the sandbox for this agent
+            (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
+    """
+
+    def __init__(self, contract: Contract, *, workdir: str = "/workspace", given: Sequence[str] = ()) -> None:
+        document = contract.document
+        forbidden = document.operations.forbid
+        action = "audit" if document.mode == "audit" else "halt" if "halt" in document.actions else "flag"
+        self._findings = Findings(action)  # type: ignore[arg-type]
+        self._limits = document.limits
+        self._max_processes = document.processes.max_processes
+        self._verdicts = p.PathVerdicts(contract, workdir, given)
+        self._accesses = AccessCheck(self._verdicts, forbidden)
+        self._network = NetworkCheck(document.network.endpoints, "unexpected_network" in forbidden)
+        # Which rules a refused system call breaks.
+        self._calls: dict[str, list[tuple[str, Severity]]] = {}
+        for name in document.syscalls.deny:
+            self._calls.setdefault(name, []).append(("syscalls.deny", "high"))
+        for operation in forbidden:
+            for name in OPERATIONS[operation].syscalls:
+                self._calls.setdefault(name, []).append((f"operations.{operation}", OPERATIONS[operation].severity))
+        self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
+        self._processes = 1
+
+    def feed(self, batch: pa.RecordBatch) -> list[Violation]:
+        """Judge further events, in the record's order.
+
+        Args:
+            batch: rows of EVENT_SCHEMA.
+
+        Returns:
+            The violations that were not known before, with the events so far.
+        """
+        columns = Batch(batch)
+        if columns.rows:
+            ops = _op_codes(columns.names("op"))
+            self._accesses.check(columns, ops, self._findings)
+            self._network.check(columns, ops, self._findings)
+            self._check_calls(columns, ops)
+            self._check_processes(columns, ops)
+            self._check_races(columns)
+            self._check_cpu(columns, ops)
+            if self._shells:
+                self._shells.check(columns, ops, self._findings)
+        return self._findings.take_new()
+
+    def finish(
+        self, counts: pa.Table | None = None, diff: Iterable[Change] = (), end: End | None = None
+    ) -> list[Violation]:
+        """Judge what no event shows; only once, after the last `feed`.
+
+        Args:
+            counts: system calls by process, COUNT_SCHEMA.
+            diff: what the agent changed.
+            end: how its command ended.
+
+        Returns:
+            All violations, those that `feed` returned included, in the order of their first events.
+        """
+        if counts is not None:
+            self._check_counts(counts)
+        if end is not None:
+            self._check_end(end)
+        self._check_diff(diff)
+        return self._findings.all()
+
+    def _check_calls(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
+        if not self._calls:
+            return
+        interesting = [OP_CODES[op] for op in (Op.DENIED, *_CALL_OF_OP)]
+        rows = np.flatnonzero(np.isin(ops, interesting))
+        if not len(rows):
+            return
+        numbers = batch.numbers("flags")[rows].copy()
+        for op, name in _CALL_OF_OP.items():
+            numbers[ops[rows] == OP_CODES[op]] = _NUMBERS[name]
+        unique, inverse = np.unique(numbers, return_inverse=True)
+        called = [SYSTEM_CALL_NAMES.get(number, "") for number in unique.tolist()]
+        for rule, severity in dict.fromkeys(entry for entries in self._calls.values() for entry in entries):
+            broken = np.array([(rule, severity) in self._calls.get(name, ()) for name in called])[inverse]
+            chosen = rows[broken]
+
+            def message(index: int, chosen: Any = chosen, keys: Any = inverse[broken]) -> str:
+                row = int(chosen[index])
+                who = _who(batch, row)
+                name = called[int(keys[index])]
+                if int(batch.numbers("ret")[row]) < 0:
+                    return f"{who} tried the system call {name}, which the contract forbids"
+                return f"{who} made the system call {name}, which the contract forbids"
+
+            self._findings.add(
+                rule,
+                severity,
+                batch.numbers("seq")[chosen],
+                inverse[broken],
+                lambda keys: [called[key] for key in keys.tolist()],
+                message,
+            )
+
+    def _check_processes(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
+        if self._max_processes is None:
+            return
+        born = (ops == OP_CODES[Op.FORK]) & (batch.numbers("ret") > 0)
+        gone = (ops == OP_CODES[Op.EXIT]) & (batch.numbers("tid") == batch.numbers("pid"))
+        if not (born.any() or gone.any()):
+            return
+        alive = self._processes + np.cumsum(born.astype(np.int64) - gone)
+        self._processes = int(alive[-1])
+        rows = np.flatnonzero(born & (alive > self._max_processes))
+        limit = self._max_processes
+        self._findings.add(
+            "processes.max_processes",
+            "medium",
+            batch.numbers("seq")[rows],
+            np.zeros(len(rows), np.int64),
+            lambda keys: ["processes"] * len(keys),
+            lambda index: (
+                f"{_who(batch, int(rows[index]))} started a process when {limit} were alive, "
+                f"and the contract allows no more than {limit} at the same time"
+            ),
+        )
+
+    def _check_races(self, batch: Batch) -> None:
+        sources = batch.names("source")
+        raced = pc.ends_with(sources.distinct, "/raced").to_numpy(zero_copy_only=False)
+        if not raced.any():
+            return
+        rows = np.flatnonzero(sources.spread(raced, False))
+        paths = batch.names("path")
+        self._findings.add(
+            "record.path_race",
+            "high",
+            batch.numbers("seq")[rows],
+            paths.codes[rows],
+            paths.values,
+            lambda index: (
+                f"{_who(batch, int(rows[index]))} changed a file name in memory while the kernel was reading it "
+                f"({sentences.shown(paths.at(int(rows[index])) or 'a name')}), as one does to deceive a recorder"
+            ),
+        )
+
+    def _check_cpu(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
+        limit = self._limits.cpu_ms
+        if limit is None:
+            return
+        rows = np.flatnonzero((ops == OP_CODES[Op.EXIT]) & (batch.numbers("flags") == _SIGXCPU))
+        self._findings.add(
+            "limits.cpu_ms",
+            "medium",
+            batch.numbers("seq")[rows],
+            np.zeros(len(rows), np.int64),
+            lambda keys: ["time"] * len(keys),
+            lambda index: (
+                f"{_who(batch, int(rows[index]))} used up the {limit} ms of CPU time that the contract gives it"
+            ),
+        )
+
+    def _check_counts(self, counts: pa.Table) -> None:
+        wanted = counts.filter(pc.is_in(counts["syscall"], value_set=pa.array(list(self._calls), pa.utf8())))
+        for row in wanted.group_by("syscall").aggregate([("count", "sum")]).sort_by("syscall").to_pylist():
+            name, count = row["syscall"], row["count_sum"]
+            for rule, severity in self._calls[name] if count else ():
+                message = f"the system call {name} was made {count} times, which the contract forbids"
+                self._findings.add_fact(rule, severity, name, message, "agent", count)
+
+    def _check_end(self, end: End) -> None:
+        limits = self._limits
+        if end.timed_out and limits.wall_ms is not None:
+            message = f"the agent was still running after {limits.wall_ms} ms, the time that the contract gives it"
+            self._findings.add_fact("limits.wall_ms", "medium", "", message, "agent")
+        if end.oom and limits.memory_mb is not None:
+            message = f"the agent used up the {limits.memory_mb} MiB of memory that the contract gives it"
+            self._findings.add_fact("limits.memory_mb", "medium", "", message, "agent")
+
+    def _check_diff(self, diff: Iterable[Change]) -> None:
+        for change, bits in self._judged(diff):
+            if bits & p.DENIED:
+                self._add_change("files.deny", change, "which the contract denies")
+            elif not bits & p.WRITE and not _made_by_the_way(change, bits):
+                self._add_change("files.write", change, "which the contract does not let the agent write")
+            elif (target := _target(change)) and self._bits(target) & p.DENIED:
+                self._add_change(
+                    "files.deny", change, f"a symlink to {sentences.shown(target)}, which the contract denies"
+                )
+
+    def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
+        changes = list(diff)
+        bits = self._verdicts.of(pa.array([change.path for change in changes], pa.utf8()))
+        return list(zip(changes, bits.tolist(), strict=True))
+
+    def _bits(self, path: str) -> int:
+        return int(self._verdicts.of(pa.array([path], pa.utf8()))[0])
+
+    def _add_change(self, rule: str, change: Change, why: str) -> None:
+        done = {"added": "was added", "deleted": "was deleted", "metadata": "has other owners, modes or attributes now"}
+        message = f"{sentences.shown(change.path)} {done.get(change.kind, 'was changed')}, {why}"
+        self._findings.add_fact(rule, "high", change.path, message, "diff")
+
+    def carried(self, diff: Iterable[Change]) -> frozenset[str]:
+        """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
+        device, FIFO or socket, no set-uid or set-gid bit, and no symlink to something denied."""
+        return frozenset(
+            change.path
+            for change, bits in self._judged(diff)
+            if bits & p.WRITE
+            and not bits & p.DENIED
+            and (change.kind == "deleted" or change.type in ("file", "directory", "symlink"))
+            and not (change.type == "file" and change.kind != "deleted" and change.mode & 0o6000)
+            and not ((target := _target(change)) and self._bits(target) & p.DENIED)
+        )
+
+
+class ShellWatch:
+    """operations.system: a shell that is started with a string to run, by a program that is no shell itself."""
+
+    def __init__(self, verdicts: p.PathVerdicts) -> None:
+        self._verdicts = verdicts
+        # For each process that is alive: whether what it runs is a shell; None where it was not seen to start.
+        self._is_shell: dict[int, bool] = {}
+
+    def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings) -> None:
+        """Judge a batch; only starts and ends of processes are looked at one by one."""
+        exes = batch.names("exe")
+        shells = exes.spread((self._verdicts.of(exes.distinct) & p.SHELL) != 0, False)
+        ret, pid, tid = batch.numbers("ret"), batch.numbers("pid"), batch.numbers("tid")
+        fork, run, leave = (OP_CODES[op] for op in (Op.FORK, Op.EXEC, Op.EXIT))
+        found: list[int] = []
+        for row in np.flatnonzero(np.isin(ops, (fork, run, leave))).tolist():
+            op, process = ops[row], int(pid[row])
+            if op == fork:
+                if ret[row] > 0 and process in self._is_shell:
+                    self._is_shell[int(ret[row])] = self._is_shell[process]
+            elif op == leave:
+                if tid[row] == process:
+                    self._is_shell.pop(process, None)
+            elif ret[row] >= 0:
+                before = self._is_shell.get(process)
+                self._is_shell[process] = bool(shells[row])
+                if shells[row] and before is False and _runs_a_string(batch.argv(row)):
+                    found.append(row)
+        rows = np.array(found, np.int64)
+
+        def message(index: int) -> str:
+            row = int(rows[index])
+            string = sentences.shown(" ".join(batch.argv(row)))
+            return f"process {int(pid[row])} was made a shell to run a string ({string}), which the contract forbids"
+
+        findings.add(
+            "operations.system",
+            OPERATIONS["system"].severity,
+            batch.numbers("seq")[rows],
+            rows,
+            lambda keys: [" ".join(batch.argv(row)) for row in keys.tolist()],
+            message,
+        )
+
+
+def judge(
+    contract: Contract,
+    events: pa.Table | Iterable[pa.RecordBatch],
+    counts: pa.Table | None = None,
+    diff: Iterable[Change] = (),
+    end: End | None = None,
+    *,
+    workdir: str = "/workspace",
+    given: Sequence[str] = (),
+) -> list[Violation]:
+    """Hold a whole record against a contract; see :class:`Judge`."""
+    judging = Judge(contract, workdir=workdir, given=given)
+    batches = events.to_batches(max_chunksize=_CHUNK) if isinstance(events, pa.Table) else events
+    for batch in batches:
+        judging.feed(batch)
+    return judging.finish(counts, diff, end)
+
+
+_NUMBERS = {name: number for number, name in SYSTEM_CALL_NAMES.items()}
+
+
+def _op_codes(column: Names) -> npt.NDArray[np.int8]:
+    """Each row's place in OPS; what is none of them is past the end."""
+    known = {name: code for code, name in enumerate(OPS)}
+    codes = np.array([known.get(name, len(OPS)) for name in column.distinct.to_pylist()], np.int8)
+    return column.spread(codes, len(OPS))
+
+
+def _who(batch: Batch, row: int) -> str:
+    return sentences.process(batch.names("exe").at(row), batch.names("comm").at(row), int(batch.numbers("pid")[row]))
+
+
+def _runs_a_string(argv: list[str]) -> bool:
+    """Whether a shell was called with -c, alone or among other letters (sh -ec …)."""
+    for word in argv[1:]:
+        if not word.startswith("-") or word == "--":
+            return False
+        if not word.startswith("--") and "c" in word:
+            return True
+    return False
+
+
+def _made_by_the_way(change: Change, bits: int) -> bool:
+    """Whether it is a folder above a writable one: making files below changes its times, or copies it up."""
+    return bool(bits & p.ON_THE_WAY) and change.type == "directory" and change.kind != "deleted"
+
+
+def _target(change: Change) -> str | None:
+    return leads_to(change.path, change.target) if change.type == "symlink" and change.target else None

@@ -1,0 +1,169 @@
+"""What a contract says of a path, found out once for each distinct one."""
+
+import posixpath
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affidavit.contracts import OPERATIONS, Contract, PathMatcher, escape, matcher
+from affidavit.contracts.patterns import expand_braces, literal_folder
+
+Bits = npt.NDArray[np.uint32]
+
+READ = np.uint32(1 << 0)  # may be read
+WRITE = np.uint32(1 << 1)  # may be written
+DENIED = np.uint32(1 << 2)  # files.deny
+PROTECTED = np.uint32(1 << 3)  # an exception (!) of files.write names it
+EXEC = np.uint32(1 << 4)  # may be executed
+CACHE = np.uint32(1 << 5)  # honest programs try to write there, and do without where they can't
+ON_THE_WAY = np.uint32(1 << 6)  # a folder above one that may be read or written
+OUTSIDE = np.uint32(1 << 7)  # not the working directory, /tmp or a device
+SHELL = np.uint32(1 << 8)  # an executable that takes commands with -c
+_FIRST_OPERATION = 9
+
+# A row without a path breaks no rule on paths.
+NO_PATH = READ | WRITE | EXEC
+
+# Descriptors that are no files of the sandbox: pipe:[1], socket:[1], anon_inode:[eventpoll], host:[2] (gVisor), memfd
+# and System V memory as d_path shows them. Only the kernel can make the latter two appear in the root.
+_NO_FILE = r"\A(?:[a-z_]+:\[[^/]*\]?|(?:memfd|anon_inode|dmabuf|inotify):.*|/memfd:.*|/SYSV[0-9a-f]{8}.*)\z"
+
+# Where programs keep what they can do without: byte code, caches, histories, settings. A *failed* attempt to write
+# there is no violation. /usr/tmp and the like: Python's tempfile and others try them one after the other.
+_CACHES = (
+    "**/__pycache__/**",
+    "**/*.py[co]",
+    "/{home/*,root}",
+    "/{home/*,root}/.*",
+    "/{home/*,root}/.*/**",
+    "/{var/tmp,usr/tmp}/**",
+    "/{var/cache,var/lib/texmf,run/user}/**",
+    "/dev/**",
+    "/proc/*/{attr,task}/**",
+    "/proc/*/{autogroup,clear_refs,loginuid,oom_adj,sched,setgroups,uid_map,gid_map}",
+)
+
+_SHELLS = ("**/{sh,bash,dash,ash,ksh,ksh93,mksh,zsh,fish,busybox,rbash,tcsh,csh,yash}",)
+
+_FOR_EVERYONE = ("/instruction.md",)
+
+# A contract names a program as it is called; the record names the file that runs.
+_SAME_PROGRAM = {
+    "sh": "{dash,bash,busybox}",
+    "awk": "{mawk,gawk,original-awk,busybox}",
+    "cc": "{gcc-*,*-gcc-*,clang-*}",
+    "gcc": "{gcc-*,*-gcc-*}",
+    "c++": "{g++-*,*-g++-*}",
+    "g++": "{g++-*,*-g++-*}",
+    "python": "python[23].*",
+    "python3": "python3.*",
+    "perl": "perl5.*",
+    "vi": "vim*",
+    "vim": "vim.*",
+    "which": "which.*",
+    "nc": "nc.*",
+    "node": "nodejs",
+}
+
+
+class PathVerdicts:
+    """A contract's lists, compiled, and what they said of the paths seen so far.
+
+    Args:
+        contract: whose lists.
+        workdir: the working directory, for operations.write_outside_workspace.
+        given: folders and files that Affidavit itself put into the sandbox for this agent: it may read and run them.
+    """
+
+    def __init__(self, contract: Contract, workdir: str, given: Sequence[str]) -> None:
+        readable = contract.read
+        write = matcher(contract.write)
+        self._write = write
+        self._read = None if readable is None else matcher(readable)
+        self._deny = matcher(contract.deny)
+        executable = contract.document.processes.exec
+        self._exec = None if executable is None else matcher(_same_programs(executable))
+        self._given = PathMatcher([*_FOR_EVERYONE, *(f"{escape(path)}/**" for path in given)])
+        devices = ("/dev/**", "/proc/**")
+        self._inside = PathMatcher([f"{escape(workdir).rstrip('/')}/**", "/{tmp,var/tmp}/**", *devices])
+        self._caches = PathMatcher(_CACHES)
+        self._shells = PathMatcher(_SHELLS)
+        self._on_the_way = _folders_above([*(readable or ()), *contract.write, escape(workdir) + "/**"])
+        forbidden = contract.document.operations.forbid
+        with_paths = [name for name in forbidden if OPERATIONS[name].paths]
+        self.operations: dict[str, np.uint32] = {
+            name: np.uint32(1 << (_FIRST_OPERATION + index)) for index, name in enumerate(with_paths)
+        }
+        self._operations = [(bit, matcher(OPERATIONS[name].paths)) for name, bit in self.operations.items()]
+        self._known: dict[str, int] = {}
+
+    # Bounded: an agent can make up names without end.
+    _MAX_KNOWN = 1 << 18
+
+    def of(self, paths: pa.Array) -> Bits:
+        """The bits of distinct paths (none null)."""
+        if len(paths) > self._MAX_KNOWN // 4:
+            return self._evaluate(paths)
+        known = self._known
+        texts = paths.to_pylist()
+        fresh = [text for text in texts if text not in known]
+        if fresh:
+            if len(known) + len(fresh) > self._MAX_KNOWN:
+                known.clear()
+                fresh = texts
+            bits = self._evaluate(pa.array(fresh, pa.utf8()))
+            known.update(zip(fresh, bits.tolist(), strict=True))
+        return np.fromiter((known[text] for text in texts), np.uint32, len(texts))
+
+    def _evaluate(self, paths: pa.Array) -> Bits:
+        bits = np.zeros(len(paths), np.uint32)
+
+        def put(bit: np.uint32, mask: npt.NDArray[np.bool_]) -> None:
+            bits[mask] |= bit
+
+        everything = np.ones(len(paths), np.bool_)
+        writable = self._write.mask(paths)
+        put(WRITE, writable)
+        put(PROTECTED, self._write.excepted(paths))
+        put(READ, everything if self._read is None else writable | self._read.mask(paths))
+        put(EXEC, everything if self._exec is None else self._exec.mask(paths))
+        put(DENIED, self._deny.mask(paths))
+        put(CACHE, self._caches.mask(paths))
+        put(OUTSIDE, ~self._inside.mask(paths))
+        put(SHELL, self._shells.mask(paths))
+        put(ON_THE_WAY, pc.is_in(paths, value_set=self._on_the_way).to_numpy(zero_copy_only=False))
+        for bit, operation in self._operations:
+            put(bit, operation.mask(paths))
+        given = self._given.mask(paths)
+        if given.any():
+            bits[given] = (bits[given] | READ | EXEC) & (WRITE | READ | EXEC | PROTECTED | OUTSIDE | SHELL)
+        bits[pc.match_substring_regex(paths, pattern=_NO_FILE).to_numpy(zero_copy_only=False)] = NO_PATH
+        return bits
+
+
+def _same_programs(patterns: Sequence[str]) -> tuple[str, ...]:
+    extended = list(patterns)
+    for written in patterns:
+        if written.startswith(("!", "affidavit:")):
+            continue
+        for pattern in expand_braces(written):
+            folder, _, name = pattern.rpartition("/")
+            if name in _SAME_PROGRAM:
+                extended.append(f"{folder}/{_SAME_PROGRAM[name]}")
+    return tuple(extended)
+
+
+def _folders_above(patterns: Sequence[str]) -> pa.Array:
+    folders = {"/"}
+    for written in patterns:
+        if written.startswith(("!", "affidavit:", "**")):
+            continue
+        for pattern in expand_braces(written):
+            folder = literal_folder(pattern)
+            while folder != "/":
+                folders.add(folder)
+                folder = posixpath.dirname(folder)
+    return pa.array(sorted(folders), pa.utf8())

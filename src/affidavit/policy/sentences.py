@@ -1,0 +1,79 @@
+"""What a violation says to a person."""
+
+import errno
+import os
+
+from affidavit.events import Op
+
+_MAX_NAME = 200
+
+_DONE = {
+    Op.OPEN_READ: "read {}",
+    Op.OPEN_WRITE: "opened {} for writing",
+    Op.CREATE: "created {}",
+    Op.UNLINK: "deleted {}",
+    Op.RENAME: "renamed {}",
+    Op.LINK: "made a hard link of {}",
+    Op.SYMLINK: "made the symlink {}",
+    Op.MKDIR: "made the folder {}",
+    Op.RMDIR: "removed the folder {}",
+    Op.CHMOD: "changed the mode of {}",
+    Op.CHOWN: "changed the owner of {}",
+    Op.TRUNCATE: "truncated {}",
+    Op.SETXATTR: "set an attribute of {}",
+    Op.UTIME: "set the times of {}",
+    Op.MOUNT: "mounted {}",
+    Op.EXEC: "ran {}",
+    Op.BIND: "made the socket {}",
+    Op.CONNECT: "connected to {}",
+    Op.SENDTO: "sent to {}",
+    Op.DNS: "asked for the address of {}",
+    Op.PTRACE: "traced another process",
+}
+
+_TRIED = {
+    Op.OPEN_READ: "read {}",
+    Op.OPEN_WRITE: "open {} for writing",
+    Op.CREATE: "create {}",
+    Op.UNLINK: "delete {}",
+    Op.RENAME: "rename {}",
+    Op.LINK: "make a hard link of {}",
+    Op.SYMLINK: "make the symlink {}",
+    Op.MKDIR: "make the folder {}",
+    Op.RMDIR: "remove the folder {}",
+    Op.CHMOD: "change the mode of {}",
+    Op.CHOWN: "change the owner of {}",
+    Op.TRUNCATE: "truncate {}",
+    Op.SETXATTR: "set an attribute of {}",
+    Op.UTIME: "set the times of {}",
+    Op.MOUNT: "mount {}",
+    Op.EXEC: "run {}",
+    Op.BIND: "make the socket {}",
+    Op.CONNECT: "connect to {}",
+    Op.SENDTO: "send to {}",
+    Op.DNS: "ask for the address of {}",
+    Op.PTRACE: "trace another process",
+}
+
+
+def shown(name: str) -> str:
+    """A name from a sandbox on one line: control characters spelled out, the middle of a long one left out."""
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    if len(printable) <= _MAX_NAME:
+        return printable
+    return f"{printable[: _MAX_NAME // 2]}…{printable[-_MAX_NAME // 2 :]}"
+
+
+def process(exe: str | None, comm: str | None, pid: int) -> str:
+    """``python3.11 (pid 812)``."""
+    name = exe.rsplit("/", 1)[-1] if exe else comm
+    return f"{shown(name or 'a process')} (pid {pid})"
+
+
+def act(op: str, of: str, ret: int) -> str:
+    """``created /a/b``, or ``tried to create /a/b (read-only file system)``."""
+    known = Op(op)
+    if ret >= 0 or known not in _TRIED or (known in (Op.CONNECT, Op.SENDTO) and -ret == errno.EINPROGRESS):
+        return _DONE.get(known, "did something to {}").format(of)
+    reason = os.strerror(-ret) if -ret in errno.errorcode else f"error {-ret}"
+    return f"tried to {_TRIED[known].format(of)} ({reason[0].lower()}{reason[1:]})"

@@ -1,0 +1,16 @@
+"""Recorders: what a sandbox did, seen from outside, as batches of events."""
+
+from affidavit.recorder.protocol import Availability, Recorder, RecorderError, Recording, RecordSummary
+from affidavit.recorder.selection import Choice, choose, names, recorder
+
+__all__ = [
+    "Availability",
+    "Choice",
+    "RecordSummary",
+    "Recorder",
+    "RecorderError",
+    "Recording",
+    "choose",
+    "names",
+    "recorder",
+]

@@ -1,0 +1,587 @@
+"""What a system call means as a row of the event schema, for recorders that see calls one by one as they return.
+
+How the call's arguments are spelled is the recorder's own affair (:class:`Arguments`); what they mean is not.
+"""
+
+import errno
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from affidavit.events import COUNT_SCHEMA, Op, encode_name
+from affidavit.recorder import sockets
+from affidavit.recorder.names import Names
+from affidavit.recorder.rows import Rows
+
+AT_FDCWD = -100
+
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_REMOVEDIR = 0x200
+_AT_SYMLINK_FOLLOW = 0x400
+_AT_EMPTY_PATH = 0x1000
+_O_TMPFILE = 0o20000000
+_COMM = 15
+_SOCKETS_KEPT = 65536
+_DNS_PORT = 53
+
+PRIVILEGED = {
+    "acct": 163,
+    "add_key": 248,
+    "adjtimex": 159,
+    "bpf": 321,
+    "chroot": 161,
+    "clock_adjtime": 305,
+    "clock_settime": 227,
+    "delete_module": 176,
+    "fanotify_init": 300,
+    "finit_module": 313,
+    "init_module": 175,
+    "io_uring_setup": 425,
+    "ioperm": 173,
+    "iopl": 172,
+    "kcmp": 312,
+    "kexec_file_load": 320,
+    "kexec_load": 246,
+    "keyctl": 250,
+    "lookup_dcookie": 212,
+    "name_to_handle_at": 303,
+    "perf_event_open": 298,
+    "quotactl": 179,
+    "reboot": 169,
+    "request_key": 249,
+    "setdomainname": 171,
+    "sethostname": 170,
+    "setns": 308,
+    "settimeofday": 164,
+    "swapoff": 168,
+    "swapon": 167,
+    "syslog": 103,
+    "unshare": 272,
+    "userfaultfd": 323,
+}
+"""Calls that only a privileged program has a use for, with their x86_64 numbers: an attempt is an event of its own."""
+
+
+class Fd(NamedTuple):
+    """A descriptor: its number, and the path or name that the kernel has for it."""
+
+    number: int
+    path: bytes | None
+
+
+class Arguments(Protocol):
+    """The arguments of one call, by position from 0. IndexError and ValueError say that they can't be read."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, at: int) -> bytes | None:
+        """A string; None for a null pointer and for memory that could not be read."""
+
+    def null(self, at: int) -> bool:
+        """Whether it is a null pointer."""
+
+    def fd(self, at: int) -> Fd: ...
+
+    def number(self, at: int) -> int: ...
+
+    def field(self, at: int, name: str) -> int:
+        """A number in a struct, 0 where it is not there."""
+
+    def argv(self, at: int) -> tuple[list[bytes], bool]:
+        """A vector of strings as far as it is known, and whether a part of it is not."""
+
+    def address(self, at: int) -> sockets.Address | None: ...
+
+    def messages(self, at: int) -> list[tuple[sockets.Address | None, bytes]]:
+        """(address, data) of each ``struct msghdr``."""
+
+    def data(self, at: int) -> bytes:
+        """Bytes that the call sends, as far as they are known."""
+
+
+class Call(NamedTuple):
+    """A system call that has returned.
+
+    Attributes:
+        name: of the call.
+        args: see Arguments.
+        ret: result, negative errno on failure; None where the call never returned, since its caller was killed in it.
+        fd: what the kernel calls the descriptor in `ret`, None where it is none or not known.
+    """
+
+    name: str
+    args: Arguments
+    ret: int | None
+    fd: bytes | None = None
+
+    @property
+    def result(self) -> int:
+        """The result as a number: a caller that was killed in the call counts as interrupted."""
+        return -errno.EINTR if self.ret is None else self.ret
+
+
+@dataclass
+class Folder:
+    """A working directory; shared by tasks that clone(2) gave the same file system context."""
+
+    path: bytes
+
+
+@dataclass
+class Process:
+    """A process as far as rows need it.
+
+    Attributes:
+        inside: whether it is the sandbox's own and not the runtime's.
+    """
+
+    pid: int
+    ppid: int
+    folder: Folder
+    uid: int = 0
+    gid: int = 0
+    exe: str | None = None
+    comm: str | None = None
+    inside: bool = True
+
+
+class Site(NamedTuple):
+    """Who made a call, and when (CLOCK_MONOTONIC, nanoseconds)."""
+
+    process: Process
+    tid: int
+    ts_ns: int
+
+
+@dataclass
+class Loss:
+    """What is known to be missing from a record: how many events, and a sentence for each kind of loss."""
+
+    events: int = 0
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def add(self, reason: str, events: int = 1) -> None:
+        """Count a loss."""
+        self.events += events
+        self.reasons[reason] = None
+
+
+class _Socket(NamedTuple):
+    domain: int
+    proto: str | None
+    local: sockets.Address | None = None
+    peer: sockets.Address | None = None
+
+
+_NO_SOCKET = _Socket(0, None)
+
+
+class Calls:
+    """Turns calls into rows.
+
+    Args:
+        recorder: its name, for the column ``source``.
+        rows: where events go.
+        loss: where losses are counted.
+        names: resolution of names below the sandbox's root.
+        executable: what the kernel says a process runs, right after its execve(2); None where it does not say.
+    """
+
+    def __init__(
+        self, recorder: str, rows: Rows, loss: Loss, names: Names, executable: Callable[[Process], bytes | None]
+    ) -> None:
+        self._kernel = f"{recorder}/kernel"
+        self._memory = f"{recorder}/memory"
+        self._recorder = recorder
+        self._rows = rows
+        self._loss = loss
+        self._names = names
+        self._executable = executable
+        self._counts: Counter[tuple[int, str | None, str]] = Counter()
+        # By what the kernel calls the socket, or by process and descriptor where it does not say.
+        self._sockets: OrderedDict[object, _Socket] = OrderedDict()
+
+    def take(self, site: Site, call: Call) -> None:
+        """Count a call, and add a row where it means one."""
+        self._counts[(site.process.pid, site.process.exe, call.name)] += 1
+        handler = _HANDLERS.get(call.name)
+        if handler is None:
+            return
+        try:
+            handler(self, site, call)
+        except (IndexError, ValueError):
+            self._loss.add(f"the arguments of a call of {call.name} could not be read")
+
+    def counts(self) -> pa.Table:
+        """Calls so far by process, COUNT_SCHEMA."""
+        keys = list(self._counts)
+        columns = [
+            pa.array([key[0] for key in keys], pa.int32()),
+            pa.array([key[1] for key in keys], pa.utf8()),
+            pa.array([key[2] for key in keys], pa.utf8()),
+            pa.array([self._counts[key] for key in keys], pa.int64()),
+        ]
+        return pa.table(columns, schema=COUNT_SCHEMA)
+
+    def emit(self, site: Site, op: Op, **columns: Any) -> None:
+        """Add a row; `columns` beside those that the site gives, ``source`` being the kernel where it is left out."""
+        process = site.process
+        columns.setdefault("source", self._kernel)
+        self._rows.add(
+            {
+                "ts_ns": site.ts_ns,
+                "pid": process.pid,
+                "tid": site.tid,
+                "ppid": process.ppid,
+                "op": op.value,
+                "exe": process.exe,
+                "comm": process.comm,
+                "uid": process.uid,
+                "gid": process.gid,
+                **columns,
+            }
+        )
+
+    # --- names ---
+
+    def _base(self, site: Site, args: Arguments, at: int | None) -> bytes:
+        """The folder that a relative name starts at: the descriptor in argument `at`, else the working directory."""
+        folder = site.process.folder
+        if at is not None:
+            number, path = args.fd(at)
+            if path is not None and path.startswith(b"/"):
+                if number != AT_FDCWD:
+                    return path
+                # The kernel's word for the working directory.
+                folder.path = path
+        return folder.path
+
+    def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> str | None:
+        """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
+        base = self._base(site, args, at)
+        raw = args.name(name)
+        return None if raw is None else encode_name(self._names.resolve(raw, base, follow))
+
+    def _on_path(self, site: Site, call: Call) -> None:
+        shape = _ON_PATH[call.name]
+        args, at = call.args, shape.folder
+        at_flags = args.number(shape.at_flags) if shape.at_flags is not None else 0
+        source = self._memory
+        if at is not None and (args.null(shape.path) or (at_flags & _AT_EMPTY_PATH and not args.name(shape.path))):
+            path, source = _known(args.fd(at).path), self._kernel
+        else:
+            follow = shape.follow and not at_flags & _AT_SYMLINK_NOFOLLOW
+            path = self._path(site, args, shape.path, at, follow)
+        op = Op.RMDIR if call.name == "unlinkat" and at_flags & _AT_REMOVEDIR else shape.op
+        mode = args.number(shape.mode) & 0o7777 if shape.mode is not None else 0
+        self.emit(site, op, path=path, mode=mode, ret=call.result, source=source)
+
+    def _on_fd(self, site: Site, call: Call) -> None:
+        op, mode_at = _ON_FD[call.name]
+        mode = call.args.number(mode_at) & 0o7777 if mode_at is not None else 0
+        self.emit(site, op, path=_known(call.args.fd(0).path), mode=mode, ret=call.result)
+
+    def _on_two(self, site: Site, call: Call) -> None:
+        op = Op.LINK if call.name.startswith("link") else Op.RENAME
+        args, flags = call.args, 0
+        path: str | None
+        if len(args) == 2:
+            path, path2 = self._path(site, args, 0, None, False), self._path(site, args, 1, None, False)
+        else:
+            flags = args.number(4) if len(args) > 4 else 0
+            if op is Op.LINK and flags & _AT_EMPTY_PATH and not args.name(1):
+                path = _known(args.fd(0).path)
+            else:
+                path = self._path(site, args, 1, 0, op is Op.LINK and bool(flags & _AT_SYMLINK_FOLLOW))
+            path2 = self._path(site, args, 3, 2, False)
+        self.emit(site, op, path=path, path2=path2, flags=flags, ret=call.result, source=self._memory)
+
+    def _symlink(self, site: Site, call: Call) -> None:
+        args = call.args
+        path = self._path(site, args, len(args) - 1, 1 if len(args) == 3 else None, False)
+        self.emit(site, Op.SYMLINK, path=path, path2=_text(args.name(0)), ret=call.result, source=self._memory)
+
+    def _open(self, site: Site, call: Call) -> None:
+        args, at, name, mode = call.args, None, 0, 0
+        match call.name:
+            case "open":
+                flags, mode = args.number(1), _mode(args, 2)
+            case "creat":
+                flags, mode = os.O_CREAT | os.O_WRONLY | os.O_TRUNC, _mode(args, 1)
+            case "openat":
+                at, name, flags, mode = 0, 1, args.number(2), _mode(args, 3)
+            case _:
+                at, name, flags, mode = 0, 1, args.field(2, "flags"), args.field(2, "mode") & 0o7777
+        op = Op.OPEN_READ
+        if flags & (os.O_CREAT | _O_TMPFILE):
+            op = Op.CREATE
+        elif flags & (os.O_ACCMODE | os.O_TRUNC):
+            op = Op.OPEN_WRITE
+        if op is not Op.CREATE:
+            mode = 0
+        path, source = _known(call.fd), self._kernel
+        if path is not None:
+            self._base(site, args, at)
+        else:
+            follow = not (flags & os.O_NOFOLLOW or (flags & os.O_CREAT and flags & os.O_EXCL))
+            path, source = self._path(site, args, name, at, follow), self._memory
+        self.emit(site, op, path=path, flags=flags, mode=mode, ret=call.result, source=source)
+
+    def _open_by_handle(self, site: Site, call: Call) -> None:
+        flags = call.args.number(len(call.args) - 1)
+        op = Op.OPEN_WRITE if flags & (os.O_ACCMODE | os.O_TRUNC) else Op.OPEN_READ
+        self.emit(site, op, path=_known(call.fd), flags=flags, ret=call.result)
+
+    def _exec(self, site: Site, call: Call) -> None:
+        args, process = call.args, site.process
+        name = 1 if call.name == "execveat" else 0
+        raw = args.name(name)
+        if name and not raw and args.number(4) & _AT_EMPTY_PATH:
+            path = args.fd(0).path
+        else:
+            path = None if raw is None else self._names.resolve(raw, self._base(site, args, 0 if name else None))
+        source = self._memory
+        if call.ret == 0:
+            exe = self._executable(process)
+            if exe is not None and exe == path:
+                source = self._kernel
+            elif exe is None and path is not None:
+                exe = self._names.interpreter(path)
+            process.exe = _text(exe)
+            process.comm = _text((raw or path or b"").rpartition(b"/")[2][:_COMM])
+            # Whichever thread asked for it goes on under the number of the process's first one.
+            site = site._replace(tid=process.pid)
+        argv, cut = args.argv(name + 1)
+        words = [encode_name(word) for word in argv]
+        self.emit(site, Op.EXEC, path=_text(path), flags=int(cut), ret=call.result, argv=words, source=source)
+
+    def _chdir(self, site: Site, call: Call) -> None:
+        if call.ret == 0:
+            raw = call.args.name(0)
+            if raw is not None:
+                folder = site.process.folder
+                folder.path = self._names.resolve(raw, folder.path)
+
+    def _fchdir(self, site: Site, call: Call) -> None:
+        path = call.args.fd(0).path
+        if call.ret == 0 and path is not None:
+            site.process.folder.path = path
+
+    def _mount(self, site: Site, call: Call) -> None:
+        args, path, path2 = call.args, None, None
+        match call.name:
+            case "mount":
+                path, path2 = self._path(site, args, 1), _text(args.name(0))
+            case "umount" | "umount2" | "pivot_root":
+                path = self._path(site, args, 0)
+            case "move_mount":
+                path, path2 = self._path(site, args, 3, 2), self._path(site, args, 1, 0)
+            case "open_tree" | "mount_setattr":
+                path = self._path(site, args, 1, 0)
+        self.emit(site, Op.MOUNT, path=path, path2=path2, ret=call.result, source=self._memory)
+
+    # --- processes ---
+
+    def _signal(self, site: Site, call: Call) -> None:
+        signal = call.args.number(2 if call.name in ("tgkill", "rt_tgsigqueueinfo") else 1)
+        # A program that kills itself does not see the call return.
+        ret = 0 if call.ret is None else call.ret
+        self.emit(site, Op.SIGNAL, flags=signal, ret=ret, source=self._memory)
+
+    def _ptrace(self, site: Site, call: Call) -> None:
+        request = call.args.number(0) if call.name == "ptrace" else 0
+        self.emit(site, Op.PTRACE, flags=request, ret=call.result, source=self._memory)
+
+    def _memfd(self, site: Site, call: Call) -> None:
+        named = call.name == "memfd_create"
+        path = _known(call.fd)
+        if path is None and named:
+            path = _text(b"/memfd:" + (call.args.name(0) or b""))
+        flags = call.args.number(1 if named else 0)
+        self.emit(site, Op.MEMFD, path=path, flags=flags, ret=call.result, source=self._memory)
+
+    def _set_id(self, site: Site, call: Call) -> None:
+        # The effective one; -1 keeps it.
+        wanted = call.args.number(1 if len(call.args) > 1 else 0)
+        if call.ret == 0 and 0 <= wanted < 0xFFFFFFFF:
+            setattr(site.process, _SET_ID[call.name], wanted)
+
+    def _privileged(self, site: Site, call: Call) -> None:
+        if call.name == "io_uring_setup" and call.result >= 0:
+            self._loss.add("io_uring was set up: what is done through it can't be seen")
+        self.emit(site, Op.DENIED, flags=PRIVILEGED[call.name], ret=call.result, source=self._memory)
+
+    # --- sockets ---
+
+    def _key(self, site: Site, fd: Fd) -> object:
+        """What a socket is known by. The kernel's name of it has its inode; else it is the descriptor's number."""
+        return fd.path if fd.path is not None and fd.path[-2:-1].isdigit() else (site.process.pid, fd.number)
+
+    def _keep(self, key: object, of: _Socket) -> None:
+        self._sockets[key] = of
+        self._sockets.move_to_end(key)
+        if len(self._sockets) > _SOCKETS_KEPT:
+            self._sockets.popitem(last=False)
+
+    def _socket(self, site: Site, call: Call) -> None:
+        domain, kind, number = (call.args.number(at) for at in range(3))
+        of = _Socket(domain, sockets.protocol(domain, kind, number))
+        if call.result >= 0:
+            self._keep(self._key(site, Fd(call.result, call.fd)), of)
+        self.emit(site, Op.SOCKET, flags=domain, ret=call.result, proto=of.proto, source=self._memory)
+
+    def _on_address(self, site: Site, call: Call) -> None:
+        key = self._key(site, call.args.fd(0))
+        of = self._sockets.get(key, _NO_SOCKET)
+        address = call.args.address(1)
+        bind = call.name == "bind"
+        if call.ret in (0, -errno.EINPROGRESS):
+            self._keep(key, of._replace(local=address) if bind else of._replace(peer=address))
+        self._emit_address(site, Op.BIND if bind else Op.CONNECT, of, address, call.result)
+
+    def _listen(self, site: Site, call: Call) -> None:
+        of = self._sockets.get(self._key(site, call.args.fd(0)), _NO_SOCKET)
+        self._emit_address(site, Op.LISTEN, of, of.local, call.result)
+
+    def _accept(self, site: Site, call: Call) -> None:
+        of = self._sockets.get(self._key(site, call.args.fd(0)), _NO_SOCKET)
+        peer = call.args.address(1)
+        if call.result >= 0:
+            self._keep(self._key(site, Fd(call.result, call.fd)), of._replace(peer=peer))
+        self._emit_address(site, Op.ACCEPT, of, peer, call.result)
+
+    def _send(self, site: Site, call: Call) -> None:
+        args = call.args
+        of = self._sockets.get(self._key(site, args.fd(0)), _NO_SOCKET)
+        messages = [(args.address(4), args.data(1))] if call.name == "sendto" else args.messages(1)
+        for address, data in messages:
+            target = address or of.peer
+            if target is not None and target.port == _DNS_PORT:
+                for asked in sockets.dns_names(data, of.proto == "tcp"):
+                    self._emit_address(site, Op.DNS, of, target, call.result, path2=asked)
+            # Sends without an address go where connect said.
+            if address is not None:
+                self._emit_address(site, Op.SENDTO, of, address, call.result)
+
+    def _emit_address(
+        self, site: Site, op: Op, of: _Socket, address: sockets.Address | None, ret: int, **columns: Any
+    ) -> None:
+        address = address or sockets.Address(of.domain)
+        path = None
+        if address.path is not None:
+            path = _text(self._names.resolve(address.path, site.process.folder.path, op is not Op.BIND))
+        self.emit(
+            site,
+            op,
+            path=path,
+            flags=address.family,
+            addr=address.addr,
+            port=address.port,
+            proto=of.proto,
+            ret=ret,
+            source=self._memory,
+            **columns,
+        )
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """Where the arguments of a call that works on one name stand."""
+
+    op: Op
+    path: int
+    folder: int | None = None
+    follow: bool = False
+    mode: int | None = None
+    at_flags: int | None = None
+
+
+_ON_PATH = {
+    "unlink": _Shape(Op.UNLINK, 0),
+    "unlinkat": _Shape(Op.UNLINK, 1, 0, at_flags=2),
+    "rmdir": _Shape(Op.RMDIR, 0),
+    "mkdir": _Shape(Op.MKDIR, 0, mode=1),
+    "mkdirat": _Shape(Op.MKDIR, 1, 0, mode=2),
+    "mknod": _Shape(Op.CREATE, 0, mode=1),
+    "mknodat": _Shape(Op.CREATE, 1, 0, mode=2),
+    "chmod": _Shape(Op.CHMOD, 0, follow=True, mode=1),
+    "fchmodat": _Shape(Op.CHMOD, 1, 0, follow=True, mode=2),
+    "fchmodat2": _Shape(Op.CHMOD, 1, 0, follow=True, mode=2, at_flags=3),
+    "chown": _Shape(Op.CHOWN, 0, follow=True),
+    "lchown": _Shape(Op.CHOWN, 0),
+    "fchownat": _Shape(Op.CHOWN, 1, 0, follow=True, at_flags=4),
+    "truncate": _Shape(Op.TRUNCATE, 0, follow=True),
+    "utime": _Shape(Op.UTIME, 0, follow=True),
+    "utimes": _Shape(Op.UTIME, 0, follow=True),
+    "futimesat": _Shape(Op.UTIME, 1, 0, follow=True),
+    "utimensat": _Shape(Op.UTIME, 1, 0, follow=True, at_flags=3),
+    "setxattr": _Shape(Op.SETXATTR, 0, follow=True),
+    "lsetxattr": _Shape(Op.SETXATTR, 0),
+    "removexattr": _Shape(Op.SETXATTR, 0, follow=True),
+    "lremovexattr": _Shape(Op.SETXATTR, 0),
+}
+# Operation, and where the mode stands.
+_ON_FD: dict[str, tuple[Op, int | None]] = {
+    "fchmod": (Op.CHMOD, 1),
+    "fchown": (Op.CHOWN, None),
+    "ftruncate": (Op.TRUNCATE, None),
+    "fsetxattr": (Op.SETXATTR, None),
+    "fremovexattr": (Op.SETXATTR, None),
+}
+_SET_ID = {
+    "setuid": "uid",
+    "setgid": "gid",
+    "setreuid": "uid",
+    "setregid": "gid",
+    "setresuid": "uid",
+    "setresgid": "gid",
+}
+
+_Handler = Callable[[Calls, Site, Call], None]
+_HANDLERS: dict[str, _Handler] = {
+    name: handler
+    for handler, names in (
+        (Calls._on_path, tuple(_ON_PATH)),
+        (Calls._on_fd, tuple(_ON_FD)),
+        (Calls._open, ("open", "openat", "openat2", "creat")),
+        (Calls._open_by_handle, ("open_by_handle_at",)),
+        (Calls._exec, ("execve", "execveat")),
+        (Calls._on_two, ("rename", "renameat", "renameat2", "link", "linkat")),
+        (Calls._symlink, ("symlink", "symlinkat")),
+        (Calls._chdir, ("chdir",)),
+        (Calls._fchdir, ("fchdir",)),
+        (Calls._mount, ("mount", "umount", "umount2", "pivot_root", "move_mount", "open_tree", "mount_setattr")),
+        (Calls._mount, ("fsopen", "fsmount", "fspick")),
+        (Calls._signal, ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")),
+        (Calls._ptrace, ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd")),
+        (Calls._memfd, ("memfd_create", "memfd_secret")),
+        (Calls._set_id, tuple(_SET_ID)),
+        (Calls._socket, ("socket",)),
+        (Calls._on_address, ("bind", "connect")),
+        (Calls._listen, ("listen",)),
+        (Calls._accept, ("accept", "accept4")),
+        (Calls._send, ("sendto", "sendmsg", "sendmmsg")),
+        (Calls._privileged, tuple(PRIVILEGED)),
+    )
+    for name in names
+}
+
+HANDLED: tuple[str, ...] = tuple(sorted(_HANDLERS))
+"""The calls that mean something; clone and its kin aside, which make processes."""
+
+
+def _text(path: bytes | None) -> str | None:
+    return None if path is None else encode_name(path)
+
+
+def _known(path: bytes | None) -> str | None:
+    """A path of the kernel's as text, None where it is none: the name of a pipe, say."""
+    return encode_name(path) if path is not None and path.startswith(b"/") else None
+
+
+def _mode(args: Arguments, at: int) -> int:
+    return args.number(at) & 0o7777 if len(args) > at else 0

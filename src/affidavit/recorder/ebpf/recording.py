@@ -1,0 +1,215 @@
+"""The recorder's side towards Affidavit: starts a loader for each record, hears what it says."""
+
+import os
+import platform
+import select
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affidavit.events import empty_counts
+from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
+from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.sandbox import RuntimeHooks, Sandbox
+
+LOADER = Path(__file__).parent / "_build" / "affidavit-record"
+RING_BYTES = 64 << 20
+"""Room between kernel and loader: what the busiest machine makes while the loader waits for its turn."""
+
+_BTF = Path("/sys/kernel/btf/vmlinux")
+_HEAD = struct.Struct("=II")
+_FRAME_MAX = 256 << 20
+_ATTACH_S = 20.0
+_GAPS = (
+    "names in unlink, rename, mkdir, link, symlink, chmod, chown, truncate and failed calls are read from the caller's "
+    "memory before and after the call; a change between is shown as ebpf/raced",
+    "symlinks in such names are followed a moment after the call, not during it",
+)
+
+
+class EbpfRecorder:
+    """Records with tracepoint programs.
+
+    Args:
+        ring_bytes: room of the ring buffer, a power of two and a multiple of the page size.
+    """
+
+    name = "ebpf"
+
+    def __init__(self, ring_bytes: int = RING_BYTES) -> None:
+        self._ring_bytes = ring_bytes
+
+    def available(self) -> Availability:
+        """Loads and attaches the programs once, and lets them go again."""
+        if platform.machine() != "x86_64":
+            return Availability(False, f"machine {platform.machine()}", "use an x86-64 machine, or --recorder ptrace")
+        if os.geteuid() != 0:
+            return Availability(False, "not root", "run as root")
+        if not _BTF.exists():
+            return Availability(False, f"{_BTF} is missing", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y")
+        if not LOADER.exists():
+            return Availability(False, f"{LOADER} is not built", "run: make setup")
+        started = time.monotonic()
+        try:
+            recording = self.open("available")
+            try:
+                recording.ready(_ATTACH_S)
+            finally:
+                recording.close()
+        except RecorderError as error:
+            return Availability(False, str(error), "use a kernel that loads tp_btf programs, or --recorder ptrace")
+        took = round((time.monotonic() - started) * 1000)
+        return Availability(True, f"Linux {platform.release()}, programs loaded in {took} ms", gaps=_GAPS)
+
+    def open(self, sandbox_name: str) -> "EbpfRecording":
+        """Start a loader; it loads while the sandbox is made.
+
+        Raises:
+            RecorderError: it does not start.
+        """
+        return EbpfRecording(self._ring_bytes)
+
+
+class EbpfRecording:
+    """One record. Its loader ends with it, and with this process."""
+
+    def __init__(self, ring_bytes: int) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            self._loader = subprocess.Popen(
+                [LOADER, str(ring_bytes)], stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}
+            )
+        except OSError as error:
+            ours.close()
+            raise RecorderError(f"{LOADER}: {error.strerror}; run: make setup") from error
+        finally:
+            theirs.close()
+        self._socket = ours
+        self._ring_bytes = ring_bytes
+        self._started = time.monotonic()
+        self._ready_ms: int | None = None
+        self._events = 0
+        self._totals: Totals | None = None
+        self._counts = empty_counts()
+        self._broken = ""
+        self._closed = False
+
+    @property
+    def loader_pid(self) -> int:
+        """Process that records."""
+        return self._loader.pid
+
+    def hooks(self) -> RuntimeHooks:
+        """None: the runtime runs as ever."""
+        return RuntimeHooks()
+
+    def ready(self, timeout_s: float) -> None:
+        """Wait until the programs are attached. Raises RecorderError."""
+        if self._ready_ms is None:
+            self._expect("R", timeout_s)
+            self._ready_ms = round((time.monotonic() - self._started) * 1000)
+
+    def attach(self, sandbox: Sandbox, init_pid: int) -> None:
+        self.ready(_ATTACH_S)
+        self._order("T", init_pid)
+        self._expect("A", _ATTACH_S)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            while self._totals is None:
+                kind, payload = self._frame()
+                if kind == "B":
+                    rows = batch(payload, self._events)
+                    self._events += rows.num_rows
+                    yield rows
+                elif kind == "F":
+                    self._totals, self._counts = end(payload)
+                else:
+                    self._broken = payload.decode(errors="replace")
+                    return
+        except EOFError:
+            self._broken = "the recorder ended before its end-of-stream mark"
+        except (OSError, FrameError, pa.ArrowException) as error:
+            self._broken = f"the recorder's stream broke: {error}"
+
+    def stop(self) -> None:
+        self._order("S", 0)
+
+    def summary(self) -> RecordSummary:
+        totals = self._totals
+        facts: dict[str, Any] = {
+            "kernel": platform.release(),
+            "ring_bytes": self._ring_bytes,
+            "ready_ms": self._ready_ms,
+            "totals": asdict(totals) if totals else None,
+        }
+        reasons = [self._broken] if self._broken else []
+        lost = 0
+        if totals is None:
+            reasons = reasons or ["the record was not read to its end"]
+        else:
+            missing = totals.emitted - totals.received
+            losses = {
+                f"{missing} events did not fit into the ring buffer": missing,
+                f"{totals.unmarked} processes could not be marked": totals.unmarked,
+                f"{totals.uncounted} system calls were not counted": totals.uncounted,
+                f"{totals.foreign} calls came by the 32-bit or x32 entry or set up io_uring": totals.foreign,
+                f"{totals.reentered + totals.missed} runs of a program were left out": totals.reentered + totals.missed,
+                f"{totals.malformed} events could not be read": totals.malformed,
+            }
+            reasons += [reason for reason, number in losses.items() if number]
+            lost = sum(abs(number) for number in losses.values())
+            if totals.live > 0:
+                reasons.append(f"{totals.live} tasks of the sandbox still ran as the record ended")
+        return RecordSummary("ebpf", self._events, lost, not reasons, tuple(reasons), _GAPS, self._counts, facts)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._socket.close()  # the loader ends by this
+        if self._totals is None and self._loader.poll() is None:
+            self._loader.send_signal(signal.SIGKILL)
+        # Taking the programs out takes the kernel a while, which nobody needs to wait for.
+        threading.Thread(target=self._loader.wait, daemon=True).start()
+
+    def _order(self, kind: str, number: int) -> None:
+        try:
+            self._socket.sendall(_HEAD.pack(ord(kind), number))
+        except OSError:
+            self._broken = self._broken or "the recorder ended before it was told to"
+
+    def _expect(self, kind: str, timeout_s: float) -> None:
+        if not select.select([self._socket], [], [], timeout_s)[0]:
+            raise RecorderError(f"the eBPF loader did not answer within {timeout_s:.0f} s")
+        try:
+            came, payload = self._frame()
+        except (EOFError, OSError, FrameError) as error:
+            raise RecorderError(f"the eBPF loader ended (status {self._loader.poll()}); run: make setup") from error
+        if came != kind:
+            raise RecorderError(payload.decode(errors="replace") or f"the eBPF loader answered {came}")
+
+    def _frame(self) -> tuple[str, bytearray]:
+        kind, length = _HEAD.unpack(self._exactly(_HEAD.size))
+        if chr(kind) not in "RAEBF" or length > _FRAME_MAX:
+            raise FrameError(f"a frame of kind {kind}, {length} bytes")
+        return chr(kind), self._exactly(length)
+
+    def _exactly(self, length: int) -> bytearray:
+        payload = bytearray(length)
+        view, have = memoryview(payload), 0
+        while have < length:
+            got = self._socket.recv_into(view[have:])
+            if not got:
+                raise EOFError
+            have += got
+        return payload

@@ -1,0 +1,203 @@
+#define _GNU_SOURCE
+#include "resolve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NAME_BYTES 4096 /* PATH_MAX */
+#define LINKS 40        /* MAXSYMLINKS */
+#define STEPS 256       /* components looked at one by one; a name with more is hostile, and is taken as text from there */
+
+/* Folders looked up lately: a build opens names in the same few again and again. */
+#define REMEMBERED 64
+static struct remembered {
+	size_t length, resolved_length;
+	char path[512], resolved[512];
+} remembered[REMEMBERED];
+
+void resolve_forget(void)
+{
+	for (int i = 0; i < REMEMBERED; i++)
+		remembered[i].length = 0;
+}
+
+/* An O_PATH descriptor of a name below the root, -1 where nothing is there. */
+static int below(int root, const char *path, size_t length, int flags)
+{
+	char name[NAME_BYTES];
+	if (length >= sizeof(name))
+		return -1;
+	memcpy(name, path, length);
+	name[length] = 0;
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | flags, .resolve = RESOLVE_IN_ROOT};
+	return syscall(SYS_openat2, root, length ? name : "/", &how, sizeof(how));
+}
+
+/* Where a name leads: the length of it in `out`, 0 where nothing is there. */
+static size_t look_up(int root, const char *path, size_t length, char *out)
+{
+	int fd = below(root, path, length, 0);
+	if (fd < 0)
+		return 0;
+	char link[32];
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, out, RESOLVED_MAX);
+	close(fd);
+	return n > 0 && n < RESOLVED_MAX && out[0] == '/' ? (size_t)n : 0;
+}
+
+static size_t look_up_folder(int root, const char *path, size_t length, char *out)
+{
+	uint32_t h = 5381;
+	for (size_t i = 0; i < length; i++)
+		h = h * 33 ^ (unsigned char)path[i];
+	struct remembered *r = &remembered[h % REMEMBERED];
+	if (r->length == length && length && !memcmp(r->path, path, length)) {
+		memcpy(out, r->resolved, r->resolved_length);
+		return r->resolved_length;
+	}
+	size_t n = look_up(root, path, length, out);
+	if (n && n <= sizeof(r->resolved) && length <= sizeof(r->path)) {
+		r->length = length;
+		memcpy(r->path, path, length);
+		r->resolved_length = n;
+		memcpy(r->resolved, out, n);
+	}
+	return n;
+}
+
+/* Go from the path in `out` (no bytes: the root) by one component. */
+static size_t go(char *out, size_t n, const char *part, size_t length)
+{
+	if (!length || (length == 1 && part[0] == '.'))
+		return n;
+	if (length == 2 && part[0] == '.' && part[1] == '.') {
+		while (n && out[--n] != '/')
+			;
+		return n;
+	}
+	if (n + length + 1 > RESOLVED_MAX)
+		return n;
+	out[n++] = '/';
+	memcpy(out + n, part, length);
+	return n + length;
+}
+
+/* Where a symlink leads, in `text`; -1 where it leads nowhere. /proc/self is the caller's, not ours; its links to files
+ * are followed by the text that the kernel gives them. */
+static ssize_t read_link(const struct caller *who, int fd, const char *name, size_t length, char *text, size_t size)
+{
+	struct statfs fs;
+	int self = length == 4 && !memcmp(name, "self", 4), thread = length == 11 && !memcmp(name, "thread-self", 11);
+	if ((self || thread) && !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC)
+		return self ? snprintf(text, size, "%u", who->pid) : snprintf(text, size, "%u/task/%u", who->pid, who->tid);
+	return readlinkat(fd, "", text, size);
+}
+
+/* Whether a path is that of the root of a process, which may have ended since. */
+static int is_root_link(const char *path, size_t n)
+{
+	int used = 0;
+	char text[64];
+	if (n >= sizeof(text))
+		return 0;
+	memcpy(text, path, n);
+	text[n] = 0;
+	return sscanf(text, "/proc/%*u/root%n", &used) == 0 && used == (int)n;
+}
+
+/* Whether a path is below our own /proc/self, which is not what the caller's leads to. */
+static int ours(const char *path, size_t n)
+{
+	static char own[32];
+	static size_t length;
+	if (!length)
+		length = snprintf(own, sizeof(own), "/proc/%d", getpid());
+	return n >= length && !memcmp(path, own, length) && (n == length || path[length] == '/');
+}
+
+/* Resolve one component after the other, as far as they are there. */
+static size_t walk(const struct caller *who, const char *path, size_t length, int follow, char *out)
+{
+	char rest[RESOLVED_MAX], link[NAME_BYTES];
+	size_t n = 0, at = RESOLVED_MAX - length;
+	memcpy(rest + at, path, length);
+	int links = 0, steps = 0, gone = 0;
+	while (at < RESOLVED_MAX) {
+		size_t start = at;
+		while (at < RESOLVED_MAX && rest[at] != '/')
+			at++;
+		const char *part = rest + start;
+		size_t part_length = at - start, before = n;
+		while (at < RESOLVED_MAX && rest[at] == '/')
+			at++;
+		n = go(out, n, part, part_length);
+		if (gone || n <= before || ++steps > STEPS)
+			continue;
+		int fd = below(who->root, out, n, O_NOFOLLOW);
+		struct stat st;
+		if (fd < 0 || fstat(fd, &st)) {
+			if (is_root_link(out, n))
+				n = 0;
+			else
+				gone = 1;
+		} else if (S_ISLNK(st.st_mode) && (follow || at < RESOLVED_MAX) && ++links <= LINKS) {
+			ssize_t more = read_link(who, fd, part, part_length, link, sizeof(link));
+			if (more > 0 && (size_t)more + 1 <= at) {
+				n = link[0] == '/' ? 0 : before;
+				if (at < RESOLVED_MAX)
+					rest[--at] = '/';
+				at -= more;
+				memcpy(rest + at, link, more);
+				while (at < RESOLVED_MAX && rest[at] == '/')
+					at++;
+			}
+		}
+		if (fd >= 0)
+			close(fd);
+	}
+	return n;
+}
+
+size_t resolve(const struct caller *who, const char *base, size_t base_length, const char *name, size_t length, int follow,
+	       char *out)
+{
+	char path[RESOLVED_MAX];
+	while (length > 1 && name[length - 1] == '/')
+		length--;
+	if (base_length == 1)
+		base_length = 0; /* "/" */
+	if (base_length + length + 1 > sizeof(path))
+		length = sizeof(path) - base_length - 1;
+	memcpy(path, base, base_length);
+	path[base_length] = '/';
+	memcpy(path + base_length + 1, name, length);
+	length += base_length + 1;
+	size_t last = length;
+	while (path[last - 1] != '/')
+		last--;
+	size_t part = length - last, n;
+	int dots = !part || (part == 1 && path[last] == '.') || (part == 2 && path[last] == '.' && path[last + 1] == '.');
+	if (!dots && !follow && last == base_length + 1) {
+		/* A name in the folder itself, which the kernel told: nothing to look up. */
+		memcpy(out, path, base_length);
+		n = go(out, base_length, path + last, part);
+	} else if ((follow || dots) && (n = look_up(who->root, path, length, out)) && !ours(out, n)) {
+		return n;
+	} else if (!dots && !follow && (n = look_up_folder(who->root, path, last, out)) && !ours(out, n)) {
+		n = go(out, n == 1 ? 0 : n, path + last, part);
+	} else {
+		n = walk(who, path, length, follow, out);
+	}
+	if (!n)
+		out[n++] = '/';
+	return n;
+}

@@ -1,0 +1,26 @@
+/* Names as a sandbox knows them, made absolute and free of symlinks by a look below the sandbox's own root. */
+#ifndef AFFIDAVIT_RESOLVE_H
+#define AFFIDAVIT_RESOLVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RESOLVED_MAX 16384
+
+/* Who uses a name: `root` is an O_PATH descriptor of the sandbox's root, the numbers are what /proc/self and
+ * /proc/thread-self stand for. */
+struct caller {
+	int root;
+	uint32_t pid, tid;
+};
+
+/* Forget what was looked up: links and folders may have changed. */
+void resolve_forget(void);
+
+/* The path that `name` stands for, in `out`, which has room for RESOLVED_MAX bytes; the length of it (there is no NUL).
+ * `base` is the folder where it starts, an absolute path without symlinks. The last component is followed where
+ * `follow`. What is not there is taken as text. */
+size_t resolve(const struct caller *who, const char *base, size_t base_length, const char *name, size_t length, int follow,
+	       char *out);
+
+#endif

@@ -1,0 +1,330 @@
+"""Recording from gVisor's sentry: its remote trace sink, and its log of system calls."""
+
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affidavit.events import empty_counts
+from affidavit.recorder.calls import Loss
+from affidavit.recorder.gvisor import log, wire
+from affidavit.recorder.gvisor.transcript import Transcript
+from affidavit.recorder.names import Names
+from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.rows import Rows
+from affidavit.sandbox import RuntimeHooks, Sandbox
+
+GAPS: tuple[str, ...] = (
+    "a call that the sandbox's own system-call filter refuses is not seen: the sentry asks that filter first",
+    "the path of an opened file is the one that the caller named, read once before the call: another thread that "
+    "changes it in between is not noticed, and runsc does not say which file was opened",
+    "a name is resolved a moment after its call, from outside: a symlink that was swapped since then, or that lies on "
+    "a file system that the sentry keeps to itself, misleads",
+    "bytes of a name that are not UTF-8 show as U+FFFD",
+    "a folder descriptor as the second one of renameat and linkat has no path, unless it is the first one too",
+    "messages of sendmsg and sendmmsg are not seen, nor the names that DNS queries ask for",
+    "system-call counts are of the logged calls only, not of read, write and the like",
+)
+
+# Without strings in their context: a protobuf string that is not UTF-8 makes the sentry drop the message unsaid, and
+# the sandbox chooses the names of its programs and folders.
+_CONTEXT = ("time", "thread_id", "group_id", "credentials")
+_POINTS = ("container/start", "sentry/clone", "sentry/execve", "sentry/task_exit")
+_FLAGS = ("pod-init-config", "debug-log", "debug-log-format", "debug-command", "strace", "strace-syscalls")
+
+_BATCH_ROWS = 8192
+_TICK_S = 0.01
+# The sentry stamps the time a moment before it writes.
+_SETTLED_NS = 5_000_000
+_CONNECT_S = 20.0
+_END_S = 20.0
+_CHUNK = 4 << 20
+_LONGEST_LINE = 64 << 20
+_FURTHEST_BEHIND = 2 << 30
+_SOCKET_BYTES = 4 << 20
+_CLOCK_JUMP_NS = 1_000_000_000
+_FALLOC_FL_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class GvisorRecorder:
+    """The recorder ``gvisor``: what the sentry itself says of the programs that it runs."""
+
+    name = "gvisor"
+
+    def available(self) -> Availability:
+        """Whether runsc is here and has the trace points and flags that are needed."""
+        runsc = shutil.which("runsc")
+        mend = "install runsc with a remote trace sink (Debian's package of 2022-12 or a later release)"
+        if runsc is None:
+            return Availability(False, "runsc is not installed", mend, GAPS)
+        metadata = _output(runsc, "trace", "metadata")
+        flags = _output(runsc, "flags")
+        missing = [point for point in _POINTS if not re.search(rf"Name: {point}\b", metadata)]
+        missing += [f"--{flag}" for flag in _FLAGS if not re.search(rf"^ +-{flag}\b", flags, re.MULTILINE)]
+        if not re.search(r"^Name: remote\b", metadata, re.MULTILINE):
+            missing.append("the remote sink")
+        if missing:
+            return Availability(False, f"{_version(runsc)} has no {', '.join(missing)}", mend, GAPS)
+        return Availability(True, f"{_version(runsc)}, remote sink and sentry log", "", GAPS)
+
+    def open(self, sandbox_name: str) -> "GvisorRecording":
+        """A new recording. Raises RecorderError."""
+        runsc = shutil.which("runsc")
+        if runsc is None:
+            raise RecorderError("runsc is not installed: apt install runsc")
+        return GvisorRecording(sandbox_name, runsc)
+
+
+class GvisorRecording:
+    """The record of one sandbox.
+
+    The sentry connects to a socket, and writes its log to a file, in a folder that is this sandbox's alone. What has
+    been read of the file is freed as it grows.
+    """
+
+    def __init__(self, sandbox_name: str, runsc: str) -> None:
+        self._runsc = runsc
+        self._folder = Path(tempfile.mkdtemp(prefix=f"affidavit-gvisor-{sandbox_name}-"))
+        self._log = os.open(self._folder / "log", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._server.bind(str(self._folder / "sink"))
+        self._server.listen(1)
+        self._config = self._folder / "session.json"
+        self._config.write_text(json.dumps(_session(str(self._folder / "sink"))))
+        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
+        self._rows = Rows()
+        self._loss = Loss()
+        self._names = Names(None)
+        self._transcript: Transcript | None = None
+        self._connected = threading.Event()
+        self._attached = threading.Event()
+        self._closing = threading.Event()
+        self._stop_at: float | None = None
+        self._read_to = 0
+        self._rest = b""
+        self._offset = time.time_ns() - time.monotonic_ns()
+        self._last_ns = 0
+        self._thread = threading.Thread(target=self._read, name=f"gvisor-{sandbox_name}", daemon=True)
+
+    def hooks(self) -> RuntimeHooks:
+        """runsc's flags: a trace session, and a log of the calls that are to be recorded."""
+        if not self._thread.is_alive():
+            self._thread.start()
+        return RuntimeHooks(
+            flags=(
+                f"--pod-init-config={self._config}",
+                "--strace",
+                f"--strace-syscalls={','.join(log.SHAPES)}",
+                f"--debug-log={self._folder / 'log'}",
+                "--debug-log-format=json",
+                "--debug-command=boot",
+            )
+        )
+
+    def attach(self, sandbox: Sandbox, init_pid: int) -> None:
+        """See that the sentry has connected. Raises RecorderError."""
+        if not self._connected.wait(_CONNECT_S):
+            raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
+        self._names = Names(sandbox.root_fd())
+        self._transcript = Transcript(self._rows, self._loss, self._names, self._monotonic)
+        self._attached.set()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches of events as they come; ends when the sentry is gone."""
+        while (batch := self._batches.get()) is not None:
+            yield batch
+
+    def stop(self) -> None:
+        """The sandbox has no process left: the sentry's end is waited for a while."""
+        self._stop_at = time.monotonic()
+
+    def summary(self) -> RecordSummary:
+        """What was recorded; only after `batches` has ended."""
+        return RecordSummary(
+            recorder="gvisor",
+            events=self._rows.total,
+            lost=self._loss.events,
+            complete=not self._loss.reasons,
+            reasons=tuple(self._loss.reasons),
+            gaps=GAPS,
+            counts=self._transcript.counts() if self._transcript else empty_counts(),
+            facts={
+                "runsc": _version(self._runsc),
+                "points": list(_POINTS),
+                "logged": sorted(log.SHAPES),
+                "init_ended": self._transcript is not None and self._transcript.ended,
+            },
+        )
+
+    def close(self) -> None:
+        """Close the socket and remove the folder. Harmless when called twice."""
+        self._closing.set()
+        if self._thread.is_alive():
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._batches.get_nowait()
+            self._thread.join(timeout=10)
+        self._server.close()
+        self._names.close()
+        if self._log >= 0:
+            os.close(self._log)
+            self._log = -1
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the reading thread ---
+
+    def _read(self) -> None:
+        try:
+            with self._accept() as sink:
+                self._follow(sink)
+        except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
+            self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
+        finally:
+            if self._transcript is not None:
+                self._transcript.finish()
+            if len(self._rows):
+                self._put(self._rows.take())
+            self._put(None)
+
+    def _accept(self) -> socket.socket:
+        """The sentry's connection, its handshake answered."""
+        self._server.settimeout(0.1)
+        while True:
+            if self._closing.is_set() or self._stop_at is not None:
+                raise RecorderError("the sentry did not connect")
+            with contextlib.suppress(TimeoutError):
+                sink, _ = self._server.accept()
+                break
+        sink.settimeout(_CONNECT_S)
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
+        if wire.peer_version(sink.recv(4096)) < wire.VERSION:
+            raise RecorderError("the sentry speaks an older protocol")
+        sink.send(wire.handshake())
+        sink.setblocking(False)
+        self._connected.set()
+        return sink
+
+    def _follow(self, sink: socket.socket) -> None:
+        while not self._attached.wait(_TICK_S):
+            if self._closing.is_set():
+                return
+        transcript = self._transcript
+        assert transcript is not None
+        open_ = True
+        while open_ and not self._closing.is_set():
+            began = time.time_ns()
+            self._check_clock()
+            # First the log: what made a process has then been said on the sink before its first line is read here.
+            busy = self._read_log(transcript)
+            open_ = self._read_sink(sink, transcript)
+            transcript.advance(began - _SETTLED_NS)
+            self._hand_over()
+            if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
+                self._loss.add(f"the sentry had not ended {_END_S:.0f} s after the sandbox's last process", 0)
+                return
+            if open_ and not busy:
+                time.sleep(_TICK_S)
+        while self._read_log(transcript):
+            transcript.advance(time.time_ns() - _SETTLED_NS)
+            self._hand_over()
+        # A line without its end is one that the sentry was killed in: of a call that had not begun, or of one that is
+        # known to have begun.
+        transcript.line(self._rest.decode("utf-8", "replace"), last=True)
+
+    def _read_sink(self, sink: socket.socket, transcript: Transcript) -> bool:
+        """Take what has come on the sink; whether it is still open."""
+        while True:
+            try:
+                data, _, flags, _ = sink.recvmsg(wire.MAX_MESSAGE)
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                return False
+            if not data:
+                return False
+            if flags & socket.MSG_TRUNC:
+                self._loss.add("the sentry sent a message that is too long")
+            else:
+                transcript.packet(data)
+
+    def _read_log(self, transcript: Transcript) -> bool:
+        """Take the next piece of the log; whether there is more."""
+        data = os.pread(self._log, _CHUNK, self._read_to)
+        if not data:
+            return False
+        self._read_to += len(data)
+        _libc.fallocate(
+            self._log, _FALLOC_FL_KEEP_SIZE_PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(self._read_to & ~0xFFF)
+        )
+        if os.fstat(self._log).st_size - self._read_to > _FURTHEST_BEHIND:
+            raise RecorderError("the sentry logs faster than the recorder can read")
+        whole, end, self._rest = (self._rest + data).rpartition(b"\n")
+        if end:
+            for line in whole.decode("utf-8", "replace").split("\n"):
+                if line:
+                    transcript.line(line)
+        elif len(self._rest) > _LONGEST_LINE:
+            self._loss.add("the sentry's log has a line without an end")
+            self._rest = b""
+        return True
+
+    def _hand_over(self) -> None:
+        if len(self._rows):
+            self._put(self._rows.take())
+
+    def _put(self, batch: pa.RecordBatch | None) -> None:
+        while True:
+            try:
+                self._batches.put(batch, timeout=0.2)
+            except queue.Full:
+                if self._closing.is_set():
+                    return
+            else:
+                return
+
+    def _check_clock(self) -> None:
+        offset = time.time_ns() - time.monotonic_ns()
+        if abs(offset - self._offset) > _CLOCK_JUMP_NS:
+            self._loss.add("the machine's clock was set while the sandbox ran", 0)
+        self._offset = offset
+
+    def _monotonic(self, time_ns: int) -> int:
+        self._last_ns = max(self._last_ns, time_ns - self._offset)
+        return self._last_ns
+
+
+def _session(endpoint: str) -> dict[str, Any]:
+    """The trace session that ``--pod-init-config`` names."""
+    return {
+        "trace_session": {
+            "name": "Default",
+            "points": [{"name": point, "context_fields": list(_CONTEXT)} for point in _POINTS],
+            # A sink that is full holds the sandbox up rather than losing something.
+            "sinks": [{"name": "remote", "config": {"endpoint": endpoint, "retries": 3000, "backoff_max": "10ms"}}],
+        }
+    }
+
+
+def _output(runsc: str, *words: str) -> str:
+    done = subprocess.run([runsc, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    return done.stdout + done.stderr
+
+
+def _version(runsc: str) -> str:
+    found = re.search(r"runsc version (\S+)", _output(runsc, "--version"))
+    return f"runsc {found[1]}" if found else "runsc of unknown version"

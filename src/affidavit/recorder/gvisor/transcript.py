@@ -1,0 +1,205 @@
+"""What the sentry says, on the sink and in its log, put into one order and turned into rows of the event schema."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import pyarrow as pa
+
+from affidavit.events import Op, encode_name
+from affidavit.recorder.calls import Calls, Folder, Loss, Process, Site
+from affidavit.recorder.gvisor import log, wire
+from affidavit.recorder.gvisor.log import Said
+from affidavit.recorder.names import Names
+from affidavit.recorder.rows import Rows
+
+INIT = 1
+"""The sandbox's init, as the sandbox counts."""
+
+_CLONE_FS = 0x200
+_CLONE_PARENT = 0x8000
+_FORKS = ("fork", "vfork", "clone", "clone3")
+_COMM = 15
+
+
+class Transcript:
+    """What the sentry has said so far.
+
+    Args:
+        rows: where events go.
+        loss: where losses are counted.
+        names: resolution of names below the sandbox's root.
+        to_monotonic: turns CLOCK_REALTIME nanoseconds into CLOCK_MONOTONIC ones.
+
+    Attributes:
+        ended: whether the sandbox's init has ended; else the sentry was killed with it.
+    """
+
+    def __init__(self, rows: Rows, loss: Loss, names: Names, to_monotonic: Callable[[int], int]) -> None:
+        self._calls = Calls("gvisor", rows, loss, names, self._executable)
+        self._loss = loss
+        self._names = names
+        self._to_monotonic = to_monotonic
+        self._waiting: list[tuple[int, int, Said | wire.Event]] = []
+        self._order = count()
+        self._processes: dict[int, Process] = {}
+        self._parents: dict[int, int] = {}
+        self._threads: dict[int, int] = {}
+        # What the sentry said a process is about to run.
+        self._binaries: dict[int, bytes] = {}
+        self._entered: dict[int, tuple[int, Said]] = {}
+        self._dropped = 0
+        self._started = False
+        self.ended = False
+
+    def packet(self, data: bytes) -> None:
+        """Take a packet of the sink's."""
+        try:
+            packet = wire.packet(data)
+        except wire.WireError as problem:
+            self._loss.add(f"the sentry sent {problem}")
+            return
+        # It wraps around at 32 bits.
+        more = (packet.dropped - self._dropped) & 0xFFFFFFFF
+        if more:
+            self._loss.add("the sentry dropped messages to the recorder", more)
+            self._dropped = packet.dropped
+        if isinstance(packet.event, wire.Clone) and not packet.event.thread:
+            self._parents[packet.event.child_pid] = packet.event.context.pid
+        if packet.event is not None:
+            heapq.heappush(self._waiting, (packet.event.context.time_ns, next(self._order), packet.event))
+
+    def line(self, text: str, last: bool = False) -> None:
+        """Take a line of the log's; the `last` one may be cut off."""
+        for entry in log.entries(text):
+            if entry is None:
+                if not last:
+                    self._loss.add("the sentry's log has a line that can't be read")
+                continue
+            try:
+                said = log.said(entry.text)
+            except ValueError as problem:
+                self._loss.add(f"the sentry's log has {problem}")
+                continue
+            if said is not None:
+                heapq.heappush(self._waiting, (entry.time_ns, next(self._order), said))
+
+    def advance(self, until_ns: int | None) -> None:
+        """Turn into rows what happened before a time (CLOCK_REALTIME), all where it is None."""
+        while self._waiting and (until_ns is None or self._waiting[0][0] < until_ns):
+            time_ns, _, what = heapq.heappop(self._waiting)
+            match what:
+                case Said():
+                    self._said(time_ns, what)
+                case wire.Start():
+                    self._start(what)
+                case wire.Clone():
+                    self._clone(what)
+                case wire.Exec():
+                    self._binaries[what.context.pid] = what.binary
+                    self._credentials(what.context)
+                case wire.TaskExit():
+                    self._exit(what)
+
+    def finish(self) -> None:
+        """Say that nothing comes any more."""
+        self.advance(None)
+        for time_ns, said in list(self._entered.values()):
+            self._call(time_ns, said)
+        if not self._started:
+            self._loss.add("the sentry did not say that the sandbox's command began", 0)
+
+    def counts(self) -> pa.Table:
+        """Logged calls by process, COUNT_SCHEMA."""
+        return self._calls.counts()
+
+    def _process(self, pid: int) -> Process:
+        if pid not in self._processes:
+            parent = self._processes.get(self._parents.get(pid, 0))
+            if parent is None:
+                self._processes[pid] = Process(pid, self._parents.get(pid, 0), Folder(b"/"))
+            else:
+                self._processes[pid] = replace(parent, pid=pid, ppid=parent.pid, folder=replace(parent.folder))
+            self._threads[pid] = 1
+        return self._processes[pid]
+
+    def _site(self, pid: int, tid: int, time_ns: int) -> Site:
+        return Site(self._process(pid), tid, self._to_monotonic(time_ns))
+
+    def _executable(self, process: Process) -> bytes | None:
+        return self._binaries.pop(process.pid, None)
+
+    def _credentials(self, context: wire.Context) -> None:
+        process = self._process(context.pid)
+        process.uid, process.gid = context.uid, context.gid
+
+    def _start(self, start: wire.Start) -> None:
+        if self._started or not start.argv:
+            self._loss.add("the sentry said twice that the sandbox's command began" if self._started else "no command")
+            return
+        self._started = True
+        init = self._process(INIT)
+        init.folder.path = start.cwd or b"/"
+        self._credentials(start.context)
+        path = self._names.resolve(start.argv[0], init.folder.path)
+        init.exe = encode_name(self._names.interpreter(path))
+        init.comm = encode_name(start.argv[0].rpartition(b"/")[2][:_COMM])
+        self._calls.emit(
+            self._site(INIT, INIT, start.context.time_ns),
+            Op.EXEC,
+            path=encode_name(path),
+            ret=0,
+            argv=[encode_name(word) for word in start.argv],
+            source="gvisor/memory",
+        )
+
+    def _clone(self, clone: wire.Clone) -> None:
+        context = clone.context
+        parent = self._process(context.pid)
+        if clone.thread:
+            self._threads[parent.pid] = self._threads.get(parent.pid, 1) + 1
+            return
+        child = self._process(clone.child_pid)
+        child.ppid = parent.ppid if clone.flags & _CLONE_PARENT else parent.pid
+        if clone.flags & _CLONE_FS:
+            child.folder = parent.folder
+        site = self._site(context.pid, context.tid, context.time_ns)
+        self._calls.emit(site, Op.FORK, ret=clone.child_pid, flags=clone.child_pid)
+
+    def _exit(self, ended: wire.TaskExit) -> None:
+        context = ended.context
+        process = self._process(context.pid)
+        entered = self._entered.pop(context.tid, None)
+        if entered is not None:
+            # Killed in the middle of it.
+            self._call(*entered)
+        self._threads[process.pid] -= 1
+        if self._threads[process.pid] > 0:
+            return
+        code, signal = ended.status >> 8 & 0xFF, ended.status & 0x7F
+        site = self._site(process.pid, process.pid, context.time_ns)
+        self._calls.emit(site, Op.EXIT, ret=0 if signal else code, flags=signal)
+        self.ended = self.ended or process.pid == INIT
+        del self._processes[process.pid], self._threads[process.pid]
+        self._parents.pop(process.pid, None)
+        self._binaries.pop(process.pid, None)
+
+    def _said(self, time_ns: int, said: Said) -> None:
+        if said.left:
+            self._entered.pop(said.tid, None)
+            self._call(time_ns, said)
+        else:
+            self._entered[said.tid] = (time_ns, said)
+
+    def _call(self, time_ns: int, said: Said) -> None:
+        try:
+            call = log.call(said)
+        except ValueError as problem:
+            self._loss.add(f"the sentry's log has {problem}")
+            return
+        site = self._site(said.pid, said.tid, time_ns)
+        site.process.comm = encode_name(said.comm.encode())
+        self._calls.take(site, call)
+        if call.name in _FORKS and call.result < 0:
+            self._calls.emit(site, Op.FORK, ret=call.result)

@@ -1,0 +1,335 @@
+"""Recording with strace(1) from outside the sandbox."""
+
+import contextlib
+import fcntl
+import os
+import platform
+import queue
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from affidavit.events import empty_counts
+from affidavit.recorder.calls import Loss
+from affidavit.recorder.names import Names
+from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.ptrace.transcript import TRACED, Transcript
+from affidavit.recorder.rows import Rows
+from affidavit.sandbox import RuntimeHooks, Sandbox
+
+GAPS: tuple[str, ...] = (
+    "a call that the sandbox's own system-call filter refuses is not seen: the kernel asks that filter first",
+    "the names in calls that return no descriptor (unlink, rename, a failed open …) are read once, before the call: "
+    "another thread that changes them in between is not noticed",
+    "a name is resolved a moment after its call: a symlink that was swapped since then misleads",
+    "system-call counts are of the traced calls only, not of read, write and the like",
+    "a program in the sandbox can't trace another (debuggers fail): one tracer is there already",
+    "the parent of a process that ended within moments, while others were forking, is told from the order of pids",
+)
+
+_NEWER_GAP = "system calls that are newer than this strace are not seen"
+_NO_CALL = 100_000
+
+_BATCH_ROWS = 8192
+_BATCH_S = 0.02
+_PIPE_BYTES = 1 << 20
+_BEFORE_ATTACH_BYTES = 64 << 20
+_LONGEST_LINE = 64 << 20
+_END_S = 20.0
+_CLOCK_JUMP_NS = 1_000_000_000
+
+
+class PtraceRecorder:
+    """The recorder ``ptrace``: ``strace --seccomp-bpf`` around the runtime's ``create``."""
+
+    name = "ptrace"
+
+    def available(self) -> Availability:
+        """Whether strace is here, knows what it must know and may trace."""
+        strace = shutil.which("strace")
+        mend = "apt install strace (6.1 or later)"
+        if strace is None:
+            return Availability(False, "strace is not installed", mend, GAPS)
+        version = _version(strace)
+        tried = _try(strace)
+        if tried.returncode != 0 or "execve(" not in tried.stderr:
+            said = (tried.stderr.strip().splitlines() or ["no reason given"])[0]
+            return Availability(False, f"strace {version}: {said}", f"{mend}, and let this user trace", GAPS)
+        gaps = GAPS if f"syscall_{_NO_CALL:#x}(" in tried.stderr else (*GAPS, _NEWER_GAP)
+        return Availability(True, f"strace {version}, stopped by seccomp-bpf", "", gaps)
+
+    def open(self, sandbox_name: str) -> "PtraceRecording":
+        """A new recording. Raises RecorderError."""
+        strace = shutil.which("strace")
+        if strace is None:
+            raise RecorderError("strace is not installed: apt install strace")
+        return PtraceRecording(sandbox_name, strace)
+
+
+class PtraceRecording:
+    """The record of one sandbox, made with strace.
+
+    strace runs from before the runtime's ``create`` and writes to a FIFO in a private folder. The filter that it gives
+    every process it follows makes the calls to be recorded fail with ENOSYS when strace is gone, so that no sandbox
+    goes on unseen.
+    """
+
+    def __init__(self, sandbox_name: str, strace: str) -> None:
+        self._strace = strace
+        self._folder = Path(tempfile.mkdtemp(prefix=f"affidavit-ptrace-{sandbox_name}-"))
+        self._fifo = self._folder / "strace"
+        os.mkfifo(self._fifo, 0o600)
+        self._read_fd = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
+        self._rows = Rows()
+        self._loss = Loss()
+        self._transcript: Transcript | None = None
+        self._names: Names | None = None
+        self._tracer: int | None = None
+        self._attached = threading.Event()
+        self._closing = threading.Event()
+        self._stop_at: float | None = None
+        self._offset = time.time_ns() - time.monotonic_ns()
+        self._last_ns = 0
+        self._summary_events = 0
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, name=f"ptrace-{sandbox_name}", daemon=True)
+
+    def hooks(self) -> RuntimeHooks:
+        """strace in front of the runtime's ``create``; it leaves when the last process that it follows has ended."""
+        if not self._thread.is_alive():
+            self._thread.start()
+        return RuntimeHooks(wrapper=_options(self._strace, str(self._fifo)))
+
+    def attach(self, sandbox: Sandbox, init_pid: int) -> None:
+        """See that strace holds the sandbox's init. Raises RecorderError."""
+        tracer = _tracer(init_pid)
+        if tracer == 0:
+            raise RecorderError(
+                f"strace does not hold the init of sandbox {sandbox.name}: start the runtime with the wrapper asked for"
+            )
+        if Path(f"/proc/{tracer}/exe").readlink().name != Path(self._strace).resolve().name:
+            raise RecorderError(f"another program traces the init of sandbox {sandbox.name}; stop it")
+        self._tracer = os.pidfd_open(tracer)
+        self._names = Names(sandbox.root_fd())
+        self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._monotonic)
+        self._attached.set()
+        self._poke()
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Batches of events as they come; ends when strace has ended."""
+        while (batch := self._batches.get()) is not None:
+            yield batch
+
+    def stop(self) -> None:
+        """The sandbox has no process left: strace ends by itself, and is waited for a while."""
+        self._stop_at = time.monotonic()
+        self._poke()
+
+    def summary(self) -> RecordSummary:
+        """What was recorded; only after `batches` has ended."""
+        return RecordSummary(
+            recorder="ptrace",
+            events=self._rows.total,
+            lost=self._loss.events,
+            complete=not self._loss.reasons,
+            reasons=tuple(self._loss.reasons),
+            gaps=GAPS,
+            counts=self._transcript.counts() if self._transcript else empty_counts(),
+            facts={"strace": _version(self._strace), "traced": sorted(TRACED)},
+        )
+
+    def close(self) -> None:
+        """End strace where it still runs, and remove the folder. Harmless when called twice."""
+        self._closing.set()
+        self._poke()
+        if self._tracer is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._tracer, signal.SIGKILL)
+            os.close(self._tracer)
+            self._tracer = None
+        if self._thread.is_alive():
+            self._drop_batches()
+            self._thread.join(timeout=10)
+        if self._names is not None:
+            self._names.close()
+        for fd in (self._read_fd, self._wake_fd, self._wake):
+            if fd >= 0:
+                os.close(fd)
+        self._read_fd = self._wake_fd = self._wake = -1
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- the reading thread ---
+
+    def _poke(self) -> None:
+        if self._wake >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake, b"x")
+
+    def _drop_batches(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._batches.get_nowait()
+
+    def _read(self) -> None:
+        try:
+            self._read_lines()
+        except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
+            self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
+        finally:
+            if self._transcript is not None:
+                self._transcript.finish()
+            self._hand_over()
+            self._put(None)
+
+    def _read_lines(self) -> None:
+        poll = select.poll()
+        poll.register(self._read_fd, select.POLLIN)
+        poll.register(self._wake_fd, select.POLLIN)
+        rest = b""
+        since = 0.0
+        while not self._closing.is_set():
+            waiting = len(self._rows) > 0
+            left = _BATCH_S - (time.monotonic() - since) if waiting else 1.0
+            ready = dict(poll.poll(max(0.0, left) * 1000)) if not waiting or left > 0 else {}
+            if self._wake_fd in ready:
+                os.read(self._wake_fd, 4096)
+            if self._read_fd in ready:
+                chunk = os.read(self._read_fd, _PIPE_BYTES) if ready[self._read_fd] & select.POLLIN else b""
+                if not chunk:
+                    break
+                rest += chunk
+                if self._attached.is_set():
+                    rest = self._take(rest)
+                elif len(rest) > _BEFORE_ATTACH_BYTES:
+                    self._loss.add("the runtime did too much before the sandbox's command began")
+                    rest = b""
+            if waiting is False and len(self._rows):
+                since = time.monotonic()
+            if len(self._rows) >= _BATCH_ROWS or (len(self._rows) and time.monotonic() - since >= _BATCH_S):
+                self._hand_over()
+            if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
+                self._loss.add(f"strace had not ended {_END_S:.0f} s after the sandbox's last process")
+                return
+        if self._attached.is_set():
+            rest = self._take(rest)
+        if rest and self._attached.is_set():
+            self._loss.add("strace was cut off in the middle of a line")
+
+    def _take(self, data: bytes) -> bytes:
+        """Work through the whole lines in `data`; what is left over of the last one comes back."""
+        assert self._transcript is not None
+        self._check_clock()
+        whole, end, rest = data.rpartition(b"\n")
+        if end:
+            for line in whole.decode("ascii", "replace").split("\n"):
+                self._transcript.feed(line)
+        if len(rest) > _LONGEST_LINE:
+            self._loss.add("strace printed a line without an end")
+            return b""
+        return rest
+
+    def _hand_over(self) -> None:
+        if len(self._rows):
+            self._put(self._rows.take())
+
+    def _put(self, batch: pa.RecordBatch | None) -> None:
+        while True:
+            try:
+                self._batches.put(batch, timeout=0.2)
+            except queue.Full:
+                if self._closing.is_set():
+                    return
+            else:
+                return
+
+    def _check_clock(self) -> None:
+        offset = time.time_ns() - time.monotonic_ns()
+        if abs(offset - self._offset) > _CLOCK_JUMP_NS:
+            self._loss.add("the machine's clock was set while the sandbox ran", 0)
+        self._offset = offset
+
+    def _monotonic(self, time_ns: int) -> int:
+        self._last_ns = max(self._last_ns, time_ns - self._offset)
+        return self._last_ns
+
+
+def _options(strace: str, output: str) -> tuple[str, ...]:
+    return (
+        strace,
+        # The tracer becomes a grandchild: the runtime stays the caller's own child and ends as always.
+        "-D",
+        "-f",
+        "--seccomp-bpf",
+        "-q",
+        "-y",
+        "-xx",
+        *("-X", "raw"),
+        *("-a", "1"),
+        *("-s", "4096"),
+        *("-e", "signal=!chld"),
+        "--absolute-timestamps=unix,ns",
+        *(("--kill-on-exit",) if "--kill-on-exit" in _help(strace) else ()),
+        *("-e", "trace=" + _traced()),
+        *("-o", output),
+        "--",
+    )
+
+
+def _try(strace: str) -> subprocess.CompletedProcess[str]:
+    """A program that makes a system call which no kernel has, under strace as it is used here."""
+    options = [option for option in _options(strace, "/dev/stderr") if option != "-D"]
+    program = f"import ctypes; ctypes.CDLL(None).syscall({_NO_CALL})"
+    return subprocess.run(
+        [*options, sys.executable, "-ISc", program],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _traced() -> str:
+    """What strace stops at.
+
+    On x86_64 every call by another entry than the native one is traced, and the list is for the native one alone: so
+    strace chooses the form of filter that also stops at calls that are newer than itself (its other form lets them
+    pass).
+    """
+    if platform.machine() == "x86_64":
+        return ",".join(("/.@32", "/.@x32", *(f"?{name}@64" for name in TRACED)))
+    return ",".join(f"?{name}" for name in TRACED)
+
+
+def _help(strace: str) -> str:
+    return subprocess.run([strace, "--help"], capture_output=True, text=True, check=False).stdout
+
+
+def _version(strace: str) -> str:
+    said = subprocess.run([strace, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"strace -- version (\S+)", said)
+    return found[1] if found else "of unknown version"
+
+
+def _tracer(pid: int) -> int:
+    """pid of who traces a process, 0 where nobody does or it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except OSError:
+        return 0
+    found = re.search(r"^TracerPid:\s*(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else 0

@@ -1,0 +1,73 @@
+"""Which recorder goes with which runtime, and which is the best that works here."""
+
+from dataclasses import dataclass
+
+from affidavit.recorder.protocol import Recorder, RecorderError
+
+# Best first.
+_BY_RUNTIME = {"runc": ("ebpf", "ptrace"), "gvisor": ("gvisor",)}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recorder and, in one clause, why it."""
+
+    recorder: Recorder
+    why: str
+
+
+def recorder(name: str) -> Recorder:
+    """The recorder of that name.
+
+    Raises:
+        RecorderError: there is none.
+    """
+    match name:
+        case "ebpf":
+            from affidavit.recorder.ebpf import EbpfRecorder
+
+            return EbpfRecorder()
+        case "gvisor":
+            from affidavit.recorder.gvisor import GvisorRecorder
+
+            return GvisorRecorder()
+        case "ptrace":
+            from affidavit.recorder.ptrace import PtraceRecorder
+
+            return PtraceRecorder()
+        case _:
+            raise RecorderError(f"--recorder {name}: no such recorder; use auto, ebpf, gvisor or ptrace")
+
+
+def names() -> tuple[str, ...]:
+    """Every recorder's name."""
+    return ("ebpf", "gvisor", "ptrace")
+
+
+def choose(runtime: str, wanted: str = "auto") -> Choice:
+    """The recorder for a runtime.
+
+    Args:
+        runtime: ``runc`` or ``gvisor``.
+        wanted: its name, or ``auto`` for the best that works here.
+
+    Raises:
+        RecorderError: the one wanted doesn't go with the runtime, or none works here.
+    """
+    fitting = _BY_RUNTIME[runtime]
+    if wanted != "auto":
+        asked = recorder(wanted)
+        if wanted not in fitting:
+            raise RecorderError(f"--recorder {wanted} does not go with --runtime {runtime}; use {' or '.join(fitting)}")
+        if not (found := asked.available()).works:
+            raise RecorderError(f"--recorder {wanted} does not work here ({found.detail}): {found.mend}")
+        return Choice(asked, "asked for")
+    failed: list[str] = []
+    for name in fitting:
+        candidate = recorder(name)
+        found = candidate.available()
+        if found.works:
+            instead = f", since {'; '.join(failed)}" if failed else ""
+            return Choice(candidate, f"the best for {runtime} that works here{instead}")
+        failed.append(f"{name} does not work ({found.detail}): {found.mend}")
+    raise RecorderError(f"no recorder for {runtime} works here: {'; '.join(failed)}")

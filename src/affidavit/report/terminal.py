@@ -1,0 +1,191 @@
+"""Tables and progress for people at a terminal."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import IO, Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from affidavit.evaluation import RunResult, TrialResult, Verdict
+from affidavit.events import Process, process_tree
+from affidavit.evidence import Verification
+from affidavit.report.text import printable
+
+_STYLE = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "yellow",
+    Verdict.VIOLATION: "red",
+    Verdict.INCONCLUSIVE: "magenta",
+    Verdict.ERROR: "magenta",
+}
+# Wide enough that a table written to a file is not folded at 80 columns.
+_FILE_WIDTH = 140
+
+
+def _console(out: IO[str]) -> Console:
+    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """What the run is doing, on a line of standard error, when that is a terminal; plain notes otherwise."""
+
+    def __init__(self, out: IO[str], *, quiet: bool) -> None:
+        self._console = Console(file=out, highlight=False)
+        self._status: Status | None = None
+        self._quiet = quiet
+        if out.isatty():
+            self._status = self._console.status("starting")
+
+    def __enter__(self) -> "Progress":
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def note(self, text: str) -> None:
+        """A thing the user should know, once."""
+        self._console.print(Text(f"affidavit: {printable(text)}"), soft_wrap=True)
+
+    def doing(self, done: int, total: int, what: str) -> None:
+        """`done` of `total` trials are done; now comes `what`."""
+        if self._status:
+            self._status.update(Text(f"[{done}/{total}] {printable(what, 100)}"))
+
+    def finished(self, done: int, total: int, trial: TrialResult) -> None:
+        """A trial is done; one line each where no table will follow is not wanted with --json."""
+        if self._status:
+            verdict = trial.judgement.verdict
+            line = Text(f"[{done}/{total}] {printable(trial.task_id)} ")
+            self._console.print(line.append(str(verdict), _STYLE[verdict]))
+        elif not self._quiet and total > 1:
+            self._console.print(Text(f"[{done}/{total}] {printable(trial.task_id)} {trial.judgement.verdict}"))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def print_run(result: RunResult, out: IO[str]) -> None:
+    """A table of the trials, then what was broken, then where the evidence is."""
+    console = _console(out)
+    right = ("score", "raw", "violations", "events", "lost", "time")
+    table = _table("task", "trial", "agent", "verdict", *right[:3], "recorded by", *right[3:], right=(*right, "trial"))
+    for trial in result.trials:
+        judgement = trial.judgement
+        table.add_row(
+            printable(trial.task_id, 40),
+            str(trial.trial),
+            printable(trial.agent, 24),
+            Text(judgement.verdict, _STYLE[judgement.verdict]),
+            _number(judgement.score),
+            _number(judgement.raw_score),
+            str(len(judgement.violations)),
+            f"{trial.evidence.get('runtime', '-')}+{trial.evidence.get('recorder', '-')}",
+            str(trial.evidence.get("events", "-")),
+            str(trial.evidence.get("lost", "-")),
+            f"{trial.duration_ms / 1000:.2f} s",
+        )
+    console.print(table)
+    for trial in result.trials:
+        _print_why(console, trial)
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in result.summary.items() if n)
+    console.print(Text(f"\n{counts or 'no trials'} · evidence in {result.folder}"), soft_wrap=True)
+
+
+def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
+    judgement = trial.judgement
+    if not judgement.reasons and not judgement.violations:
+        return
+    console.print(
+        Text(f"\n{printable(trial.task_id)} #{trial.trial}: ").append(judgement.verdict, _STYLE[judgement.verdict])
+    )
+    for reason in judgement.reasons:
+        console.print(Text(f"  {printable(reason)}"), soft_wrap=True)
+    for violation in judgement.violations[:most]:
+        events = ", ".join(map(str, violation.events[:3])) + (" …" if violation.count > 3 else "")
+        line = (
+            Text("  ").append(violation.rule, "bold").append(f" [{violation.severity}] {printable(violation.message)}")
+        )
+        console.print(line.append(f" (event {events})" if events else ""), soft_wrap=True)
+    if len(judgement.violations) > most:
+        console.print(
+            f"  and {len(judgement.violations) - most} more: see verdict.json in {trial.bundle}", soft_wrap=True
+        )
+
+
+def print_verification(verification: Verification, out: IO[str]) -> None:
+    """One line a check."""
+    console = _console(out)
+    for check in verification.checks:
+        mark = Text("ok    " if check.ok else "WRONG ", "green" if check.ok else "bold red")
+        console.print(mark.append(f"{check.name}: {printable(check.detail)}", "default"), soft_wrap=True)
+    console.print(Text("verified", "bold green") if verification.ok else Text("NOT verified", "bold red"))
+
+
+def print_table(table: pa.Table, out: IO[str], most: int = 10_000) -> None:
+    """The rows of a query."""
+    console = _console(out)
+    shown = _table(*table.column_names)
+    rows = table.slice(0, most).to_pylist()
+    for row in rows:
+        shown.add_row(*("" if value is None else printable(str(value), 300) for value in row.values()))
+    console.print(shown)
+    if table.num_rows > most:
+        console.print(f"… and {table.num_rows - most} rows more; add a LIMIT or use --json")
+
+
+def print_process_tree(events: pa.Table, out: IO[str]) -> None:
+    """The processes of a record as an indented tree, with their arguments, run time and exit code."""
+    console = _console(out)
+    for root in process_tree(events):
+        console.print(_branch(root, Tree(_process_line(root))), soft_wrap=True)
+
+
+def _branch(process: Process, tree: Tree) -> Tree:
+    # An explicit stack: a record may hold a chain of processes deeper than Python's own stack.
+    todo = [(process, tree)]
+    while todo:
+        parent, node = todo.pop()
+        todo += [(child, node.add(_process_line(child))) for child in parent.children]
+    return tree
+
+
+def _process_line(process: Process) -> Text:
+    command = " ".join(process.argv) or process.exe or "(forked)"
+    line = Text(f"{process.pid} ").append(printable(command, 160), "bold")
+    if process.started_ns is not None and process.ended_ns is not None:
+        line.append(f"  {(process.ended_ns - process.started_ns) / 1e6:.1f} ms")
+    return line.append("" if process.exit_code in (None, 0) else f"  exit {process.exit_code}", "red")
+
+
+def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
+    """What works here."""
+    console = _console(out)
+    table = _table("", "works", "detail")
+    for kind in ("runtimes", "recorders"):
+        for name, item in report[kind].items():
+            works = Text("yes", "green") if item["works"] else Text("no", "red")
+            table.add_row(
+                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['mend']}"
+            )
+    console.print(table)
+    for name, item in report["recorders"].items():
+        for gap in item["gaps"]:
+            console.print(f"gap  {name}: {gap}", soft_wrap=True)
+    chosen = report["auto"]
+    console.print(f"auto: {chosen['runtime']} + {chosen['recorder']} ({chosen['why']})", soft_wrap=True)

@@ -1,0 +1,45 @@
+"""Sandboxes: any OCI runtime through one bundle builder."""
+
+from affidavit.sandbox.changes import Change, carry_over, diff
+from affidavit.sandbox.container import OciSandbox
+from affidavit.sandbox.protocol import (
+    Availability,
+    Exit,
+    Limits,
+    Mount,
+    Output,
+    RuntimeHooks,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+    User,
+)
+from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
+from affidavit.sandbox.runtimes import Runtime, clean_stale, runtimes
+from affidavit.sandbox.state import state_dir
+
+__all__ = [
+    "Availability",
+    "Change",
+    "Exit",
+    "Limits",
+    "Mount",
+    "OciSandbox",
+    "Output",
+    "RootFilesystem",
+    "Runtime",
+    "RuntimeHooks",
+    "Sandbox",
+    "SandboxError",
+    "SandboxSpec",
+    "User",
+    "carry_over",
+    "clean_stale",
+    "diff",
+    "host_rootfs",
+    "lay_over",
+    "oci_rootfs",
+    "runtimes",
+    "state_dir",
+    "tarball_rootfs",
+]

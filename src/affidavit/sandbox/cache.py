@@ -1,0 +1,63 @@
+"""Layers by key: made once, shared by all sandboxes, never written to afterwards."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from affidavit.sandbox import kernel
+from affidavit.sandbox.protocol import SandboxError
+from affidavit.sandbox.state import Owner, locked, owner_gone
+
+
+def layers_dir(state: Path) -> Path:
+    """The folder that holds a folder for each layer."""
+    return state / "layers"
+
+
+def cached_layer(state: Path, key: str, build: Callable[[Path], None]) -> Path:
+    """The layer of a key; `build` fills an empty folder where there is none yet. Two runs that want the same layer at
+    the same time make it once; one that is killed meanwhile leaves no half layer.
+
+    Args:
+        state: the state folder.
+        key: what the layer is made from, any text.
+        build: raises SandboxError where it can't.
+
+    Raises:
+        SandboxError: `build` did, or the state folder can't be written.
+    """
+    name = hashlib.sha256(key.encode()).hexdigest()
+    folder = layers_dir(state)
+    layer = folder / name
+    if layer.is_dir():
+        return layer
+    try:
+        with locked(folder / "locks" / name):
+            if not layer.is_dir():
+                owner = Owner.me()
+                fresh = folder / f".new.{owner.pid}.{owner.start}.{uuid.uuid4().hex}"
+                fresh.mkdir(mode=0o755)
+                fresh.chmod(0o755)
+                try:
+                    build(fresh)
+                    # A machine that loses power must not find a layer of empty files.
+                    kernel.sync_file_system(fresh)
+                    fresh.rename(layer)
+                except BaseException:
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    raise
+    except OSError as problem:
+        raise SandboxError(f"{folder}: no layer can be made there: {problem}") from None
+    return layer
+
+
+def remove_unfinished_layers(state: Path) -> None:
+    """Remove what runs that were killed left of layers they were making."""
+    folder = layers_dir(state)
+    if folder.is_dir():
+        for entry in os.scandir(folder):
+            if entry.name.startswith(".new.") and owner_gone(folder / entry.name):
+                shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,0 +1,393 @@
+"""One sandbox under an OCI runtime, from its folder to its removal."""
+
+import contextlib
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from affidavit.sandbox import kernel
+from affidavit.sandbox.cgroups import cgroup_path, oom_kills
+from affidavit.sandbox.cleaning import remove_sandbox
+from affidavit.sandbox.disk import mount_disk
+from affidavit.sandbox.layers import ensure_point, mount_overlay
+from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
+from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError, SandboxSpec
+from affidavit.sandbox.runtime import RuntimeCommand
+from affidavit.sandbox.state import make_sandbox_folder
+from affidavit.sandbox.stream import BoundedStream
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_SHARED_MODE = 0o1777
+# How long a runtime may take for one step, seconds: generous, for a loaded machine.
+_STEP_S = 120.0
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How the init ended: what waitid(2) said, and when (monotonic seconds)."""
+
+    code: int | None
+    signal: int | None
+    at: float
+
+
+class OciSandbox:
+    """A sandbox (see :class:`affidavit.sandbox.Sandbox`) under an OCI runtime.
+
+    One thread watches it: it takes its output and reaps its init. Of one sandbox, `kill` may be called from any thread
+    while another is in `wait`; the rest is for one thread at a time.
+
+    Attributes:
+        layers: lower layers of its overlay, topmost first, once it was created: what :func:`diff` compares with. The
+            first holds the folders that were missing to mount on.
+        disk: kind of file system that holds what it writes, ``ext4`` or ``tmpfs``.
+    """
+
+    def __init__(self, command: RuntimeCommand, spec: SandboxSpec, state: Path) -> None:
+        """
+        Args:
+            command: the runtime.
+            spec: what is wanted.
+            state: the state folder.
+
+        Raises:
+            SandboxError: `spec` asks for what can't be.
+        """
+        if not _NAME.fullmatch(spec.name):
+            raise SandboxError(
+                f"{spec.name!r} can't be the name of a sandbox: letters, digits, '-' and '_', 64 at most"
+            )
+        if not spec.argv or not spec.argv[0].startswith("/"):
+            raise SandboxError(f"the command {list(spec.argv)!r} must begin with an absolute path")
+        self.name = spec.name
+        self.runtime = command.name
+        self.spec = spec
+        self.layers: tuple[Path, ...] = ()
+        self.disk = ""
+        self._command = command
+        self._state = state
+        self._folder: Path | None = None
+        self._stdout = BoundedStream(spec.limits.output_bytes)
+        self._stderr = BoundedStream(spec.limits.output_bytes)
+        self._launcher: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watcher: threading.Thread | None = None
+        self._pidfd = -1
+        self._root = -1
+        self._pid = 0
+        self._started_at = 0.0
+        self._killed = False
+        self._overdue = False
+        self._oom = False
+        self._ending: _Ending | None = None
+        self._ended = threading.Event()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def create(self, hooks: RuntimeHooks) -> int:
+        """See the protocol. What was made of it is removed again when it fails."""
+        if self._folder is not None or self._closed:
+            raise SandboxError(f"{self.name}: a sandbox is created once")
+        try:
+            self._folder = make_sandbox_folder(self._state, self.name)
+            places = self._prepare(self._folder)
+            self._launch(self._folder, places, hooks)
+        except BaseException:
+            self.close()
+            raise
+        return self._pid
+
+    def _prepare(self, folder: Path) -> list[Place]:
+        """Mount the root file system and say what is to be bound into it."""
+        spec = self.spec
+        disk, merged = folder / "disk", folder / "merged"
+        for place in (disk, merged, folder / "bundle"):
+            place.mkdir(mode=0o755)
+        self.disk = mount_disk(disk, spec.limits.disk_mb, self._state)
+        upper, work, points = disk / "upper", disk / "work", disk / "points"
+        for place in (upper, work, points, disk / "points-work"):
+            place.mkdir()
+            place.chmod(0o755)
+        places = [Place(merged / target.lstrip("/"), target, True) for target in spec.writable]
+        for index, target in enumerate(spec.scratch):
+            source = disk / f"scratch-{index}"
+            source.mkdir()
+            source.chmod(0o755)
+            os.chown(source, spec.user.uid, spec.user.gid)
+            places.append(Place(source, target, True))
+        places += [Place(mount.source, mount.target, False) for mount in spec.mounts]
+
+        # What is missing to mount on is made in a layer of its own, below the changes.
+        mount_overlay(spec.rootfs, points, disk / "points-work", merged)
+        self._make_points(merged)
+        kernel.unmount(merged)
+        self.layers = (points, *spec.rootfs)
+        mount_overlay(self.layers, upper, work, merged)
+        if spec.host_usr:
+            kernel.bind_read_only("/usr", merged / "usr")
+        # A folder inside another is mounted after it.
+        return sorted(places, key=lambda place: place.target.rstrip("/").count("/"))
+
+    def _make_points(self, merged: Path) -> None:
+        spec = self.spec
+        user = (spec.user.uid, spec.user.gid)
+        root = os.open(merged, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for target in (*MOUNT_POINTS, *(("/usr",) if spec.host_usr else ())):
+                ensure_point(root, target, owner=(0, 0))
+            for target in (*spec.writable, *spec.scratch, *([spec.cwd] if spec.cwd != "/" else [])):
+                if target in ("/tmp", "/var/tmp"):
+                    ensure_point(root, target, owner=(0, 0), mode=_SHARED_MODE)
+                else:
+                    ensure_point(root, target, owner=user)
+            for mount in spec.mounts:
+                ensure_point(root, mount.target, owner=(0, 0), file=not mount.source.is_dir())
+        finally:
+            os.close(root)
+
+    def _launch(self, folder: Path, places: list[Place], hooks: RuntimeHooks) -> None:
+        bundle, pid_file = folder / "bundle", folder / "pid"
+        config = bundle_config(
+            self.spec,
+            folder / "merged",
+            places,
+            cgroup=cgroup_path(self.name),
+            seccomp=self._command.seccomp(self.spec.deny_syscalls),
+            sealed_dev=self._command.init_has_root,
+            spare_pids=self._command.spare_pids,
+            spare_memory_mb=self._command.spare_memory_mb,
+        )
+        (bundle / "config.json").write_text(json.dumps(config))
+        kernel.adopt_orphans()
+        create = self._command.create(self._state, self.name, bundle, pid_file, hooks.flags)
+        self._launcher = subprocess.Popen(
+            [*hooks.wrapper, *create],
+            stdin=subprocess.DEVNULL,
+            stdout=self._stdout.write_end,
+            stderr=self._stderr.write_end,
+            env=self._command.environment(),
+            cwd="/",
+            # Out of reach of a terminal's Ctrl-C, and a session by which its orphans are known.
+            start_new_session=True,
+        )
+        self._stdout.close_write_end()
+        self._stderr.close_write_end()
+        self._await_creation(self._launcher, pid_file, wrapped=bool(hooks.wrapper))
+        self._pid = int(pid_file.read_text())
+        self._pidfd = os.pidfd_open(self._pid)
+        root = f"/proc/{self._pid}/root" if self._command.init_has_root else folder / "merged"
+        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Should affidavit be killed, the end of this pipe ends the sandbox.
+        self._watchdog = subprocess.Popen(
+            ["/bin/sh", "-c", 'read -r _ || kill -9 "$1"', "sh", str(self._pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={},
+            cwd="/",
+            start_new_session=True,
+        )
+        self._watcher = threading.Thread(target=self._watch, name=f"sandbox {self.name}", daemon=True)
+        self._watcher.start()
+
+    def _await_creation(self, launcher: subprocess.Popen[bytes], pid_file: Path, *, wrapped: bool) -> None:
+        """Wait until the runtime says that the sandbox is created; a wrapper goes on as long as the sandbox does."""
+        deadline = time.monotonic() + _STEP_S
+        if not wrapped and _ends_within(launcher.pid, _STEP_S):
+            launcher.wait()
+        while wrapped and not pid_file.exists() and launcher.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if pid_file.exists() and (wrapped or launcher.returncode == 0):
+            return
+        if launcher.poll() is None:
+            launcher.kill()
+            launcher.wait()
+            raise SandboxError(f"{self._command.binary} did not create a sandbox within {_STEP_S:.0f} s")
+        self._stderr.drain()
+        raise SandboxError(f"{self._command.binary} refused to create a sandbox: {_last_line(self._stderr.content())}")
+
+    def start(self) -> None:
+        """See the protocol."""
+        if self._folder is None or self._pidfd < 0:
+            raise SandboxError(f"{self.name}: a sandbox is started after it was created")
+        self._started_at = time.monotonic()
+        self._command.run("start", self._state, self.name)
+
+    def _watch(self) -> None:
+        """Take the output and wait for the end; the only one that reaps the init."""
+        streams = {stream.read_end: stream for stream in (self._stdout, self._stderr)}
+        poll = select.poll()
+        for fd in (*streams, self._pidfd):
+            poll.register(fd, select.POLLIN)
+        ended_at = 0.0
+        give_up_at = float("inf")
+        while streams or not ended_at:
+            # Streams that outlive the init are held by the runtime itself; it has a moment to let go.
+            wait_ms = None if not ended_at else max(0.0, (give_up_at - time.monotonic()) * 1000)
+            events = poll.poll(wait_ms)
+            if not events and ended_at:
+                break
+            for fd, _ in events:
+                if fd == self._pidfd:
+                    ended_at = time.monotonic()
+                    give_up_at = ended_at + 5
+                    poll.unregister(fd)
+                elif not streams[fd].drain():
+                    poll.unregister(fd)
+                    del streams[fd]
+        self._dismiss_watchdog()
+        code, by = self._reap()
+        self._command.reap_orphans({self._pid} | ({self._launcher.pid} if self._launcher else set()))
+        self._oom = oom_kills(self.name) > 0
+        self._ending = _Ending(code, by, ended_at)
+        self._ended.set()
+
+    def _reap(self) -> tuple[int | None, int | None]:
+        """The init's exit code or signal; neither where it can't be known."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                # A tracer takes the end of its tracee first.
+                result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                # Its parent, the runtime's create, is not quite gone.
+                result = None
+            if result is not None:
+                if result.si_code == os.CLD_EXITED:
+                    return self._command.decode_exit(self._folder, result.si_status)
+                return None, result.si_status
+            time.sleep(0.001)
+        return None, None
+
+    def _dismiss_watchdog(self) -> None:
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._watchdog.stdin.write(b"\n")
+                self._watchdog.stdin.close()
+            self._watchdog.wait()
+            self._watchdog = None
+
+    def wait(self, timeout_s: float) -> Exit | None:
+        """See the protocol."""
+        if self._ended.wait(timeout_s):
+            return self.exit()
+        self._overdue = True
+        return None
+
+    def kill(self) -> None:
+        """See the protocol. SIGKILL to the init of a pid namespace ends everything in it, and the init's end is told
+        only after the last of them is gone (pid_namespaces(7)).
+
+        Raises:
+            SandboxError: it does not end.
+        """
+        if self._watcher is None:
+            return
+        with self._lock:
+            if not self._ended.is_set():
+                self._killed = True
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if not self._ended.wait(_STEP_S):
+            raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
+
+    def exit(self) -> Exit:
+        """See the protocol. `code` and `signal` are both None where the runtime itself died under the sandbox."""
+        if self._ending is None:
+            raise SandboxError(f"{self.name}: the sandbox has not ended yet")
+        started = self._started_at or self._ending.at
+        return Exit(
+            code=self._ending.code,
+            signal=self._ending.signal,
+            timed_out=self._killed and self._overdue,
+            oom=self._oom,
+            duration_ms=round((self._ending.at - started) * 1000),
+        )
+
+    def output(self) -> Output:
+        """See the protocol."""
+        self.exit()
+        dropped = self._stdout.dropped + self._stderr.dropped
+        return Output(self._stdout.content(), self._stderr.content(), dropped)
+
+    def upper(self) -> Path:
+        """See the protocol."""
+        self.exit()
+        return self._place("upper")
+
+    def scratch(self, target: str) -> Path:
+        """See the protocol."""
+        return self._place(f"scratch-{list(self.spec.scratch).index(target)}")
+
+    def _place(self, name: str) -> Path:
+        if self._folder is None:
+            raise SandboxError(f"{self.name}: the sandbox is closed")
+        return self._folder / "disk" / name
+
+    def root_fd(self) -> int:
+        """See the protocol."""
+        if self._root < 0:
+            raise SandboxError(f"{self.name}: the sandbox is not there")
+        return os.dup(self._root)
+
+    def close(self) -> None:
+        """See the protocol.
+
+        Raises:
+            SandboxError: something of it can't be removed; the next run tries again.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.kill()
+        finally:
+            if self._watcher is not None:
+                self._watcher.join(_STEP_S)
+            if self._launcher is not None:
+                self._end_launcher(self._launcher)
+            self._dismiss_watchdog()
+            for stream in (self._stdout, self._stderr):
+                stream.close()
+            for fd in (self._pidfd, self._root):
+                if fd >= 0:
+                    os.close(fd)
+            self._pidfd = self._root = -1
+            if self._folder is not None:
+                remove_sandbox(self._folder, self._state, (self._command,))
+                self._folder = None
+
+    def _end_launcher(self, launcher: subprocess.Popen[bytes]) -> None:
+        if launcher.poll() is None and not _ends_within(launcher.pid, 5):
+            launcher.kill()
+        launcher.wait()
+
+
+def _ends_within(child: int, timeout_s: float) -> bool:
+    """Whether a child that was not waited for yet ends in time; Popen.wait would look for that by turns only."""
+    pidfd = os.pidfd_open(child)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    finally:
+        os.close(pidfd)
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else "it gave no reason"

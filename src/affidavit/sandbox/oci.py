@@ -1,0 +1,176 @@
+"""The configuration of one sandbox as an OCI runtime bundle (OCI runtime specification 1.0.2, config.md)."""
+
+import math
+import resource
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.sandbox.protocol import SandboxSpec
+
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/buddyinfo",
+    "/proc/cmdline",
+    "/proc/diskstats",
+    "/proc/interrupts",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/locks",
+    "/proc/mdstat",
+    "/proc/modules",
+    "/proc/mtrr",
+    "/proc/pagetypeinfo",
+    "/proc/partitions",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+
+_READ_ONLY = ("/proc/bus", "/proc/driver", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/tty")
+
+MOUNT_POINTS = ("/proc", "/dev", "/sys")
+"""Folders that the root file system must have before a runtime is asked to mount on them."""
+
+_UNBOUNDED = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a folder or file of the host appears in the sandbox."""
+
+    source: Path
+    target: str
+    writable: bool
+
+
+def bundle_config(
+    spec: SandboxSpec,
+    root: Path,
+    places: Sequence[Place],
+    *,
+    cgroup: str,
+    seccomp: Mapping[str, Any],
+    sealed_dev: bool = True,
+    spare_pids: int = 0,
+    spare_memory_mb: int = 0,
+) -> dict[str, Any]:
+    """config.json for a sandbox.
+
+    Args:
+        spec: what is wanted.
+        root: its root file system, mounted.
+        places: what is bound into it.
+        cgroup: path of its control group below each hierarchy's root.
+        seccomp: the filter of system calls.
+        sealed_dev: mount /dev read-only, which leaves its devices writable except under gVisor.
+        spare_pids: threads of the runtime itself that are in the sandbox's control group.
+        spare_memory_mb: memory of the runtime itself that is in the sandbox's control group.
+    """
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": spec.user.uid, "gid": spec.user.gid, "umask": 0o022, "additionalGids": []},
+            "args": list(spec.argv),
+            "env": [f"{name}={value}" for name, value in spec.env.items()],
+            "cwd": spec.cwd,
+            "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+            "rlimits": _rlimits(spec),
+            "noNewPrivileges": True,
+        },
+        "root": {"path": str(root), "readonly": True},
+        "hostname": "sandbox",
+        "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],
+        "linux": {
+            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+            "cgroupsPath": cgroup,
+            "resources": _resources(spec, spare_pids, spare_memory_mb),
+            "seccomp": dict(seccomp),
+            "maskedPaths": list(_MASKED),
+            "readonlyPaths": list(_READ_ONLY),
+            "rootfsPropagation": "rprivate",
+        },
+    }
+
+
+def _kernel_mounts(sealed_dev: bool) -> list[dict[str, Any]]:
+    dev = ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", *(["ro"] if sealed_dev else [])]
+    pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    shm = ["nosuid", "noexec", "nodev", "mode=1777", "size=64m"]
+    return [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": dev},
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
+        {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": shm},
+    ]
+
+
+def _bind(place: Place) -> dict[str, Any]:
+    access = "rw" if place.writable else "ro"
+    return {
+        "destination": place.target,
+        "type": "bind",
+        "source": str(place.source),
+        "options": ["bind", access, "nosuid", "nodev", "private"],
+    }
+
+
+def _rlimits(spec: SandboxSpec) -> list[dict[str, Any]]:
+    limits = spec.limits
+    # All that matter are named, so that none comes from whoever started affidavit.
+    bounds = {
+        "RLIMIT_AS": (_UNBOUNDED, _UNBOUNDED),
+        "RLIMIT_CORE": (0, 0),
+        "RLIMIT_DATA": (_UNBOUNDED, _UNBOUNDED),
+        "RLIMIT_FSIZE": (limits.disk_mb << 20, limits.disk_mb << 20),
+        "RLIMIT_MEMLOCK": (8 << 20, 8 << 20),
+        "RLIMIT_MSGQUEUE": (819_200, 819_200),
+        "RLIMIT_NOFILE": (limits.open_files, limits.open_files),
+        "RLIMIT_NPROC": (_UNBOUNDED, _UNBOUNDED),
+        "RLIMIT_STACK": (8 << 20, _UNBOUNDED),
+    }
+    if limits.cpu_ms is not None:
+        seconds = math.ceil(limits.cpu_ms / 1000)
+        bounds["RLIMIT_CPU"] = (seconds, seconds)
+    return [
+        {"type": kind, "soft": min(soft, ceiling), "hard": min(hard, ceiling)}
+        for kind, (soft, hard) in bounds.items()
+        for ceiling in (_own_hard_limit(kind),)
+    ]
+
+
+def _own_hard_limit(kind: str) -> int:
+    """This process's own limit, above which nobody gets without CAP_SYS_RESOURCE."""
+    hard = resource.getrlimit(getattr(resource, kind))[1] if hasattr(resource, kind) else resource.RLIM_INFINITY
+    return _UNBOUNDED if hard == resource.RLIM_INFINITY else hard
+
+
+def _resources(spec: SandboxSpec, spare_pids: int, spare_memory_mb: int) -> dict[str, Any]:
+    memory = (spec.limits.memory_mb + spare_memory_mb) << 20
+    resources: dict[str, Any] = {
+        "devices": [{"allow": False, "access": "rwm"}],
+        # "swap" is memory and swap together: no swap.
+        "memory": {"limit": memory, "swap": memory},
+        "pids": {"limit": spec.limits.pids + spare_pids},
+    }
+    if spec.limits.cpus is not None:
+        period = 100_000
+        resources["cpu"] = {"period": period, "quota": max(1000, round(spec.limits.cpus * period))}
+    return resources

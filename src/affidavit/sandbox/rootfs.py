@@ -1,0 +1,233 @@
+"""Root file systems, as layers for an overlay."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from affidavit.sandbox.archive import HashedReader, unpack
+from affidavit.sandbox.cache import cached_layer
+from affidavit.sandbox.host import NAMES, host_layer
+from affidavit.sandbox.image import Descriptor, Layout
+from affidavit.sandbox.merged import find_path
+from affidavit.sandbox.protocol import SandboxError, User
+
+
+@dataclass(frozen=True)
+class RootFilesystem:
+    """A root file system, ready to be a sandbox's.
+
+    Attributes:
+        layers: lower layers, topmost first, for SandboxSpec.rootfs; never to be written to.
+        host_usr: for SandboxSpec.host_usr.
+        digest: the same for the same content.
+        user: who is to run in it.
+        env: the image's environment variables; none for others.
+        workdir: the image's working directory, None where it names none.
+        entrypoint, command: the image's; empty for others.
+    """
+
+    layers: tuple[Path, ...]
+    host_usr: bool
+    digest: str
+    user: User
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+def host_rootfs(state: Path, user: User) -> RootFilesystem:
+    """The machine's /usr and a made-up rest. Raises SandboxError."""
+    layer, key = host_layer(state, user)
+    return RootFilesystem((layer,), True, f"sha256:{hashlib.sha256(key.encode()).hexdigest()}", user)
+
+
+def tarball_rootfs(state: Path, source: Path, user: User) -> RootFilesystem:
+    """The files of a tar archive: plain or compressed with gzip, bzip2, xz or zstd.
+
+    Raises:
+        SandboxError: it is none, or a name in it leads out of it.
+    """
+    try:
+        with source.open("rb") as file:
+            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            file.seek(0)
+
+            def build(folder: Path) -> None:
+                reader = HashedReader(file, "sha256")
+                unpack(reader, folder, str(source), whiteouts=False)
+                if f"sha256:{reader.hexdigest()}" != digest:
+                    raise SandboxError(f"{source}: was changed while it was read")
+
+            layer = cached_layer(state, f"tarball:{digest}", build)
+    except OSError as problem:
+        raise SandboxError(f"{source}: can't be read: {problem.strerror}") from None
+    return RootFilesystem((_names_layer(state), layer), False, digest, user)
+
+
+def oci_rootfs(state: Path, source: Path, user: User | None = None) -> RootFilesystem:
+    """An OCI image layout, a folder or a tar archive of one.
+
+    Args:
+        state: the state folder.
+        source: the layout.
+        user: who is to run in it; the image's user where None.
+
+    Raises:
+        SandboxError: the layout is damaged, holds no image for this machine or several, or its user is unknown.
+    """
+    with contextlib.closing(Layout(source)) as layout:
+        image = layout.image()
+        layers: list[Path] = []
+        for descriptor in image.layers:
+
+            def build(folder: Path, descriptor: Descriptor = descriptor) -> None:
+                with layout.blob(descriptor) as stream:
+                    unpack(stream, folder, f"{source}: layer {descriptor.digest}", whiteouts=True)
+
+            layers.insert(0, cached_layer(state, f"oci:{descriptor.digest}", build))
+    config = image.config
+    try:
+        return RootFilesystem(
+            layers=(_names_layer(state), *layers),
+            host_usr=False,
+            digest=image.digest,
+            user=user or image_user(str(config.get("User") or "0"), layers, str(source)),
+            env=dict(entry.split("=", 1) for entry in config.get("Env") or [] if "=" in entry),
+            workdir=config.get("WorkingDir") or None,
+            entrypoint=tuple(config.get("Entrypoint") or ()),
+            command=tuple(config.get("Cmd") or ()),
+        )
+    except (TypeError, AttributeError):
+        raise SandboxError(f"{source}: the image's config has a field of the wrong type") from None
+
+
+def image_user(wanted: str, layers: Sequence[Path], origin: str) -> User:
+    """The user that an image names: ``user``, ``uid``, ``user:group``, ``uid:gid`` and mixtures, looked up in its own
+    /etc/passwd and /etc/group.
+
+    Args:
+        wanted: what the image says.
+        layers: the image's, topmost first.
+        origin: what the image is called in an error.
+
+    Raises:
+        SandboxError: a name is not to be found there.
+    """
+    user, _, group = wanted.partition(":")
+    uid, gid, name, home = int(user) if user.isdecimal() else -1, 0, user, "/"
+    for fields in _table(layers, b"etc/passwd", 6):
+        if fields[0] == user or (fields[2] == user and user.isdecimal()):
+            uid, gid, name, home = int(fields[2]), int(fields[3]), fields[0], fields[5] or "/"
+            break
+    if uid < 0:
+        raise SandboxError(f"{origin}: the image's user {user!r} is not in its /etc/passwd")
+    if group.isdecimal():
+        gid = int(group)
+    elif group:
+        gids = [int(fields[2]) for fields in _table(layers, b"etc/group", 3) if fields[0] == group]
+        if not gids:
+            raise SandboxError(f"{origin}: the image's group {group!r} is not in its /etc/group")
+        gid = gids[0]
+    return User(uid, gid, name, home)
+
+
+def _table(layers: Sequence[Path], path: bytes, columns: int) -> list[list[str]]:
+    """The well-formed lines of an account file."""
+    with contextlib.ExitStack() as stack:
+        entry = find_path(layers, path, stack)
+        if entry is None or not stat.S_ISREG(entry.info.st_mode):
+            return []
+        with os.fdopen(os.open(entry.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=entry.folder), "rb") as file:
+            lines = file.read(1 << 20).decode("utf-8", "replace").splitlines()
+    rows = [line.split(":") for line in lines]
+    return [row for row in rows if len(row) >= columns and all(field.isdecimal() for field in row[2 : min(columns, 4)])]
+
+
+def _names_layer(state: Path) -> Path:
+    """What images leave to whoever runs them: the names of the sandbox itself."""
+
+    def build(folder: Path) -> None:
+        etc = folder / "etc"
+        etc.mkdir()
+        etc.chmod(0o755)
+        for name, text in NAMES.items():
+            (etc / name).write_text(text)
+            (etc / name).chmod(0o644)
+
+    return cached_layer(state, f"names:{sorted(NAMES.items())}", build)
+
+
+def lay_over(rootfs: RootFilesystem, source: Path, state: Path) -> RootFilesystem:
+    """`rootfs` with the files of a folder laid over it. They belong to the root file system's user; folders that are
+    there already keep their owner and mode.
+
+    Args:
+        rootfs: what is below.
+        source: a folder of regular files, folders and symbolic links.
+        state: the state folder.
+
+    Raises:
+        SandboxError: something else is in `source`, or it can't be read.
+    """
+    user = rootfs.user
+    digest = hashlib.sha256(f"{rootfs.digest} {user.uid} {user.gid}\n".encode())
+    try:
+        for path, info in _walk(source):
+            name = os.fsencode(path.relative_to(source))
+            digest.update(b"%d %o %s\0" % (len(name), info.st_mode, name) + _content_digest(path, info))
+    except OSError as problem:
+        raise SandboxError(f"{problem.filename}: can't be read: {problem.strerror}") from None
+    key = f"over:{digest.hexdigest()}"
+    layer = cached_layer(state, key, lambda folder: _build(folder, source, rootfs.layers, user))
+    return replace(rootfs, layers=(layer, *rootfs.layers), digest=f"sha256:{digest.hexdigest()}")
+
+
+def _walk(source: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Everything below a folder in a fixed order, each folder before what is in it."""
+    for path in sorted(source.iterdir()):
+        info = path.lstat()
+        yield path, info
+        if stat.S_ISDIR(info.st_mode):
+            yield from _walk(path)
+
+
+def _content_digest(path: Path, info: os.stat_result) -> bytes:
+    if stat.S_ISREG(info.st_mode):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    if stat.S_ISLNK(info.st_mode):
+        return hashlib.sha256(os.fsencode(path.readlink())).digest()
+    if stat.S_ISDIR(info.st_mode):
+        return b""
+    raise SandboxError(f"{path}: only files, folders and symbolic links can be laid over a root file system")
+
+
+def _build(root: Path, source: Path, below: Sequence[Path], user: User) -> None:
+    for path, info in _walk(source):
+        relative = path.relative_to(source)
+        target = root / relative
+        if stat.S_ISDIR(info.st_mode):
+            there = _folder_below(below, os.fsencode(relative))
+            target.mkdir()
+            target.chmod(stat.S_IMODE(there.st_mode if there else info.st_mode & 0o777))
+            os.chown(target, there.st_uid if there else user.uid, there.st_gid if there else user.gid)
+        elif stat.S_ISLNK(info.st_mode):
+            target.symlink_to(path.readlink())
+            os.lchown(target, user.uid, user.gid)
+        else:
+            shutil.copyfile(path, target, follow_symlinks=False)
+            os.chown(target, user.uid, user.gid)
+            target.chmod(info.st_mode & 0o777)
+
+
+def _folder_below(layers: Sequence[Path], path: bytes) -> os.stat_result | None:
+    """Status of the folder of that path, None where there is none."""
+    with contextlib.ExitStack() as stack:
+        entry = find_path(layers, path, stack)
+        return entry.info if entry is not None and entry.is_folder() else None

@@ -1,0 +1,190 @@
+"""The command lines of OCI runtimes, and where they differ."""
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.sandbox.protocol import SandboxError
+from affidavit.sandbox.seccomp import seccomp_profile, sentry_profile
+
+_STEP_S = 60.0
+
+
+@dataclass(frozen=True)
+class RuntimeCommand:
+    """How a runtime is called.
+
+    Attributes:
+        name: of the runtime, as users choose it.
+        binary: its program, looked up on PATH.
+        flags: global flags for each of its commands.
+        spare_pids: its own threads that count against a sandbox's bound on processes.
+        spare_memory_mb: its own memory that counts against a sandbox's bound.
+        init_has_root: whether the pid it gives is a process that sees the sandbox's root file system.
+    """
+
+    name: str
+    binary: str
+    flags: tuple[str, ...] = ()
+    spare_pids: int = 0
+    spare_memory_mb: int = 0
+    init_has_root: bool = True
+
+    def root(self, state: Path) -> Path:
+        """Where the runtime keeps its own records."""
+        return state / "runtimes" / self.name
+
+    def environment(self) -> dict[str, str]:
+        """The whole environment of the runtime."""
+        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+    def path(self) -> str:
+        """Absolute path of the program. Raises SandboxError where there is none."""
+        found = shutil.which(self.binary, path=self.environment()["PATH"])
+        if found is None:
+            raise SandboxError(f"{self.binary} is not installed; install it (Debian: apt install {self.binary})")
+        return found
+
+    def call(self, state: Path, *arguments: str, flags: Collection[str] = ()) -> list[str]:
+        """argv of one of its commands."""
+        return [self.path(), "--root", str(self.root(state)), *self.flags, *flags, *arguments]
+
+    def create(self, state: Path, name: str, bundle: Path, pid_file: Path, flags: Collection[str]) -> list[str]:
+        """argv that creates a sandbox."""
+        return self.call(state, "create", "--bundle", str(bundle), "--pid-file", str(pid_file), name, flags=flags)
+
+    def run(self, step: str, state: Path, *arguments: str) -> None:
+        """Run one of its commands to its end. Raises SandboxError."""
+        try:
+            done = subprocess.run(
+                self.call(state, step, *arguments),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=self.environment(),
+                cwd="/",
+                timeout=_STEP_S,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired:
+            raise SandboxError(f"{self.binary} {step} did not end within {_STEP_S:.0f} s") from None
+        if done.returncode != 0:
+            text = (done.stderr or done.stdout).decode("utf-8", "replace").strip()
+            raise SandboxError(f"{self.binary} {step} failed: {text.splitlines()[-1] if text else done.returncode}")
+
+    def forget(self, state: Path, name: str) -> None:
+        """Remove the runtime's record of a sandbox that has no process left; nothing where it has none."""
+        for record in _entries(self.root(state)):
+            if _belongs(record.name, name):
+                if record.is_dir():
+                    shutil.rmtree(record, ignore_errors=True)
+                else:
+                    record.unlink(missing_ok=True)
+
+    def seccomp(self, deny: Collection[str]) -> dict[str, Any]:
+        """The filter of system calls, with further calls to deny."""
+        return seccomp_profile(deny)
+
+    def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
+        """Exit code or signal of the command, from the exit status of the process whose pid the runtime gave."""
+        return status, None
+
+    def reap_orphans(self, sessions: Collection[int]) -> None:
+        """Wait for helpers of the runtime, which this process has inherited, to end: those of the given sessions."""
+        for pid in _children():
+            if pid in sessions or _session(pid) not in sessions:
+                continue
+            deadline = time.monotonic() + 5
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(pid, os.WNOHANG)[0] == 0:
+                    if time.monotonic() > deadline:
+                        os.kill(pid, signal.SIGKILL)
+                    time.sleep(0.001)
+
+
+class RunscCommand(RuntimeCommand):
+    """gVisor's runsc: the pid that it gives is its sentry's, which ends with the status of the sandbox's init."""
+
+    def create(self, state: Path, name: str, bundle: Path, pid_file: Path, flags: Collection[str]) -> list[str]:
+        return super().create(state, name, bundle, pid_file, (f"--panic-log={bundle}/panic", *flags))
+
+    def seccomp(self, deny: Collection[str]) -> dict[str, Any]:
+        return sentry_profile(deny)
+
+    def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
+        with contextlib.suppress(OSError):
+            if folder is not None and (folder / "bundle" / "panic").stat().st_size > 0:
+                return None, None
+        return status, None
+
+
+def runc() -> RuntimeCommand:
+    """runc, which uses the kernel's namespaces."""
+    return RuntimeCommand("runc", "runc")
+
+
+def gvisor(platform: str, known_flags: str) -> RunscCommand:
+    """runsc.
+
+    Args:
+        platform: how it intercepts system calls.
+        known_flags: what ``runsc flags`` prints; releases differ in how its own overlay is turned off.
+    """
+    overlay = "--overlay2=none" if "-overlay2 " in known_flags else "--overlay=false"
+    return RunscCommand(
+        "gvisor",
+        "runsc",
+        # Nobody but the sandbox changes the files while it runs: its gofer may cache.
+        (
+            "--network=none",
+            f"--platform={platform}",
+            overlay,
+            "--file-access-mounts=exclusive",
+            "--oci-seccomp",
+        ),
+        spare_pids=1024,
+        spare_memory_mb=256,
+        init_has_root=False,
+    )
+
+
+@functools.cache
+def runsc_flags(path: str) -> str:
+    """What ``runsc flags`` prints, empty where it fails."""
+    done = subprocess.run([path, "flags"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_STEP_S)
+    return (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def _belongs(record: str, name: str) -> bool:
+    # runc: a folder of the name; runsc: NAME_sandbox:NAME.state and .lock (older releases: a folder, too).
+    return record == name or record.startswith((f"{name}_sandbox:{name}.", f"{name}.state", f"{name}.lock"))
+
+
+def _children() -> list[int]:
+    pids: list[int] = []
+    for task in _entries(Path("/proc/self/task")):
+        with contextlib.suppress(OSError):
+            pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
+def _session(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return -1
+    return int(stat[stat.rindex(b")") + 2 :].split()[3])

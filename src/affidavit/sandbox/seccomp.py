@@ -1,0 +1,160 @@
+"""The system-call filter of every sandbox: what ordinary programs need is allowed, all else is refused.
+
+Refused calls fail with EPERM; those that a C library tries first and can do without fail with ENOSYS. A call by another
+entry than the native one (32-bit ``int 0x80``, x32) kills the caller, since the filter names one architecture only.
+
+gVisor is another matter. Its sentry has no more calls than it implements and checks capabilities itself, and it records
+nothing of a call that a filter refused. There, only that is filtered which the sentry would do for a process without
+capabilities, and what a contract denies.
+"""
+
+import platform
+from collections.abc import Collection
+from typing import Any
+
+_EPERM = 1
+_ENOSYS = 38
+
+_FILES = """
+access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
+fallocate fchdir fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fremovexattr
+fsetxattr fstat fstatfs fsync ftruncate futimesat getcwd getdents getdents64 getxattr getxattrat lchown lgetxattr
+link linkat listxattr listxattrat llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat mknod mknodat
+newfstatat open openat openat2 pipe pipe2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink
+readlinkat readv removexattr removexattrat rename renameat renameat2 rmdir sendfile setxattr setxattrat splice stat
+statfs statx symlink symlinkat sync sync_file_range syncfs tee truncate umask unlink unlinkat utime utimensat utimes
+vmsplice write writev ioctl inotify_add_watch inotify_init inotify_init1 inotify_rm_watch cachestat
+"""
+
+_MEMORY = """
+brk get_mempolicy madvise map_shadow_stack mbind membarrier memfd_create mincore mlock mlock2 mlockall mmap mprotect
+mremap mseal msync munlock munlockall munmap pkey_alloc pkey_free pkey_mprotect remap_file_pages set_mempolicy
+set_mempolicy_home_node
+"""
+
+_PROCESSES = """
+alarm arch_prctl capget capset execve execveat exit exit_group fork futex futex_requeue futex_wait futex_waitv
+futex_wake get_robust_list get_thread_area getcpu getrandom getegid geteuid getgid getgroups getitimer getpgid
+getpgrp getpid getppid getpriority getresgid getresuid getrlimit getrusage getsid gettid getuid ioprio_get
+ioprio_set kill nanosleep pause pidfd_open pidfd_send_signal prctl prlimit64 restart_syscall rseq rt_sigaction
+rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo
+sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler
+sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp
+set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid setpriority
+setregid setresgid setresuid setreuid setrlimit setsid setuid sigaltstack signalfd signalfd4 sysinfo tgkill time
+times tkill uname vfork wait4 waitid waitpid landlock_add_rule landlock_create_ruleset landlock_restrict_self
+"""
+
+_CLOCKS = """
+clock_getres clock_gettime clock_nanosleep gettimeofday timer_create timer_delete timer_getoverrun timer_gettime
+timer_settime timerfd_create timerfd_gettime timerfd_settime
+"""
+
+_WAITING = """
+epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd
+eventfd2 io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit poll ppoll pselect6 select
+"""
+
+_SOCKETS = """
+accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg recvmsg sendmmsg sendmsg
+sendto setsockopt shutdown socketpair
+"""
+
+_SYSTEM_V = """
+mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd semctl semget
+semop semtimedop shmat shmctl shmdt shmget
+"""
+
+_CONDITIONAL = frozenset({"clone", "personality", "socket"})
+
+ALLOWED: frozenset[str] = (
+    frozenset(" ".join((_FILES, _MEMORY, _PROCESSES, _CLOCKS, _WAITING, _SOCKETS, _SYSTEM_V)).split()) | _CONDITIONAL
+)
+"""Calls that a sandbox may make; some of them (clone, personality, socket) with certain arguments only."""
+
+# Their flags lie in memory, where a filter can't look: C libraries fall back to clone.
+_ABSENT = ("clone3",)
+
+# CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, and CLONE_UNTRACED and CLONE_PTRACE, with which a child
+# can slip from or get hold of a tracer. CLONE_NEWTIME does not fit into clone(2).
+_CLONE_REFUSED = 0x7E020000 | 0x00800000 | 0x00002000
+
+# AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Not AF_VSOCK and AF_ALG, which no network namespace holds.
+_FAMILIES = (1, 2, 10, 16)
+
+# PER_LINUX, PER_LINUX with ADDR_NO_RANDOMIZE, and the question what it is.
+_PERSONALITIES = (0x0, 0x40000, 0xFFFFFFFF)
+
+# What gVisor's sentry does without capabilities and no sandbox allows: other namespaces (a user may have its own, and
+# mount in it, so that one file has two names), other processes' memory, keys, a second road for input and output.
+_SENTRY_REFUSED = (
+    "add_key",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "keyctl",
+    "process_vm_readv",
+    "process_vm_writev",
+    "ptrace",
+    "request_key",
+    "setns",
+    "unshare",
+)
+
+_ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+
+
+def seccomp_profile(deny: Collection[str] = (), machine: str | None = None) -> dict[str, Any]:
+    """The ``linux.seccomp`` part of an OCI configuration.
+
+    Args:
+        deny: names of further calls to refuse.
+        machine: as platform.machine() spells it; this machine where None.
+
+    Raises:
+        KeyError: no filter is written for `machine`.
+    """
+    plain = sorted(ALLOWED - _CONDITIONAL - set(deny))
+    rules: list[dict[str, Any]] = [{"names": plain, "action": "SCMP_ACT_ALLOW"}]
+
+    def allow(name: str, op: str, value: int, second: int = 0) -> None:
+        if name not in deny:
+            rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [_argument(op, value, second)]})
+
+    allow("clone", "SCMP_CMP_MASKED_EQ", _CLONE_REFUSED, 0)
+    for family in _FAMILIES:
+        allow("socket", "SCMP_CMP_EQ", family)
+    for persona in _PERSONALITIES:
+        allow("personality", "SCMP_CMP_EQ", persona)
+    rules.append({"names": list(_ABSENT), "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
+    return {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": _EPERM,
+        "architectures": [_ARCHITECTURES[machine or platform.machine()]],
+        "syscalls": rules,
+    }
+
+
+def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> dict[str, Any]:
+    """As :func:`seccomp_profile`, for gVisor's sentry (``runsc --oci-seccomp``)."""
+    refused = sorted({*_SENTRY_REFUSED, *deny} - {"clone"})
+    rules: list[dict[str, Any]] = [{"names": refused, "action": "SCMP_ACT_ERRNO"}]
+    if "clone" in deny:
+        rules.append({"names": ["clone"], "action": "SCMP_ACT_ERRNO"})
+    else:
+        # Any of the bits: a filter can compare them one by one only.
+        bits = [1 << bit for bit in range(32) if _CLONE_REFUSED >> bit & 1]
+        for bit in bits:
+            arguments = [_argument("SCMP_CMP_MASKED_EQ", bit, bit)]
+            rules.append({"names": ["clone"], "action": "SCMP_ACT_ERRNO", "args": arguments})
+    # Releases of runsc differ in whether they heed errnoRet. A call to be traced where no tracer is fails with ENOSYS.
+    rules.append({"names": list(_ABSENT), "action": "SCMP_ACT_TRACE"})
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": [_ARCHITECTURES[machine or platform.machine()]],
+        "syscalls": rules,
+    }
+
+
+def _argument(op: str, value: int, second: int) -> dict[str, Any]:
+    return {"index": 0, "value": value, "valueTwo": second, "op": op}

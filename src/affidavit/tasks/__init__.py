@@ -1,0 +1,16 @@
+"""Task folders in Harbor's layout, read and checked.
+
+The folder holds ``task.toml``, ``instruction.md``, ``environment/``, ``tests/test.sh`` and ``solution/``; Affidavit
+adds ``contract.yaml`` and the table ``[affidavit]``:
+
+- ``rootfs``: ``"host"``, ``"oci:PATH"`` or ``"tarball:PATH"``, the path relative to the task's folder;
+- ``workdir``: absolute path in the sandbox, ``/workspace`` where nothing says otherwise;
+- ``control``: whether the grading is repeated with tests that must fail (true).
+"""
+
+from affidavit.tasks.digest import task_digest
+from affidavit.tasks.errors import TaskError
+from affidavit.tasks.rootfs import Rootfs, TaskUser
+from affidavit.tasks.task import Task, find_tasks, load_task
+
+__all__ = ["Rootfs", "Task", "TaskError", "TaskUser", "find_tasks", "load_task", "task_digest"]

@@ -1,0 +1,311 @@
+"""From a task folder to a :class:`Task`."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from affidavit.tasks.digest import task_digest
+from affidavit.tasks.errors import TaskError
+from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
+from affidavit.tasks.toml import TomlTable, read_toml
+
+_MAX_INSTRUCTION = 1 << 20
+_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+_TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_NETWORK_MODES = {"no-network": False, "none": False, "public": True, "allowlist": True}
+
+_NO_BUILDER = (
+    'no image builder works on this machine: build it to an OCI image layout or a tarball and set rootfs = "oci:PATH" '
+    'or rootfs = "tarball:PATH" under [affidavit] in task.toml, or rootfs = "host" for the programs of this machine'
+)
+
+# Keys that Harbor knows and that do nothing here; the value (or its absence) that needs no warning.
+_IGNORED = {
+    "agent": ("allowed_hosts",),
+    "verifier": ("allowed_hosts", "environment_mode", "environment", "collect", "network_mode"),
+    "environment": (
+        "allowed_hosts", "docker_image", "gpus", "gpu_types", "healthcheck", "mcp_servers", "skills_dir", "tpu",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task folder in Harbor's layout, read and checked.
+
+    Attributes:
+        id: ``[task].name``, else the folder's name.
+        path: the folder, absolute.
+        instruction: content of instruction.md.
+        digest: see :func:`affidavit.tasks.task_digest`.
+        workdir: working directory of the agent and the verifier in the sandbox.
+        rootfs: where the root file system comes from.
+        user: who the agent runs as.
+        verifier_user: who tests/test.sh runs as.
+        agent_timeout_s, verifier_timeout_s, build_timeout_s: seconds.
+        cpus: cores' worth of time, None for no bound.
+        memory_mb, storage_mb: bounds, MiB.
+        allow_internet: the task asks for a network.
+        env: environment of agent and verifier; an image's own lies under it.
+        verifier_env, solution_env: what the verifier and the solution get beside it.
+        tests_dir: tests/, with test.sh in it.
+        solution_dir: solution/; need not exist.
+        environment_root: environment/root/, laid over the root file system; None where there is none.
+        contract_path: contract.yaml; None where there is none.
+        control: whether the grading is repeated with tests that must fail.
+        warnings: what is in task.toml and does nothing here, a sentence each.
+    """
+
+    id: str
+    path: Path
+    instruction: str
+    digest: str
+    workdir: str
+    rootfs: Rootfs
+    user: TaskUser
+    verifier_user: TaskUser
+    agent_timeout_s: float
+    verifier_timeout_s: float
+    build_timeout_s: float
+    cpus: float | None
+    memory_mb: int
+    storage_mb: int
+    allow_internet: bool
+    env: dict[str, str]
+    verifier_env: dict[str, str]
+    solution_env: dict[str, str]
+    tests_dir: Path
+    solution_dir: Path
+    environment_root: Path | None
+    contract_path: Path | None
+    control: bool
+    warnings: tuple[str, ...]
+
+
+def load_task(path: Path) -> Task:
+    """Read a task folder.
+
+    Raises:
+        TaskError: something is missing or wrong in it; one line with file, place and mend.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow a symlinked folder's name away)
+    if not (path / "task.toml").is_file():
+        raise TaskError(f"{path}: is not a task folder: it holds no task.toml")
+    return _Reader(path).task()
+
+
+def find_tasks(path: Path) -> list[Task]:
+    """The tasks of a task folder, or of a folder of task folders, by name.
+
+    Raises:
+        TaskError: there is none, or one of them is wrong.
+    """
+    if path.is_file():
+        if path.name == "task.toml":
+            return [load_task(path.parent)]
+        raise TaskError(f"{path}: suite files are not supported yet; give a task folder or a folder of task folders")
+    if not path.is_dir():
+        raise TaskError(f"{path}: is not there; give a task folder or a folder of task folders")
+    if (path / "task.toml").exists():
+        return [load_task(path)]
+    try:
+        folders = sorted(entry for entry in path.iterdir() if (entry / "task.toml").exists())
+    except OSError as error:
+        raise TaskError(f"{path}: can't be read: {error.strerror}") from error
+    if not folders:
+        raise TaskError(f"{path}: holds no task: neither it nor a folder in it has a task.toml")
+    tasks = [load_task(folder) for folder in folders]
+    names: dict[str, Path] = {}
+    for task in tasks:
+        if other := names.get(task.id):
+            raise TaskError(
+                f"{task.path}: bears the same name as {other}: {task.id}; change [task].name of one of them"
+            )
+        names[task.id] = task.path
+    return tasks
+
+
+class _Reader:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._top = read_toml(path / "task.toml")
+        self._warnings: list[str] = []
+
+    def task(self) -> Task:
+        path, top = self._path, self._top
+        self._version()
+        task_id = self._task_name()
+        agent, verifier, environment = (top.table(name) for name in ("agent", "verifier", "environment"))
+        solution, own = top.table("solution"), top.table("affidavit")
+        if top.take("steps"):
+            raise top.error("steps", "asks for a task of several steps, which are not supported yet")
+        for key in ("metadata", "source", "artifacts", "multi_step_reward_strategy"):
+            top.take(key)
+
+        if (environment.text("os") or "linux").lower() != "linux":
+            raise environment.error("os", 'must be "linux": there are no other sandboxes')
+        rootfs = self._rootfs(own, environment)
+        image = image_settings(rootfs.source) if rootfs.kind == "oci" and rootfs.source else ImageSettings("", None, {})
+        workdir = own.absolute_path("workdir") or environment.absolute_path("workdir") or image.workdir or "/workspace"
+        environment.take("workdir")
+        user = self._user(agent, rootfs, image)
+        task = Task(
+            id=task_id,
+            path=path,
+            instruction=self._instruction(),
+            digest=task_digest(path),
+            workdir=workdir,
+            rootfs=rootfs,
+            user=user,
+            verifier_user=self._user(verifier, rootfs, image),
+            agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
+            verifier_timeout_s=verifier.seconds("timeout_sec") or 600.0,
+            build_timeout_s=environment.seconds("build_timeout_sec") or 600.0,
+            cpus=environment.number("cpus"),
+            memory_mb=self._size(environment, "memory") or 2048,
+            storage_mb=self._size(environment, "storage") or 2048,
+            allow_internet=self._internet(agent, environment),
+            env={**image.env, **self._env(environment)},
+            verifier_env=self._env(verifier),
+            solution_env=self._env(solution),
+            tests_dir=path / "tests",
+            solution_dir=path / "solution",
+            environment_root=self._folder("environment/root"),
+            contract_path=self._contract(),
+            control=own.boolean("control") is not False,
+            warnings=(),
+        )
+        self._tests()
+        for table in (agent, verifier, environment):
+            for key in _IGNORED[table.name[0]]:
+                if key in table and table.take(key):
+                    self._warn(table, key, "is not supported yet and is ignored")
+        for table in (top, top.table("task"), agent, verifier, environment, solution, own):
+            for key in table.unknown():
+                self._warn(table, key, "is unknown and is ignored")
+        return Task(**{**task.__dict__, "warnings": tuple(self._warnings)})
+
+    def _warn(self, table: TomlTable, key: str, message: str) -> None:
+        self._warnings.append(f"{table.place(key)} {message}")
+
+    def _version(self) -> None:
+        for key in ("schema_version", "version"):
+            version = self._top.take(key)
+            if version is None:
+                continue
+            if isinstance(version, bool) or not isinstance(version, str | int | float):
+                raise self._top.error(key, 'must be a version such as "1.0"')
+            if str(version).split(".")[0] not in ("1", "2"):
+                self._warn(self._top, key, f"{version!r} is not known here (1.x and 2.x are); the file is read as 2.x")
+
+    def _task_name(self) -> str:
+        table = self._top.table("task")
+        name = table.text("name")
+        if name is None:
+            return self._path.name
+        if not _TASK_NAME.fullmatch(name) or ".." in name:
+            raise table.error(
+                "name", f"must be NAME or ORGANISATION/NAME of letters, digits, '-', '_', '.', not {name!r}"
+            )
+        return name
+
+    def _instruction(self) -> str:
+        path = self._path / "instruction.md"
+        try:
+            with path.open("rb") as file:
+                data = file.read(_MAX_INSTRUCTION + 1)
+        except FileNotFoundError:
+            raise TaskError(f"{path}: is missing; it holds what the agent is told") from None
+        except OSError as error:
+            raise TaskError(f"{path}: can't be read: {error.strerror}") from error
+        if len(data) > _MAX_INSTRUCTION:
+            raise TaskError(f"{path}: is larger than 1 MiB")
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise TaskError(f"{path}: is not UTF-8 (byte {error.start})") from error
+
+    def _tests(self) -> None:
+        path = self._path / "tests" / "test.sh"
+        if not path.is_file():
+            raise TaskError(f"{path}: is missing; it runs the hidden tests and writes /logs/verifier/reward.txt")
+
+    def _folder(self, name: str) -> Path | None:
+        path = self._path / name
+        return path if path.is_dir() else None
+
+    def _contract(self) -> Path | None:
+        path = self._path / "contract.yaml"
+        return path if path.exists() else None
+
+    def _rootfs(self, own: TomlTable, environment: TomlTable) -> Rootfs:
+        wanted = own.text("rootfs")
+        if wanted is None:
+            for name in ("Dockerfile", "docker-compose.yaml"):
+                if (self._path / "environment" / name).exists():
+                    raise TaskError(f"{self._path / 'environment' / name}: {_NO_BUILDER}")
+            if image := environment.text("docker_image"):
+                raise environment.error("docker_image", f"wants {image!r}, but {_NO_BUILDER}")
+            wanted = "host"
+        if wanted == "host":
+            return Rootfs("host")
+        kind, _, name = wanted.partition(":")
+        if kind not in ("oci", "tarball") or not name:
+            raise own.error("rootfs", f'must be "host", "oci:PATH" or "tarball:PATH", not {wanted!r}')
+        source = self._path / name
+        if not source.exists():
+            raise own.error("rootfs", f"names {source}, which is not there")
+        return Rootfs("oci" if kind == "oci" else "tarball", source)
+
+    def _user(self, table: TomlTable, rootfs: Rootfs, image: ImageSettings) -> TaskUser:
+        """``[agent].user`` or ``[verifier].user``, else the image's, else the sandbox's own."""
+        value = table.take("user")
+        if value is None:
+            if rootfs.kind != "oci":
+                return TaskUser()
+            value = image.user or "root"
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise table.error("user", f"must be a name or a number, not {value!r}")
+        user, _, group = str(value).partition(":")
+        if user in ("root", "0"):
+            return TaskUser(0, int(group) if group.isdecimal() else 0, "root", "/root")
+        if user == "agent" and rootfs.kind != "oci":
+            return TaskUser()
+        if not (user.isascii() and user.isdecimal()) or int(user) >= 2**31:
+            raise table.error("user", f"{value!r} can't be looked up here; give it as a number (uid)")
+        uid = int(user)
+        gid = int(group) if group.isascii() and group.isdecimal() else uid
+        return TaskUser(uid, gid, "agent" if uid == TaskUser.uid else f"user{uid}", "/home/agent")
+
+    def _size(self, table: TomlTable, key: str) -> int | None:
+        """``memory_mb = 2048``, or ``memory = "2G"`` of older files."""
+        now, old = table.mebibytes(f"{key}_mb"), table.size(key)
+        if now is not None and old is not None and now != old:
+            raise table.error(key, f"({old} MiB) and {key}_mb ({now}) contradict each other; remove {key}")
+        return now if now is not None else old
+
+    def _internet(self, agent: TomlTable, environment: TomlTable) -> bool:
+        wanted = environment.boolean("allow_internet")
+        key, table = "allow_internet", environment
+        for candidate in (environment, agent):
+            mode = candidate.text("network_mode")
+            if mode is None:
+                continue
+            if mode not in _NETWORK_MODES:
+                raise candidate.error("network_mode", f"must be one of {', '.join(_NETWORK_MODES)}, not {mode!r}")
+            wanted, key, table = _NETWORK_MODES[mode], "network_mode", candidate
+        if wanted:
+            self._warn(table, key, "asks for a network; sandboxes have none yet")
+        return bool(wanted)
+
+    def _env(self, table: TomlTable) -> dict[str, str]:
+        """``env`` with its ``${NAME:-default}`` templates filled in: a sandbox gets nothing of this machine's."""
+        values = {}
+        for name, value in table.strings("env").items():
+            missing = [match[1] for match in _TEMPLATE.finditer(value) if match[2] is None]
+            if missing:
+                self._warn(table, "env", f".{name} asks for this machine's {missing[0]}, which a sandbox never gets")
+                continue
+            values[name] = _TEMPLATE.sub(lambda match: match[2], value)
+        return values

@@ -1,0 +1,26 @@
+"""Writing, reading and querying traces: Parquet and DuckDB.
+
+A trace is the record of one sandbox as a Parquet file of ``EVENT_SCHEMA``; beside it stands a Parquet file of
+``COUNT_SCHEMA``. What is read may have been written by anyone: it is held against the schema, row for row.
+"""
+
+from affidavit.trace.capture import Capture, capture
+from affidavit.trace.counts import read_counts, write_counts
+from affidavit.trace.files import TraceError, TraceWriter, in_sequence, read_trace, trace_batches
+from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
+from affidavit.trace.query import query
+
+__all__ = [
+    "EVENTS_PER_LEAF",
+    "Capture",
+    "TraceError",
+    "TraceWriter",
+    "capture",
+    "in_sequence",
+    "query",
+    "read_counts",
+    "read_trace",
+    "trace_batches",
+    "trace_leaves",
+    "write_counts",
+]

@@ -1,0 +1,108 @@
+"""One sandbox from its first instruction to its frozen end, with its record on disk."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from affidavit.recorder import Recording, RecordSummary
+from affidavit.sandbox import Exit, Output, Sandbox
+from affidavit.trace.files import TraceWriter
+
+# Wall clock against monotonic clock: what NTP slews in a trial stays far below this.
+_CLOCK_JUMP_NS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What came of a sandbox.
+
+    Attributes:
+        exit: how its command ended.
+        output: what it wrote to its standard streams.
+        summary: what the recorder says of the record.
+        halted: the watcher had it killed.
+    """
+
+    exit: Exit
+    output: Output
+    summary: RecordSummary
+    halted: bool
+
+
+def _clock_offset_ns() -> int:
+    return time.time_ns() - time.monotonic_ns()
+
+
+def capture(
+    sandbox: Sandbox,
+    recording: Recording,
+    events: Path,
+    *,
+    timeout_s: float,
+    watch: Callable[[pa.RecordBatch], bool] | None = None,
+) -> Capture:
+    """Create and start a sandbox under a recorder, write its record to `events`, and wait until nothing of it lives.
+
+    The recorder has acknowledged before the first instruction of the command. A sandbox whose record breaks off is
+    killed at once: nothing may run unseen.
+
+    Args:
+        sandbox: not created yet; the caller closes it.
+        recording: just opened; the caller closes it.
+        events: the Parquet file to write.
+        timeout_s: wall time, seconds; the sandbox is killed when it is up.
+        watch: sees each batch as it comes; True kills the sandbox.
+
+    Raises:
+        SandboxError, RecorderError: it could not be made or recorded.
+        TraceError: the record could not be written.
+    """
+    halted = threading.Event()
+    stopping = threading.Event()
+    failure: list[BaseException] = []
+
+    def drain() -> None:
+        try:
+            with TraceWriter(events) as writer:
+                for batch in recording.batches():
+                    writer.write(batch)
+                    if watch is not None and not halted.is_set() and watch(batch):
+                        halted.set()
+                        sandbox.kill()
+        except BaseException as error:
+            failure.append(error)
+        finally:
+            if not stopping.is_set():
+                # The record ended while the sandbox was still running, or could not be written.
+                with suppress(Exception):
+                    sandbox.kill()
+
+    init = sandbox.create(recording.hooks())
+    recording.attach(sandbox, init)
+    drainer = threading.Thread(target=drain, name=f"record-{sandbox.name}", daemon=True)
+    offset = _clock_offset_ns()
+    drainer.start()
+    try:
+        sandbox.start()
+        ended = sandbox.wait(timeout_s)
+    finally:
+        sandbox.kill()
+        stopping.set()
+        recording.stop()
+        drainer.join()
+    if failure:
+        raise failure[0]
+    jump = abs(_clock_offset_ns() - offset)
+    summary = recording.summary()
+    if jump > _CLOCK_JUMP_NS:
+        reason = f"the machine's clock jumped by {jump / 1e9:.1f} s during the record"
+        summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
+    how = sandbox.exit()
+    if ended is None and not halted.is_set() and summary.complete:
+        how = replace(how, timed_out=True)
+    return Capture(how, sandbox.output(), summary, halted.is_set())

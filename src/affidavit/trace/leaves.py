@@ -1,0 +1,115 @@
+"""A trace as leaves of a Merkle tree: bytes that depend on the events alone.
+
+A leaf is 1,024 consecutive events (the last one: what is left). It does not matter how the events came in batches, how
+dictionaries were ordered or how the file was laid out: the same events give the same leaves. ``docs/bundle.md``
+describes the bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from affidavit.events import EVENT_SCHEMA
+from affidavit.trace.files import TraceError
+
+EVENTS_PER_LEAF = 1024
+
+_TAG = b"affidavit.events/1\n"
+# Rows whose dictionaries are decoded at once: few enough that paths of 4 KiB stay below 100 MiB a column.
+_BLOCK_ROWS = 16 * EVENTS_PER_LEAF
+
+# Bytes of the rows from one index to another of one column.
+_Encoder = Callable[[int, int], bytes]
+
+
+def trace_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """The leaves of a trace, in order.
+
+    Args:
+        batches: events of EVENT_SCHEMA, however cut.
+
+    Raises:
+        TraceError: a batch is not of EVENT_SCHEMA.
+    """
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        if not batch.schema.equals(EVENT_SCHEMA):
+            raise TraceError("a batch that is not of the event schema")
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= _BLOCK_ROWS:
+            table = pa.Table.from_batches(waiting)
+            whole = rows - rows % _BLOCK_ROWS
+            for start in range(0, whole, _BLOCK_ROWS):
+                yield from _block_leaves(table.slice(start, _BLOCK_ROWS))
+            waiting = table.slice(whole).to_batches()
+            rows -= whole
+    if rows:
+        yield from _block_leaves(pa.Table.from_batches(waiting))
+
+
+def _block_leaves(table: pa.Table) -> Iterator[bytes]:
+    encoders: list[_Encoder] = []
+    for field in EVENT_SCHEMA:
+        encoders += _column(_flat(table[field.name]), field.nullable)
+    for start in range(0, table.num_rows, EVENTS_PER_LEAF):
+        end = min(start + EVENTS_PER_LEAF, table.num_rows)
+        head = _TAG + (end - start).to_bytes(4, "little")
+        yield b"".join([head, *(encode(start, end) for encode in encoders)])
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    """A column as one array without a dictionary and without an offset."""
+    chunks = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in column.chunks]
+    return pa.concat_arrays(chunks) if len(chunks) != 1 or chunks[0].offset else chunks[0]
+
+
+def _column(array: pa.Array, nullable: bool) -> list[_Encoder]:
+    """Encoders of one column: which rows are null (a byte a row, where the schema allows nulls), then the values."""
+    encoders: list[_Encoder] = []
+    if nullable:
+        encoders.append(_fixed(array.is_null().cast(pa.uint8()).to_numpy()))
+    if pa.types.is_list(array.type):
+        return [*encoders, *_lists(array)]
+    if pa.types.is_string(array.type):
+        return [*encoders, *_strings(array)]
+    values = (array.fill_null(0) if array.null_count else array).to_numpy()
+    return [*encoders, _fixed(values.astype(values.dtype.newbyteorder("<"), copy=False))]
+
+
+def _fixed(values: npt.NDArray[np.generic]) -> _Encoder:
+    values = np.ascontiguousarray(values)
+    return lambda start, end: values[start:end].tobytes()
+
+
+def _strings(array: pa.Array) -> list[_Encoder]:
+    """uint32 lengths, then all bytes. A null is of length 0."""
+    array = array.fill_null("") if array.null_count else array
+    offsets, data = _offsets(array), memoryview(array.buffers()[2] or b"")
+    lengths = np.diff(offsets).astype("<u4")
+    return [_fixed(lengths), lambda start, end: bytes(data[offsets[start] : offsets[end]])]
+
+
+def _lists(array: pa.Array) -> list[_Encoder]:
+    """uint32 lengths, then the elements of all rows as a column that allows nulls. A null list is of length 0."""
+    # `flatten` leaves out what lies behind a null list, so offsets are made anew from the lengths.
+    lengths = array.value_lengths().fill_null(0).to_numpy().astype("<u4")
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    elements = pa.concat_arrays([array.flatten()])
+    inner = _column(elements, nullable=True)
+
+    def shifted(encode: _Encoder) -> _Encoder:
+        return lambda start, end: encode(int(offsets[start]), int(offsets[end]))
+
+    return [_fixed(lengths), *(shifted(encode) for encode in inner)]
+
+
+def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
+    """The n + 1 offsets of a string array that itself has no offset."""
+    buffer = array.buffers()[1]
+    if not len(array) or buffer is None:
+        return np.zeros(1, dtype=np.int32)
+    return np.frombuffer(buffer, dtype=np.int32, count=len(array) + 1, offset=4 * array.offset)

@@ -1,0 +1,70 @@
+"""SQL over traces, with DuckDB."""
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset
+
+from affidavit.trace.counts import read_counts
+from affidavit.trace.files import TraceError, one_line, open_regular
+
+_LOCKS = (
+    # The data is there already; a query reads nothing else of the machine and changes nothing on it.
+    "SET enable_external_access = false",
+    "SET python_enable_replacements = false",
+    "SET lock_configuration = true",
+)
+
+
+def query(source: Path, sql: str) -> pa.Table:
+    """Answer a query over a bundle's traces or over one trace.
+
+    Tables: ``events`` and ``counts`` are the agent's; those of any other part stand under its name, as
+    ``grader_events`` and ``grader_counts``. Names in dictionary columns are plain text.
+
+    Args:
+        source: a bundle's folder, or one Parquet file of events (then there is only ``events``).
+        sql: one DuckDB query.
+
+    Returns:
+        The rows of its answer.
+
+    Raises:
+        TraceError: no trace is there, the trace is damaged, or the query is wrong.
+    """
+    with duckdb.connect(":memory:") as connection:
+        for name, path in _tables(source).items():
+            with open_regular(path):
+                pass  # DuckDB would wait for ever on a FIFO
+            try:
+                data = read_counts(path) if name.endswith("counts") else pyarrow.dataset.dataset(path, format="parquet")
+                connection.register(name, data)
+            except (pa.ArrowException, OSError, ValueError, duckdb.Error) as error:
+                raise TraceError(f"{path}: is not a trace or is damaged: {one_line(error)}") from error
+        try:
+            for lock in _LOCKS:
+                connection.execute(lock)
+            statements = connection.extract_statements(sql)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise TraceError("the query is not one SELECT; a trace can be asked, not changed")
+            return connection.sql(sql).to_arrow_table()
+        except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:
+            raise TraceError(f"the query failed: {one_line(error)}") from error
+
+
+def _tables(source: Path) -> dict[str, Path]:
+    """Where each table lies, by name."""
+    if not source.is_dir():
+        return {"events": source}
+    tables = {}
+    for folder in sorted(source.iterdir()):
+        if folder.is_symlink() or not folder.is_dir() or not folder.name.isidentifier():
+            continue
+        for kind in ("events", "counts"):
+            path = folder / f"{kind}.parquet"
+            if path.is_file() and not path.is_symlink():
+                tables[kind if folder.name == "agent" else f"{folder.name}_{kind}"] = path
+    if "events" not in tables:
+        raise TraceError(f"{source}: holds no agent/events.parquet; give the folder of a bundle")
+    return tables

@@ -1,0 +1,81 @@
+import types
+from pathlib import Path
+
+import pytest
+
+from affidavit.grading.control import turn_assertions, turn_tests
+
+
+class Everything:
+    """Claims to equal everything."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def run(source: str, value: object) -> bool:
+    """Whether the test function of `source` passes with `value` under test."""
+    module = types.ModuleType("test")
+    exec(source, module.__dict__)
+    try:
+        module.test(value)
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("assertion", "right"),
+    [
+        ("assert v == 4", 4),
+        ("assert 4 == v", 4),
+        ("assert v == -2.5", -2.5),
+        ("assert v == 'abc'", "abc"),
+        ("assert v == ''", ""),
+        ("assert v == []", []),
+        ("assert v == [1, {'a': None, 'b': 2}]", [1, {"a": None, "b": 2}]),
+        ("assert v == {}", {}),
+        ("assert v == {1}", {1}),
+        ("assert v == (1, 'x')", (1, "x")),
+        ("assert v == True", True),
+        ("expected = [3]\n    assert v == expected", [3]),
+        ("for e in [7, 7]:\n        assert v == e", 7),
+        ("assert v", 1),
+        ("assert not v", 0),
+        ("assert 'a' in v, 'message'", "abc"),
+        ("assert v > 3", 4),
+    ],
+)
+def test_what_was_right_is_wrong_once_turned(assertion: str, right: object) -> None:
+    source = f"def test(v):\n    {assertion}\n"
+    turned, count = turn_assertions(source)
+    assert count == 1
+    assert run(source, right)
+    assert not run(turned, right)
+
+
+@pytest.mark.parametrize("assertion", ["assert v == 4", "assert 'x' == v", "e = [3]\n    assert v == e"])
+def test_an_object_that_equals_everything_still_passes(assertion: str) -> None:
+    turned, _ = turn_assertions(f"def test(v):\n    {assertion}\n")
+    assert run(turned, Everything())
+
+
+def test_unittest_assertions_are_turned() -> None:
+    source = "class T:\n    def test_a(self):\n        self.assertEqual(1 + 1, 2)\n"
+    turned, count = turn_assertions(source)
+    assert (count, "3" in turned) == (1, True)
+
+
+def test_functions_that_are_no_tests_stay() -> None:
+    source = "def load():\n    assert True\n"
+    assert turn_assertions(source) == (source, 0)
+
+
+def test_what_is_not_python_stays(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def test(:")
+    (tmp_path / "b.py").write_bytes(b"\xff\xfe")
+    (tmp_path / "c.py").symlink_to("/etc/passwd")
+    assert turn_tests(tmp_path) == 0
+    assert (tmp_path / "a.py").read_text() == "def test(:"

@@ -1,0 +1,330 @@
+"""strace as a recorder, on real sandboxes of runc."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import oci
+import operations
+
+from affidavit.events import EVENT_SCHEMA, process_tree
+from affidavit.recorder import RecorderError, RecordSummary
+from affidavit.recorder.ptrace import PtraceRecorder
+
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    # The sandbox's user must get through to it.
+    for place in (tmp_path, *tmp_path.parents):
+        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
+            place.chmod(0o711)
+    return tmp_path
+
+
+def run(folder: Path, *argv: str, **options: Any) -> tuple[list[dict[str, Any]], RecordSummary]:
+    table, summary = oci.record(PtraceRecorder(), oci.Box(folder, argv, **options))
+    assert table.schema == EVENT_SCHEMA
+    return table.to_pylist(), summary
+
+
+def test_works_here() -> None:
+    answer = PtraceRecorder().available()
+    assert answer.works
+    assert not any("newer than this strace" in gap for gap in answer.gaps)
+
+
+def test_every_operation(folder: Path) -> None:
+    rows, summary = run(folder, PYTHON, "-c", operations.PROGRAM)
+    assert operations.missing(rows) == []
+    assert summary.reasons == ()
+    assert summary.complete
+    assert summary.lost == 0
+    assert summary.events == len(rows)
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    assert all(a["ts_ns"] <= b["ts_ns"] for a, b in pairwise(rows))
+    assert abs(rows[-1]["ts_ns"] - time.monotonic_ns()) < 10_000_000_000
+    assert {(row["uid"], row["gid"]) for row in rows} == {(1000, 1000)}
+
+
+def test_begins_with_the_command_and_ends_with_it(folder: Path) -> None:
+    rows, _ = run(folder, "/bin/true")
+    assert (rows[0]["op"], rows[0]["path"], rows[0]["exe"]) == ("exec", "/usr/bin/true", "/usr/bin/true")
+    assert rows[0]["argv"] == ["/bin/true"]
+    assert (rows[-1]["op"], rows[-1]["pid"]) == ("exit", rows[0]["pid"])
+    assert {row["pid"] for row in rows} == {rows[0]["pid"]}
+
+
+def test_opened_files_are_named_by_the_kernel(folder: Path) -> None:
+    program = (
+        "import os; os.symlink('/etc', 'e'); open('x', 'w').close(); os.rename('x', 'y'); open('/proc/self/cwd/y')"
+    )
+    rows, _ = run(folder, PYTHON, "-c", program)
+    assert [row["source"] for row in rows if row["path"] == "/workspace/y" and row["op"] == "open_read"] == [
+        "ptrace/kernel"
+    ]
+
+
+def test_process_tree(folder: Path) -> None:
+    table, summary = oci.record(
+        PtraceRecorder(), oci.Box(folder, ["/bin/sh", "-c", "(true; sleep 0); env true & wait"])
+    )
+    (root,) = process_tree(table)
+    assert root.exe == "/usr/bin/dash"
+    assert {child.exe for child in root.children} == {"/usr/bin/dash", "/usr/bin/true"}
+    assert summary.complete
+
+
+def test_double_fork_and_setsid_are_followed(folder: Path) -> None:
+    program = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(0.2)
+        open("/workspace/late", "w")
+    os._exit(0)
+os.wait()
+time.sleep(0.6)
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    (late,) = [row for row in rows if row["path"] == "/workspace/late"]
+    parents = {row["ret"]: row["pid"] for row in rows if row["op"] == "fork"}
+    assert parents[parents[late["pid"]]] == rows[0]["pid"]
+    assert summary.complete
+
+
+def test_processes_that_live_moments_keep_their_parents(folder: Path) -> None:
+    program = """
+import os, threading, time
+for _ in range(8):
+    threading.Thread(target=time.sleep, args=(1.5,), daemon=True).start()
+def work():
+    for i in range(60):
+        if os.fork() == 0:
+            os._exit(3)
+        os.wait()
+for _ in range(2):
+    if os.fork() == 0:
+        work()
+        os._exit(0)
+os.wait(), os.wait()
+"""
+    table, summary = oci.record(PtraceRecorder(), oci.Box(folder, [PYTHON, "-c", program]))
+    (root,) = process_tree(table)
+    assert [len(child.children) for child in root.children] == [60, 60]
+    assert summary.complete
+
+
+def test_failed_fork_is_a_row(folder: Path) -> None:
+    program = """
+import os, resource
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+try:
+    os.fork()
+except BlockingIOError:
+    pass
+"""
+    rows, _ = run(folder, PYTHON, "-c", program)
+    assert [row["ret"] for row in rows if row["op"] == "fork"] == [-11]
+
+
+def test_a_thread_that_runs_exec(folder: Path) -> None:
+    program = """
+import os, threading, time
+threading.Thread(target=lambda: os.execv("/usr/bin/env", ["env", "true"])).start()
+time.sleep(5)
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    execs = [(row["path"], row["ret"], row["pid"] == row["tid"]) for row in rows if row["op"] == "exec"]
+    assert execs[1:] == [("/usr/bin/env", 0, True), ("/usr/bin/true", 0, True)]
+    assert summary.complete
+
+
+def test_names_that_are_not_text(folder: Path) -> None:
+    program = r"""
+import os
+for name in (b"\xff\xfe", b"a\nb", b"back\\slash", b"n" * 255, "\u00e9".encode()):
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    os.unlink(name)
+deep = b"/workspace/" + b"/".join([b"d" * 200] * 19)
+try:
+    os.mkdir(deep)
+except OSError:
+    pass
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    names = ["\\xff\\xfe", "a\nb", "back\\\\slash", "n" * 255, "é"]
+    for op in ("create", "unlink"):
+        assert [row["path"] for row in rows if row["op"] == op] == [f"/workspace/{name}" for name in names]
+    assert [len(row["path"]) for row in rows if row["op"] == "mkdir"] == [len("/workspace/") + 19 * 201 - 1]
+    assert summary.complete
+
+
+def test_what_a_program_prints_is_no_line(folder: Path) -> None:
+    forged = '1234  1700000000.123456789 unlink("\\x2f\\x66") = 0\n'
+    program = f"""
+import os, sys, ctypes
+line = {forged!r}
+sys.stdout.write(line); sys.stderr.write(line)
+for fd in range(3, 64):
+    try:
+        os.write(fd, line.encode())
+    except OSError:
+        pass
+try:
+    os.open(line, os.O_RDONLY)
+except OSError:
+    pass
+ctypes.CDLL(None).prctl(15, b"x) = 0\\n1 1.1 e")
+os.execv("/bin/true", [line, line])
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    assert not [row for row in rows if row["op"] == "unlink"]
+    assert [row["argv"] for row in rows if row["op"] == "exec"][-1] == [forged, forged]
+    assert summary.complete
+
+
+def test_long_arguments_are_marked_as_cut(folder: Path) -> None:
+    program = "import os; os.execv('/bin/true', ['true', 'x' * 100_000])"
+    rows, summary = run(folder, PYTHON, "-c", program)
+    row = rows[max(i for i, row in enumerate(rows) if row["op"] == "exec")]
+    assert row["flags"] == 1
+    assert len(row["argv"][1]) == 4096
+    program = "import os; os.execv('/bin/true', ['true'] + ['y' * 99] * 15_000)"
+    rows, summary = run(folder, PYTHON, "-c", program)
+    row = rows[max(i for i, row in enumerate(rows) if row["op"] == "exec")]
+    assert row["flags"] == 1
+    assert row["ret"] == 0
+    assert summary.complete
+
+
+def test_counts(folder: Path) -> None:
+    table, summary = oci.record(PtraceRecorder(), oci.Box(folder, ["/bin/sh", "-c", "cat /dev/null; mkdir d; rmdir d"]))
+    counts = summary.counts.to_pylist()
+    assert sum(row["count"] for row in counts if row["syscall"] == "mkdir") == 1
+    opens = sum(row["count"] for row in counts if row["syscall"] == "openat")
+    assert opens == sum(op in ("open_read", "open_write", "create") for op in table["op"].to_pylist())
+    assert any("counts" in gap for gap in summary.gaps)
+
+
+def test_a_call_that_strace_has_no_name_for_is_a_loss(folder: Path) -> None:
+    # fchmodat2(2), newer than strace 6.1; a kernel that does not have it does nothing.
+    program = "import ctypes; print(ctypes.CDLL(None).syscall(452, -100, b'/workspace', 0o700, 0))"
+    box = oci.Box(folder, [PYTHON, "-c", program])
+    table, summary = oci.record(PtraceRecorder(), box)
+    rows = table.to_pylist()
+    assert len([row for row in rows if row["op"] == "chmod"]) == 1
+    if "fchmodat2" not in str(summary.facts):
+        pytest.skip("nothing to see")
+    assert summary.complete == (rows[-1]["op"] == "exit" and summary.lost == 0)
+
+
+def strace_of(pid: int) -> int:
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(text.split("TracerPid:")[1].split()[0])
+
+
+def test_killed_strace_makes_the_record_incomplete(folder: Path) -> None:
+    program = """
+import os, time
+time.sleep(0.5)
+try:
+    open("/workspace/unseen", "w")
+except OSError as problem:
+    print(problem.errno)
+"""
+    box = oci.Box(folder, [PYTHON, "-c", program])
+    recording = PtraceRecorder().open(box.name)
+    try:
+        pid = box.create(recording.hooks())
+        recording.attach(box, pid)  # type: ignore[arg-type]
+        batches: list[Any] = []
+        reader = threading.Thread(target=lambda: batches.extend(recording.batches()))
+        reader.start()
+        strace = strace_of(pid)
+        box.start()
+        time.sleep(0.2)
+        os.kill(strace, signal.SIGKILL)
+        assert box.wait(30)
+        recording.stop()
+        reader.join(30)
+        assert not reader.is_alive()
+        summary = recording.summary()
+    finally:
+        box.close()
+        recording.close()
+    assert not summary.complete
+    assert any("alive" in reason for reason in summary.reasons)
+    # Nothing of what is recorded can be done without strace.
+    assert not (box.workspace / "unseen").exists()
+
+
+def test_a_sandbox_without_strace_is_refused(folder: Path) -> None:
+    box = oci.Box(folder, ["/bin/true"])
+    recording = PtraceRecorder().open(box.name)
+    try:
+        hooks = recording.hooks()
+        pid = box.create(type(hooks)())
+        with pytest.raises(RecorderError, match="does not hold the init"):
+            recording.attach(box, pid)  # type: ignore[arg-type]
+    finally:
+        box.close()
+        recording.close()
+        recording.close()
+
+
+def test_killed_sandbox_is_a_complete_record(folder: Path) -> None:
+    box = oci.Box(folder, ["/bin/sh", "-c", "mkfifo /workspace/f; cat /workspace/f & sleep 100"])
+    recording = PtraceRecorder().open(box.name)
+    try:
+        recording.attach(box, box.create(recording.hooks()))  # type: ignore[arg-type]
+        rows: list[Any] = []
+        reader = threading.Thread(target=lambda: [rows.extend(batch.to_pylist()) for batch in recording.batches()])
+        reader.start()
+        box.start()
+        until = time.monotonic() + 20
+        while not any(row["path"] == "/usr/bin/sleep" for row in rows) and time.monotonic() < until:
+            time.sleep(0.01)
+        box.kill()
+        assert box.wait(20)
+        recording.stop()
+        reader.join(30)
+        summary = recording.summary()
+    finally:
+        box.close()
+        recording.close()
+    assert summary.reasons == ()
+    assert {row["flags"] for row in rows if row["op"] == "exit"} == {0, 9}
+    # It hung in open(2) when it was killed.
+    assert [row["ret"] for row in rows if row["path"] == "/workspace/f" and row["op"] == "open_read"] == [-4]
+
+
+def test_side_by_side_without_cross_talk(folder: Path) -> None:
+    results: dict[int, tuple[Any, RecordSummary]] = {}
+
+    def one(number: int) -> None:
+        place = folder / str(number)
+        place.mkdir(mode=0o755)
+        box = oci.Box(place, ["/bin/sh", "-c", f"for i in 1 2 3 4 5; do mkdir n{number}-$i; done"])
+        results[number] = oci.record(PtraceRecorder(), box)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, (table, summary) in results.items():
+        made = [row["path"] for row in table.to_pylist() if row["op"] == "mkdir"]
+        assert made == [f"/workspace/n{number}-{i}" for i in range(1, 6)]
+        assert summary.complete
