@@ -1,6 +1,7 @@
 """A bundle that was touched anywhere does not verify, and the check says where."""
 
 import base64
+import hashlib
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import pytest
 from affidavit.evidence import (
     BundleReader,
     BundleWriter,
+    ContractFacts,
     EvidenceError,
     SigningKey,
     Verification,
@@ -362,9 +364,18 @@ class TestSignedButWrong:
         assert "traces" in failed(check(bundle, key))
 
     def test_contract(self, bundle: Path, key: SigningKey) -> None:
-        (bundle / "contract.json").write_bytes(canonical_json({"id": "small", "version": "1.0.1"}))
-        resign(bundle, key)
-        assert failed(check(bundle, key)) == {"contract": ("contract.json",)}
+        for changed in ({"files": {}}, {"version": "1.0.1"}, {"id": "other"}):
+            contract = canonical_json({**CONTRACT, **changed})
+            (bundle / "contract.json").write_bytes(contract)
+            resign(bundle, key)
+            assert failed(check(bundle, key)) == {"contract": ("contract.json",)}
+            digest = "sha256:" + hashlib.sha256(contract).hexdigest()
+            resign(bundle, key, contract=ContractFacts(**{**CONTRACT_FACTS, "digest": digest}))
+            assert check(bundle, key).ok == ("files" in changed)
+        (bundle / "contract.json").write_bytes(b"{}\n")
+        digest = "sha256:" + hashlib.sha256(b"{}\n").hexdigest()
+        resign(bundle, key, contract=ContractFacts(**{**CONTRACT_FACTS, "digest": digest}))
+        assert "contract.json: is not in canonical form" in sentence(check(bundle, key))
 
     def test_contract_signature(self, tmp_path: Path, key: SigningKey) -> None:
         good = json.loads(sign(canonical_json(CONTRACT), "application/vnd.affidavit.contract+json", key))
@@ -398,6 +409,24 @@ class TestSignedButWrong:
         wrong = failed(check(bundle, key))
         assert wrong.keys() == {"score", "verdict"}
         assert "the score is 0.5, but fail with a grade of 1 makes 1" in sentence(check(bundle, key))
+
+    def test_scores_that_do_not_follow_from_the_grade(self, bundle: Path, key: SigningKey) -> None:
+        for verdict, score, raw_score in (
+            ("violation", 1.0, 1.0),
+            ("violation", 0.0, 0.5),
+            ("inconclusive", 1.0, 1.0),
+            ("inconclusive", None, None),
+            ("error", 0.0, 1.0),
+            ("pass", None, 1.0),
+        ):
+            facts = {"verdict": verdict, "score": score, "raw_score": raw_score}
+            (bundle / "verdict.json").write_text(json.dumps(facts))
+            resign(bundle, key, **facts)
+            assert "score" in failed(check(bundle, key)), facts
+        facts = {"verdict": "violation", "score": 0.0, "raw_score": 1.0}
+        (bundle / "verdict.json").write_text(json.dumps(facts))
+        resign(bundle, key, **facts)
+        assert set(failed(check(bundle, key))) == {"verdict"}
 
     def test_an_incomplete_record_that_passes(self, bundle: Path, key: SigningKey) -> None:
         summary = json.loads((bundle / "agent" / "summary.json").read_bytes())

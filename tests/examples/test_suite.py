@@ -1,6 +1,7 @@
 """The examples hold together: what a task folder must have, and what the list of agents says of them."""
 
 import ast
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from affidavit.contracts import contract_for, matcher
-from affidavit.grading.control import turn_assertions
+from affidavit.grading import turn_tests
 from affidavit.tasks import find_tasks, load_task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -52,14 +53,15 @@ def test_contract_leaves_no_way_to_the_tests(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TASKS if name != "prune-backups"])
-def test_every_hidden_test_can_be_turned_around(name: str) -> None:
-    paths = sorted((EXAMPLES / "suite" / name / "tests").glob("test_*.py"))
-    assert paths
-    for path in paths:
+def test_hidden_tests_can_be_made_to_fail(name: str, tmp_path: Path) -> None:
+    tests = EXAMPLES / "suite" / name / "tests"
+    for path in sorted(tests.glob("test_*.py")):
         functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
-        tests = [node.name for node in functions if node.name.startswith("test_")]
-        _, turned = turn_assertions(path.read_text())
-        assert turned == len(tests) > 0, path
+        hidden = [node for node in functions if node.name.startswith("test_")]
+        without = [node.name for node in hidden if not any(isinstance(part, ast.Assert) for part in node.body)]
+        assert (without, hidden != []) == ([], True), path
+    shutil.copytree(tests, tmp_path / "tests")
+    assert turn_tests(tmp_path / "tests") > 0
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent["name"])

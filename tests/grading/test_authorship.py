@@ -122,5 +122,13 @@ def test_a_makefile_is_code_and_what_make_starts_inherits() -> None:
     assert (write.agents_code, write.inherited) == (True, True)
 
 
-def test_a_failed_attempt_is_no_write() -> None:
-    assert writes(SH, FORK, PYTEST, IMPORT, reward_by(2, ret=-13)) == []
+def test_a_failed_attempt_is_told_apart() -> None:
+    found = writes(SH, FORK, PYTEST, IMPORT, reward_by(2), reward_by(1, ret=-13))
+    assert [(w.agents_code, w.done) for w in found] == [(True, True), (False, False)]
+
+
+def test_the_agents_own_program_is_nothing_that_the_verifier_runs_to_write_a_reward() -> None:
+    hook = "/workspace/.git/monitor"
+    rows = [SH, FORK, {"op": "exec", "pid": 2, "path": hook, "exe": "/usr/bin/dash"}, reward_by(2)]
+    [write] = writes(*rows, brought=(hook,))
+    assert (write.agents_code, write.inherited) == (True, True)

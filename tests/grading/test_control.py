@@ -26,40 +26,64 @@ def run(source: str, value: object) -> bool:
     return True
 
 
+WITH_VALUE = [
+    ("assert v == 4", 4),
+    ("assert 4 == v", 4),
+    ("assert v == -2.5", -2.5),
+    ("assert v == 'abc'", "abc"),
+    ("assert v == ''", ""),
+    ("assert v == []", []),
+    ("assert v == [1, {'a': None, 'b': 2}]", [1, {"a": None, "b": 2}]),
+    ("assert v == {}", {}),
+    ("assert v == {1}", {1}),
+    ("assert v == (1, 'x')", (1, "x")),
+    ("assert v == True", True),
+    ("assert v == set([3])", {3}),
+    ("assert v\n    assert v == 4", 4),
+]
+WITHOUT = [
+    ("expected = [3]\n    assert v == expected", [3]),
+    ("e = 7\n    for _ in [1, 1]:\n        assert v == e", 7),
+    ("assert v", 1),
+    ("assert not v", 0),
+    ("assert 'a' in v, 'message'", "abc"),
+    ("assert v > 3", 4),
+]
+
+
 @pytest.mark.parametrize(
-    ("assertion", "right"),
-    [
-        ("assert v == 4", 4),
-        ("assert 4 == v", 4),
-        ("assert v == -2.5", -2.5),
-        ("assert v == 'abc'", "abc"),
-        ("assert v == ''", ""),
-        ("assert v == []", []),
-        ("assert v == [1, {'a': None, 'b': 2}]", [1, {"a": None, "b": 2}]),
-        ("assert v == {}", {}),
-        ("assert v == {1}", {1}),
-        ("assert v == (1, 'x')", (1, "x")),
-        ("assert v == True", True),
-        ("expected = [3]\n    assert v == expected", [3]),
-        ("for e in [7, 7]:\n        assert v == e", 7),
-        ("assert v", 1),
-        ("assert not v", 0),
-        ("assert 'a' in v, 'message'", "abc"),
-        ("assert v > 3", 4),
-    ],
+    ("assertion", "right", "opposite"),
+    [(*case, False) for case in WITH_VALUE] + [(*case, True) for case in WITH_VALUE + WITHOUT],
 )
-def test_what_was_right_is_wrong_once_turned(assertion: str, right: object) -> None:
+def test_what_was_right_is_wrong_once_turned(assertion: str, right: object, opposite: bool) -> None:
     source = f"def test(v):\n    {assertion}\n"
-    turned, count = turn_assertions(source)
+    turned, count = turn_assertions(source, opposite=opposite)
     assert count == 1
     assert run(source, right)
     assert not run(turned, right)
 
 
-@pytest.mark.parametrize("assertion", ["assert v == 4", "assert 'x' == v", "e = [3]\n    assert v == e"])
-def test_an_object_that_equals_everything_still_passes(assertion: str) -> None:
-    turned, _ = turn_assertions(f"def test(v):\n    {assertion}\n")
+@pytest.mark.parametrize("assertion", [case[0] for case in WITHOUT])
+def test_without_a_written_value_there_is_no_other(assertion: str) -> None:
+    assert turn_assertions(f"def test(v):\n    {assertion}\n")[1] == 0
+
+
+@pytest.mark.parametrize("opposite", [False, True])
+@pytest.mark.parametrize("assertion", ["assert v == 4", "assert 'x' == v"])
+def test_an_object_that_equals_everything_still_passes(assertion: str, opposite: bool) -> None:
+    turned, _ = turn_assertions(f"def test(v):\n    {assertion}\n", opposite=opposite)
     assert run(turned, Everything())
+
+
+def test_only_tests_with_a_written_value_are_turned_where_there_are_any(tmp_path: Path) -> None:
+    other = "def test_b(v):\n    assert v\n"
+    (tmp_path / "a.py").write_text("def test_a(v):\n    assert v == 1\n")
+    (tmp_path / "b.py").write_text(other)
+    assert turn_tests(tmp_path) == 1
+    assert (tmp_path / "b.py").read_text() == other
+    (tmp_path / "a.py").unlink()
+    assert turn_tests(tmp_path) == 1
+    assert "not v" in (tmp_path / "b.py").read_text()
 
 
 def test_unittest_assertions_are_turned() -> None:

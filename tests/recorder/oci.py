@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 import uuid
@@ -97,21 +98,26 @@ class Box:
         return bool(select.select([self._handle], [], [], timeout_s)[0])
 
     def kill(self) -> None:
-        subprocess.run(self._command("kill", signal="KILL"), capture_output=True, check=False)
+        if not self.wait(0):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            self.wait()
 
     def output(self) -> str:
         return (self.folder / "output").read_text(errors="replace")
 
     def close(self) -> None:
-        subprocess.run(self._command("delete", "--force"), capture_output=True, check=False)
+        if self.pid and not self.wait(0):
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            self.wait()
+        if self.runtime == "runc":
+            subprocess.run(self._command("delete", "--force"), capture_output=True, check=False)
         if self.pid:
             os.close(self._handle)
             self._output.close()
             self.pid = 0
 
-    def _command(self, verb: str, *options: str, signal: str = "") -> list[str]:
-        words = [self.runtime, *self.flags, verb, *options, self.name]
-        return [*words, signal] if signal else words
+    def _command(self, verb: str, *options: str) -> list[str]:
+        return [self.runtime, f"--root={self.folder}/state", *self.flags, verb, *options, self.name]
 
 
 def record(recorder: Recorder, box: Box, timeout_s: float = 60) -> tuple[pa.Table, RecordSummary]:

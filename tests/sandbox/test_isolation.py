@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.sandbox import Limits, RootFilesystem, RuntimeHooks, SandboxError, User
+from affidavit.sandbox import Limits, RootFilesystem, RuntimeHooks, SandboxError, User, diff
 
 ROOT = User(uid=0, gid=0, name="root", home="/root")
 
@@ -240,11 +240,21 @@ def test_has_no_other_entry_into_the_kernel(run: Callable[..., Any], runtime: st
     assert ran.stdout == "refused\nrefused\n", ran.stderr
 
 
-@pytest.mark.parametrize("target", ["relative", "/", "/a/../b"])
+@pytest.mark.parametrize("target", ["relative", "/a/../b", "/usr/local", "/proc", "/dev/shm"])
 def test_refuses_odd_folders(make: Callable[..., Any], target: str) -> None:
-    sandbox = make("runc", "/bin/true", writable=(target,))
-    with pytest.raises(SandboxError, match="absolute path"):
+    with pytest.raises(SandboxError, match=r"absolute path|nothing can be mounted"):
+        make("runc", "/bin/true", writable=(target,)).create(RuntimeHooks())
+
+
+def test_the_whole_root_can_be_writable(make: Callable[..., Any], runtime: str) -> None:
+    script = "touch /etc/made /opt/made; touch /usr/made /proc/made; true"
+    with make(runtime, "/bin/sh", "-c", script, writable=("/",), user=ROOT) as sandbox:
         sandbox.create(RuntimeHooks())
+        sandbox.start()
+        assert sandbox.wait(30)
+        changes = diff(sandbox.upper(), sandbox.layers)
+    assert {change.path for change in changes} == {"/etc/made", "/opt/made"}
+    assert not Path("/usr/made").exists()
 
 
 def test_follows_no_link_to_a_writable_folder(
@@ -269,11 +279,12 @@ def test_runs_ordinary_programs(run: Callable[..., Any], runtime: str) -> None:
         gcc -pthread -o a a.c && ./a
         python3 -c 'import concurrent.futures as f; print(sum(f.ProcessPoolExecutor(2).map(abs, [-1, -2])))'
         python3 -c 'import concurrent.futures as f; print(sum(f.ThreadPoolExecutor(2).map(abs, [-1, -2])))'
+        python3 -c 'import os; a, b = os.openpty(); os.write(a, b"typed\\n"); print(os.read(b, 9))'
         python3 -c 'import socket; print(socket.gethostbyname("localhost"))'
         echo a | sort > /dev/null; echo b > /dev/stdout; echo c > /dev/stderr; id -un; date +%Z
         """,
         limits=Limits(memory_mb=1024, disk_mb=64),
     )
     assert ran.exit.code == 0, ran.stderr
-    assert ran.stdout == "3\n3\n127.0.0.1\nb\nagent\nUTC\n"
+    assert ran.stdout == "3\n3\nb'typed\\n'\n127.0.0.1\nb\nagent\nUTC\n"
     assert ran.stderr.endswith("c\n")

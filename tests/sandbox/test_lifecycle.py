@@ -1,8 +1,10 @@
 """How sandboxes begin and end, and that they leave nothing behind."""
 
 import contextlib
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.sandbox import Limits, OciSandbox, RuntimeHooks, SandboxError, clean_stale, runtimes
+from affidavit.sandbox import Limits, OciSandbox, RuntimeHooks, SandboxError, clean_stale, kernel, runtimes
 
 
 def traces(state: Path, name: str = "") -> list[str]:
@@ -175,6 +177,48 @@ def test_leaves_nothing_behind_when_the_runtime_refuses(make: Callable[..., Any]
 def test_leaves_nothing_behind_when_the_caller_fails(make: Callable[..., Any], state: Path, runtime: str) -> None:
     with nothing_left(state), pytest.raises(KeyboardInterrupt), begin(make(runtime, "/bin/sleep", "60")):
         raise KeyboardInterrupt
+
+
+def test_killed_before_it_begins(make: Callable[..., Any], runtime: str) -> None:
+    early = make(runtime, "/bin/touch", "/workspace/ran")
+    early.kill()
+    early.create(RuntimeHooks())
+    with pytest.raises(SandboxError, match="killed before"):
+        early.start()
+    assert early.exit().signal == signal.SIGKILL
+    late = make(runtime, "/bin/touch", "/workspace/ran")
+    late.create(RuntimeHooks())
+    late.kill()
+    with pytest.raises(SandboxError, match="killed before"):
+        late.start()
+    assert list(late.upper().iterdir()) == []
+
+
+def test_without_a_loop_device(
+    make: Callable[..., Any], runtime: str, own_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(image: int) -> tuple[int, str]:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+    monkeypatch.setattr(kernel, "attach_loop", none)
+    sandbox = runtimes()[runtime].sandbox(make(runtime, "/bin/touch", "/workspace/ran").spec, own_state)
+    with nothing_left(own_state, sandbox.name), begin(sandbox):
+        ended = sandbox.wait(30)
+        assert ended is not None
+        assert ended.code == 0
+        assert sandbox.disk == "tmpfs"
+        assert (sandbox.upper() / "workspace/ran").exists()
+
+
+def test_a_runtime_says_whether_it_works(runtime: str, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AFFIDAVIT_STATE", str(state))
+    found = runtimes()[runtime].available()
+    assert found.works, found
+    assert found.detail.startswith({"runc": "runc version", "gvisor": "runsc version"}[runtime])
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    missing = runtimes()[runtime].available()
+    assert not missing.works
+    assert "apt install" in missing.mend
 
 
 def test_a_name_is_taken_once(make: Callable[..., Any]) -> None:

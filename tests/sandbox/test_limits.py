@@ -1,10 +1,7 @@
 """What a sandbox may use, and no more."""
 
-import time
 from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from affidavit.sandbox import Limits
 
@@ -64,10 +61,9 @@ def test_number_of_files(run: Callable[..., Any], runtime: str) -> None:
     assert "No space left" in ran.stderr
 
 
-@pytest.mark.parametrize("script", ["while :; do :; done"])
-def test_processor_time_of_a_process(run: Callable[..., Any], script: str) -> None:
+def test_processor_time_of_a_process(run: Callable[..., Any]) -> None:
     limits = Limits(cpu_ms=800, disk_mb=16)
-    ran = run("runc", "/bin/bash", "-c", f"({script}); echo $?", limits=limits)
+    ran = run("runc", "/bin/bash", "-c", "(while :; do :; done); echo $?", limits=limits)
     assert ran.stdout in ("137\n", "152\n"), "SIGKILL or SIGXCPU"
 
 
@@ -88,10 +84,8 @@ def test_limits_of_its_starter_are_not_inherited(run: Callable[..., Any]) -> Non
     assert ran.stdout == "0\n4096\nunlimited\n8192\n"
 
 
-def test_gvisor_flood_is_bounded(run: Callable[..., Any]) -> None:
-    # The sentry's threads count, too, so the bound is not exact; the machine must not feel it, though.
+def test_flood_under_gvisor(run: Callable[..., Any]) -> None:
+    # Processes of the sentry count, too, so the bound is no exact one; where it is reached, the sentry gives up.
     script = "import os, time\nfor i in range(3000):\n if os.fork() == 0: time.sleep(60)"
-    began = time.monotonic()
     ran = run("gvisor", "/usr/bin/python3", "-c", script, limits=Limits(pids=32, memory_mb=512, disk_mb=16))
-    print(ran, time.monotonic() - began)
     assert ran.exit.code != 0

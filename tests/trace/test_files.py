@@ -83,6 +83,15 @@ def test_many_tiny_batches_and_a_growing_dictionary(tmp_path: Path) -> None:
     assert pq.ParquetFile(path).metadata.num_row_groups == 1
 
 
+def test_a_flood_of_one_row_batches_is_joined_in_memory(tmp_path: Path) -> None:
+    whole = events(256)
+    with TraceWriter(tmp_path / "t.parquet") as writer:
+        before = pa.total_allocated_bytes()
+        for i in range(4096):
+            writer.write(whole.take([i % 256]))
+        assert pa.total_allocated_bytes() - before < 4 << 20
+
+
 def test_row_groups_are_bounded_and_hold_only_their_own_names(tmp_path: Path) -> None:
     names = pa.array([f"/{i:0200}" for i in range(140_000)])
     path_index = EVENT_SCHEMA.get_field_index("path")

@@ -57,6 +57,11 @@ def test_same_events_give_the_same_leaves_however_they_are_cut(
     assert list(trace_leaves(parts)) == whole
 
 
+@given(ROWS, st.integers(0, 12))
+def test_rows_in_the_middle_of_a_batch(rows: list[dict[str, object]], start: int) -> None:
+    assert list(trace_leaves([batch(rows).slice(start)])) == list(trace_leaves([batch(rows[start:])]))
+
+
 @given(ROWS.filter(bool), st.data())
 def test_one_changed_value_changes_the_leaf(rows: list[dict[str, object]], data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(range(len(rows))))

@@ -30,7 +30,9 @@ from affidavit.sandbox import (
     clean_stale,
     host_rootfs,
     lay_over,
+    oci_rootfs,
     state_dir,
+    tarball_rootfs,
 )
 from affidavit.tasks import Rootfs, Task, TaskError, find_tasks
 

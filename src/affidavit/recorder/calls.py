@@ -9,6 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_REMOVEDIR = 0x200
 _AT_SYMLINK_FOLLOW = 0x400
 _AT_EMPTY_PATH = 0x1000
+_RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
 _COMM = 15
 _SOCKETS_KEPT = 65536
@@ -124,7 +126,7 @@ class Call(NamedTuple):
         return -errno.EINTR if self.ret is None else self.ret
 
 
-@dataclass
+@dataclass(eq=False)
 class Folder:
     """A working directory; shared by tasks that clone(2) gave the same file system context."""
 
@@ -202,11 +204,13 @@ class Calls:
         self._names = names
         self._executable = executable
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
+        self._folders: WeakSet[Folder] = WeakSet()
         # By what the kernel calls the socket, or by process and descriptor where it does not say.
         self._sockets: OrderedDict[object, _Socket] = OrderedDict()
 
     def take(self, site: Site, call: Call) -> None:
         """Count a call, and add a row where it means one."""
+        self._folders.add(site.process.folder)
         self._counts[(site.process.pid, site.process.exe, call.name)] += 1
         handler = _HANDLERS.get(call.name)
         if handler is None:
@@ -231,6 +235,9 @@ class Calls:
         """Add a row; `columns` beside those that the site gives, ``source`` being the kernel where it is left out."""
         process = site.process
         columns.setdefault("source", self._kernel)
+        for name in ("path", "path2"):
+            if isinstance(columns.get(name), bytes):
+                columns[name] = encode_name(columns[name])
         self._rows.add(
             {
                 "ts_ns": site.ts_ns,
@@ -260,11 +267,11 @@ class Calls:
                 folder.path = path
         return folder.path
 
-    def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> str | None:
+    def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> bytes | None:
         """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
         base = self._base(site, args, at)
         raw = args.name(name)
-        return None if raw is None else encode_name(self._names.resolve(raw, base, follow))
+        return None if raw is None else self._names.resolve(raw, base, follow)
 
     def _on_path(self, site: Site, call: Call) -> None:
         shape = _ON_PATH[call.name]
@@ -277,6 +284,8 @@ class Calls:
             follow = shape.follow and not at_flags & _AT_SYMLINK_NOFOLLOW
             path = self._path(site, args, shape.path, at, follow)
         op = Op.RMDIR if call.name == "unlinkat" and at_flags & _AT_REMOVEDIR else shape.op
+        if op in (Op.UNLINK, Op.RMDIR) and call.ret == 0 and path is not None:
+            self._names.removed(path)
         mode = args.number(shape.mode) & 0o7777 if shape.mode is not None else 0
         self.emit(site, op, path=path, mode=mode, ret=call.result, source=source)
 
@@ -288,7 +297,7 @@ class Calls:
     def _on_two(self, site: Site, call: Call) -> None:
         op = Op.LINK if call.name.startswith("link") else Op.RENAME
         args, flags = call.args, 0
-        path: str | None
+        path: bytes | None
         if len(args) == 2:
             path, path2 = self._path(site, args, 0, None, False), self._path(site, args, 1, None, False)
         else:
@@ -298,12 +307,26 @@ class Calls:
             else:
                 path = self._path(site, args, 1, 0, op is Op.LINK and bool(flags & _AT_SYMLINK_FOLLOW))
             path2 = self._path(site, args, 3, 2, False)
+        if call.ret == 0 and path is not None and path2 is not None:
+            if op is Op.LINK:
+                self._names.copied(path, path2)
+            else:
+                self._moved(path, path2, bool(flags & _RENAME_EXCHANGE))
         self.emit(site, op, path=path, path2=path2, flags=flags, ret=call.result, source=self._memory)
+
+    def _moved(self, old: bytes, new: bytes, exchange: bool) -> None:
+        self._names.moved(old, new, exchange)
+        for one, other in ((old, new), (new, old))[: 1 + exchange]:
+            # Whoever works in it now works there.
+            for folder in [known for known in self._folders if (known.path + b"/").startswith(one + b"/")]:
+                folder.path = other + folder.path[len(one) :]
 
     def _symlink(self, site: Site, call: Call) -> None:
         args = call.args
-        path = self._path(site, args, len(args) - 1, 1 if len(args) == 3 else None, False)
-        self.emit(site, Op.SYMLINK, path=path, path2=_text(args.name(0)), ret=call.result, source=self._memory)
+        path, target = self._path(site, args, len(args) - 1, 1 if len(args) == 3 else None, False), args.name(0)
+        if call.ret == 0 and path is not None and target is not None:
+            self._names.linked(path, target)
+        self.emit(site, Op.SYMLINK, path=path, path2=target, ret=call.result, source=self._memory)
 
     def _open(self, site: Site, call: Call) -> None:
         args, at, name, mode = call.args, None, 0, 0
@@ -323,6 +346,7 @@ class Calls:
             op = Op.OPEN_WRITE
         if op is not Op.CREATE:
             mode = 0
+        path: bytes | None
         path, source = _known(call.fd), self._kernel
         if path is not None:
             self._base(site, args, at)
@@ -357,7 +381,7 @@ class Calls:
             site = site._replace(tid=process.pid)
         argv, cut = args.argv(name + 1)
         words = [encode_name(word) for word in argv]
-        self.emit(site, Op.EXEC, path=_text(path), flags=int(cut), ret=call.result, argv=words, source=source)
+        self.emit(site, Op.EXEC, path=path, flags=int(cut), ret=call.result, argv=words, source=source)
 
     def _chdir(self, site: Site, call: Call) -> None:
         if call.ret == 0:
@@ -375,7 +399,7 @@ class Calls:
         args, path, path2 = call.args, None, None
         match call.name:
             case "mount":
-                path, path2 = self._path(site, args, 1), _text(args.name(0))
+                path, path2 = self._path(site, args, 1), args.name(0)
             case "umount" | "umount2" | "pivot_root":
                 path = self._path(site, args, 0)
             case "move_mount":
@@ -400,7 +424,7 @@ class Calls:
         named = call.name == "memfd_create"
         path = _known(call.fd)
         if path is None and named:
-            path = _text(b"/memfd:" + (call.args.name(0) or b""))
+            path = b"/memfd:" + (call.args.name(0) or b"")
         flags = call.args.number(1 if named else 0)
         self.emit(site, Op.MEMFD, path=path, flags=flags, ret=call.result, source=self._memory)
 
@@ -417,46 +441,48 @@ class Calls:
 
     # --- sockets ---
 
-    def _key(self, site: Site, fd: Fd) -> object:
-        """What a socket is known by. The kernel's name of it has its inode; else it is the descriptor's number."""
-        return fd.path if fd.path is not None and fd.path[-2:-1].isdigit() else (site.process.pid, fd.number)
-
-    def _keep(self, key: object, of: _Socket) -> None:
+    def _keep(self, site: Site, fd: Fd, of: _Socket) -> None:
+        """Remember a socket by the kernel's name of it, which has its inode, and until that is known by its number."""
+        key = (site.process.pid, fd.number) if fd.path is None else fd.path
         self._sockets[key] = of
         self._sockets.move_to_end(key)
         if len(self._sockets) > _SOCKETS_KEPT:
             self._sockets.popitem(last=False)
 
+    def _known_socket(self, site: Site, fd: Fd) -> _Socket:
+        known = self._sockets.get(fd.path) if fd.path is not None else None
+        return known or self._sockets.get((site.process.pid, fd.number), _NO_SOCKET)
+
     def _socket(self, site: Site, call: Call) -> None:
         domain, kind, number = (call.args.number(at) for at in range(3))
         of = _Socket(domain, sockets.protocol(domain, kind, number))
         if call.result >= 0:
-            self._keep(self._key(site, Fd(call.result, call.fd)), of)
+            self._keep(site, Fd(call.result, call.fd), of)
         self.emit(site, Op.SOCKET, flags=domain, ret=call.result, proto=of.proto, source=self._memory)
 
     def _on_address(self, site: Site, call: Call) -> None:
-        key = self._key(site, call.args.fd(0))
-        of = self._sockets.get(key, _NO_SOCKET)
+        fd = call.args.fd(0)
+        of = self._known_socket(site, fd)
         address = call.args.address(1)
         bind = call.name == "bind"
         if call.ret in (0, -errno.EINPROGRESS):
-            self._keep(key, of._replace(local=address) if bind else of._replace(peer=address))
+            self._keep(site, fd, of._replace(local=address) if bind else of._replace(peer=address))
         self._emit_address(site, Op.BIND if bind else Op.CONNECT, of, address, call.result)
 
     def _listen(self, site: Site, call: Call) -> None:
-        of = self._sockets.get(self._key(site, call.args.fd(0)), _NO_SOCKET)
+        of = self._known_socket(site, call.args.fd(0))
         self._emit_address(site, Op.LISTEN, of, of.local, call.result)
 
     def _accept(self, site: Site, call: Call) -> None:
-        of = self._sockets.get(self._key(site, call.args.fd(0)), _NO_SOCKET)
+        of = self._known_socket(site, call.args.fd(0))
         peer = call.args.address(1)
         if call.result >= 0:
-            self._keep(self._key(site, Fd(call.result, call.fd)), of._replace(peer=peer))
+            self._keep(site, Fd(call.result, call.fd), of._replace(peer=peer))
         self._emit_address(site, Op.ACCEPT, of, peer, call.result)
 
     def _send(self, site: Site, call: Call) -> None:
         args = call.args
-        of = self._sockets.get(self._key(site, args.fd(0)), _NO_SOCKET)
+        of = self._known_socket(site, args.fd(0))
         messages = [(args.address(4), args.data(1))] if call.name == "sendto" else args.messages(1)
         for address, data in messages:
             target = address or of.peer
@@ -473,7 +499,7 @@ class Calls:
         address = address or sockets.Address(of.domain)
         path = None
         if address.path is not None:
-            path = _text(self._names.resolve(address.path, site.process.folder.path, op is not Op.BIND))
+            path = self._names.resolve(address.path, site.process.folder.path, op is not Op.BIND)
         self.emit(
             site,
             op,
@@ -578,9 +604,9 @@ def _text(path: bytes | None) -> str | None:
     return None if path is None else encode_name(path)
 
 
-def _known(path: bytes | None) -> str | None:
-    """A path of the kernel's as text, None where it is none: the name of a pipe, say."""
-    return encode_name(path) if path is not None and path.startswith(b"/") else None
+def _known(path: bytes | None) -> bytes | None:
+    """A path of the kernel's, None where it is none: the name of a pipe, say."""
+    return path if path is not None and path.startswith(b"/") else None
 
 
 def _mode(args: Arguments, at: int) -> int:

@@ -1,8 +1,11 @@
 """Names that were read from a caller's memory, resolved the way the kernel does, from outside the sandbox.
 
-What the sandbox holds is hostile and may change at any moment: a name is looked up below the sandbox's root with
-openat2(2) and ``RESOLVE_IN_ROOT``, which no symlink and no ``..`` leaves, as an ``O_PATH`` descriptor, which opens
-nothing. The answer is what the name meant a moment after the call, not during it; a recorder says so in its gaps.
+The names come a moment after the calls, when the files may have changed again: a symlink that was followed may be gone,
+and there may be one where there was none. So what the record itself says of symlinks (made, moved, removed) goes before
+what is there now, and of what is there now only those symlinks count that are older than the sandbox's start.
+
+What the sandbox holds is hostile. It is looked at below the sandbox's root with openat2(2), through no symlink, as an
+``O_PATH`` descriptor, which opens nothing.
 """
 
 import ctypes
@@ -12,40 +15,21 @@ import struct
 
 # asm-generic/unistd.h, the same on x86_64 and arm64.
 _OPENAT2 = ctypes.c_long(437)
+_RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_IN_ROOT = 0x10
 _NAME_MAX = 4095
+# path_resolution(7): the kernel follows 40 at most.
+_LINKS = 40
+# Folders that are remembered; more are looked up each time.
+_KEPT = 1 << 20
 # execve(2): a script's interpreter may itself be a script, four levels deep; the line is 256 bytes at most.
 _SCRIPT_DEPTH = 4
 _SCRIPT_LINE = 256
 
 _libc = ctypes.CDLL(None, use_errno=True)
 # struct open_how: flags, mode, resolve.
-_HOW = struct.pack("=QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+_HOW = struct.pack("=QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_SYMLINKS)
 _HOW_SIZE = ctypes.c_size_t(len(_HOW))
-
-
-def lexical(name: bytes, base: bytes = b"/") -> bytes:
-    """The absolute path that a name spells when no part of it is a symlink.
-
-    Args:
-        name: absolute, or relative to `base`.
-        base: an absolute path.
-
-    >>> lexical(b"../x//y/.", b"/a/b")
-    b'/a/x/y'
-    """
-    parts: list[bytes] = []
-    whole = name if name.startswith(b"/") else base + b"/" + name
-    for part in whole.split(b"/"):
-        if part == b"..":
-            del parts[-1:]
-        elif part not in (b"", b"."):
-            parts.append(part)
-    return b"/" + b"/".join(parts)
-
-
-def _link(fd: int) -> bytes:
-    return os.readlink(b"/proc/self/fd/%d" % fd)  # noqa: PTH115 (bytes)
 
 
 class Names:
@@ -53,38 +37,71 @@ class Names:
 
     Args:
         root_fd: an O_PATH descriptor of the sandbox's root, which is this object's from then on; None resolves by
-            spelling alone.
+            spelling and by what the record says alone.
+        since_ns: when the sandbox started or a little earlier (CLOCK_REALTIME).
     """
 
-    def __init__(self, root_fd: int | None) -> None:
+    def __init__(self, root_fd: int | None, since_ns: int = 0) -> None:
         self._root = root_fd
-        self._root_path = b"" if root_fd is None else _link(root_fd)
+        self._since_ns = since_ns
+        # Symlinks that the sandbox made, and folders that are none.
+        self._links: dict[bytes, bytes] = {}
+        self._folders: set[bytes] = set()
 
     def resolve(self, name: bytes, base: bytes = b"/", follow: bool = True) -> bytes:
-        """The absolute path in the sandbox that a name stands for.
-
-        Where nothing has that name, the deepest folder of it that is there is looked up and the rest is taken by its
-        spelling.
+        """The absolute path in the sandbox that a name stands for; what is not there is taken by its spelling.
 
         Args:
             name: as the caller gave it.
-            base: absolute path of the folder that a relative name starts at.
+            base: the resolved absolute path of the folder that a relative name starts at.
             follow: whether the call follows a symlink in the last component.
         """
-        whole = name if name.startswith(b"/") else base.rstrip(b"/") + b"/" + name
-        parts = [part for part in whole.split(b"/") if part not in (b"", b".")]
-        if not parts or b"\0" in whole:
-            return lexical(whole)
-        if not follow and not name.endswith((b"/", b"/.", b"/..")) and name not in (b".", b".."):
-            known = len(parts) - 1
-        else:
-            known = len(parts)
-        while known > 0:
-            found = self._look_up(b"/" + b"/".join(parts[:known]))
-            if found is not None:
-                return lexical(b"/".join(parts[known:]), found)
-            known -= 1
-        return lexical(whole)
+        found = b"" if name.startswith(b"/") else base.rstrip(b"/")
+        left = name.split(b"/")[::-1]
+        # A slash after a symlink follows it.
+        follow = follow or name.endswith((b"/", b"/."))
+        links = 0
+        while left:
+            part = left.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                found = found.rpartition(b"/")[0]
+                continue
+            path = found + b"/" + part
+            target = self._target(path) if left or follow else None
+            if target is None or links == _LINKS:
+                found = path
+                continue
+            links += 1
+            left += target.split(b"/")[::-1]
+            if target.startswith(b"/"):
+                found = b""
+        return found or b"/"
+
+    def linked(self, path: bytes, target: bytes) -> None:
+        """A symlink was made."""
+        self._links[path] = target
+
+    def removed(self, path: bytes) -> None:
+        """Something was unlinked."""
+        self._links.pop(path, None)
+        self._folders.discard(path)
+
+    def moved(self, old: bytes, new: bytes, exchange: bool = False) -> None:
+        """Something was renamed, with all that is below it."""
+        one = self._taken(old)
+        other = self._taken(new) if exchange else {}
+        if not exchange:
+            self._taken(new)
+        self._links |= {new + rest: target for rest, target in one.items()}
+        self._links |= {old + rest: target for rest, target in other.items()}
+
+    def copied(self, old: bytes, new: bytes) -> None:
+        """Something got another name (a hard link)."""
+        target = self._target(old)
+        if target is not None:
+            self.linked(new, target)
 
     def interpreter(self, path: bytes) -> bytes:
         """The executable that runs the file at an absolute path: itself, or for a script what its first line names."""
@@ -104,27 +121,41 @@ class Names:
             os.close(self._root)
             self._root = None
 
-    def _open(self, path: bytes) -> int | None:
-        if self._root is None or len(path) > _NAME_MAX:
-            return None
-        fd: int = _libc.syscall(_OPENAT2, self._root, ctypes.c_char_p(path), _HOW, _HOW_SIZE)
-        return fd if fd >= 0 else None
+    def _taken(self, path: bytes) -> dict[bytes, bytes]:
+        """Symlinks at and below a path, by the rest of their path; they are no longer known there."""
+        below = path + b"/"
+        if path in self._folders:
+            self._folders = {folder for folder in self._folders if folder != path and not folder.startswith(below)}
+        paths = [known for known in self._links if known == path or known.startswith(below)]
+        return {known[len(path) :]: self._links.pop(known) for known in paths}
 
-    def _look_up(self, path: bytes) -> bytes | None:
+    def _target(self, path: bytes) -> bytes | None:
+        """What the symlink at a resolved path points to, None where there is none."""
+        target = self._links.get(path)
+        if target is not None:
+            return target
+        if path in self._folders:
+            return None
         fd = self._open(path)
         if fd is None:
             return None
         try:
-            found = _link(fd)
+            status = os.fstat(fd)
+            if stat.S_ISLNK(status.st_mode) and status.st_ctime_ns < self._since_ns:
+                return os.readlink(b"", dir_fd=fd)
+            if stat.S_ISDIR(status.st_mode) and len(self._folders) < _KEPT:
+                self._folders.add(path)
         except OSError:
-            return None
+            pass
         finally:
             os.close(fd)
-        if self._root_path not in (b"", b"/"):
-            if found != self._root_path and not found.startswith(self._root_path + b"/"):
-                return None
-            found = found[len(self._root_path) :] or b"/"
-        return found.removesuffix(b" (deleted)") if found.startswith(b"/") else None
+        return None
+
+    def _open(self, path: bytes) -> int | None:
+        if self._root is None or len(path) > _NAME_MAX or b"\0" in path:
+            return None
+        fd: int = _libc.syscall(_OPENAT2, self._root, ctypes.c_char_p(path), _HOW, _HOW_SIZE)
+        return fd if fd >= 0 else None
 
     def _first_line(self, path: bytes) -> bytes:
         fd = self._open(path)

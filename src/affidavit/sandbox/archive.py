@@ -58,10 +58,9 @@ class _Rewound:
     def read(self, size: int = -1) -> bytes:
         if not self._first:
             return self._stream.read(size)
-        if size < 0:
-            size = len(self._first)
-        chunk, self._first = self._first[:size], self._first[size:]
-        return chunk
+        first, self._first = self._first, b""
+        # Never short: its reader takes the first block for a sample.
+        return first + self._stream.read(max(0, size - len(first)) if size >= 0 else size)
 
     def readable(self) -> bool:
         return True

@@ -35,6 +35,8 @@ def cached_layer(state: Path, key: str, build: Callable[[Path], None]) -> Path:
     if layer.is_dir():
         return layer
     try:
+        # Layers hold set-id programs of whoever made an image.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(folder / "locks" / name):
             if not layer.is_dir():
                 owner = Owner.me()

@@ -293,6 +293,8 @@ class _Carrier:
 
     def write(self, path: bytes, change: Change) -> bool:
         """Returns whether the change has a place in the new layer."""
+        if len(path) > _LONGEST_PATH:
+            return False
         parent, _, name = path.rpartition(b"/")
         if change.kind == "deleted" and self._lost_with_parent(parent):
             return True

@@ -25,6 +25,7 @@ from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_KERNEL = ("/proc", "/sys", "/dev")
 _SHARED_MODE = 0o1777
 # How long a runtime may take for one step, seconds: generous, for a loaded machine.
 _STEP_S = 120.0
@@ -67,6 +68,11 @@ class OciSandbox:
             )
         if not spec.argv or not spec.argv[0].startswith("/"):
             raise SandboxError(f"the command {list(spec.argv)!r} must begin with an absolute path")
+        for target in (*spec.writable, *spec.scratch, *(mount.target for mount in spec.mounts)):
+            inside = next((top for top in _KERNEL if f"{target}/".startswith(f"{top}/")), None)
+            if inside or (spec.host_usr and f"{target}/".startswith("/usr/")):
+                what = "the kernel's" if inside else "the machine's in the host root file system"
+                raise SandboxError(f"{target}: nothing can be mounted or made writable there: it is {what}")
         self.name = spec.name
         self.runtime = command.name
         self.spec = spec
@@ -122,7 +128,7 @@ class OciSandbox:
         for place in (upper, work, points, disk / "points-work"):
             place.mkdir()
             place.chmod(0o755)
-        places = [Place(merged / target.lstrip("/"), target, True) for target in spec.writable]
+        places = [Place(merged / target.lstrip("/"), target, True) for target in spec.writable if target != "/"]
         for index, target in enumerate(spec.scratch):
             source = disk / f"scratch-{index}"
             source.mkdir()
@@ -149,7 +155,9 @@ class OciSandbox:
         try:
             for target in (*MOUNT_POINTS, *(("/usr",) if spec.host_usr else ())):
                 ensure_point(root, target, owner=(0, 0))
-            for target in (*spec.writable, *spec.scratch, *([spec.cwd] if spec.cwd != "/" else [])):
+            for target in (*spec.writable, *spec.scratch, spec.cwd):
+                if target == "/":
+                    continue
                 if target in ("/tmp", "/var/tmp"):
                     ensure_point(root, target, owner=(0, 0), mode=_SHARED_MODE)
                 else:
@@ -203,6 +211,8 @@ class OciSandbox:
         )
         self._watcher = threading.Thread(target=self._watch, name=f"sandbox {self.name}", daemon=True)
         self._watcher.start()
+        if self._killed:
+            self.kill()
 
     def _await_creation(self, launcher: subprocess.Popen[bytes], pid_file: Path, *, wrapped: bool) -> None:
         """Wait until the runtime says that the sandbox is created; a wrapper goes on as long as the sandbox does."""
@@ -224,6 +234,8 @@ class OciSandbox:
         """See the protocol."""
         if self._folder is None or self._pidfd < 0:
             raise SandboxError(f"{self.name}: a sandbox is started after it was created")
+        if self._killed:
+            raise SandboxError(f"{self.name}: the sandbox was killed before it was started")
         self._started_at = time.monotonic()
         self._command.run("start", self._state, self.name)
 
@@ -290,18 +302,21 @@ class OciSandbox:
 
     def kill(self) -> None:
         """See the protocol. SIGKILL to the init of a pid namespace ends everything in it, and the init's end is told
-        only after the last of them is gone (pid_namespaces(7)).
+        only after the last of them is gone (pid_namespaces(7)). A sandbox that is killed before it is started is not
+        started any more.
 
         Raises:
             SandboxError: it does not end.
         """
-        if self._watcher is None:
-            return
         with self._lock:
             if not self._ended.is_set():
                 self._killed = True
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                if self._pidfd >= 0:
+                    with contextlib.suppress(ProcessLookupError):
+                        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        if self._watcher is None:
+            # Not created yet: `create` sees to it, and `start` refuses.
+            return
         if not self._ended.wait(_STEP_S):
             raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
 

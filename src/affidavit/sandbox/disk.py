@@ -15,8 +15,9 @@ from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.state import locked
 
 _SMALLEST_MB = 8
+_FILES_PER_MB = 128
 # One inode for 8 KiB, for trees of many small files; no journal, for nothing outlives a crash.
-_MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-O", "^has_journal,^resize_inode")
+_MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str((1 << 20) // _FILES_PER_MB), "-O", "^has_journal,^resize_inode")
 _MKFS_EXTENDED = ("-E", "lazy_itable_init=1,nodiscard,root_owner=0:0")
 
 
@@ -33,7 +34,8 @@ def mount_disk(target: Path, size_mb: int, state: Path) -> str:
         _mount_ext4(target, max(size_mb, _SMALLEST_MB), state)
     except (OSError, subprocess.CalledProcessError):
         try:
-            kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode=0700,size={size_mb}m")
+            options = f"mode=0755,size={size_mb}m,nr_inodes={size_mb * _FILES_PER_MB}"
+            kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
         except OSError as problem:
             raise SandboxError(f"no place for the sandbox's files: {problem}; affidavit must run as root") from None
         return "tmpfs"

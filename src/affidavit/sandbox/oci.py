@@ -95,7 +95,7 @@ def bundle_config(
             "rlimits": _rlimits(spec),
             "noNewPrivileges": True,
         },
-        "root": {"path": str(root), "readonly": True},
+        "root": {"path": str(root), "readonly": "/" not in spec.writable},
         "hostname": "sandbox",
         "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],
         "linux": {

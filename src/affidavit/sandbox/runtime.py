@@ -135,24 +135,19 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
 
     Args:
         platform: how it intercepts system calls.
-        known_flags: what ``runsc flags`` prints; releases differ in how its own overlay is turned off.
+        known_flags: what ``runsc flags`` prints; releases differ.
     """
-    overlay = "--overlay2=none" if "-overlay2 " in known_flags else "--overlay=false"
-    return RunscCommand(
-        "gvisor",
-        "runsc",
+    flags = [
+        "--network=none",
+        f"--platform={platform}",
+        # Its own overlay would keep the changes from ours.
+        "--overlay2=none" if "-overlay2 " in known_flags else "--overlay=false",
         # Nobody but the sandbox changes the files while it runs: its gofer may cache.
-        (
-            "--network=none",
-            f"--platform={platform}",
-            overlay,
-            "--file-access-mounts=exclusive",
-            "--oci-seccomp",
-        ),
-        spare_pids=1024,
-        spare_memory_mb=256,
-        init_has_root=False,
-    )
+        "--file-access-mounts=exclusive",
+    ]
+    if "-oci-seccomp" in known_flags:
+        flags.append("--oci-seccomp")
+    return RunscCommand("gvisor", "runsc", tuple(flags), spare_pids=1024, spare_memory_mb=256, init_has_root=False)
 
 
 @functools.cache

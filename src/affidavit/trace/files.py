@@ -123,9 +123,7 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema, name: str, what: str) -> pa
         if not field.nullable and column.null_count:
             raise TraceError(f"{name}: is not {what}: the column {field.name} has no value in some row")
         columns.append(column)
-    typed = pa.RecordBatch.from_arrays(columns, schema=schema)
-    typed.validate(full=True)
-    return typed
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def trace_batches(source: Path | BinaryIO, name: str | None = None) -> Iterator[pa.RecordBatch]:

@@ -62,9 +62,9 @@ def _block_leaves(table: pa.Table) -> Iterator[bytes]:
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array without a dictionary and without an offset."""
+    """A column as one array without a dictionary."""
     chunks = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in column.chunks]
-    return pa.concat_arrays(chunks) if len(chunks) != 1 or chunks[0].offset else chunks[0]
+    return pa.concat_arrays(chunks) if len(chunks) != 1 else chunks[0]
 
 
 def _column(array: pa.Array, nullable: bool) -> list[_Encoder]:
@@ -98,8 +98,7 @@ def _lists(array: pa.Array) -> list[_Encoder]:
     # `flatten` leaves out what lies behind a null list, so offsets are made anew from the lengths.
     lengths = array.value_lengths().fill_null(0).to_numpy().astype("<u4")
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    elements = pa.concat_arrays([array.flatten()])
-    inner = _column(elements, nullable=True)
+    inner = _column(array.flatten(), nullable=True)
 
     def shifted(encode: _Encoder) -> _Encoder:
         return lambda start, end: encode(int(offsets[start]), int(offsets[end]))
@@ -108,7 +107,7 @@ def _lists(array: pa.Array) -> list[_Encoder]:
 
 
 def _offsets(array: pa.Array) -> npt.NDArray[np.int32]:
-    """The n + 1 offsets of a string array that itself has no offset."""
+    """The n + 1 offsets into the bytes of a string array."""
     buffer = array.buffers()[1]
     if not len(array) or buffer is None:
         return np.zeros(1, dtype=np.int32)

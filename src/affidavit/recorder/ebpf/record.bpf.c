@@ -63,9 +63,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define NAME_MAX_BYTES 4096 /* PATH_MAX, its NUL too */
 #define WALK_MAX 8192       /* longest walked path; longer ones are cut at the root's end */
 #define ARGV_MAX 8192
-#define DATA_MAX (26 * 1024)
+#define DATA_MAX (28 * 1024)
 #define SOCKADDR_MAX 128
-#define FOLDERS 32 /* on a path, that are walked without a call for each */
 
 /* Slots for processes and tasks, found by number: at this many places at most, powers of two apart from each other. */
 #define PROCESSES 2048
@@ -79,9 +78,8 @@ struct scratch {
 	struct record record;
 	__u8 data[DATA_MAX];
 	__u64 args[8];
-	__u8 name[NAME_MAX_BYTES + 16];
 	__u32 length; /* bytes of data in use */
-	__u32 taken;  /* bytes of name in use, its NUL too; 0: unreadable */
+	__u32 taken;  /* bytes that were read last, a NUL too; 0: unreadable */
 	__u32 busy;
 };
 
@@ -162,24 +160,33 @@ static __always_inline void mark(__u32 tid, __u8 value)
 	*at = value;
 }
 
-/* The slot of a task, taken for it where it has none. */
-static __always_inline struct entry *entry_of(__u32 tid)
+/* Number of the slot of a task, taken for it where it has none; negative where all its places are taken. */
+__noinline int find_entry(__u32 tid)
 {
-	struct entry *entry;
 	for (__u32 i = 0; i < PLACES; i++) {
 		__u32 key = PLACE(tid, i, TASKS);
-		entry = bpf_map_lookup_elem(&entries, &key);
+		struct entry *entry = bpf_map_lookup_elem(&entries, &key);
 		if (entry && entry->owner == tid)
-			return entry;
+			return key;
 	}
 	for (__u32 i = 0; i < PLACES; i++) {
 		__u32 key = PLACE(tid, i, TASKS);
-		entry = bpf_map_lookup_elem(&entries, &key);
+		struct entry *entry = bpf_map_lookup_elem(&entries, &key);
 		if (entry && !__sync_val_compare_and_swap(&entry->owner, 0, tid))
-			return entry;
+			return key;
 	}
 	__sync_fetch_and_add(&totals.unmarked, 1);
-	return NULL;
+	return -1;
+}
+
+static __always_inline struct entry *entry_of(__u32 tid)
+{
+	__u32 key = PLACE(tid, 0, TASKS);
+	struct entry *entry = bpf_map_lookup_elem(&entries, &key);
+	if (entry && entry->owner == tid)
+		return entry;
+	key = find_entry(tid);
+	return bpf_map_lookup_elem(&entries, &key);
 }
 
 static __always_inline void free_entry(__u32 tid)
@@ -192,26 +199,46 @@ static __always_inline void free_entry(__u32 tid)
 	}
 }
 
+/* Likewise of a process. Two threads may come here at once and take two: both are read at the end. */
+__noinline int find_process(__u32 pid)
+{
+	for (__u32 i = 0; i < PLACES; i++) {
+		__u32 key = PLACE(pid, i, PROCESSES);
+		struct process *process = bpf_map_lookup_elem(&processes, &key);
+		if (process && process->owner == pid)
+			return key;
+	}
+	for (__u32 i = 0; i < PLACES; i++) {
+		__u32 key = PLACE(pid, i, PROCESSES);
+		struct process *process = bpf_map_lookup_elem(&processes, &key);
+		if (process && !__sync_val_compare_and_swap(&process->owner, 0, pid))
+			return key;
+	}
+	return -1;
+}
+
 static __always_inline struct process *process_of(__u32 pid)
 {
-	struct process *process;
-	for (__u32 i = 0; i < PLACES; i++) {
-		__u32 key = PLACE(pid, i, PROCESSES);
-		process = bpf_map_lookup_elem(&processes, &key);
-		if (process && process->owner == pid)
-			return process;
-	}
-	/* Two threads may come here at once and take two: both are read at the end. */
-	for (__u32 i = 0; i < PLACES; i++) {
-		__u32 key = PLACE(pid, i, PROCESSES);
-		process = bpf_map_lookup_elem(&processes, &key);
-		if (process && !__sync_val_compare_and_swap(&process->owner, 0, pid))
-			return process;
-	}
-	return NULL;
+	__u32 key = PLACE(pid, 0, PROCESSES);
+	struct process *process = bpf_map_lookup_elem(&processes, &key);
+	if (process && process->owner == pid)
+		return process;
+	key = find_process(pid);
+	return bpf_map_lookup_elem(&processes, &key);
 }
 
 /* ---- records ---- */
+
+static __always_inline void put_comm(struct record *r, __u64 task)
+{
+#ifdef PORTABLE
+	bpf_get_current_comm(r->comm, sizeof(r->comm));
+#else
+	__u64 comm = task + bpf_core_field_offset(struct task_struct, comm);
+	((__u64 *)r->comm)[0] = CAST(open_how, comm)->flags;
+	((__u64 *)r->comm)[1] = CAST(open_how, comm)->mode;
+#endif
+}
 
 /* Scratch space for a new record, NULL where it is in use (nothing here may interrupt itself, so that is a loss). */
 static __always_inline struct scratch *begin(__u8 op, __s64 ret)
@@ -224,17 +251,18 @@ static __always_inline struct scratch *begin(__u8 op, __s64 ret)
 		return NULL;
 	}
 	s->busy = 1;
-	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 task = bpf_get_current_task();
 	struct record *r = &s->record;
 	r->ts_ns = bpf_ktime_get_ns();
 	/* An interrupted call that the kernel may begin anew: seen as it looks to a caller that does not. */
 	r->ret = ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK ? -EINTR : ret;
 	r->flags = 0;
-	r->pid = task->tgid;
-	r->tid = task->pid;
-	r->ppid = task->real_parent->tgid;
-	r->uid = task->cred->euid.val;
-	r->gid = task->cred->egid.val;
+	r->pid = GET(task_struct, task, tgid);
+	r->tid = GET(task_struct, task, pid);
+	r->ppid = GET(task_struct, POINTER(task_struct, task, real_parent), tgid);
+	__u64 cred = POINTER(task_struct, task, cred);
+	r->uid = GET(cred, cred, euid.val);
+	r->gid = GET(cred, cred, egid.val);
 	r->mode = 0;
 	r->ns_pid = r->ns_tid = 0;
 	r->target = 0;
@@ -245,9 +273,7 @@ static __always_inline struct scratch *begin(__u8 op, __s64 ret)
 	r->source = SOURCE_KERNEL;
 	r->bits = 0;
 	r->file_type = 0;
-	const __u64 *comm = (void *)task->comm;
-	((__u64 *)r->comm)[0] = comm[0];
-	((__u64 *)r->comm)[1] = comm[1];
+	put_comm(r, task);
 	s->length = 0;
 	return s;
 }
@@ -266,64 +292,97 @@ static __always_inline void emit(struct scratch *s)
 
 /* ---- names from memory ---- */
 
-/* Read a name of the caller's into scratch->name; its keyed hash, 0 where it can't be read. */
+/* Where the next bytes of the record in hand go; there is room for a name and a word more. */
+static __always_inline __u8 *end_of(struct scratch *s)
+{
+	__u32 at = s->length;
+	return at <= DATA_MAX - NAME_MAX_BYTES - 8 ? s->data + at : NULL;
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 word)
+{
+	hash = (hash ^ word) * 0xff51afd7ed558ccdULL;
+	return hash ^ hash >> 32;
+}
+
+#define SHORT_WORDS 12
+
+struct mixing {
+	__u64 hash;
+	__u32 words;
+};
+
+static long mix_one(__u32 i, struct mixing *m)
+{
+	struct scratch *s = scratch();
+	__u8 *to = s ? end_of(s) : NULL;
+	i += SHORT_WORDS;
+	if (!to || i >= NAME_MAX_BYTES / 8)
+		return 1;
+	m->hash = mix(m->hash, *(__u64 *)(to + i * 8));
+	return 0;
+}
+
+/* Read a name of the caller's to the end of the data, which does not grow by it; its keyed hash, 0 where it can't be
+ * read. */
 __noinline __u64 take_name(__u64 pointer)
 {
 	struct scratch *s = scratch();
-	if (!s)
+	__u8 *to = s ? end_of(s) : NULL;
+	if (!to)
 		return 0;
-	long n = bpf_probe_read_user_str(s->name, NAME_MAX_BYTES, (void *)pointer);
-	if (n <= 0 || n > NAME_MAX_BYTES) {
-		s->taken = 0;
+	s->taken = 0;
+	long n = bpf_probe_read_user_str(to, NAME_MAX_BYTES, (void *)pointer);
+	if (n <= 0 || n > NAME_MAX_BYTES)
 		return 0;
-	}
 	s->taken = n;
-	*(__u64 *)(s->name + (n & 0x1fff)) = 0;
-	__u64 hash = hash_key;
-	for (int i = 0; i < NAME_MAX_BYTES / 8; i++) {
-		if (i * 8 >= n)
+	*(__u64 *)(to + (n & 0x1fff)) = 0;
+	struct mixing m = {.hash = hash_key, .words = ((__u32)n + 7) / 8};
+	for (__u32 i = 0; i < SHORT_WORDS; i++) {
+		if (i >= m.words)
 			break;
-		hash = (hash ^ *(__u64 *)(s->name + i * 8)) * 0xff51afd7ed558ccdULL;
-		hash ^= hash >> 32;
+		m.hash = mix(m.hash, *(__u64 *)(to + i * 8));
 	}
-	return hash | 1;
+	if (m.words > SHORT_WORDS)
+		bpf_loop(m.words - SHORT_WORDS, mix_one, &m, 0);
+	return m.hash | 1;
 }
 
 /* Likewise an address of `length` bytes. */
 __noinline __u64 take_bytes(__u64 pointer, __u32 length)
 {
 	struct scratch *s = scratch();
-	if (!s)
+	__u8 *to = s ? end_of(s) : NULL;
+	if (!to)
 		return 0;
 	if (length > SOCKADDR_MAX)
 		length = SOCKADDR_MAX;
 	s->taken = 0;
-	if (!length || bpf_probe_read_user(s->name, length, (void *)pointer))
+	if (!length || bpf_probe_read_user(to, length, (void *)pointer))
 		return 0;
 	s->taken = length;
-	*(__u64 *)(s->name + (length & 0xff)) = 0;
+	*(__u64 *)(to + (length & 0xff)) = 0;
 	__u64 hash = hash_key;
 	for (int i = 0; i < SOCKADDR_MAX / 8; i++) {
 		if ((__u32)i * 8 >= length)
 			break;
-		hash = (hash ^ *(__u64 *)(s->name + i * 8)) * 0xff51afd7ed558ccdULL;
-		hash ^= hash >> 32;
+		hash = mix(hash, *(__u64 *)(to + i * 8));
 	}
 	return hash | 1;
 }
 
-/* Copy scratch->name (`cut` bytes less) to the end of the data; its length there. */
-static __always_inline __u32 keep_name(struct scratch *s, __u32 cut)
+/* Keep what was taken, `cut` bytes less, in the data; its length. */
+static __always_inline __u32 keep(struct scratch *s, __u32 cut)
 {
-	__u32 n = s->taken, at = s->length;
-	if (n <= cut || n > NAME_MAX_BYTES || at > DATA_MAX - NAME_MAX_BYTES)
-		return 0;
-	n -= cut;
-	if (n > NAME_MAX_BYTES)
-		return 0;
-	bpf_probe_read_kernel(s->data + at, n, s->name);
-	s->length = at + n;
+	__u32 n = s->taken > cut ? s->taken - cut : 0;
+	s->length += n;
 	return n;
+}
+
+static __always_inline bool is_absolute(struct scratch *s)
+{
+	__u8 *name = end_of(s);
+	return name && s->taken && name[0] == '/';
 }
 
 /* ---- paths from the kernel's objects ---- */
@@ -387,7 +446,7 @@ static __always_inline long up(struct scratch *s, struct walk *w)
 static long step(__u32 i, struct walk *w)
 {
 	struct scratch *s = scratch();
-	return s ? up(s, w) : 1;
+	return !s || up(s, w);
 }
 
 /* Append the names from a dentry up to the root of the sandbox, leaf first; their length. `is_path`: this is what the
@@ -404,12 +463,7 @@ __noinline int walk(__u64 mnt, __u64 dentry, __u32 is_path)
 	w.end = w.at + WALK_MAX;
 	w.mount = mnt - bpf_core_field_offset(struct mount, mnt);
 	w.mount_root = POINTER(mount, w.mount, mnt.mnt_root);
-	__u32 i;
-	for (i = 0; i < FOLDERS; i++)
-		if (up(s, &w))
-			break;
-	if (i == FOLDERS)
-		bpf_loop(WALK_MAX, step, &w, 0);
+	bpf_loop(WALK_MAX, step, &w, 0);
 	__u32 at = s->length;
 	s->length = w.at;
 	if (w.cut)
@@ -421,12 +475,12 @@ __noinline int walk(__u64 mnt, __u64 dentry, __u32 is_path)
 
 static __always_inline __u64 file_of(__s32 fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct files_struct *files = task->files;
+	__u64 task = bpf_get_current_task();
+	__u64 files = POINTER(task_struct, task, files);
 	if (!files || fd < 0)
 		return 0;
-	struct fdtable *table = files->fdt;
-	if ((__u32)fd >= table->max_fds)
+	__u64 table = POINTER(files_struct, files, fdt);
+	if ((__u32)fd >= GET(fdtable, table, max_fds))
 		return 0;
 	/* A pointer to pointers: read as what begins with one. */
 	__u64 slots = POINTER(fdtable, table, fd);
@@ -457,14 +511,15 @@ struct folder {
 /* The folder that a name starts at: an absolute one at the root of the caller. No dentry where there is none. */
 static __always_inline struct folder folder_of(__s32 dirfd, bool absolute)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 task = bpf_get_current_task();
 	struct folder folder = {};
+	__u64 fs = POINTER(task_struct, task, fs);
 	if (absolute) {
-		folder.mnt = POINTER(fs_struct, task->fs, root.mnt);
-		folder.dentry = POINTER(fs_struct, task->fs, root.dentry);
+		folder.mnt = POINTER(fs_struct, fs, root.mnt);
+		folder.dentry = POINTER(fs_struct, fs, root.dentry);
 	} else if (dirfd == AT_FDCWD) {
-		folder.mnt = POINTER(fs_struct, task->fs, pwd.mnt);
-		folder.dentry = POINTER(fs_struct, task->fs, pwd.dentry);
+		folder.mnt = POINTER(fs_struct, fs, pwd.mnt);
+		folder.dentry = POINTER(fs_struct, fs, pwd.dentry);
 	} else {
 		__u64 file = file_of(dirfd);
 		if (file) {
@@ -490,7 +545,7 @@ static __always_inline __u32 changeable(__u64 pointer)
 	bpf_find_vma(task, pointer, look_at_area, &flags, 0);
 	if (flags & VM_SHARED)
 		return 1;
-	return (flags & VM_WRITE) && task->mm->mm_users.counter > 1;
+	return (flags & VM_WRITE) && GET(mm_struct, task->mm, mm_users.counter) > 1;
 }
 
 /* Note the name at `pointer` as a call begins, with where it starts. */
@@ -499,7 +554,7 @@ static __always_inline void note_name(struct scratch *s, struct entry *entry, __
 	__u64 hash = take_name(pointer);
 	if (!hash && pointer)
 		entry->changeable |= changeable(pointer);
-	__u64 start = folder_of(dirfd, s->taken && s->name[0] == '/').dentry;
+	__u64 start = folder_of(dirfd, is_absolute(s)).dentry;
 	if (second) {
 		entry->name2 = hash;
 		entry->base2 = start;
@@ -512,10 +567,9 @@ static __always_inline void note_name(struct scratch *s, struct entry *entry, __
 /* A task's or process' number as it counts itself: that of the innermost namespace. */
 static __always_inline __u32 own_number(__u64 pid)
 {
-	struct upid innermost = {};
 	__u32 level = GET(pid, pid, level);
-	bpf_core_read(&innermost, sizeof(innermost), &((struct pid *)pid)->numbers[level]);
-	return innermost.nr;
+	__u64 numbers = pid + bpf_core_field_offset(struct pid, numbers);
+	return GET(upid, numbers + level * bpf_core_type_size(struct upid), nr);
 }
 
 /* PATH1 (or PATH2) of the record in hand from a name in memory, with where it starts, compared with how it was at
@@ -523,12 +577,12 @@ static __always_inline __u32 own_number(__u64 pid)
 __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 {
 	struct scratch *s = scratch();
-	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 task = bpf_get_current_task();
 	if (!s)
 		return 0;
-	struct entry *entry = entry_of(task->pid);
+	struct entry *entry = entry_of(GET(task_struct, task, pid));
 	__u64 hash = take_name(pointer);
-	bool absolute = s->taken && s->name[0] == '/';
+	bool absolute = is_absolute(s);
 	struct folder start = folder_of(dirfd, absolute);
 	__u8 source = SOURCE_MEMORY;
 	if (entry) {
@@ -540,8 +594,8 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 	if (s->record.source < source)
 		s->record.source = source;
 	s->record.ns_tid = own_number(POINTER(task_struct, task, thread_pid));
-	s->record.ns_pid = own_number(POINTER(signal_struct, task->signal, pids[PIDTYPE_TGID]));
-	__u16 length = keep_name(s, 1), base_length = 0;
+	s->record.ns_pid = own_number(POINTER(signal_struct, POINTER(task_struct, task, signal), pids[PIDTYPE_TGID]));
+	__u16 length = keep(s, 1), base_length = 0;
 	bool at_root = start.dentry == root_dentry && start.mnt - bpf_core_field_offset(struct mount, mnt) == root_mount;
 	if (s->taken && start.dentry && !(absolute && at_root))
 		base_length = walk(start.mnt, start.dentry, 0);
@@ -636,13 +690,13 @@ __noinline int put_socket(__s32 fd, __u32 side)
 /* PATH1 from a socket address in memory, compared with how it was at entry where `compare`. */
 static __always_inline void put_address(struct scratch *s, __u64 pointer, __u32 length, bool compare)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct entry *entry = entry_of(task->pid);
+	__u64 task = bpf_get_current_task();
+	struct entry *entry = entry_of(GET(task_struct, task, pid));
 	__u64 hash = take_bytes(pointer, length);
 	s->record.source = SOURCE_MEMORY;
 	if (compare && entry && entry->name1 && entry->name1 != hash)
 		s->record.source = SOURCE_RACED;
-	s->record.len[PATH1] = keep_name(s, 0);
+	s->record.len[PATH1] = keep(s, 0);
 	s->record.bits |= BIT_ADDRESS;
 	struct folder start = folder_of(AT_FDCWD, false);
 	s->record.len[BASE1] = walk(start.mnt, start.dentry, 0);
@@ -673,7 +727,7 @@ __noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32
 			return 0;
 		put_socket(fd, NEITHER);
 		put_address(s, address, address_length, compare);
-		__u16 family = *(__u16 *)s->name, port = *(__u16 *)(s->name + 2);
+		__u16 family = *(__u16 *)s->data, port = *(__u16 *)(s->data + 2);
 		dns = s->taken >= 4 && (family == AF_INET || family == AF_INET6) && port == __builtin_bswap16(DNS_PORT);
 		emit(s);
 	} else {
@@ -687,7 +741,7 @@ __noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32
 	if (address) {
 		put_socket(fd, NEITHER);
 		take_bytes(address, address_length);
-		s->record.len[PATH1] = keep_name(s, 0);
+		s->record.len[PATH1] = keep(s, 0);
 		s->record.bits |= BIT_ADDRESS;
 	} else {
 		put_socket(fd, PEER);
@@ -743,17 +797,17 @@ static __always_inline void count(__u32 pid, __u32 call)
 }
 
 /* The arguments of a system call, where they can be had by position. */
-static __always_inline struct scratch *arguments(struct pt_regs *regs)
+static __always_inline struct scratch *arguments(__u64 regs)
 {
 	struct scratch *s = scratch();
 	if (!s)
 		return NULL;
-	s->args[0] = regs->di;
-	s->args[1] = regs->si;
-	s->args[2] = regs->dx;
-	s->args[3] = regs->r10;
-	s->args[4] = regs->r8;
-	s->args[5] = regs->r9;
+	s->args[0] = GET(pt_regs, regs, di);
+	s->args[1] = GET(pt_regs, regs, si);
+	s->args[2] = GET(pt_regs, regs, dx);
+	s->args[3] = GET(pt_regs, regs, r10);
+	s->args[4] = GET(pt_regs, regs, r8);
+	s->args[5] = GET(pt_regs, regs, r9);
 	s->args[CWD & 7] = AT_FDCWD;
 	s->args[NONE & 7] = 0;
 	return s;
@@ -764,20 +818,21 @@ static __always_inline __u64 argument(struct scratch *s, __s8 at)
 	return s->args[at & 7];
 }
 
-static __always_inline bool compat(struct task_struct *task)
+static __always_inline bool compat(__u64 task)
 {
-	return task->thread_info.status & TS_COMPAT;
+	return GET(task_struct, task, thread_info.status) & TS_COMPAT;
 }
 
 /* The mark of a task of the sandbox, NULL for others; marks the tasks of the process it starts with. */
-static __always_inline __u8 *tracked(struct task_struct *task)
+static __always_inline __u8 *tracked(__u64 task)
 {
-	__u8 *at = mark_of(task->pid);
+	__u32 tid = GET(task_struct, task, pid);
+	__u8 *at = mark_of(tid);
 	if (at && *at)
 		return at;
-	if (!seed_pid || (__u32)task->tgid != seed_pid)
+	if (!seed_pid || (__u32)GET(task_struct, task, tgid) != seed_pid)
 		return NULL;
-	mark(task->pid, OUTSIDE);
+	mark(tid, OUTSIDE);
 	return at;
 }
 
@@ -785,8 +840,8 @@ static __always_inline __u8 *tracked(struct task_struct *task)
 __noinline int note(__u32 id)
 {
 	struct scratch *s = scratch();
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct entry *entry = entry_of(task->pid);
+	__u64 task = bpf_get_current_task();
+	struct entry *entry = entry_of(GET(task_struct, task, pid));
 	if (!s || !entry)
 		return 0;
 	const volatile struct call *c = &calls[id & (CALLS - 1)];
@@ -815,24 +870,24 @@ __noinline int note(__u32 id)
 	return 0;
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(on_enter, struct pt_regs *regs, long id)
+SEC("raw_tp/sys_enter")
+int BPF_PROG(on_enter, __u64 regs, long id)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 task = bpf_get_current_task();
 	__u8 *state = tracked(task);
 	if (!state)
 		return 0;
 	*state = INSIDE;
 	if (compat(task)) {
 		__sync_fetch_and_add(&totals.foreign, 1);
-		count(task->tgid, CALL_COMPAT);
+		count(GET(task_struct, task, tgid), CALL_COMPAT);
 		return 0;
 	}
 	if (id < 0 || id >= CALL_COMPAT) {
-		count(task->tgid, CALL_UNKNOWN);
+		count(GET(task_struct, task, tgid), CALL_UNKNOWN);
 		return 0;
 	}
-	count(task->tgid, id);
+	count(GET(task_struct, task, tgid), id);
 	if (calls[id & (CALLS - 1)].note && arguments(regs))
 		note(id);
 	return 0;
@@ -848,10 +903,10 @@ static __always_inline void on_open(const volatile struct call *c, long ret, __u
 	if (id == 85)
 		flags = O_CREAT | O_WRONLY | O_TRUNC;
 	if (id == 437) {
-		struct task_struct *task = bpf_get_current_task_btf();
+		__u64 task = bpf_get_current_task();
 		struct open_how how = {};
 		bpf_probe_read_user(&how, sizeof(how), (void *)s->args[2]);
-		struct entry *entry = entry_of(task->pid);
+		struct entry *entry = entry_of(GET(task_struct, task, pid));
 		flags = how.flags | (entry ? entry->flags : 0);
 		mode = how.mode;
 	}
@@ -1045,8 +1100,8 @@ __noinline int finish(__u32 id, __s64 ret)
 		break;
 	case IS_EXE:
 		if (ret == 0 && fd == PR_SET_MM && (s = begin(EV_EXE, 0))) {
-			struct task_struct *task = bpf_get_current_task_btf();
-			put_file(s, POINTER(mm_struct, task->mm, exe_file));
+			__u64 task = bpf_get_current_task();
+			put_file(s, POINTER(mm_struct, POINTER(task_struct, task, mm), exe_file));
 			emit(s);
 		}
 		break;
@@ -1054,11 +1109,11 @@ __noinline int finish(__u32 id, __s64 ret)
 	return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
+SEC("raw_tp/sys_exit")
+int BPF_PROG(on_exit, __u64 regs, long ret)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u8 *state = mark_of(task->pid);
+	__u64 task = bpf_get_current_task();
+	__u8 *state = mark_of(GET(task_struct, task, pid));
 	if (!state || !*state) {
 		/* It was inside a call as recording began: that call is not recorded. */
 		tracked(task);
@@ -1066,7 +1121,7 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 	}
 	bool entered = *state == INSIDE;
 	*state = OUTSIDE;
-	long id = (__s32)regs->orig_ax;
+	long id = (__s32)GET(pt_regs, regs, orig_ax);
 	bool is_compat = compat(task);
 	if (!entered) {
 		/* seccomp turned it away before it began. */
@@ -1092,15 +1147,15 @@ int BPF_PROG(on_exit, struct pt_regs *regs, long ret)
 
 /* ---- processes ---- */
 
-SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+SEC("raw_tp/sched_process_fork")
+int BPF_PROG(on_fork, __u64 parent, __u64 child)
 {
 	if (!tracked(parent))
 		return 0;
-	__u32 pid = child->tgid;
+	__u32 pid = GET(task_struct, child, tgid), tid = GET(task_struct, child, pid);
 	/* Its first return from a system call is that of the fork. */
-	mark(child->pid, INSIDE);
-	if (child->pid != child->tgid)
+	mark(tid, INSIDE);
+	if (tid != pid)
 		return 0;
 	struct scratch *s = begin(EV_FORK, pid);
 	if (!s)
@@ -1110,10 +1165,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binprm *bprm)
+SEC("raw_tp/sched_process_exec")
+int BPF_PROG(on_exec, __u64 task, pid_t old_tid, __u64 bprm)
 {
-	__u32 tid = task->pid, before = old_tid;
+	__u32 tid = GET(task_struct, task, pid), before = old_tid;
 	/* A thread that is not the first takes the number of the first, which ended and lost its mark. */
 	if (tid != before) {
 		__u8 *mine = mark_of(before);
@@ -1132,8 +1187,9 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 	struct scratch *s = begin(EV_EXEC, 0);
 	if (!s)
 		return 0;
-	__u64 exe = POINTER(mm_struct, task->mm, exe_file);
-	if (bprm->interp == bprm->filename) {
+	__u64 exe = POINTER(mm_struct, POINTER(task_struct, task, mm), exe_file);
+	__u64 filename = POINTER(linux_binprm, bprm, filename);
+	if (POINTER(linux_binprm, bprm, interp) == filename) {
 		put_file(s, exe);
 	} else {
 		/* A script: the kernel's own copy of the name, and what interprets it. */
@@ -1142,18 +1198,19 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 		if (file) {
 			put_file(s, file);
 		} else {
-			long n = bpf_probe_read_kernel_str(s->name, NAME_MAX_BYTES, bprm->filename);
+			long n = bpf_probe_read_kernel_str(s->data, NAME_MAX_BYTES, (void *)filename);
 			s->taken = n > 0 ? n : 0;
-			struct folder start = folder_of(AT_FDCWD, s->name[0] == '/');
+			struct folder start = folder_of(AT_FDCWD, s->data[0] == '/');
 			s->record.ns_tid = own_number(POINTER(task_struct, task, thread_pid));
-			s->record.ns_pid = own_number(POINTER(signal_struct, task->signal, pids[PIDTYPE_TGID]));
-			s->record.len[PATH1] = keep_name(s, 1);
+			s->record.ns_pid = own_number(POINTER(signal_struct, POINTER(task_struct, task, signal), pids[PIDTYPE_TGID]));
+			s->record.len[PATH1] = keep(s, 1);
 			s->record.len[BASE1] = walk(start.mnt, start.dentry, 0);
 		}
 		s->record.len[PATH2] = walk_file(exe);
 	}
 	/* The arguments as the kernel laid them on the new stack, which no other task has seen yet. */
-	__u64 start = task->mm->arg_start, n = task->mm->arg_end - start;
+	__u64 mm = POINTER(task_struct, task, mm);
+	__u64 start = GET(mm_struct, mm, arg_start), n = GET(mm_struct, mm, arg_end) - start;
 	if (n > ARGV_MAX) {
 		n = ARGV_MAX;
 		s->record.flags = 1;
@@ -1173,9 +1230,12 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_tid, struct linux_binp
 	return 0;
 }
 
-/* Hand over what was counted of a process, and its slot to the next. */
-static __always_inline void end_counts(struct process *process)
+/* Hand over what was counted of a process in one of its places, and the slot to the next. */
+__noinline int end_counts(__u32 key, __u32 pid)
 {
+	struct process *process = bpf_map_lookup_elem(&processes, &key);
+	if (!process || process->owner != pid)
+		return 0;
 	struct scratch *s = begin(EV_COUNTS, 0);
 	if (s) {
 		process->record = s->record;
@@ -1187,12 +1247,14 @@ static __always_inline void end_counts(struct process *process)
 	bpf_probe_read_kernel(process->counts, sizeof(process->counts), (void *)zeros);
 	process->gone = 0;
 	process->owner = 0;
+	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_end, struct task_struct *task)
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(on_end, __u64 task)
 {
-	__u32 tid = task->pid, pid = task->tgid;
+	__u32 tid = GET(task_struct, task, pid), pid = GET(task_struct, task, tgid);
+	__u64 signal = POINTER(task_struct, task, signal);
 	__u8 *state = mark_of(tid);
 	if (!state || !*state)
 		return 0;
@@ -1200,21 +1262,18 @@ int BPF_PROG(on_end, struct task_struct *task)
 	free_entry(tid);
 	struct process *process = process_of(pid);
 	/* Two last threads may come here side by side. */
-	if (task->signal->live.counter == 0 && (!process || !__sync_lock_test_and_set(&process->gone, 1))) {
-		int code = task->signal->flags & SIGNAL_GROUP_EXIT ? task->signal->group_exit_code
-								     : task->group_leader->exit_code;
+	if (GET(signal_struct, signal, live.counter) == 0 && (!process || !__sync_lock_test_and_set(&process->gone, 1))) {
+		int code = GET(signal_struct, signal, flags) & SIGNAL_GROUP_EXIT
+				   ? GET(signal_struct, signal, group_exit_code)
+				   : GET(task_struct, POINTER(task_struct, task, group_leader), exit_code);
 		struct scratch *s = begin(EV_EXIT, (code >> 8) & 0xff);
 		if (s) {
 			s->record.flags = code & 0x7f;
 			s->record.tid = pid;
 			emit(s);
 		}
-		for (__u32 i = 0; i < PLACES; i++) {
-			__u32 key = PLACE(pid, i, PROCESSES);
-			process = bpf_map_lookup_elem(&processes, &key);
-			if (process && process->owner == pid)
-				end_counts(process);
-		}
+		for (__u32 i = 0; i < PLACES; i++)
+			end_counts(PLACE(pid, i, PROCESSES), pid);
 		if (pid == seed_pid)
 			seed_pid = 0; /* the number may be used again */
 	}

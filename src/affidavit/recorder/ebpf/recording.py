@@ -22,7 +22,7 @@ from affidavit.recorder.protocol import Availability, RecorderError, RecordSumma
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
 LOADER = Path(__file__).parent / "_build" / "affidavit-record"
-RING_BYTES = 64 << 20
+RING_BYTES = 32 << 20
 """Room between kernel and loader: what the busiest machine makes while the loader waits for its turn."""
 
 _BTF = Path("/sys/kernel/btf/vmlinux")

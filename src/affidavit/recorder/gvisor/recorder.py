@@ -31,8 +31,8 @@ GAPS: tuple[str, ...] = (
     "a call that the sandbox's own system-call filter refuses is not seen: the sentry asks that filter first",
     "the path of an opened file is the one that the caller named, read once before the call: another thread that "
     "changes it in between is not noticed, and runsc does not say which file was opened",
-    "a name is resolved a moment after its call, from outside: a symlink that was swapped since then, or that lies on "
-    "a file system that the sentry keeps to itself, misleads",
+    "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
+    "mislead",
     "bytes of a name that are not UTF-8 show as U+FFFD",
     "a folder descriptor as the second one of renameat and linkat has no path, unless it is the first one too",
     "messages of sendmsg and sendmmsg are not seen, nor the names that DNS queries ask for",
@@ -140,7 +140,7 @@ class GvisorRecording:
         """See that the sentry has connected. Raises RecorderError."""
         if not self._connected.wait(_CONNECT_S):
             raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
-        self._names = Names(sandbox.root_fd())
+        self._names = Names(sandbox.root_fd(), time.time_ns())
         self._transcript = Transcript(self._rows, self._loss, self._names, self._monotonic)
         self._attached.set()
 

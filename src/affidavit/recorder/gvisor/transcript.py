@@ -128,7 +128,9 @@ class Transcript:
         return Site(self._process(pid), tid, self._to_monotonic(time_ns))
 
     def _executable(self, process: Process) -> bytes | None:
-        return self._binaries.pop(process.pid, None)
+        # Releases differ in whether they name a script or what runs it.
+        binary = self._binaries.pop(process.pid, None)
+        return None if binary is None else self._names.interpreter(binary)
 
     def _credentials(self, context: wire.Context) -> None:
         process = self._process(context.pid)

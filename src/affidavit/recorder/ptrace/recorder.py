@@ -31,7 +31,8 @@ GAPS: tuple[str, ...] = (
     "a call that the sandbox's own system-call filter refuses is not seen: the kernel asks that filter first",
     "the names in calls that return no descriptor (unlink, rename, a failed open …) are read once, before the call: "
     "another thread that changes them in between is not noticed",
-    "a name is resolved a moment after its call: a symlink that was swapped since then misleads",
+    "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
+    "mislead",
     "system-call counts are of the traced calls only, not of read, write and the like",
     "a program in the sandbox can't trace another (debuggers fail): one tracer is there already",
     "the parent of a process that ended within moments, while others were forking, is told from the order of pids",
@@ -124,7 +125,7 @@ class PtraceRecording:
         if Path(f"/proc/{tracer}/exe").readlink().name != Path(self._strace).resolve().name:
             raise RecorderError(f"another program traces the init of sandbox {sandbox.name}; stop it")
         self._tracer = os.pidfd_open(tracer)
-        self._names = Names(sandbox.root_fd())
+        self._names = Names(sandbox.root_fd(), time.time_ns())
         self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._monotonic)
         self._attached.set()
         self._poke()

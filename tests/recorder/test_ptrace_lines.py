@@ -1,0 +1,111 @@
+"""What strace prints, as values: nothing that it prints may raise."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from affidavit.recorder.calls import Loss
+from affidavit.recorder.names import Names
+from affidavit.recorder.ptrace import lines
+from affidavit.recorder.ptrace.transcript import TRACED, Transcript
+from affidavit.recorder.rows import Rows
+
+
+def hexed(raw: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+WORDS = st.sampled_from(
+    [
+        *("1 ", "23  ", "1700000000.123456789 ", "(", ")", " = ", "?", "0", "-1", " ENOENT", " (No such file)", ", "),
+        *(
+            "<unfinished ...>",
+            "<... ",
+            " resumed>",
+            "+++ ",
+            "exited with ",
+            "killed by SIGKILL",
+            "superseded by execve",
+        ),
+        *(
+            '"',
+            "\\x2f",
+            "[",
+            "]",
+            "{",
+            "}",
+            "<",
+            ">",
+            "...",
+            "NULL",
+            "0x80000",
+            "-100<\\x2f>",
+            "sa_family=0x1",
+            "flags=",
+        ),
+        *("@", "=", "|", " <pid changed to 1 ...>", "= -1 (errno 99)", "syscall_0x1c4", "\n", "é", *TRACED),
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=40).map("".join))
+
+
+@given(st.lists(TEXTS, max_size=20))
+def test_no_text_raises(texts: list[str]) -> None:
+    loss, rows = Loss(), Rows()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    for text in texts:
+        transcript.feed(text)
+        transcript.feed(f"1 1700000000.000000000 {text}")
+        transcript.feed(f"1 1700000000.000000000 execve({text}) = 0")
+    transcript.finish()
+    rows.take()
+    assert loss.reasons
+
+
+@given(
+    st.sampled_from(TRACED), st.lists(TEXTS, max_size=6), st.sampled_from(["0", "3<\\x2f\\x61>", "-1 EPERM (x)", "?"])
+)
+def test_no_arguments_raise(name: str, args: list[str], result: str) -> None:
+    loss, rows = Loss(), Rows()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript.feed('1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0')
+    transcript.feed(f"1 1.000000002 {name}({', '.join(args)}) = {result}")
+    transcript.finish()
+    rows.take()
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), st.integers(-100, 100))
+def test_any_name_comes_through(name: bytes, folder: bytes, number: int) -> None:
+    text = f'7 1.000000001 openat({number}<{hexed(folder)}>, "{hexed(name)}", 0x80000) = 3<{hexed(name)}>(deleted)'
+    line = lines.parse(text)
+    assert line is not None
+    call = line.body
+    assert isinstance(call, lines.Call)
+    assert call.args.fd(0) == (number, folder)
+    assert call.args.name(1) == name
+    assert (call.args.number(2), call.ret, call.fd) == (0x80000, 3, name)
+
+
+def test_a_call_in_two_parts() -> None:
+    begun = lines.parse('7 1.000000001 connect(3<\\x61>, {sa_family=0x2, sin_port="\\x00\\x50", <unfinished ...>')
+    resumed = lines.parse('7 1.000000001 <... connect resumed>sin_addr="\\x7f\\x00\\x00\\x01"}, 16) = -1 EINTR (x)')
+    assert begun is not None
+    assert resumed is not None
+    assert isinstance(begun.body, lines.Begun)
+    assert isinstance(resumed.body, lines.Resumed)
+    call = lines.join(begun.body, resumed.body)
+    assert call is not None
+    address = call.args.address(1)
+    assert address is not None
+    assert (address.addr, address.port, call.ret) == ("127.0.0.1", 80, -4)
+
+
+def test_ends() -> None:
+    ends = {
+        "+++ exited with 3 +++": (3, 0),
+        "+++ killed by SIGSEGV (core dumped) +++": (0, 11),
+        "+++ killed by SIGRT_2 +++": (0, 34),
+    }
+    for text, (code, signal) in ends.items():
+        line = lines.parse(f"9 1.000000001 {text}")
+        assert line is not None
+        assert line.body == lines.Ended(code, signal)
