@@ -7,11 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import settings
 
 from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA
 from affidavit.evidence import BundleReader, BundleWriter, SigningKey, canonical_json, new_key
 from affidavit.recorder import RecordSummary
 from affidavit.trace import TraceWriter
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 CONTRACT = {"id": "small", "schema": "affidavit.contract/v1", "version": "1.0.0"}
 CONTRACT_FACTS = {

@@ -1,5 +1,6 @@
 """Writing bundles: whole or not at all."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from affidavit.evidence import (
     strict_canonical_json,
     strict_json,
 )
+from affidavit.evidence.envelope import read_envelope
+from affidavit.evidence.statement import read_statement
 
 from .conftest import make_bundle
 
@@ -173,6 +176,36 @@ def test_what_has_no_canonical_form(value: object) -> None:
 def test_any_bytes_are_json_or_refused(data: bytes) -> None:
     with suppress(EvidenceError):
         strict_canonical_json(data)
+
+
+@given(JSON)
+def test_any_json_is_an_envelope_or_refused(value: object) -> None:
+    payload = base64.b64encode(canonical_json(value)).decode()
+    for envelope in (
+        value,
+        {"payload": value, "payloadType": value, "signatures": value},
+        {"payload": payload, "payloadType": "", "signatures": [value]},
+        {"payload": payload, "payloadType": "", "signatures": [{"keyid": value, "sig": value}]},
+    ):
+        with pytest.raises(EvidenceError):
+            read_envelope(canonical_json(envelope))
+
+
+@given(JSON)
+def test_any_json_is_a_statement_or_refused(value: object) -> None:
+    kind = {"_type": "https://in-toto.io/Statement/v1", "predicateType": "urn:affidavit:trial:v1"}
+    file = {"name": "a", "digest": {"sha256": "0" * 64}, "annotations": {"size": 1}}
+    for statement in (
+        value,
+        {**kind, "subject": value, "predicate": value},
+        {**kind, "subject": [value], "predicate": {}},
+        {**kind, "subject": [{**file, "name": value}], "predicate": {}},
+        {**kind, "subject": [{**file, "digest": value}], "predicate": {}},
+        {**kind, "subject": [file], "predicate": value},
+        {**kind, "subject": [file], "predicate": {"traces": value, "task": value, "contract": value}},
+    ):
+        with pytest.raises(EvidenceError):
+            read_statement(canonical_json(statement))
 
 
 @pytest.mark.parametrize("text", [b'{"a":1,"a":1}', b"NaN", b"-Infinity", b"[" * 100_000, b"1" * 5000, b"1e999", b""])

@@ -163,6 +163,7 @@ def _second_signature(envelope: dict[str, Any]) -> bytes:
         lambda envelope: canonical_json({**envelope, "payload": 7}),
         lambda envelope: canonical_json(envelope).replace(b"payloadType", b"payload\\u0054ype"),
         lambda envelope: canonical_json([envelope]),
+        lambda envelope: canonical_json({**envelope, "signatures": [{**envelope["signatures"][0], "keyid": "me\n"}]}),
         lambda envelope: b"[" * 200_000,
         lambda envelope: b'{"payload":' + b"1" * 10_000 + b"}",
         lambda envelope: b"\xff\xfe",

@@ -71,7 +71,7 @@ def test_every_operation(folder: Path) -> None:
 
 def test_begins_with_the_command_and_ends_with_it(folder: Path) -> None:
     rows, _ = run(folder, "/bin/true")
-    assert (rows[0]["op"], rows[0]["path"], rows[0]["exe"]) == ("exec", "/bin/true", "/bin/true")
+    assert (rows[0]["op"], rows[0]["path"], rows[0]["exe"]) == ("exec", "/usr/bin/true", "/usr/bin/true")
     assert rows[0]["argv"] == ["/bin/true"]
     assert (rows[-1]["op"], rows[-1]["pid"], rows[-1]["ret"]) == ("exit", 1, 0)
 
@@ -79,7 +79,7 @@ def test_begins_with_the_command_and_ends_with_it(folder: Path) -> None:
 def test_process_tree(folder: Path) -> None:
     table, summary = oci.record(GvisorRecorder(), box(folder, "/bin/sh", "-c", "(true; sleep 0); env true & wait"))
     (root,) = process_tree(table)
-    assert root.exe == "/bin/sh"
+    assert root.exe == "/usr/bin/sh"
     assert {child.exe for child in root.children} == {"/usr/bin/sleep", "/usr/bin/true"}
     assert summary.complete
 
@@ -142,7 +142,7 @@ os.wait()
     rows, summary = run(folder, PYTHON, "-c", program)
     assert [row["path"] for row in rows if row["op"] == "create"] == ["/workspace/�/here"]
     (child,) = [row for row in rows if row["op"] == "exec" and row["pid"] != 1]
-    assert (child["path"], child["argv"]) == ("/bin/true", ["\\xff", "\\xfe"])
+    assert (child["path"], child["argv"]) == ("/usr/bin/true", ["\\xff", "\\xfe"])
     assert [row["pid"] for row in rows if row["op"] == "exit"] == [child["pid"], 1]
     assert summary.complete
 
@@ -247,7 +247,7 @@ class Sentry:
         session = json.loads(Path(flags["--pod-init-config"]).read_text())["trace_session"]
         self.log = Path(flags["--debug-log"]).open("ab", buffering=0)  # noqa: SIM115
         self.sink = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sink.connect(session["sinks"][0]["config"]["endpoint"])
+        self.sink.connect(session["sinks"][0]["config"]["endpoint"].replace("@", "\0"))
         self.sink.send(b"\x08\x01")
         assert self.sink.recv(100) == b"\x08\x01"
         self.name = "fake"

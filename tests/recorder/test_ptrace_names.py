@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def names(root: Path) -> Iterator[Names]:
-    made = Names(os.open(root, os.O_PATH), time.time_ns())
+    made = Names(os.open(root, os.O_PATH))
     yield made
     made.close()
     made.close()

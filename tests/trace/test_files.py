@@ -64,7 +64,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 40), st.lists(st.one_of(st.none(), st.text(max_size=4)), min_size=1))))
 def test_what_is_written_comes_back(tmp_path: Path, parts: list[tuple[int, list[str | None]]]) -> None:
     batches = [events(count, paths) for count, paths in parts]

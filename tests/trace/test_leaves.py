@@ -71,7 +71,7 @@ def test_one_changed_value_changes_the_leaf(rows: list[dict[str, object]], data:
     assert (list(trace_leaves([batch(rows)])) == list(trace_leaves([batch(changed)]))) == (rows == changed)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 3 * EVENTS_PER_LEAF + 5), st.integers(1, 2 * EVENTS_PER_LEAF))
 def test_a_leaf_is_1024_events(count: int, step: int) -> None:
     table = batch([_event(seq) for seq in range(count)])

@@ -43,6 +43,7 @@ REQUIRED = ("contract.json", "diff.json", "environment.json", "grade.json", "tas
 # More than any honest bundle has.
 MOST_FILES = 4096
 MOST_JSON_BYTES = 256 << 20
+MOST_STATEMENT_BYTES = 4 << 20
 
 _HASH_BLOCK = 1 << 20
 
@@ -177,7 +178,10 @@ class BundleWriter:
             facts = trial_facts({**predicate, "traces": traces})
             if facts.contract.signed_by is not None and CONTRACT_SIGNATURE not in files:
                 raise EvidenceError(f"{CONTRACT_SIGNATURE} not written, though the contract is signed")
-            self.add(STATEMENT, sign(Statement(files, facts).payload(), IN_TOTO, key))
+            envelope = sign(Statement(files, facts).payload(), IN_TOTO, key)
+            if len(envelope) > MOST_STATEMENT_BYTES:
+                raise EvidenceError(f"the statement is larger than {MOST_STATEMENT_BYTES >> 20} MiB")
+            self.add(STATEMENT, envelope)
             for folder in [*(p for p in self._folder.rglob("*") if p.is_dir()), self._folder]:
                 _sync(folder)
             # rename(2) would put it in the place of an empty folder, which may be another writer's.

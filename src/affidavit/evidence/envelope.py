@@ -6,6 +6,7 @@ nothing more, not even a line end: what is signed has one spelling only, so any 
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from affidavit.evidence.keys import PublicKey, SigningKey
 IN_TOTO = "application/vnd.in-toto+json"
 
 _SIGNATURE_BYTES = 64
+_KEY_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,10 @@ def read_envelope(data: bytes) -> Envelope:
         raise EvidenceError("does not hold exactly one signature")
     signature = _object(signatures[0], "keyid", "sig")
     payload_type, key_id = fields["payloadType"], signature["keyid"]
-    if not isinstance(payload_type, str) or not isinstance(key_id, str):
-        raise EvidenceError("payloadType or keyid is no text")
+    if not isinstance(payload_type, str):
+        raise EvidenceError("payloadType is no text")
+    if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
+        raise EvidenceError("keyid is not sha256: and 64 hex digits")
     raw = _base64(signature["sig"], "sig")
     if len(raw) != _SIGNATURE_BYTES:
         raise EvidenceError(f"the signature is {len(raw)} bytes long, not {_SIGNATURE_BYTES}")

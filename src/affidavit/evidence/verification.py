@@ -14,7 +14,7 @@ import pyarrow as pa
 from securesystemslib.dsse import Envelope as DsseEnvelope
 from securesystemslib.exceptions import VerificationError
 
-from affidavit.evidence.bundle import CONTRACT_SIGNATURE, STATEMENT, BundleReader, trace_facts
+from affidavit.evidence.bundle import CONTRACT_SIGNATURE, MOST_STATEMENT_BYTES, STATEMENT, BundleReader, trace_facts
 from affidavit.evidence.canonical import strict_canonical_json
 from affidavit.evidence.envelope import IN_TOTO, Envelope, read_envelope
 from affidavit.evidence.errors import EvidenceError
@@ -26,7 +26,6 @@ from affidavit.trace import TraceError, in_sequence
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
 
-_MOST_STATEMENT_BYTES = 16 << 20
 _MOST_NAMED = 5
 
 
@@ -148,7 +147,7 @@ class _Checks:
         return f"{len(names)} regular files, no link, nothing else"
 
     def _envelope(self, found: list[Envelope]) -> str:
-        data = self._reader.read(STATEMENT, _MOST_STATEMENT_BYTES)
+        data = self._reader.read(STATEMENT, MOST_STATEMENT_BYTES)
         try:
             envelope = read_envelope(data)
         except EvidenceError as error:
@@ -160,7 +159,7 @@ class _Checks:
 
     def _signer(self, envelope: Envelope) -> str:
         if envelope.key_id not in self._keys:
-            raise _Wrong(f"signed by unknown key {envelope.key_id[:200]}; give its public key with --key", STATEMENT)
+            raise _Wrong(f"signed by unknown key {envelope.key_id}; give its public key with --key", STATEMENT)
         return f"signed by {envelope.key_id}"
 
     def _signature(self, envelope: Envelope) -> str:

@@ -57,8 +57,8 @@ def assess(grade: dict[str, Any], events: pa.Table, brought: Collection[str]) ->
     paths = [f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES]
     writes = reward_writes(events, brought, paths)
     foreign = [write for write in writes if write.agents_code and write.done]
-    findings = _authorship(writes, foreign, grade)
     score = _value(grade)
+    findings = (*_authorship(writes, foreign, grade), *_control(grade["control"], score))
     if score is None:
         return Assessment(None, grade["error"] or "no reward", findings=findings)
     if foreign and not findings:
@@ -69,8 +69,7 @@ def assess(grade: dict[str, Any], events: pa.Table, brought: Collection[str]) ->
         )
     if not any(write.done for write in writes):
         return Assessment(score, unproven="the grader's record does not show who wrote the reward", findings=findings)
-    control = _control(grade["control"], score)
-    return Assessment(score, findings=(*findings, *control))
+    return Assessment(score, findings=findings)
 
 
 def _authorship(writes: list[Write], foreign: list[Write], grade: dict[str, Any]) -> tuple[Finding, ...]:
@@ -82,7 +81,9 @@ def _authorship(writes: list[Write], foreign: list[Write], grade: dict[str, Any]
     if not foreign:
         return ()
     own = any(not write.agents_code for write in writes)
-    cut_off = grade["exit"]["signal"] is not None or grade["exit"]["timed_out"]
+    exit_facts = grade["exit"]
+    # A shell, and gVisor for its init, give 128 and the signal as exit code.
+    cut_off = exit_facts["signal"] is not None or exit_facts["timed_out"] or (exit_facts["code"] or 0) > 128
     if not (own or cut_off or any(write.inherited for write in foreign)):
         return ()
     first = foreign[0]
@@ -100,9 +101,9 @@ def _value(grade: dict[str, Any]) -> float | None:
     return None if reward is None else parse_reward(reward["file"], base64.b64decode(reward["raw"]))
 
 
-def _control(control: dict[str, Any] | None, score: float) -> tuple[Finding, ...]:
+def _control(control: dict[str, Any] | None, score: float | None) -> tuple[Finding, ...]:
     against = None if control is None else _value(control)
-    if against is None or score == 0 or against < score:
+    if against is None or not score or against < score:
         return ()
     message = (
         f"the reward was {against:g} even with tests that a right solution must fail: something that the agent brought "

@@ -12,11 +12,13 @@ import ctypes
 import os
 import stat
 import struct
+import time
 
 # asm-generic/unistd.h, the same on x86_64 and arm64.
 _OPENAT2 = ctypes.c_long(437)
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_IN_ROOT = 0x10
+_CLOCK_REALTIME_COARSE = 5
 _NAME_MAX = 4095
 # path_resolution(7): the kernel follows 40 at most.
 _LINKS = 40
@@ -33,17 +35,17 @@ _HOW_SIZE = ctypes.c_size_t(len(_HOW))
 
 
 class Names:
-    """Resolution of names below one root.
+    """Resolution of names below one root; made before the sandbox starts.
 
     Args:
         root_fd: an O_PATH descriptor of the sandbox's root, which is this object's from then on; None resolves by
             spelling and by what the record says alone.
-        since_ns: when the sandbox started or a little earlier (CLOCK_REALTIME).
     """
 
-    def __init__(self, root_fd: int | None, since_ns: int = 0) -> None:
+    def __init__(self, root_fd: int | None) -> None:
         self._root = root_fd
-        self._since_ns = since_ns
+        # The clock that the kernel stamps files with.
+        self._began_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         # Symlinks that the sandbox made, and folders that are none.
         self._links: dict[bytes, bytes] = {}
         self._folders: set[bytes] = set()
@@ -141,7 +143,7 @@ class Names:
             return None
         try:
             status = os.fstat(fd)
-            if stat.S_ISLNK(status.st_mode) and status.st_ctime_ns < self._since_ns:
+            if stat.S_ISLNK(status.st_mode) and status.st_ctime_ns < self._began_ns:
                 return os.readlink(b"", dir_fd=fd)
             if stat.S_ISDIR(status.st_mode) and len(self._folders) < _KEPT:
                 self._folders.add(path)

@@ -60,6 +60,23 @@ def oom_kills(name: str) -> int:
     return 0
 
 
+def hasten(name: str) -> None:
+    """Give a sandbox that is being killed all the processor time there is: dying takes some, and a flood of processes
+    with a small share, or a bound of its own, would take long to."""
+    folder = cgroup_path(name).lstrip("/")
+    for hierarchy in hierarchies():
+        if "cpu" in hierarchy.controllers:
+            settings = {"cpu.cfs_quota_us": "-1", "cpu.shares": "262144"}
+        elif not hierarchy.controllers:
+            settings = {"cgroup.kill": "1", "cpu.max": "max", "cpu.weight": "10000"}
+        else:
+            continue
+        for file, value in settings.items():
+            # Version 2 has the files of those controllers only that are turned on there.
+            with contextlib.suppress(OSError):
+                (hierarchy.root / folder / file).write_text(value)
+
+
 def remove_cgroups(name: str) -> None:
     """Kill what still runs in a sandbox's control groups and remove them.
 

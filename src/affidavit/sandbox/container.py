@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from affidavit.sandbox import kernel
-from affidavit.sandbox.cgroups import cgroup_path, oom_kills
+from affidavit.sandbox.cgroups import cgroup_path, hasten, oom_kills
 from affidavit.sandbox.cleaning import remove_sandbox
 from affidavit.sandbox.disk import mount_disk
 from affidavit.sandbox.layers import ensure_point, mount_overlay
@@ -196,9 +196,12 @@ class OciSandbox:
         self._stderr.close_write_end()
         self._await_creation(self._launcher, pid_file, wrapped=bool(hooks.wrapper))
         self._pid = int(pid_file.read_text())
-        self._pidfd = os.pidfd_open(self._pid)
-        root = f"/proc/{self._pid}/root" if self._command.init_has_root else folder / "merged"
-        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._pidfd = os.pidfd_open(self._pid)
+            root = f"/proc/{self._pid}/root" if self._command.init_has_root else folder / "merged"
+            self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as problem:
+            raise SandboxError(f"{self.name}: the sandbox ended as soon as it was created ({problem})") from None
         # Should affidavit be killed, the end of this pipe ends the sandbox.
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", 'read -r _ || kill -9 "$1"', "sh", str(self._pid)],
@@ -314,6 +317,10 @@ class OciSandbox:
                 if self._pidfd >= 0:
                     with contextlib.suppress(ProcessLookupError):
                         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        # It has to run to die, and to take the others with it.
+                        os.setpriority(os.PRIO_PROCESS, self._pid, -20)
+                    hasten(self.name)
         if self._watcher is None:
             # Not created yet: `create` sees to it, and `start` refuses.
             return

@@ -16,6 +16,8 @@ from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.seccomp import seccomp_profile, sentry_profile
 
 _STEP_S = 60.0
+# As whom runsc runs its sentry and what it starts.
+_NOBODY = 65534
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,22 @@ class RunscCommand(RuntimeCommand):
                 return None, None
         return status, None
 
+    def reap_orphans(self, sessions: Collection[int]) -> None:
+        """Also the stubs of the ptrace platform, in which the sandbox's programs ran. They lead sessions of their own;
+        what tells them is that they run as nobody, and that nobody here holds a pidfd of them, as of a sentry."""
+        super().reap_orphans(sessions)
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            held = _held_pids()
+            dying = False
+            for pid in _children():
+                if pid not in held and _uid(pid) == _NOBODY:
+                    with contextlib.suppress(ChildProcessError):
+                        dying |= os.waitpid(pid, os.WNOHANG)[0] == 0
+            if not dying:
+                return
+            time.sleep(0.002)
+
 
 def runc() -> RuntimeCommand:
     """runc, which uses the kernel's namespaces."""
@@ -175,6 +193,23 @@ def _children() -> list[int]:
         with contextlib.suppress(OSError):
             pids += map(int, (task / "children").read_text().split())
     return pids
+
+
+def _held_pids() -> set[int]:
+    """Processes of which this one holds a pidfd (proc(5), fdinfo)."""
+    pids: set[int] = set()
+    for info in _entries(Path("/proc/self/fdinfo")):
+        with contextlib.suppress(OSError):
+            pids.update(int(line[4:]) for line in info.read_text().splitlines() if line.startswith("Pid:"))
+    return pids
+
+
+def _uid(pid: int) -> int:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return -1
+    return int(status.partition("\nUid:")[2].split(maxsplit=1)[0])
 
 
 def _session(pid: int) -> int:

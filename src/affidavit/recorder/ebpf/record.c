@@ -2,7 +2,7 @@
  *
  * Standard input is a stream socket. It reads orders of two uint32: {'T', pid} track this process from now on,
  * {'S', 0} the sandbox has no process left. It writes frames: two uint32 {kind, length}, then `length` bytes:
- *   'R' ready to track; 'A' tracking; 'E' text of an error, the end; 'B' a batch; 'F' totals and counts, the end.
+ *   'R' ready to track, after so many milliseconds (uint32); 'A' tracking; 'E' text of an error, the end; 'B' a batch; 'F' totals and counts, the end.
  * 'B' and 'F' begin with a uint32 number of rows, a uint32 number of buffers and for each a uint64 offset (from the
  * start of the payload, a multiple of 8) and a uint64 length. See send_batch and send_end for the order of the buffers. */
 #define _GNU_SOURCE
@@ -53,7 +53,8 @@ static struct buffer queue;
 static size_t sent;
 static int root_fd = -1;
 static struct exe **exes; /* by pid */
-static uint64_t received, malformed, uncounted;
+static uint32_t runtime_pid; /* the process to be recorded, until it has become something else */
+static uint64_t received, malformed, uncounted, cut;
 static char problem[1024];
 
 static struct {
@@ -211,8 +212,9 @@ static size_t loose(const struct record *r, const char *name, size_t length, cha
 		return sprintf(out, "socket:[%u]", r->inode);
 	if (length && name[0] == '[')
 		return sprintf(out, "anon_inode:%.*s", (int)length, name);
-	memcpy(out, name, length);
-	return length;
+	out[0] = '/'; /* as the kernel shows it */
+	memcpy(out + 1, name, length);
+	return length + 1;
 }
 
 /* Turn names that stand leaf first, each before a slash, into an absolute path. */
@@ -430,6 +432,22 @@ static void put_counts(const struct record *r, const __u64 *numbers)
 	}
 }
 
+/* For a script the kernel puts the interpreter, what else is on the script's first line and the script's name in place
+ * of the first argument: leave the name. */
+static void skip_interpreter(const char *name, size_t length, struct row *row)
+{
+	const char *at = row->argv, *end = row->argv + row->argv_length;
+	while (at < end) {
+		size_t n = strnlen(at, end - at);
+		if (n == length && !memcmp(at, name, n)) {
+			row->argv = at;
+			row->argv_length = end - at;
+			return;
+		}
+		at += n + 1;
+	}
+}
+
 /* What the sections of a record say. */
 static void read_sections(const struct record *r, const char *const *section, struct row *row)
 {
@@ -440,6 +458,8 @@ static void read_sections(const struct record *r, const char *const *section, st
 		row->path_length = r->bits & BIT_WALKED ? walked(r, section[PATH1], len[PATH1], row->path)
 							: named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1], 1,
 								row->path);
+		if (r->bits & BIT_SCRIPT && !(r->bits & BIT_WALKED))
+			skip_interpreter(section[PATH1], len[PATH1], row);
 		if (r->bits & BIT_SCRIPT)
 			set_exe(r->pid, row->path2, unwind(section[PATH2], len[PATH2], row->path2));
 		else
@@ -494,6 +514,12 @@ static int on_record(void *context, void *data, size_t size)
 		set_exe(r->pid, row.path, walked(r, section[PATH1], r->len[PATH1], row.path));
 		return 0;
 	}
+	cut += (r->bits & BIT_CUT) != 0;
+	/* What the runtime does before it becomes the sandbox's command is not the sandbox's doing. */
+	if (r->pid == runtime_pid && r->op != EV_EXEC)
+		return 0;
+	if (r->pid == runtime_pid && r->ret == 0)
+		runtime_pid = 0;
 	row.op = r->op;
 	row.flags = r->op >= EV_SOCKET && r->op <= EV_DNS ? r->family : r->flags;
 	row.path_length = row.path2_length = row.addr_length = row.argv_length = 0;
@@ -539,10 +565,11 @@ static void track(uint32_t pid)
 	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = args, .ctx_size_in = sizeof(args));
 	if (bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.seed), &options) || options.retval)
 		fail("the programs in the kernel did not take process %u: %s", pid, strerror(errno));
+	runtime_pid = pid;
 	frame('A', NULL, 0);
 }
 
-/* Totals as uint64: those of struct totals; received, malformed, misses of the programs; then the columns of counts. */
+/* Totals as uint64: those of struct totals; received, malformed, cut, misses of the programs; then the columns of counts. */
 static void send_end(void)
 {
 	int map = bpf_map__fd(skeleton->maps.processes);
@@ -555,6 +582,8 @@ static void send_end(void)
 		}
 	struct buffer totals = {0};
 	skeleton->bss->totals.uncounted += uncounted;
+	if (skeleton->bss->totals.live <= 0 && skeleton->bss->seed_pid)
+		skeleton->bss->totals.live = 1; /* its first process, which has made no call yet */
 	buffer_add(&totals, &skeleton->bss->totals, sizeof(skeleton->bss->totals));
 	uint64_t misses = 0;
 	struct bpf_program *program;
@@ -564,7 +593,7 @@ static void send_end(void)
 		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			misses += info.recursion_misses;
 	}
-	uint64_t own[] = {received, malformed, misses};
+	uint64_t own[] = {received, malformed, cut, misses};
 	buffer_add(&totals, own, sizeof(own));
 	const struct buffer *all[] = {&totals, &counts.pid, &counts.call, &counts.count, &counts.exe.values,
 				      &counts.exe.valid, &counts.exe_names.offsets, &counts.exe_names.bytes};
@@ -600,6 +629,7 @@ static void load(uint32_t ring_bytes)
 
 int main(int argc, char **argv)
 {
+	int64_t began = now_ms();
 	uint32_t ring_bytes = argc > 1 ? strtoul(argv[1], NULL, 10) : 64 << 20;
 	signal(SIGPIPE, SIG_IGN);
 	/* A busy sandbox must not starve the record. */
@@ -619,7 +649,8 @@ int main(int argc, char **argv)
 	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(skeleton->maps.ring), on_record, NULL, NULL);
 	if (!ring)
 		fail("can't map the ring buffer: %s", strerror(errno));
-	frame('R', NULL, 0);
+	uint32_t took = now_ms() - began;
+	frame('R', &took, sizeof(took));
 	flush();
 
 	int64_t stopping = 0;
@@ -645,7 +676,7 @@ int main(int argc, char **argv)
 		flush();
 		const volatile struct totals *t = &skeleton->bss->totals;
 		if (stopping && received == before && queue.length - sent <= QUEUE_BYTES && received == t->emitted - t->dropped &&
-		    (t->live <= 0 || now_ms() - stopping > END_WAIT_MS))
+		    ((t->live <= 0 && !skeleton->bss->seed_pid) || now_ms() - stopping > END_WAIT_MS))
 			send_end();
 	}
 }

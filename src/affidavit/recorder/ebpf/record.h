@@ -27,7 +27,7 @@ enum section {
 /* record.bits */
 enum {
 	BIT_WALKED = 1,    /* PATH1 was walked (leaf first), it is no name from memory */
-	BIT_CUT = 2,       /* a path or argv was longer than fits */
+	BIT_CUT = 2,       /* a path was longer than fits */
 	BIT_FOLLOW = 4,    /* the last component of PATH1 is followed where it is a symlink */
 	BIT_LOOSE = 8,     /* PATH1 is the name of a file that hangs in no folder: memfd, pipe, socket */
 	BIT_TARGET = 16,   /* PATH2 is the text of a symlink: not to be resolved */

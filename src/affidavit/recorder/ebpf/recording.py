@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -85,8 +86,12 @@ class EbpfRecording:
     def __init__(self, ring_bytes: int) -> None:
         ours, theirs = socket.socketpair()
         try:
-            self._loader = subprocess.Popen(
-                [LOADER, str(ring_bytes)], stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={}
+            self._loader: subprocess.Popen[bytes] = subprocess.Popen(
+                [str(LOADER), str(ring_bytes)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={"LC_ALL": "C"},
             )
         except OSError as error:
             ours.close()
@@ -95,7 +100,6 @@ class EbpfRecording:
             theirs.close()
         self._socket = ours
         self._ring_bytes = ring_bytes
-        self._started = time.monotonic()
         self._ready_ms: int | None = None
         self._events = 0
         self._totals: Totals | None = None
@@ -115,8 +119,7 @@ class EbpfRecording:
     def ready(self, timeout_s: float) -> None:
         """Wait until the programs are attached. Raises RecorderError."""
         if self._ready_ms is None:
-            self._expect("R", timeout_s)
-            self._ready_ms = round((time.monotonic() - self._started) * 1000)
+            self._ready_ms = int.from_bytes(self._expect("R", timeout_s), sys.byteorder)
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         self.ready(_ATTACH_S)
@@ -165,6 +168,7 @@ class EbpfRecording:
                 f"{totals.foreign} calls came by the 32-bit or x32 entry or set up io_uring": totals.foreign,
                 f"{totals.reentered + totals.missed} runs of a program were left out": totals.reentered + totals.missed,
                 f"{totals.malformed} events could not be read": totals.malformed,
+                f"{totals.cut} events have a path that is too long": totals.cut,
             }
             reasons += [reason for reason, number in losses.items() if number]
             lost = sum(abs(number) for number in losses.values())
@@ -188,7 +192,7 @@ class EbpfRecording:
         except OSError:
             self._broken = self._broken or "the recorder ended before it was told to"
 
-    def _expect(self, kind: str, timeout_s: float) -> None:
+    def _expect(self, kind: str, timeout_s: float) -> bytearray:
         if not select.select([self._socket], [], [], timeout_s)[0]:
             raise RecorderError(f"the eBPF loader did not answer within {timeout_s:.0f} s")
         try:
@@ -197,6 +201,7 @@ class EbpfRecording:
             raise RecorderError(f"the eBPF loader ended (status {self._loader.poll()}); run: make setup") from error
         if came != kind:
             raise RecorderError(payload.decode(errors="replace") or f"the eBPF loader answered {came}")
+        return payload
 
     def _frame(self) -> tuple[str, bytearray]:
         kind, length = _HEAD.unpack(self._exactly(_HEAD.size))

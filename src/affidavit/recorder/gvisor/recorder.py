@@ -8,12 +8,12 @@ import queue
 import re
 import shutil
 import socket
+import struct
 import subprocess
-import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -53,7 +53,7 @@ _CONNECT_S = 20.0
 _END_S = 20.0
 _CHUNK = 4 << 20
 _LONGEST_LINE = 64 << 20
-_FURTHEST_BEHIND = 2 << 30
+_FURTHEST_BEHIND = 512 << 20
 _SOCKET_BYTES = 4 << 20
 _CLOCK_JUMP_NS = 1_000_000_000
 _FALLOC_FL_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
@@ -93,19 +93,20 @@ class GvisorRecorder:
 class GvisorRecording:
     """The record of one sandbox.
 
-    The sentry connects to a socket, and writes its log to a file, in a folder that is this sandbox's alone. What has
-    been read of the file is freed as it grows.
+    The sentry connects to a socket that is this sandbox's alone and that only root may connect to. It writes its log to
+    a file in memory, of which what has been read is freed as it grows. Nothing of it lies in a folder, so nothing can
+    be left behind.
     """
 
     def __init__(self, sandbox_name: str, runsc: str) -> None:
         self._runsc = runsc
-        self._folder = Path(tempfile.mkdtemp(prefix=f"affidavit-gvisor-{sandbox_name}-"))
-        self._log = os.open(self._folder / "log", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._log = os.memfd_create(f"affidavit {sandbox_name} log")
+        name = f"affidavit-{uuid.uuid4().hex}"
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._server.bind(str(self._folder / "sink"))
+        self._server.bind(f"\0{name}")
         self._server.listen(1)
-        self._config = self._folder / "session.json"
-        self._config.write_text(json.dumps(_session(str(self._folder / "sink"))))
+        self._config = os.memfd_create(f"affidavit {sandbox_name} session")
+        os.write(self._config, json.dumps(_session(f"@{name}")).encode())
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
         self._rows = Rows()
         self._loss = Loss()
@@ -125,12 +126,13 @@ class GvisorRecording:
         """runsc's flags: a trace session, and a log of the calls that are to be recorded."""
         if not self._thread.is_alive():
             self._thread.start()
+        own = f"/proc/{os.getpid()}/fd"
         return RuntimeHooks(
             flags=(
-                f"--pod-init-config={self._config}",
+                f"--pod-init-config={own}/{self._config}",
                 "--strace",
                 f"--strace-syscalls={','.join(log.SHAPES)}",
-                f"--debug-log={self._folder / 'log'}",
+                f"--debug-log={own}/{self._log}",
                 "--debug-log-format=json",
                 "--debug-command=boot",
             )
@@ -140,7 +142,7 @@ class GvisorRecording:
         """See that the sentry has connected. Raises RecorderError."""
         if not self._connected.wait(_CONNECT_S):
             raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
-        self._names = Names(sandbox.root_fd(), time.time_ns())
+        self._names = Names(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, self._names, self._monotonic)
         self._attached.set()
 
@@ -172,7 +174,7 @@ class GvisorRecording:
         )
 
     def close(self) -> None:
-        """Close the socket and remove the folder. Harmless when called twice."""
+        """Let go of the socket and the log. Harmless when called twice."""
         self._closing.set()
         if self._thread.is_alive():
             with contextlib.suppress(queue.Empty):
@@ -183,8 +185,8 @@ class GvisorRecording:
         self._names.close()
         if self._log >= 0:
             os.close(self._log)
-            self._log = -1
-        shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._config)
+            self._log = self._config = -1
 
     # --- the reading thread ---
 
@@ -209,7 +211,9 @@ class GvisorRecording:
                 raise RecorderError("the sentry did not connect")
             with contextlib.suppress(TimeoutError):
                 sink, _ = self._server.accept()
-                break
+                if _peer_uid(sink) == 0:
+                    break
+                sink.close()
         sink.settimeout(_CONNECT_S)
         sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
         if wire.peer_version(sink.recv(4096)) < wire.VERSION:
@@ -306,6 +310,12 @@ class GvisorRecording:
     def _monotonic(self, time_ns: int) -> int:
         self._last_ns = max(self._last_ns, time_ns - self._offset)
         return self._last_ns
+
+
+def _peer_uid(of: socket.socket) -> int:
+    """Who connected: struct ucred {pid, uid, gid} (unix(7))."""
+    raw = of.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", raw)[1])
 
 
 def _session(endpoint: str) -> dict[str, Any]:

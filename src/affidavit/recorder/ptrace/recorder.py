@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -80,17 +79,14 @@ class PtraceRecorder:
 class PtraceRecording:
     """The record of one sandbox, made with strace.
 
-    strace runs from before the runtime's ``create`` and writes to a FIFO in a private folder. The filter that it gives
-    every process it follows makes the calls to be recorded fail with ENOSYS when strace is gone, so that no sandbox
-    goes on unseen.
+    strace runs from before the runtime's ``create`` and writes to a pipe that it opens by way of this process. The
+    filter that it gives every process it follows makes the calls to be recorded fail with ENOSYS when strace is gone,
+    so that no sandbox goes on unseen.
     """
 
     def __init__(self, sandbox_name: str, strace: str) -> None:
         self._strace = strace
-        self._folder = Path(tempfile.mkdtemp(prefix=f"affidavit-ptrace-{sandbox_name}-"))
-        self._fifo = self._folder / "strace"
-        os.mkfifo(self._fifo, 0o600)
-        self._read_fd = os.open(self._fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -113,7 +109,7 @@ class PtraceRecording:
         """strace in front of the runtime's ``create``; it leaves when the last process that it follows has ended."""
         if not self._thread.is_alive():
             self._thread.start()
-        return RuntimeHooks(wrapper=_options(self._strace, str(self._fifo)))
+        return RuntimeHooks(wrapper=_options(self._strace, f"/proc/{os.getpid()}/fd/{self._write_fd}"))
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         """See that strace holds the sandbox's init. Raises RecorderError."""
@@ -125,7 +121,9 @@ class PtraceRecording:
         if Path(f"/proc/{tracer}/exe").readlink().name != Path(self._strace).resolve().name:
             raise RecorderError(f"another program traces the init of sandbox {sandbox.name}; stop it")
         self._tracer = os.pidfd_open(tracer)
-        self._names = Names(sandbox.root_fd(), time.time_ns())
+        # strace has its own now: its end is the end of the pipe.
+        self._close_write_end()
+        self._names = Names(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._monotonic)
         self._attached.set()
         self._poke()
@@ -154,7 +152,7 @@ class PtraceRecording:
         )
 
     def close(self) -> None:
-        """End strace where it still runs, and remove the folder. Harmless when called twice."""
+        """End strace where it still runs. Harmless when called twice."""
         self._closing.set()
         self._poke()
         if self._tracer is not None:
@@ -167,13 +165,18 @@ class PtraceRecording:
             self._thread.join(timeout=10)
         if self._names is not None:
             self._names.close()
+        self._close_write_end()
         for fd in (self._read_fd, self._wake_fd, self._wake):
             if fd >= 0:
                 os.close(fd)
         self._read_fd = self._wake_fd = self._wake = -1
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     # --- the reading thread ---
+
+    def _close_write_end(self) -> None:
+        if self._write_fd >= 0:
+            os.close(self._write_fd)
+            self._write_fd = -1
 
     def _poke(self) -> None:
         if self._wake >= 0:

@@ -1,0 +1,703 @@
+"""The eBPF recorder, on real processes and on real sandboxes of runc."""
+
+import errno
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import oci
+import operations
+
+from affidavit.events import EVENT_SCHEMA, OPS, encode_name, process_tree
+from affidavit.recorder import RecorderError, RecordSummary
+from affidavit.recorder.ebpf import EbpfRecorder, EbpfRecording
+from affidavit.recorder.ebpf.recording import LOADER
+
+PYTHON = "/usr/bin/python3"
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    # The sandbox's user must get through to it.
+    for place in (tmp_path, *tmp_path.parents):
+        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
+            place.chmod(0o711)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def c_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds a static program from C source."""
+
+    def build(source: str) -> Path:
+        place = tmp_path_factory.mktemp("program")
+        (place / "program.c").write_text("#define _GNU_SOURCE\n" + source)
+        command = ["cc", "-O1", "-static", "-pthread", "-o", place / "program", place / "program.c"]
+        subprocess.run(command, check=True)
+        return place / "program"
+
+    return build
+
+
+def run(folder: Path, *argv: str, **options: Any) -> tuple[Rows, RecordSummary]:
+    """The record of a sandbox."""
+    table, summary = oci.record(EbpfRecorder(), oci.Box(folder, argv, **options))
+    assert table.schema == EVENT_SCHEMA
+    table.validate(full=True)
+    return table.to_pylist(), summary
+
+
+class Child:
+    """A process of this machine, without a sandbox, that waits until it is recorded."""
+
+    def __init__(self, *argv: str | Path, cwd: Path) -> None:
+        reading, self._go = os.pipe()
+        command = list(map(str, argv))
+        gate = f"import os; os.read({reading}, 1); os.close({reading}); os.execv({command[0]!r}, {command!r})"
+        self.process = subprocess.Popen([PYTHON, "-ISc", gate], pass_fds=[reading], cwd=cwd, stdout=subprocess.PIPE)
+        os.close(reading)
+        self.pid = self.process.pid
+
+    def go(self) -> None:
+        os.write(self._go, b"x")
+        os.close(self._go)
+
+
+def finish(recording: EbpfRecording, child: Child) -> tuple[Rows, RecordSummary]:
+    batches: list[pa.RecordBatch] = []
+    reader = threading.Thread(target=lambda: batches.extend(recording.batches()))
+    reader.start()
+    child.go()
+    child.process.communicate(timeout=60)
+    recording.stop()
+    reader.join(timeout=60)
+    assert not reader.is_alive()
+    table = pa.Table.from_batches(batches, EVENT_SCHEMA)
+    table.validate(full=True)
+    return table.to_pylist(), recording.summary()
+
+
+def watch(*argv: str | Path, cwd: Path, recorder: EbpfRecorder | None = None) -> tuple[Rows, RecordSummary]:
+    """The record of a process."""
+    child = Child(*argv, cwd=cwd)
+    recording = (recorder or EbpfRecorder()).open("child")
+    try:
+        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        return finish(recording, child)
+    finally:
+        child.process.kill()
+        recording.close()
+
+
+def of(rows: Rows, op: str, *columns: str) -> list[Any]:
+    """Values of the rows of an operation."""
+    chosen = [tuple(row[column] for column in columns) for row in rows if row["op"] == op]
+    return [values[0] for values in chosen] if len(columns) == 1 else chosen
+
+
+def is_whole(summary: RecordSummary) -> bool:
+    return summary.complete and summary.lost == 0 and summary.reasons == ()
+
+
+def test_works_here() -> None:
+    answer = EbpfRecorder().available()
+    assert answer.works, answer
+
+
+def test_operations_stand_in_the_order_of_the_schema() -> None:
+    header = (LOADER.parent.parent / "record.h").read_text()
+    names = re.findall(r"\bEV_([A-Z_]+)", header[: header.index("EVS,")])
+    assert tuple(name.lower() for name in names) == OPS
+
+
+def test_every_operation(folder: Path) -> None:
+    rows, summary = run(folder, PYTHON, "-c", operations.PROGRAM)
+    assert operations.missing(rows) == []
+    assert is_whole(summary)
+    assert summary.events == len(rows)
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    assert abs(rows[-1]["ts_ns"] - time.monotonic_ns()) < 10_000_000_000
+    assert {(row["uid"], row["gid"]) for row in rows} == {(1000, 1000)}
+    assert "ebpf/raced" not in {row["source"] for row in rows}
+
+
+def test_begins_with_the_command_and_ends_with_it(folder: Path) -> None:
+    rows, _ = run(folder, "/bin/true")
+    assert (rows[0]["op"], rows[0]["path"], rows[0]["exe"]) == ("exec", "/usr/bin/true", "/usr/bin/true")
+    assert rows[0]["argv"] == ["/bin/true"]
+    assert (rows[-1]["op"], rows[-1]["pid"]) == ("exit", rows[0]["pid"])
+    assert {row["pid"] for row in rows} == {rows[0]["pid"]}
+
+
+VARIANTS = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <utime.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return 0;
+	syscall(SYS_creat, "creat", 0600);
+	syscall(SYS_open, "open", O_CREAT | O_RDWR, 0604);
+	syscall(SYS_openat, AT_FDCWD, "openat", O_CREAT | O_EXCL | O_WRONLY, 0640);
+	struct open_how how = {.flags = O_CREAT | O_WRONLY, .mode = 0444};
+	syscall(SYS_openat2, AT_FDCWD, "openat2", &how, sizeof(how));
+	how = (struct open_how){.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
+	syscall(SYS_openat2, AT_FDCWD, "../beneath", &how, sizeof(how));
+	struct { struct file_handle head; char space[128]; } h = {.head.handle_bytes = 128};
+	int mount, fd;
+	name_to_handle_at(AT_FDCWD, "creat", &h.head, &mount, 0);
+	syscall(SYS_open_by_handle_at, open(".", O_RDONLY), &h, O_RDWR);
+	syscall(SYS_openat, AT_FDCWD, ".", O_TMPFILE | O_RDWR, 0600);
+	fd = open("openat", O_PATH);
+	char text[64];
+	sprintf(text, "/proc/self/fd/%d", fd);
+	open(text, O_RDWR);
+
+	syscall(SYS_rename, "creat", "rename");
+	syscall(SYS_renameat, AT_FDCWD, "rename", AT_FDCWD, "renameat");
+	syscall(SYS_renameat2, AT_FDCWD, "open", AT_FDCWD, "openat", 2);
+	syscall(SYS_mknod, "fifo", S_IFIFO | 0600, 0);
+	syscall(SYS_mknodat, AT_FDCWD, "fifo2", S_IFIFO | 0640, 0);
+	syscall(SYS_link, "open", "link");
+	syscall(SYS_linkat, fd, "", AT_FDCWD, "link2", AT_EMPTY_PATH);
+	syscall(SYS_symlink, "link", "symlink");
+	syscall(SYS_symlinkat, "link", AT_FDCWD, "symlinkat");
+	syscall(SYS_chmod, "symlink", 0600);
+	syscall(SYS_fchmodat, AT_FDCWD, "symlink", 0601);
+	syscall(452, AT_FDCWD, "symlink", 0602, AT_SYMLINK_NOFOLLOW);
+	syscall(452, fd, "", 0603, AT_EMPTY_PATH);
+	syscall(SYS_chown, "symlink", -1, -1);
+	syscall(SYS_lchown, "symlink", -1, -1);
+	syscall(SYS_fchownat, AT_FDCWD, "symlink", -1, -1, AT_SYMLINK_NOFOLLOW);
+	fd = open("link", O_RDWR);
+	syscall(SYS_fchown, fd, -1, -1);
+	syscall(SYS_setxattr, "symlink", "user.a", "b", 1, 0);
+	syscall(SYS_lsetxattr, "symlink", "user.a", "b", 1, 0);
+	syscall(SYS_fsetxattr, fd, "user.a", "b", 1, 0);
+	syscall(SYS_removexattr, "symlink", "user.a");
+	syscall(SYS_utime, "symlink", NULL);
+	syscall(SYS_utimes, "symlink", NULL);
+	syscall(SYS_utimensat, AT_FDCWD, "symlink", NULL, AT_SYMLINK_NOFOLLOW);
+	syscall(SYS_utimensat, fd, NULL, NULL, 0);
+	syscall(SYS_mkdir, "mkdir", 0700);
+	syscall(SYS_mkdirat, AT_FDCWD, "mkdirat", 0711);
+	syscall(SYS_rmdir, "mkdir");
+	syscall(SYS_unlinkat, AT_FDCWD, "mkdirat", AT_REMOVEDIR);
+	syscall(SYS_unlink, "symlink");
+	syscall(SYS_unlinkat, AT_FDCWD, "symlinkat", 0);
+	syscall(SYS_mount, "none", "mkdir", "tmpfs", 0, NULL);
+	syscall(SYS_umount2, "mkdir", 0);
+	syscall(SYS_chroot, "mkdir");
+	syscall(SYS_ptrace, 16, 1, 0, 0);
+	syscall(SYS_process_vm_writev, 1, NULL, 0, NULL, 0, 0);
+	syscall(SYS_tgkill, getpid(), gettid(), 0);
+
+	char *empty[] = {NULL}, *again[] = {"again", "1", NULL};
+	if (!fork())
+		execve("/proc/self/exe", again, empty);
+	wait(NULL);
+	if (!fork())
+		syscall(SYS_execveat, open("/proc/self/exe", O_RDONLY), "", again, empty, AT_EMPTY_PATH);
+	wait(NULL);
+	int memory = syscall(SYS_memfd_create, "code", 0), self = open("/proc/self/exe", O_RDONLY);
+	char buffer[65536];
+	for (ssize_t n; (n = read(self, buffer, sizeof(buffer))) > 0;)
+		if (write(memory, buffer, n) != n)
+			return 1;
+	if (!vfork())
+		fexecve(memory, again, empty);
+	wait(NULL);
+	struct clone_args { unsigned long flags, a, b, c, exit_signal, d[6]; } args = {.exit_signal = SIGCHLD};
+	if (!syscall(SYS_clone3, &args, sizeof(args)))
+		_exit(9);
+	wait(NULL);
+	return 3;
+}
+"""
+
+
+def test_every_variant_of_a_call(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    program = c_program(VARIANTS)
+    rows, summary = watch(program, cwd=tmp_path)
+    assert is_whole(summary)
+    here = str(tmp_path)
+    first = rows[0]["pid"]
+    assert (rows[0]["op"], rows[0]["path"]) == ("exec", str(program))
+
+    def short(op: str, *columns: str) -> list[Any]:
+        def cut(value: Any) -> Any:
+            return value.replace(here + "/", "") if isinstance(value, str) else value
+
+        values = of([row for row in rows if row["pid"] == first], op, *columns)
+        return [tuple(map(cut, v)) if isinstance(v, tuple) else cut(v) for v in values]
+
+    assert short("create", "path", "mode") == [
+        ("creat", 0o600),
+        ("open", 0o604),
+        ("openat", 0o640),
+        ("openat2", 0o444),
+        (short("create", "path")[4], 0o600),  # O_TMPFILE: a number
+        ("fifo", 0o600),
+        ("fifo2", 0o640),
+    ]
+    assert short("open_write", "path") == ["creat", "openat", "link"]
+    assert (str(tmp_path.parent) + "/beneath", -errno.EXDEV) in short("open_read", "path", "ret")
+    assert short("rename", "path", "path2", "flags") == [
+        ("creat", "rename", 0),
+        ("rename", "renameat", 0),
+        ("open", "openat", 2),
+    ]
+    # What was opened as "openat" is called "open" since the exchange.
+    assert short("link", "path", "path2") == [("open", "link"), ("open", "link2")]
+    assert short("symlink", "path", "path2") == [("symlink", "link"), ("symlinkat", "link")]
+    followed, itself = "link", "symlink"
+    assert short("chmod", "mode") == [0o600, 0o601, 0o602, 0o603]
+    assert short("chmod", "path")[3] == "open"
+    assert short("chown", "path")[1:] == [itself, itself, followed]
+    assert short("setxattr", "path")[1:3] == [itself, followed]
+    assert short("utime", "path")[2:] == [itself, followed]
+    assert short("mkdir", "path") == ["mkdir", "mkdirat"]
+    assert short("rmdir", "path") == ["mkdir", "mkdirat"]
+    assert short("unlink", "path") == ["symlink", "symlinkat"]
+    assert [ret < 0 for ret in short("mount", "ret")] == [True, True, True]
+    assert short("ptrace", "flags") == [16, 311]
+    assert short("signal", "flags") == [0]
+    execs = [(row["path"], row["exe"], row["argv"]) for row in rows if row["op"] == "exec"][1:]
+    again = ["again", "1"]
+    assert execs == [(str(program),) * 2 + (again,)] * 2 + [("/memfd:code",) * 2 + (again,)]
+    assert short("fork", "ret") == [child for child in dict.fromkeys(row["pid"] for row in rows) if child != first]
+    assert of(rows, "exit", "ret") == [0, 0, 0, 9, 3]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "bound").mkdir()
+    subprocess.run(["mount", "--bind", tmp_path / "real", tmp_path / "bound"], check=True)
+    yield tmp_path
+    subprocess.run(["umount", tmp_path / "bound"], check=True)
+
+
+def test_names_are_resolved(tree: Path) -> None:
+    program = """
+import os
+os.mkdir("link/one")
+os.mkdir("link/../two")
+os.mkdir("bound/deep/../three")
+os.chdir("bound/deep")
+os.mkdir("four")
+os.mkdir("../../link/deep/./five//")
+fd = os.open("../../link", os.O_PATH)
+os.mkdir("six", dir_fd=fd)
+os.mkdir("/proc/self/root/" + os.getcwd() + "/seven")
+os.mkdir(f"/proc/self/fd/{fd}/eight")
+open("four/file", "w").close()
+try: open("/proc/self/cwd/none")
+except OSError: pass
+try: open("../../missing/../../folder/./file")
+except OSError: pass
+"""
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tree)
+    assert is_whole(summary)
+    names = [
+        "real/one",
+        "two",
+        "bound/three",
+        "bound/deep/four",
+        "real/deep/five",
+        "real/six",
+        "bound/deep/seven",
+        "real/eight",
+    ]
+    assert of(rows, "mkdir", "path") == [f"{tree}/{name}" for name in names]
+    assert of(rows, "create", "path", "source") == [(f"{tree}/bound/deep/four/file", "ebpf/kernel")]
+    assert of(rows, "open_read", "path")[-2:] == [f"{tree}/bound/deep/none", f"{tree.parent}/folder/file"]
+
+
+def test_names_of_any_bytes_and_length(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    names = [
+        b"a\nb",
+        b"back\\slash",
+        b"\xff\xfe",
+        "é日🎉".encode(),
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xc0\xaf",
+        b"\xe2\x82",
+    ]
+    names += [bytes(rng.choices([*range(1, 47), *range(48, 256)], k=rng.randint(1, 255))) for _ in range(100)]
+    program = f"""
+import os
+for name in {[*names]!r}:
+    os.mkdir(name)
+for _ in range(38):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open("file", "w").close()
+os.mkdir("last")
+os.chdir("/")
+"""
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path)
+    assert is_whole(summary)
+    made = of(rows, "mkdir", "path")
+    assert made[: len(names)] == [encode_name(os.fsencode(tmp_path) + b"/" + name) for name in names]
+    deep = str(tmp_path) + ("/" + "d" * 200) * 38
+    assert of(rows, "create", "path") == [deep + "/file"]
+    assert made[-1] == deep + "/last"
+
+
+def test_a_path_that_is_too_long_is_a_loss(tmp_path: Path) -> None:
+    program = """
+import os
+for _ in range(50):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open("file", "w").close()
+"""
+    _, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path)
+    assert not summary.complete
+    assert "have a path that is too long" in summary.reasons[0]
+    subprocess.run(["rm", "-r", tmp_path / ("d" * 200)], check=True)
+
+
+def test_a_path_of_the_greatest_length(tmp_path: Path) -> None:
+    folder = str(tmp_path) + ("/" + "n" * 100) * ((4000 - len(str(tmp_path))) // 101)
+    name = folder + "/" + "f" * (4095 - len(folder) - 1)
+    program = f"import os; os.makedirs({folder!r}); os.mkdir({name!r}); open({name!r} + '/')"
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path)
+    assert len(name) == 4095
+    assert of(rows, "mkdir", "path")[-1] == name
+    assert is_whole(summary)
+
+
+def test_arguments_that_are_cut_are_marked(tmp_path: Path) -> None:
+    long = ["x" * 5000, "y" * 5000]
+    rows, summary = watch("/bin/true", *long, cwd=tmp_path)
+    assert of(rows, "exec", "flags") == [1]
+    (argv,) = of(rows, "exec", "argv")
+    assert argv[1] == long[0]
+    assert 0 < len(argv[2]) < 5000
+    assert long[1].startswith(argv[2])
+    assert is_whole(summary)
+
+
+def test_process_tree(tmp_path: Path) -> None:
+    program = """
+import os, threading, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(0.1)
+        os.mkdir("late")
+    os._exit(0)
+os.wait()
+threads = [threading.Thread(target=lambda: None) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+time.sleep(0.3)
+"""
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path)
+    assert is_whole(summary)
+    assert len(of(rows, "fork", "ret")) == 2  # threads are no processes
+    parents = {row["ret"]: row["pid"] for row in rows if row["op"] == "fork"}
+    (late,) = of(rows, "mkdir", "pid")
+    assert parents[parents[late]] == rows[0]["pid"]
+    (root,) = process_tree(pa.Table.from_pylist(rows, EVENT_SCHEMA))
+    assert root.children[0].children[0].exit_code == 0
+
+
+def test_a_thread_that_runs_exec_stays_recorded(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    program = c_program("""
+#include <pthread.h>
+#include <unistd.h>
+static void *run(void *none) { execl("/bin/mkdir", "mkdir", "made", NULL); return none; }
+int main(void) { pthread_t t; pthread_create(&t, NULL, run, NULL); for (;;) pause(); }
+""")
+    rows, summary = watch(program, cwd=tmp_path)
+    assert of(rows, "mkdir", "path", "exe") == [(f"{tmp_path}/made", "/usr/bin/mkdir")]
+    assert {row["pid"] for row in rows} == {rows[0]["pid"]}
+    assert of(rows, "exit", "tid") == [rows[0]["pid"]]
+    assert is_whole(summary)
+
+
+def test_a_name_that_changes_during_the_call_is_marked(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    # A call that waits, so that there is time: it is interrupted after the name has changed.
+    program = c_program("""
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static char name[] = "fifo";
+static void on(int number) { }
+static void *change(void *thread)
+{
+	usleep(100000);
+	strcpy(name, "else");
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+int main(void)
+{
+	pthread_t self = pthread_self(), other;
+	struct sigaction action = {.sa_handler = on};
+	sigaction(SIGUSR1, &action, NULL);
+	mkfifo(name, 0600);
+	pthread_create(&other, NULL, change, &self);
+	open(name, O_WRONLY);
+	pthread_join(other, NULL);
+	unlink(name);
+	return 0;
+}
+""")
+    rows, summary = watch(program, cwd=tmp_path)
+    assert of(rows, "open_write", "ret", "source") == [(-errno.EINTR, "ebpf/raced")]
+    assert of(rows, "unlink", "path", "source") == [(f"{tmp_path}/else", "ebpf/memory")]
+    assert is_whole(summary)
+
+
+DENY = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "architectures": ["SCMP_ARCH_X86_64"],
+    "syscalls": [
+        {"names": ["mkdir", "ptrace", "clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1},
+        {"names": ["io_uring_setup"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+    ],
+}
+
+
+def test_calls_that_seccomp_denies(folder: Path) -> None:
+    program = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(83, b"x", 0o700)
+libc.syscall(101, 0, 0, 0, 0)
+libc.syscall(425, 8, None)
+os.mkdir("seen", dir_fd=os.open(".", 0))
+if os.fork() == 0: os._exit(0)
+os.wait()
+"""
+    rows, summary = run(folder, PYTHON, "-ISc", program, seccomp=DENY)
+    assert of(rows, "denied", "flags", "ret", "path") == [(83, -1, None), (101, -1, None), (425, -38, None)]
+    assert of(rows, "mkdir", "path") == ["/workspace/seen"]
+    assert is_whole(summary)
+
+
+INT80 = """
+#include <unistd.h>
+int main(void)
+{
+	long result;
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(39L), "b"(0L), "c"(0L) : "memory", "r8", "r9", "r10", "r11");
+	return 0;
+}
+"""
+
+
+def test_the_32_bit_entry(folder: Path, c_program: Callable[[str], Path]) -> None:
+    program = c_program(INT80)
+    # Where it is let through, the record says that it does not know what was done.
+    rows, summary = watch(program, cwd=folder)
+    assert not summary.complete
+    assert summary.lost == 1
+    # Where the filter kills its user, the attempt is a row.
+    box = oci.Box(folder, ["/workspace/program"], seccomp=DENY)
+    (box.workspace / "program").write_bytes(program.read_bytes())
+    (box.workspace / "program").chmod(0o755)
+    table, summary = oci.record(EbpfRecorder(), box)
+    rows = table.to_pylist()
+    assert of(rows, "denied", "flags") == [39 | 1 << 32]
+    assert of(rows, "exit", "flags") == [signal.SIGSYS]
+    assert is_whole(summary)
+
+
+def test_counts_are_exact(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    program = c_program("""
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void *run(void *none) { for (int i = 0; i < 12345; i++) syscall(SYS_getppid); return none; }
+int main(void)
+{
+	pthread_t t[4];
+	for (int i = 0; i < 4; i++) pthread_create(t + i, NULL, run, NULL);
+	for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+	if (!fork()) { run(NULL); _exit(0); }
+	wait(NULL);
+	return 0;
+}
+""")
+    rows, summary = watch(program, cwd=tmp_path)
+    counts = {(row["pid"], row["syscall"]): row["count"] for row in summary.counts.to_pylist()}
+    (child,) = of(rows, "fork", "ret")
+    assert counts[rows[0]["pid"], "getppid"] == 4 * 12345
+    assert counts[child, "getppid"] == 12345
+    assert {row["exe"] for row in summary.counts.to_pylist()} >= {str(program)}
+    assert is_whole(summary)
+
+
+def test_many_short_processes(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    program = c_program("""
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+	for (int i = 0; i < 3000; i++) {
+		if (!vfork()) _exit(5);
+		if (i % 20 == 19) while (wait(NULL) > 0);
+	}
+	while (wait(NULL) > 0);
+	return 0;
+}
+""")
+    rows, summary = watch(program, cwd=tmp_path)
+    assert is_whole(summary)
+    assert Counter(row["op"] for row in rows) == {"exec": 1, "fork": 3000, "exit": 3001}
+    assert Counter(of(rows, "exit", "ret")) == {5: 3000, 0: 1}
+
+
+FLOOD = """
+#include <fcntl.h>
+#include <unistd.h>
+int main(void) { for (int i = 0; i < 100000; i++) close(open("/", O_RDONLY)); return 0; }
+"""
+
+
+def test_a_full_ring_buffer_is_a_loss(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    rows, summary = watch(c_program(FLOOD), cwd=tmp_path, recorder=EbpfRecorder(ring_bytes=4096))
+    assert not summary.complete
+    assert "did not fit into the ring buffer" in summary.reasons[0]
+    assert summary.lost > 0
+    assert summary.facts["totals"]["received"] + summary.lost == summary.facts["totals"]["emitted"]
+    assert summary.events == len(rows)
+
+
+def test_a_flood_is_not_lost(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
+    rows, summary = watch(c_program(FLOOD), cwd=tmp_path)
+    assert is_whole(summary)
+    assert len(of(rows, "open_read", "path")) == 100000
+
+
+def test_a_killed_loader_makes_the_record_incomplete(tmp_path: Path) -> None:
+    child = Child("/bin/sleep", "60", cwd=tmp_path)
+    recording = EbpfRecorder().open("child")
+    try:
+        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        child.go()
+        batches = recording.batches()
+        next(batches)
+        os.kill(recording.loader_pid, signal.SIGKILL)
+        assert list(batches) is not None
+        recording.stop()
+        summary = recording.summary()
+        assert not summary.complete
+        assert summary.reasons == ("the recorder ended before its end-of-stream mark",)
+    finally:
+        child.process.kill()
+        child.process.wait()
+        recording.close()
+
+
+def test_what_still_runs_at_the_end_is_said(tmp_path: Path) -> None:
+    child = Child("/bin/sleep", "60", cwd=tmp_path)
+    recording = EbpfRecorder().open("child")
+    try:
+        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        child.go()
+        recording.stop()
+        list(recording.batches())
+        summary = recording.summary()
+        assert summary.reasons == ("1 tasks of the sandbox still ran as the record ended",)
+        assert not summary.complete
+    finally:
+        child.process.kill()
+        child.process.wait()
+        recording.close()
+
+
+def test_a_process_that_is_gone_is_refused(tmp_path: Path) -> None:
+    child = Child("/bin/true", cwd=tmp_path)
+    child.go()
+    child.process.wait()
+    recording = EbpfRecorder().open("child")
+    try:
+        with pytest.raises(RecorderError, match="is gone"):
+            recording.attach(None, child.pid)  # type: ignore[arg-type]
+    finally:
+        recording.close()
+    recording.close()
+
+
+def test_side_by_side_without_cross_talk(tmp_path: Path) -> None:
+    answers: dict[int, tuple[Rows, RecordSummary]] = {}
+
+    def one(number: int) -> None:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        program = "for i in 1 2 3 4 5; do mkdir $i; done"
+        answers[number] = watch("/bin/sh", "-c", program, cwd=folder)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, (rows, summary) in answers.items():
+        assert of(rows, "mkdir", "path") == [f"{tmp_path}/{number}/{i}" for i in range(1, 6)]
+        assert is_whole(summary)
+    assert len(answers) == 3
+
+
+def test_rows_come_within_moments(tmp_path: Path) -> None:
+    child = Child("/bin/sh", "-c", "sleep 0.2; mkdir seen; sleep 60", cwd=tmp_path)
+    recording = EbpfRecorder().open("child")
+    try:
+        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        child.go()
+        delays = []
+        for batch in recording.batches():
+            now = time.monotonic_ns()
+            rows = batch.to_pylist()
+            delays += [now - row["ts_ns"] for row in rows]
+            if "mkdir" in {row["op"] for row in rows}:
+                break
+        assert min(delays) < 20_000_000
+    finally:
+        child.process.kill()
+        child.process.wait()
+        recording.close()
