@@ -701,3 +701,26 @@ def test_rows_come_within_moments(tmp_path: Path) -> None:
         child.process.kill()
         child.process.wait()
         recording.close()
+
+
+def test_links_that_are_gone_at_once_are_followed(tmp_path: Path) -> None:
+    # Each name is used within moments of the link on it, which is gone before anyone could look it up.
+    program = """
+import os
+os.makedirs("hidden/inner")
+os.symlink("hidden", "a"); os.mkdir("a/one"); os.unlink("a")
+os.symlink("hidden", "a"); os.symlink("a/inner", "b"); os.mkdir("b/two"); os.mkdir("b/../three"); os.unlink("b")
+os.rename("a", "c"); os.mkdir("c/four"); os.unlink("c")
+os.mkdir("folder"); os.symlink("../hidden", "folder/l"); os.rename("folder", "moved"); os.mkdir("moved/l/five")
+os.unlink("moved/l"); os.rmdir("moved")
+open("file", "w").close(); os.symlink("file", "d"); os.chmod("d", 0o600); os.truncate("d", 1); os.unlink("d")
+os.symlink("loop", "loop")
+try: os.mkdir("loop/x")
+except OSError: pass
+"""
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path)
+    assert is_whole(summary)
+    made = [path.removeprefix(f"{tmp_path}/") for path in of(rows, "mkdir", "path")]
+    names = ["one", "inner/two", "three", "four"]
+    assert made == ["hidden", "hidden/inner", *(f"hidden/{name}" for name in names), "folder", "hidden/five", "loop/x"]
+    assert of(rows, "chmod", "path") == of(rows, "truncate", "path") == [f"{tmp_path}/file"]

@@ -115,14 +115,15 @@ def test_threads_end_with_their_process_only(folder: Path) -> None:
 def test_names_that_are_not_text(folder: Path) -> None:
     program = r"""
 import os
-for name in (b"\xff\xfe", b"a\nb", b"back\\slash", b"n" * 255, "\u00e9".encode()):
+for name in (b"\xff\xfe", b"a\nb", b"back\\slash", b"n" * 255, "\u00e9".encode(), "\ufffd".encode()):
     os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
     os.unlink(name)
 """
     rows, summary = run(folder, PYTHON, "-c", program)
-    names = ["��", "a\nb", "back\\\\slash", "n" * 255, "é"]
+    names = ["��", "a\nb", "back\\\\slash", "n" * 255, "é", "�"]
     for op in ("create", "unlink"):
         assert [row["path"] for row in rows if row["op"] == op] == [f"/workspace/{name}" for name in names]
+    assert {row["source"] for row in rows if row["op"] == "create"} == {"gvisor/memory"}
     assert summary.complete
     assert any("U+FFFD" in gap for gap in summary.gaps)
 
@@ -187,6 +188,30 @@ def test_what_can_be_read_two_ways_is_a_loss(folder: Path, trick: str) -> None:
     assert not [row for row in rows if row["op"] in ("unlink", "rename")]
     assert summary.lost > 0
     assert not summary.complete
+
+
+def test_a_name_that_changes_during_the_call(folder: Path) -> None:
+    program = """
+import ctypes, threading
+libc = ctypes.CDLL(None)
+name = ctypes.create_string_buffer(b"/etc/aaaa")
+def swap():
+    while running:
+        ctypes.memset(ctypes.addressof(name) + 5, 98, 4)
+        ctypes.memset(ctypes.addressof(name) + 5, 97, 4)
+running = True
+thread = threading.Thread(target=swap)
+thread.start()
+for _ in range(400):
+    libc.open(name, 0)
+running = False
+thread.join()
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    raced = [row for row in rows if row["source"] == "gvisor/raced"]
+    assert raced
+    assert all({row["path"][:5], row["path2"][:5]} == {"/etc/"} and row["path"] != row["path2"] for row in raced)
+    assert summary.complete
 
 
 def test_killed_sandbox(folder: Path) -> None:

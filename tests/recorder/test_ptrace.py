@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -229,6 +230,93 @@ def test_a_call_that_strace_has_no_name_for_is_a_loss(folder: Path) -> None:
     done = rows[-1]["ret"] == 0
     assert (row["ret"] == 0) == done
     assert summary.complete == (not done or row["path"] is not None)
+
+
+def test_dns_questions(folder: Path) -> None:
+    # No resolv.conf: the C library asks 127.0.0.1.
+    program = "import socket\ntry: socket.getaddrinfo('Some.Name.example', 80)\nexcept OSError: pass"
+    rows, summary = run(folder, PYTHON, "-c", program)
+    asked = [row for row in rows if row["op"] == "dns"]
+    assert {row["path2"].lower() for row in asked} == {"some.name.example"}
+    assert {(row["addr"], row["port"], row["proto"]) for row in asked} == {("127.0.0.1", 53, "udp")}
+    assert summary.complete
+
+
+def test_folders_deeper_than_a_path_can_be_long(folder: Path) -> None:
+    program = """
+import os
+for _ in range(40):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open("file", "w").close()
+os.rename("file", "other")
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    deep = "/workspace" + ("/" + "d" * 200) * 40
+    assert [row["path"] for row in rows if row["op"] == "create"] == [f"{deep}/file"]
+    assert [(row["path"], row["path2"]) for row in rows if row["op"] == "rename"] == [(f"{deep}/file", f"{deep}/other")]
+    assert summary.complete
+
+
+EVASIONS = {
+    # By the 32-bit entry.
+    "int80": r"""
+        long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(5), "b"(low("/etc/int80")), "c"(0) : "memory");""",
+    # In a child that shares its parent's memory.
+    "vfork": r"""if (vfork() == 0) { open("/etc/vfork", 0); _exit(0); }""",
+    # In a child that asks not to be traced, and so can do nothing of what is recorded.
+    "untraced": r"""
+        if (syscall(SYS_clone, 0x800000 | 17, 0, 0, 0, 0) == 0) {
+            int fd = open("/workspace/untraced", O_CREAT | O_WRONLY, 0600);
+            _exit(fd >= 0 ? 7 : 0);
+        }
+        int status; wait(&status); if (WEXITSTATUS(status)) return 7;""",
+    # In a program that has no file.
+    "memfd": r"""
+        char *args[] = {"memfd", 0}, *none[] = {0};
+        int from = open("/proc/self/exe", 0), to = memfd_create("program", 0), n; char b[65536];
+        if (argc == 1) { open("/etc/memfd", 0); return 0; }
+        while ((n = read(from, b, sizeof b)) > 0) write(to, b, n);
+        syscall(SYS_execveat, to, "", args, none, AT_EMPTY_PATH); return 1;""",
+    # By another name of the root.
+    "root": r"""open("/proc/self/root/etc/../etc/root", 0);""",
+    "openat2": r"""
+        struct { unsigned long flags, mode, resolve; } how = {0, 0, 0x08};
+        syscall(437, open("/etc", O_PATH), "openat2", &how, 24);""",
+}
+
+
+@pytest.mark.parametrize("how", EVASIONS)
+def test_evasions(folder: Path, how: str) -> None:
+    source = f"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static inline long low(const char *s) {{
+    char *p = mmap(0, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    return (long)strcpy(p, s);
+}}
+int main(int argc, char **argv) {{ {EVASIONS[how]} return 0; }}
+"""
+    (folder / "evasion.c").write_text(source)
+    box = oci.Box(folder, ["/workspace/evasion", "first"])
+    subprocess.run(["gcc", "-O1", "-w", "-static", "-o", box.workspace / "evasion", folder / "evasion.c"], check=True)
+    table, summary = oci.record(PtraceRecorder(), box)
+    rows = table.to_pylist()
+    assert rows[-1]["op"] == "exit"
+    assert rows[-1]["ret"] == 0
+    if how == "untraced":
+        assert not summary.complete
+        assert not (box.workspace / "untraced").exists()
+        return
+    seen = [row for row in rows if row["path"] == f"/etc/{how}" or (row["path"] or "").endswith("/etc/root")]
+    assert [row["op"] for row in seen] == ["open_read"]
+    assert summary.complete
 
 
 def strace_of(pid: int) -> int:

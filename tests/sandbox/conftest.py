@@ -53,6 +53,8 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("sandboxes need root")
     folder = tmp_path_factory.mktemp("state")
+    for part in ("layers", "runtimes", "sandboxes"):
+        (folder / part).mkdir(mode=0o700)
     yield folder
     clean_stale(folder)
 

@@ -169,6 +169,17 @@ def test_laying_over_refuses_what_is_no_file(state: Path, rootfs: RootFilesystem
         lay_over(rootfs, tmp_path / "root", state)
 
 
+@pytest.mark.parametrize(
+    ("folder", "message"), [("usr/lib", "machine's /usr"), ("bin", "put the files where it leads")]
+)
+def test_laying_over_hides_no_programs(
+    state: Path, rootfs: RootFilesystem, tmp_path: Path, folder: str, message: str
+) -> None:
+    (tmp_path / "root" / folder).mkdir(parents=True)
+    with pytest.raises(SandboxError, match=message):
+        lay_over(rootfs, tmp_path / "root", state)
+
+
 @pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz", "zstd"])
 def test_tarball(state: Path, tmp_path: Path, compression: str) -> None:
     content = archive(

@@ -6,13 +6,15 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from affidavit.contracts import Contract, ContractError, contract_for
 from affidavit.evaluation.agents import Agent
@@ -21,6 +23,7 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.trial import Machinery, run_trial
+from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import EvidenceError, keys_dir, load_or_make_key
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import (
@@ -111,7 +114,8 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> Ru
         choice = choose_runtime(options.runtime, options.recorder)
         key, made = load_or_make_key(keys_dir())
         clean_stale(state)
-        prepared = {name: prepare(task, state) for name, task in tasks.items()}
+        clean_workplaces(state)
+        prepared = {name: prepare(task, state, {key.key_id: key.public.ed25519}) for name, task in tasks.items()}
         folder = _run_folder(options.out)
     except (TaskError, ContractError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
@@ -148,8 +152,13 @@ def _check(job: Job) -> None:
         )
 
 
-def prepare(task: Task, state: Path) -> _Prepared:
+def prepare(task: Task, state: Path, keys: Mapping[str, Ed25519PublicKey] | None = None) -> _Prepared:
     """The root file system and the contract of a task.
+
+    Args:
+        task: the task.
+        state: the state folder.
+        keys: public keys to check the contract's signature with, by id.
 
     Raises:
         ContractError, SandboxError: one of them can't be used.
@@ -164,7 +173,7 @@ def prepare(task: Task, state: Path) -> _Prepared:
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, contract_for(task))
+    return _Prepared(rootfs, contract_for(task, keys))
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared]) -> Iterator[str]:

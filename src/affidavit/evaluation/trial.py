@@ -2,11 +2,10 @@
 
 import base64
 import os
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version as affidavit_version
 from pathlib import Path
@@ -14,17 +13,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from affidavit.contracts import Contract, canonical_bytes, compile_settings
+from affidavit.contracts import Contract, canonical_bytes, compile_settings, signature_path
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, stage_gaps
 from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict
 from affidavit.evaluation.specs import agent_spec, copy_readable, verifier_spec
 from affidavit.evaluation.standing import new_judge
+from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
 from affidavit.grading import VERIFIER_LOGS, RewardError, assess, read_reward, turn_tests
 from affidavit.policy import Judge
-from affidavit.recorder import Recorder, RecorderError
+from affidavit.recorder import Recorder, RecorderError, Recording
 from affidavit.sandbox import (
     OciSandbox,
     RootFilesystem,
@@ -97,6 +97,15 @@ def run_trial(
     )
 
 
+@dataclass(frozen=True)
+class _Stage:
+    """A sandbox of the trial: what it is for, its name on the machine, its recording."""
+
+    name: str
+    sandbox: str
+    recording: Recording
+
+
 class _Trial:
     def __init__(
         self,
@@ -133,26 +142,31 @@ class _Trial:
         }
 
     def run(self) -> tuple[Judgement, Path]:
-        work = self._machinery.state / "trials"
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (
             BundleWriter(self._folder / "bundle") as bundle,
-            tempfile.TemporaryDirectory(dir=work, prefix=f"{os.getpid()}-") as place,
+            workplace(self._machinery.state, self._folder) as place,
+            ExitStack() as self._recordings,
         ):
-            return self._run(bundle, Path(place))
+            # Its helpers get ready while the agent works.
+            agent, grader = self._open("agent"), self._open("grader")
+            return self._run(bundle, place, agent, grader)
 
-    def _run(self, bundle: BundleWriter, place: Path) -> tuple[Judgement, Path]:
+    def _open(self, stage: str) -> "_Stage":
+        name = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
+        return _Stage(stage, name, self._recordings.enter_context(closing(self._machinery.recorder.open(name))))
+
+    def _run(self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage") -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
         judge = new_judge(contract, task.workdir, self._agent.name)
         carried = place / "carried"
-        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, self._sandbox_name("agent"))
-        with self._stage(bundle, "agent", spec, judge) as (agent, sandbox):
+        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
+        with self._stage(bundle, first, spec, judge) as (agent, sandbox):
             changes = diff(sandbox.upper(), sandbox.layers)
             brought = judge.carried(changes)
             carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
-        grade, events = self._grade(bundle, place, carried)
+        grade, events = self._grade(bundle, place, carried, second)
         assessment = assess(grade, events, brought)
         judgement = decide(contract.mode, violations, assessment, self._gaps)
         self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
@@ -160,13 +174,15 @@ class _Trial:
         bundle.add("grade.json", {**grade, "score": assessment.score, "carried": sorted(brought)})
         bundle.add("verdict.json", judgement.to_json())
         bundle.add("contract.json", canonical_bytes(contract))
+        if contract.signed_by and task.contract_path:
+            bundle.add("contract.sig.json", signature_path(task.contract_path).read_bytes())
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", self._environment())
         return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))
 
     @contextmanager
     def _stage(
-        self, bundle: BundleWriter, name: str, spec: SandboxSpec, judge: Judge | None = None
+        self, bundle: BundleWriter, stage: "_Stage", spec: SandboxSpec, judge: Judge | None = None
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
         machinery = self._machinery
@@ -175,44 +191,34 @@ class _Trial:
         def watch(batch: pa.RecordBatch) -> bool:
             return judge is not None and bool(judge.feed(batch)) and halt
 
-        with (
-            closing(machinery.recorder.open(spec.name)) as recording,
-            machinery.runtime.sandbox(spec, machinery.state) as sandbox,
-            machinery.live.holding(sandbox),
-        ):
-            captured = capture(
-                sandbox,
-                recording,
-                bundle.file(f"{name}/events.parquet"),
-                timeout_s=spec.limits.wall_ms / 1000,
-                watch=watch,
-            )
-            bundle.add_summary(name, captured.summary)
-            bundle.add(f"{name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
-            bundle.add(f"{name}/stdout", captured.output.stdout)
-            bundle.add(f"{name}/stderr", captured.output.stderr)
-            self._gaps += stage_gaps(name, captured.summary)
+        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
+            events = bundle.file(f"{stage.name}/events.parquet")
+            captured = capture(sandbox, stage.recording, events, timeout_s=spec.limits.wall_ms / 1000, watch=watch)
+            bundle.add_summary(stage.name, captured.summary)
+            bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+            bundle.add(f"{stage.name}/stdout", captured.output.stdout)
+            bundle.add(f"{stage.name}/stderr", captured.output.stderr)
+            self._gaps += stage_gaps(stage.name, captured.summary)
             yield captured, sandbox
 
-    def _grade(self, bundle: BundleWriter, place: Path, carried: Path) -> tuple[dict[str, Any], pa.Table]:
+    def _grade(
+        self, bundle: BundleWriter, place: Path, carried: Path, stage: "_Stage"
+    ) -> tuple[dict[str, Any], pa.Table]:
         """Run the hidden tests, and where they give a reward, the control."""
         tests = place / "tests"
         copy_readable(self._task.tests_dir, tests)
-        with self._stage(bundle, "grader", self._verifier("grader", carried, tests)) as (captured, sandbox):
+        with self._stage(bundle, stage, self._verifier(stage, carried, tests)) as (captured, sandbox):
             reward, score = reward_json(sandbox.scratch(VERIFIER_LOGS))
         grade: dict[str, Any] = {**reward, "exit": asdict(captured.exit), "control": None}
         if score and self._task.control and (turned := turn_tests(tests)):
-            with self._stage(bundle, "control", self._verifier("control", carried, tests)) as (_, sandbox):
+            control = self._open("control")
+            with self._stage(bundle, control, self._verifier(control, carried, tests)) as (_, sandbox):
                 grade["control"] = {**reward_json(sandbox.scratch(VERIFIER_LOGS))[0], "turned": turned}
         return grade, read_trace(bundle.file("grader/events.parquet"))
 
-    def _verifier(self, stage: str, carried: Path, tests: Path) -> SandboxSpec:
-        layers = (carried, *self._rootfs.layers)
-        rootfs = replace(self._rootfs, layers=layers)
-        return verifier_spec(self._task, rootfs, self._settings, tests, self._sandbox_name(stage))
-
-    def _sandbox_name(self, stage: str) -> str:
-        return f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
+    def _verifier(self, stage: "_Stage", carried: Path, tests: Path) -> SandboxSpec:
+        rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
+        return verifier_spec(self._task, rootfs, self._settings, tests, stage.sandbox)
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery

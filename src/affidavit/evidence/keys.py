@@ -39,6 +39,13 @@ class PublicKey:
     pem: str
     verifier: SSlibKey = field(repr=False, compare=False)
 
+    @property
+    def ed25519(self) -> Ed25519PublicKey:
+        """The same as cryptography knows it."""
+        key = serialization.load_pem_public_key(self.pem.encode())
+        assert isinstance(key, Ed25519PublicKey)
+        return key
+
 
 @dataclass(frozen=True)
 class SigningKey:

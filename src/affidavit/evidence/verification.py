@@ -20,7 +20,7 @@ from affidavit.evidence.envelope import IN_TOTO, Envelope, read_envelope
 from affidavit.evidence.errors import EvidenceError
 from affidavit.evidence.keys import PublicKey
 from affidavit.evidence.statement import Statement, TrialFacts, read_statement
-from affidavit.grading.reward import RewardError, parse_reward
+from affidavit.grading import RewardError, parse_reward
 from affidavit.trace import TraceError, in_sequence
 
 # Computes the content of verdict.json from the rest of the bundle.

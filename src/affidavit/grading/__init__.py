@@ -2,7 +2,7 @@
 
 from affidavit.grading.assessment import VERIFIER_LOGS, Assessment, Finding, assess
 from affidavit.grading.control import turn_tests
-from affidavit.grading.reward import Reward, RewardError, read_reward
+from affidavit.grading.reward import Reward, RewardError, parse_reward, read_reward
 
 __all__ = [
     "VERIFIER_LOGS",
@@ -11,6 +11,7 @@ __all__ = [
     "Reward",
     "RewardError",
     "assess",
+    "parse_reward",
     "read_reward",
     "turn_tests",
 ]

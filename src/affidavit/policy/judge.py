@@ -19,6 +19,8 @@ from affidavit.policy.network import NetworkCheck
 from affidavit.policy.violation import Severity, Violation
 
 _SIGXCPU = 24
+# Folders of a root file system that no agent can write to, and that hold nothing hidden.
+_SYSTEM = ("/usr/", "/bin/", "/sbin/", "/lib", "/etc/")
 _CHUNK = 1 << 20
 
 # Operations of their own that stand for a system call.
@@ -255,16 +257,35 @@ class Judge:
 
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
-        device, FIFO or socket, no set-uid or set-gid bit, and no symlink to something denied."""
-        return frozenset(
-            change.path
-            for change, bits in self._judged(diff)
-            if bits & p.WRITE
-            and not bits & p.DENIED
-            and (change.kind == "deleted" or change.type in ("file", "directory", "symlink"))
-            and not (change.type == "file" and change.kind != "deleted" and change.mode & 0o6000)
-            and not ((target := _target(change)) and self._bits(target) & p.DENIED)
-        )
+        device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
+        its source), and no symlink that could lead out of what the agent may write and the system's own folders."""
+        return frozenset(change.path for change, bits in self._judged(diff) if self._goes_on(change, bits))
+
+    def _goes_on(self, change: Change, bits: int) -> bool:
+        if not bits & p.WRITE or bits & p.DENIED:
+            return False
+        if change.kind == "deleted" or change.type == "directory":
+            return True
+        if change.type == "symlink":
+            return change.target is not None and self._stays_inside(change.path, change.target)
+        compiled = "/__pycache__/" in change.path and change.path.endswith(".pyc")
+        return change.type == "file" and not change.mode & 0o6000 and not compiled
+
+    def _stays_inside(self, link: str, target: str) -> bool:
+        """Whether a symlink leads to an allowed place whatever other symlinks its target passes through.
+
+        Each of those must itself lead to an allowed place; only a ``..`` behind one could go elsewhere than its
+        name says.
+        """
+        parts = [part for part in target.split("/") if part not in ("", ".")]
+        climbs = 0 if target.startswith("/") else next((i for i, part in enumerate(parts) if part != ".."), len(parts))
+        if ".." in parts[climbs:]:
+            return False
+        place = leads_to(link, target)
+        if place.startswith(("/proc/", "/dev/")):
+            return place == "/dev/null"
+        bits = self._bits(place)
+        return not bits & p.DENIED and (bool(bits & p.WRITE) or place.startswith(_SYSTEM))
 
 
 class ShellWatch:

@@ -35,7 +35,6 @@ PRIVILEGED = {
     "add_key": 248,
     "adjtimex": 159,
     "bpf": 321,
-    "chroot": 161,
     "clock_adjtime": 305,
     "clock_settime": 227,
     "delete_module": 176,
@@ -113,12 +112,14 @@ class Call(NamedTuple):
         args: see Arguments.
         ret: result, negative errno on failure; None where the call never returned, since its caller was killed in it.
         fd: what the kernel calls the descriptor in `ret`, None where it is none or not known.
+        raced: the name that the caller's memory held after the call, where that is not the one before it.
     """
 
     name: str
     args: Arguments
     ret: int | None
     fd: bytes | None = None
+    raced: bytes | None = None
 
     @property
     def result(self) -> int:
@@ -348,12 +349,16 @@ class Calls:
             mode = 0
         path: bytes | None
         path, source = _known(call.fd), self._kernel
+        follow = not (flags & os.O_NOFOLLOW or (flags & os.O_CREAT and flags & os.O_EXCL))
         if path is not None:
             self._base(site, args, at)
         else:
-            follow = not (flags & os.O_NOFOLLOW or (flags & os.O_CREAT and flags & os.O_EXCL))
             path, source = self._path(site, args, name, at, follow), self._memory
-        self.emit(site, op, path=path, flags=flags, mode=mode, ret=call.result, source=source)
+        path2 = None
+        if call.raced is not None:
+            source = f"{self._recorder}/raced"
+            path2 = self._names.resolve(call.raced, self._base(site, args, at), follow)
+        self.emit(site, op, path=path, path2=path2, flags=flags, mode=mode, ret=call.result, source=source)
 
     def _open_by_handle(self, site: Site, call: Call) -> None:
         flags = call.args.number(len(call.args) - 1)
@@ -400,7 +405,7 @@ class Calls:
         match call.name:
             case "mount":
                 path, path2 = self._path(site, args, 1), args.name(0)
-            case "umount" | "umount2" | "pivot_root":
+            case "umount" | "umount2" | "pivot_root" | "chroot":
                 path = self._path(site, args, 0)
             case "move_mount":
                 path, path2 = self._path(site, args, 3, 2), self._path(site, args, 1, 0)
@@ -412,13 +417,18 @@ class Calls:
 
     def _signal(self, site: Site, call: Call) -> None:
         signal = call.args.number(2 if call.name in ("tgkill", "rt_tgsigqueueinfo") else 1)
+        # Whom it is for, as the sandbox counts.
+        target = None if call.name == "pidfd_send_signal" else f"pid:{_signed(call.args.number(0))}"
         # A program that kills itself does not see the call return.
         ret = 0 if call.ret is None else call.ret
-        self.emit(site, Op.SIGNAL, flags=signal, ret=ret, source=self._memory)
+        self.emit(site, Op.SIGNAL, flags=signal, ret=ret, addr=target, source=self._memory)
 
     def _ptrace(self, site: Site, call: Call) -> None:
-        request = call.args.number(0) if call.name == "ptrace" else 0
-        self.emit(site, Op.PTRACE, flags=request, ret=call.result, source=self._memory)
+        request, target = 0, None
+        if call.name != "pidfd_getfd":
+            at = 1 if call.name == "ptrace" else 0
+            request, target = call.args.number(0) if at else 0, f"pid:{_signed(call.args.number(at))}"
+        self.emit(site, Op.PTRACE, flags=request, addr=target, ret=call.result, source=self._memory)
 
     def _memfd(self, site: Site, call: Call) -> None:
         named = call.name == "memfd_create"
@@ -580,7 +590,10 @@ _HANDLERS: dict[str, _Handler] = {
         (Calls._symlink, ("symlink", "symlinkat")),
         (Calls._chdir, ("chdir",)),
         (Calls._fchdir, ("fchdir",)),
-        (Calls._mount, ("mount", "umount", "umount2", "pivot_root", "move_mount", "open_tree", "mount_setattr")),
+        (
+            Calls._mount,
+            ("mount", "umount", "umount2", "pivot_root", "move_mount", "open_tree", "mount_setattr", "chroot"),
+        ),
         (Calls._mount, ("fsopen", "fsmount", "fspick")),
         (Calls._signal, ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")),
         (Calls._ptrace, ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd")),
@@ -607,6 +620,12 @@ def _text(path: bytes | None) -> str | None:
 def _known(path: bytes | None) -> bytes | None:
     """A path of the kernel's, None where it is none: the name of a pipe, say."""
     return path if path is not None and path.startswith(b"/") else None
+
+
+def _signed(number: int) -> int:
+    """A pid, which a recorder may give without its sign."""
+    low = number & 0xFFFFFFFF
+    return low - (1 << 32) if low >> 31 else low
 
 
 def _mode(args: Arguments, at: int) -> int:

@@ -16,7 +16,7 @@ from affidavit.sandbox.protocol import (
 )
 from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
 from affidavit.sandbox.runtimes import Runtime, clean_stale, runtimes
-from affidavit.sandbox.state import state_dir
+from affidavit.sandbox.state import Owner, state_dir
 
 __all__ = [
     "Availability",
@@ -26,6 +26,7 @@ __all__ = [
     "Mount",
     "OciSandbox",
     "Output",
+    "Owner",
     "RootFilesystem",
     "Runtime",
     "RuntimeHooks",

@@ -29,6 +29,7 @@ _KERNEL = ("/proc", "/sys", "/dev")
 _SHARED_MODE = 0o1777
 # How long a runtime may take for one step, seconds: generous, for a loaded machine.
 _STEP_S = 120.0
+_LAST_WORDS_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,8 @@ class OciSandbox:
         )
         (bundle / "config.json").write_text(json.dumps(config))
         kernel.adopt_orphans()
+        self._stdout.open()
+        self._stderr.open()
         create = self._command.create(self._state, self.name, bundle, pid_file, hooks.flags)
         self._launcher = subprocess.Popen(
             [*hooks.wrapper, *create],
@@ -244,32 +247,38 @@ class OciSandbox:
 
     def _watch(self) -> None:
         """Take the output and wait for the end; the only one that reaps the init."""
+        try:
+            ended_at = self._follow()
+            self._dismiss_watchdog()
+            code, by = self._reap()
+            self._command.reap_orphans({self._pid} | ({self._launcher.pid} if self._launcher else set()))
+            self._oom = oom_kills(self.name) > 0
+            self._ending = _Ending(code, by, ended_at)
+        finally:
+            self._ending = self._ending or _Ending(None, None, time.monotonic())
+            self._ended.set()
+
+    def _follow(self) -> float:
+        """Take the output until the init has ended and nothing more comes; when it ended, monotonic seconds."""
         streams = {stream.read_end: stream for stream in (self._stdout, self._stderr)}
         poll = select.poll()
         for fd in (*streams, self._pidfd):
             poll.register(fd, select.POLLIN)
         ended_at = 0.0
-        give_up_at = float("inf")
         while streams or not ended_at:
             # Streams that outlive the init are held by the runtime itself; it has a moment to let go.
-            wait_ms = None if not ended_at else max(0.0, (give_up_at - time.monotonic()) * 1000)
+            wait_ms = max(0.0, ended_at + _LAST_WORDS_S - time.monotonic()) * 1000 if ended_at else None
             events = poll.poll(wait_ms)
             if not events and ended_at:
                 break
             for fd, _ in events:
                 if fd == self._pidfd:
                     ended_at = time.monotonic()
-                    give_up_at = ended_at + 5
                     poll.unregister(fd)
                 elif not streams[fd].drain():
                     poll.unregister(fd)
                     del streams[fd]
-        self._dismiss_watchdog()
-        code, by = self._reap()
-        self._command.reap_orphans({self._pid} | ({self._launcher.pid} if self._launcher else set()))
-        self._oom = oom_kills(self.name) > 0
-        self._ending = _Ending(code, by, ended_at)
-        self._ended.set()
+        return ended_at
 
     def _reap(self) -> tuple[int | None, int | None]:
         """The init's exit code or signal; neither where it can't be known."""

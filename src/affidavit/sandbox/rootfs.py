@@ -173,9 +173,11 @@ def lay_over(rootfs: RootFilesystem, source: Path, state: Path) -> RootFilesyste
         state: the state folder.
 
     Raises:
-        SandboxError: something else is in `source`, or it can't be read.
+        SandboxError: something else is in `source`, it can't be read, or it hides what is below.
     """
     user = rootfs.user
+    if rootfs.host_usr and os.path.lexists(source / "usr"):
+        raise SandboxError(f"{source / 'usr'}: nothing can be laid over the machine's /usr; use /opt, or give an image")
     digest = hashlib.sha256(f"{rootfs.digest} {user.uid} {user.gid}\n".encode())
     try:
         for path, info in _walk(source):
@@ -213,7 +215,7 @@ def _build(root: Path, source: Path, below: Sequence[Path], user: User) -> None:
         relative = path.relative_to(source)
         target = root / relative
         if stat.S_ISDIR(info.st_mode):
-            there = _folder_below(below, os.fsencode(relative))
+            there = _folder_below(below, os.fsencode(relative), path)
             target.mkdir()
             target.chmod(stat.S_IMODE(there.st_mode if there else info.st_mode & 0o777))
             os.chown(target, there.st_uid if there else user.uid, there.st_gid if there else user.gid)
@@ -226,8 +228,14 @@ def _build(root: Path, source: Path, below: Sequence[Path], user: User) -> None:
             target.chmod(info.st_mode & 0o777)
 
 
-def _folder_below(layers: Sequence[Path], path: bytes) -> os.stat_result | None:
-    """Status of the folder of that path, None where there is none."""
+def _folder_below(layers: Sequence[Path], path: bytes, source: Path) -> os.stat_result | None:
+    """Status of the folder of that path, None where there is nothing of that name. Raises SandboxError where it is
+    something else than a folder: /bin is a link to usr/bin, and a folder in its stead would take all programs away."""
     with contextlib.ExitStack() as stack:
         entry = find_path(layers, path, stack)
-        return entry.info if entry is not None and entry.is_folder() else None
+        if entry is not None and not entry.is_folder():
+            raise SandboxError(
+                f"{source}: /{os.fsdecode(path)} is no folder in the root file system but a link or file; "
+                "put the files where it leads"
+            )
+        return None if entry is None else entry.info

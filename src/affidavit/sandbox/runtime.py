@@ -1,7 +1,6 @@
 """The command lines of OCI runtimes, and where they differ."""
 
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -168,7 +167,6 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
     return RunscCommand("gvisor", "runsc", tuple(flags), spare_pids=1024, spare_memory_mb=256, init_has_root=False)
 
 
-@functools.cache
 def runsc_flags(path: str) -> str:
     """What ``runsc flags`` prints, empty where it fails."""
     done = subprocess.run([path, "flags"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_STEP_S)

@@ -11,6 +11,10 @@ class BoundedStream:
         self._kept: list[bytes] = []
         self._size = 0
         self.dropped = 0
+        self.read_end = self.write_end = -1
+
+    def open(self) -> None:
+        """Make the pipe."""
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.read_end, False)
 
@@ -35,11 +39,13 @@ class BoundedStream:
         return b"".join(self._kept)
 
     def close_write_end(self) -> None:
+        """After whoever writes has it."""
         if self.write_end >= 0:
             os.close(self.write_end)
             self.write_end = -1
 
     def close(self) -> None:
+        """Close what is open. Harmless when called twice."""
         self.close_write_end()
         if self.read_end >= 0:
             os.close(self.read_end)

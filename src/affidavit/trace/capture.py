@@ -66,9 +66,11 @@ def capture(
     stopping = threading.Event()
     failure: list[BaseException] = []
 
+    writer = TraceWriter(events)
+
     def drain() -> None:
         try:
-            with TraceWriter(events) as writer:
+            with writer:
                 for batch in recording.batches():
                     writer.write(batch)
                     if watch is not None and not halted.is_set() and watch(batch):
@@ -99,6 +101,9 @@ def capture(
         raise failure[0]
     jump = abs(_clock_offset_ns() - offset)
     summary = recording.summary()
+    if not (writer.continuous and writer.events == summary.events):
+        reason = f"{writer.events} events were written of {summary.events}, or their sequence has a gap"
+        summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
     if jump > _CLOCK_JUMP_NS:
         reason = f"the machine's clock jumped by {jump / 1e9:.1f} s during the record"
         summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))

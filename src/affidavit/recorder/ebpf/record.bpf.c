@@ -295,8 +295,11 @@ static __always_inline void emit(struct scratch *s)
 /* Where the next bytes of the record in hand go; there is room for a name and a word more. */
 static __always_inline __u8 *end_of(struct scratch *s)
 {
-	__u32 at = s->length;
-	return at <= DATA_MAX - NAME_MAX_BYTES - 8 ? s->data + at : NULL;
+	__u64 at = s->length;
+	if (at > DATA_MAX - NAME_MAX_BYTES - 8)
+		return NULL;
+	barrier_var(at); /* the verifier wants the sum after the comparison */
+	return s->data + at;
 }
 
 static __always_inline __u64 mix(__u64 hash, __u64 word)
@@ -572,6 +575,31 @@ static __always_inline __u32 own_number(__u64 pid)
 	return GET(upid, numbers + level * bpf_core_type_size(struct upid), nr);
 }
 
+/* The descriptor in /proc/…/fd/… at the beginning of the name that was taken, AT_FDCWD for /proc/…/cwd, -1 for any other
+ * name. Whether it is the caller's own the loader finds out; when it looks, the caller may have ended. */
+__noinline int alias(void)
+{
+	struct scratch *s = scratch();
+	__u8 *name = s ? end_of(s) : NULL;
+	if (!name || s->taken < 12 || *(__u32 *)name != 0x6f72702f /* "/pro" */ || name[4] != 'c' || name[5] != '/')
+		return -1;
+	__u32 i;
+	for (i = 6; i < 24; i++)
+		if (name[i] == '/')
+			break;
+	if (name[i + 1] == 'c' && name[i + 2] == 'w' && name[i + 3] == 'd')
+		return AT_FDCWD;
+	if (name[i + 1] != 'f' || name[i + 2] != 'd' || name[i + 3] != '/')
+		return -1;
+	int fd = 0;
+	for (__u32 j = 4; j < 11; j++) {
+		if (name[i + j] < '0' || name[i + j] > '9')
+			break;
+		fd = fd * 10 + name[i + j] - '0';
+	}
+	return fd;
+}
+
 /* PATH1 (or PATH2) of the record in hand from a name in memory, with where it starts, compared with how it was at
  * entry. The bytes of it, its NUL too; 0 where it can't be read. */
 __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
@@ -595,6 +623,15 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 		s->record.source = source;
 	s->record.ns_tid = own_number(POINTER(task_struct, task, thread_pid));
 	s->record.ns_pid = own_number(POINTER(signal_struct, POINTER(task_struct, task, signal), pids[PIDTYPE_TGID]));
+	int aliased = absolute ? alias() : -1;
+	if (aliased != -1) {
+		struct folder leads_to = folder_of(aliased, false);
+		if (leads_to.dentry) {
+			start = leads_to;
+			absolute = false;
+			s->record.bits |= second ? BIT_ALIAS2 : BIT_ALIAS1;
+		}
+	}
 	__u16 length = keep(s, 1), base_length = 0;
 	bool at_root = start.dentry == root_dentry && start.mnt - bpf_core_field_offset(struct mount, mnt) == root_mount;
 	if (s->taken && start.dentry && !(absolute && at_root))

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -240,12 +241,55 @@ static size_t walked(const struct record *r, const char *names, size_t length, c
 	return r->bits & BIT_LOOSE ? loose(r, names, length ? length - 1 : 0, out) : unwind(names, length, out);
 }
 
+/* The length of the beginning of a name that the caller's own /proc/…/cwd or /proc/…/fd/… is, 0 where it is none. */
+static size_t alias(const struct record *r, const char *name, size_t length)
+{
+	char text[64];
+	uint32_t number = 0;
+	int used = 0;
+	size_t n = length < sizeof(text) - 1 ? length : sizeof(text) - 1;
+	memcpy(text, name, n);
+	text[n] = 0;
+	if (!strncmp(text, "/proc/self/", 11))
+		used = 11;
+	else if (!strncmp(text, "/proc/thread-self/", 18))
+		used = 18;
+	else if (sscanf(text, "/proc/%u/%n", &number, &used) != 1 || (number != r->ns_pid && number != r->ns_tid))
+		return 0;
+	size_t end = used;
+	if (!strncmp(text + end, "cwd", 3))
+		end += 3;
+	else if (!strncmp(text + end, "fd/", 3))
+		end += 3 + strspn(text + end + 3, "0123456789");
+	else
+		return 0;
+	return end > (size_t)used && (end == n || text[end] == '/') ? end : 0;
+}
+
+/* The path that a name stands for. `aliased`: the base is where the beginning of the name leads. */
 static size_t named(const struct record *r, const char *name, size_t length, const char *base, size_t base_length,
-		    int follow, char *out)
+		    int aliased, int follow, char *out)
 {
 	char folder[RESOLVED_MAX];
 	struct caller who = {.root = root_fd, .pid = r->ns_pid, .tid = r->ns_tid};
-	return length ? resolve(&who, folder, unwind(base, base_length, folder), name, length, follow, out) : 0;
+	size_t folder_length = unwind(base, base_length, folder);
+	if (!length)
+		return 0;
+	if (aliased) {
+		size_t skip = alias(r, name, length);
+		if (skip < length) {
+			name += skip;
+			length -= skip;
+		} else if (follow) {
+			memcpy(out, folder, folder_length);
+			return folder_length;
+		} else {
+			skip = 0;
+		}
+		if (!skip)
+			folder_length = 1; /* the root */
+	}
+	return resolve(&who, folder, folder_length, name, length, follow, out);
 }
 
 static void put_text(struct column *c, struct dictionary *d, const char *raw, size_t length)
@@ -309,7 +353,7 @@ static void read_address(const struct record *r, const char *bytes, size_t lengt
 	} else if (a.ss_family == AF_UNIX && length > 2) {
 		const char *name = bytes + 2;
 		if (name[0]) {
-			row->path_length = named(r, name, strnlen(name, length - 2), base, name[0] == '/' ? 0 : base_length,
+			row->path_length = named(r, name, strnlen(name, length - 2), base, name[0] == '/' ? 0 : base_length, 0,
 						 r->op != EV_BIND, row->path);
 		} else { /* abstract: with @ for the NUL, as everyone shows it */
 			row->addr[0] = '@';
@@ -456,8 +500,8 @@ static void read_sections(const struct record *r, const char *const *section, st
 		row->argv = section[BASE2];
 		row->argv_length = len[BASE2];
 		row->path_length = r->bits & BIT_WALKED ? walked(r, section[PATH1], len[PATH1], row->path)
-							: named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1], 1,
-								row->path);
+							: named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1], 0,
+								1, row->path);
 		if (r->bits & BIT_SCRIPT && !(r->bits & BIT_WALKED))
 			skip_interpreter(section[PATH1], len[PATH1], row);
 		if (r->bits & BIT_SCRIPT)
@@ -471,7 +515,7 @@ static void read_sections(const struct record *r, const char *const *section, st
 	else if (r->bits & BIT_WALKED)
 		row->path_length = walked(r, section[PATH1], len[PATH1], row->path);
 	else
-		row->path_length = named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1],
+		row->path_length = named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1], r->bits & BIT_ALIAS1,
 					 (r->bits & BIT_FOLLOW) && r->ret != -ENOENT, row->path);
 	if (r->op == EV_DNS)
 		return;
@@ -479,7 +523,28 @@ static void read_sections(const struct record *r, const char *const *section, st
 		row->path2_length = len[PATH2];
 		memcpy(row->path2, section[PATH2], len[PATH2]);
 	} else {
-		row->path2_length = named(r, section[PATH2], len[PATH2], section[BASE2], len[BASE2], 0, row->path2);
+		row->path2_length = named(r, section[PATH2], len[PATH2], section[BASE2], len[BASE2], r->bits & BIT_ALIAS2, 0,
+					  row->path2);
+	}
+}
+
+/* What a call that succeeded changes for the names that come after it. */
+static void learn(const struct record *r, const struct row *row)
+{
+	switch (r->op) {
+	case EV_SYMLINK:
+		resolve_linked(row->path, row->path_length, row->path2, row->path2_length);
+		break;
+	case EV_UNLINK:
+		resolve_removed(row->path, row->path_length);
+		break;
+	case EV_RENAME:
+		resolve_renamed(row->path, row->path_length, row->path2, row->path2_length, r->flags & RENAME_EXCHANGE);
+		break;
+	case EV_MKDIR:
+	case EV_RMDIR:
+	case EV_MOUNT:
+		resolve_forget();
 	}
 }
 
@@ -531,9 +596,8 @@ static int on_record(void *context, void *data, size_t size)
 		row.addr_length = sprintf(row.addr, "pid:%d", (int)r->target);
 	else
 		read_sections(r, section, &row);
-	if (r->ret >= 0 && (r->op == EV_RENAME || r->op == EV_SYMLINK || r->op == EV_UNLINK || r->op == EV_MKDIR ||
-			    r->op == EV_RMDIR || r->op == EV_MOUNT))
-		resolve_forget();
+	if (r->ret >= 0)
+		learn(r, &row);
 	if (r->op == EV_DNS)
 		put_questions(r, (const unsigned char *)section[PATH2], r->len[PATH2], &row);
 	else
@@ -605,7 +669,7 @@ static void send_end(void)
 
 static int on_print(enum libbpf_print_level level, const char *format, va_list list)
 {
-	if (level == LIBBPF_WARN)
+	if (level == LIBBPF_WARN && !problem[0]) /* the first is the cause */
 		vsnprintf(problem, sizeof(problem), format, list);
 	return 0;
 }

@@ -33,6 +33,8 @@ enum {
 	BIT_TARGET = 16,   /* PATH2 is the text of a symlink: not to be resolved */
 	BIT_SCRIPT = 32,   /* exec: PATH1 is the name of the file asked for, PATH2 the executable, walked */
 	BIT_ADDRESS = 64,  /* PATH1 is a struct sockaddr */
+	BIT_ALIAS1 = 128,  /* PATH1 is below /proc/…/cwd or /proc/…/fd/…, and BASE1 is where that leads for the caller */
+	BIT_ALIAS2 = 256,  /* likewise PATH2 */
 };
 
 #define CALLS 512
@@ -59,9 +61,9 @@ struct record {
 	__u16 type; /* of a socket: SOCK_… */
 	__u16 protocol;
 	__u16 len[SECTIONS];
+	__u16 bits;
 	__u8 op;
 	__u8 source;
-	__u8 bits;
 	__u8 file_type; /* S_IFMT of a loose file, shifted right by 12 */
 	char comm[16];
 } __attribute__((aligned(8)));

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -91,6 +92,113 @@ static size_t go(char *out, size_t n, const char *part, size_t length)
 	return n + length;
 }
 
+/* ---- links that the sandbox made ---- */
+
+#define BUCKETS 4096
+#define LINKS_KEPT 65536 /* more are looked up as they are */
+
+struct made {
+	struct made *next;
+	size_t length, target_length;
+	char text[]; /* path, then target */
+};
+
+static struct made *made[BUCKETS];
+static size_t made_count;
+
+static struct made **place_of(const char *path, size_t length)
+{
+	uint32_t h = 5381;
+	for (size_t i = 0; i < length; i++)
+		h = h * 33 ^ (unsigned char)path[i];
+	struct made **at = &made[h % BUCKETS];
+	while (*at && !((*at)->length == length && !memcmp((*at)->text, path, length)))
+		at = &(*at)->next;
+	return at;
+}
+
+static void forget_made(struct made **at)
+{
+	struct made *old = *at;
+	*at = old->next;
+	free(old);
+	made_count--;
+}
+
+void resolve_linked(const char *path, size_t length, const char *target, size_t target_length)
+{
+	resolve_forget();
+	resolve_removed(path, length);
+	if (made_count >= LINKS_KEPT)
+		return;
+	struct made *link = malloc(sizeof(*link) + length + target_length);
+	if (!link)
+		abort(); /* the record ends here, and is seen to */
+	link->length = length;
+	link->target_length = target_length;
+	memcpy(link->text, path, length);
+	memcpy(link->text + length, target, target_length);
+	struct made **at = place_of(path, length);
+	link->next = *at;
+	*at = link;
+	made_count++;
+}
+
+void resolve_removed(const char *path, size_t length)
+{
+	resolve_forget();
+	struct made **at = made_count ? place_of(path, length) : NULL;
+	if (at && *at)
+		forget_made(at);
+}
+
+/* Take every link at `from` or below it out, and chain it to `list` under its name at `to`. */
+static struct made *move(const char *from, size_t from_length, const char *to, size_t to_length, struct made *list)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (struct made **at = &made[i]; *at;) {
+			struct made *old = *at;
+			if (old->length < from_length || memcmp(old->text, from, from_length) ||
+			    (old->length > from_length && old->text[from_length] != '/')) {
+				at = &old->next;
+				continue;
+			}
+			size_t rest = old->length - from_length + old->target_length;
+			struct made *link = malloc(sizeof(*link) + to_length + rest);
+			if (!link)
+				abort();
+			link->length = old->length - from_length + to_length;
+			link->target_length = old->target_length;
+			memcpy(link->text, to, to_length);
+			memcpy(link->text + to_length, old->text + from_length, rest);
+			link->next = list;
+			list = link;
+			forget_made(at);
+		}
+	}
+	return list;
+}
+
+void resolve_renamed(const char *from, size_t from_length, const char *to, size_t to_length, int exchange)
+{
+	resolve_forget();
+	if (!made_count)
+		return;
+	struct made *list = move(from, from_length, to, to_length, NULL);
+	if (exchange)
+		list = move(to, to_length, from, from_length, list);
+	else
+		resolve_removed(to, to_length);
+	while (list) {
+		struct made *next = list->next;
+		resolve_linked(list->text, list->length, list->text + list->length, list->target_length);
+		free(list);
+		list = next;
+	}
+}
+
+/* ---- looking up ---- */
+
 /* Where a symlink leads, in `text`; -1 where it leads nowhere. /proc/self is the caller's, not ours; its links to files
  * are followed by the text that the kernel gives them. */
 static ssize_t read_link(const struct caller *who, int fd, const char *name, size_t length, char *text, size_t size)
@@ -140,18 +248,20 @@ static size_t walk(const struct caller *who, const char *path, size_t length, in
 		while (at < RESOLVED_MAX && rest[at] == '/')
 			at++;
 		n = go(out, n, part, part_length);
+		if (gone && is_root_link(out, n))
+			n = gone = 0;
 		if (gone || n <= before || ++steps > STEPS)
 			continue;
 		int fd = below(who->root, out, n, O_NOFOLLOW);
 		struct stat st;
 		if (fd < 0 || fstat(fd, &st)) {
-			if (is_root_link(out, n))
-				n = 0;
-			else
-				gone = 1;
+			gone = !is_root_link(out, n);
+			n = gone ? n : 0;
 		} else if (S_ISLNK(st.st_mode) && (follow || at < RESOLVED_MAX) && ++links <= LINKS) {
 			ssize_t more = read_link(who, fd, part, part_length, link, sizeof(link));
-			if (more > 0 && (size_t)more + 1 <= at) {
+			if (more < 0 && is_root_link(out, n)) {
+				n = 0;
+			} else if (more > 0 && (size_t)more + 1 <= at) {
 				n = link[0] == '/' ? 0 : before;
 				if (at < RESOLVED_MAX)
 					rest[--at] = '/';
@@ -165,6 +275,36 @@ static size_t walk(const struct caller *who, const char *path, size_t length, in
 			close(fd);
 	}
 	return n;
+}
+
+/* Replace the links on a path that the sandbox made by where they lead. The length of it; 0 where there is none. */
+static size_t expand(const char *path, size_t length, int follow, char *out)
+{
+	char rest[RESOLVED_MAX];
+	size_t n = 0, at = RESOLVED_MAX - length;
+	memcpy(rest + at, path, length);
+	int links = 0;
+	while (at < RESOLVED_MAX) {
+		size_t start = at;
+		while (at < RESOLVED_MAX && rest[at] != '/')
+			at++;
+		size_t before = n, part = at - start;
+		while (at < RESOLVED_MAX && rest[at] == '/')
+			at++;
+		n = go(out, n, rest + start, part);
+		if (n <= before || (!follow && at == RESOLVED_MAX))
+			continue;
+		struct made *link = *place_of(out, n);
+		if (!link || link->target_length + 1 > at || ++links > LINKS)
+			continue;
+		const char *target = link->text + link->length;
+		n = target[0] == '/' ? 0 : before;
+		if (at < RESOLVED_MAX)
+			rest[--at] = '/';
+		at -= link->target_length;
+		memcpy(rest + at, target, link->target_length);
+	}
+	return links ? n : 0;
 }
 
 size_t resolve(const struct caller *who, const char *base, size_t base_length, const char *name, size_t length, int follow,
@@ -181,8 +321,17 @@ size_t resolve(const struct caller *who, const char *base, size_t base_length, c
 	path[base_length] = '/';
 	memcpy(path + base_length + 1, name, length);
 	length += base_length + 1;
+	if (made_count) {
+		char expanded[RESOLVED_MAX];
+		size_t n = expand(path, length, follow, expanded);
+		if (n) {
+			memcpy(path, expanded, n);
+			length = n;
+			base_length = RESOLVED_MAX; /* is no longer a part of it */
+		}
+	}
 	size_t last = length;
-	while (path[last - 1] != '/')
+	while (last && path[last - 1] != '/')
 		last--;
 	size_t part = length - last, n;
 	int dots = !part || (part == 1 && path[last] == '.') || (part == 2 && path[last] == '.' && path[last + 1] == '.');

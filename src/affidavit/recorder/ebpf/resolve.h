@@ -17,6 +17,13 @@ struct caller {
 /* Forget what was looked up: links and folders may have changed. */
 void resolve_forget(void);
 
+/* Names are looked up a moment after they were used, when a link that they went through may be gone again. So the links
+ * that the sandbox makes are kept in mind, in the order of its calls: a link was made, a name was removed, a name was
+ * changed to another (or the two exchanged). Paths are absolute. */
+void resolve_linked(const char *path, size_t length, const char *target, size_t target_length);
+void resolve_removed(const char *path, size_t length);
+void resolve_renamed(const char *from, size_t from_length, const char *to, size_t to_length, int exchange);
+
 /* The path that `name` stands for, in `out`, which has room for RESOLVED_MAX bytes; the length of it (there is no NUL).
  * `base` is the folder where it starts, an absolute path without symlinks. The last component is followed where
  * `follow`. What is not there is taken as text. */

@@ -29,10 +29,11 @@ from affidavit.sandbox import RuntimeHooks, Sandbox
 
 GAPS: tuple[str, ...] = (
     "a call that the sandbox's own system-call filter refuses is not seen: the sentry asks that filter first",
-    "the path of an opened file is the one that the caller named, read once before the call: another thread that "
-    "changes it in between is not noticed, and runsc does not say which file was opened",
-    "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
-    "mislead",
+    "runsc does not say which file was opened: its path is the one that the caller named, read before the call and "
+    "after it (a difference shows): another thread that changes it and changes it back within the call goes unnoticed",
+    "the names in other calls are read once, before the call: another thread that changes them then is not noticed",
+    "an open that asks for a new file counts as one that creates it, also where the file was there",
+    "a name is resolved by what the record says of symlinks: one that another thread swaps during the call may mislead",
     "bytes of a name that are not UTF-8 show as U+FFFD",
     "a folder descriptor as the second one of renameat and linkat has no path, unless it is the first one too",
     "messages of sendmsg and sendmmsg are not seen, nor the names that DNS queries ask for",
@@ -42,7 +43,10 @@ GAPS: tuple[str, ...] = (
 # Without strings in their context: a protobuf string that is not UTF-8 makes the sentry drop the message unsaid, and
 # the sandbox chooses the names of its programs and folders.
 _CONTEXT = ("time", "thread_id", "group_id", "credentials")
-_POINTS = ("container/start", "sentry/clone", "sentry/execve", "sentry/task_exit")
+_POINTS = (
+    *("container/start", "sentry/clone", "sentry/execve", "sentry/task_exit"),
+    *("syscall/open/exit", "syscall/openat/exit", "syscall/creat/exit"),
+)
 _FLAGS = ("pod-init-config", "debug-log", "debug-log-format", "debug-command", "strace", "strace-syscalls")
 
 _BATCH_ROWS = 8192

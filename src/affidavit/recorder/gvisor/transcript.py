@@ -1,6 +1,7 @@
 """What the sentry says, on the sink and in its log, put into one order and turned into rows of the event schema."""
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -8,7 +9,7 @@ from itertools import count
 import pyarrow as pa
 
 from affidavit.events import Op, encode_name
-from affidavit.recorder.calls import Calls, Folder, Loss, Process, Site
+from affidavit.recorder.calls import Call, Calls, Folder, Loss, Process, Site
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.log import Said
 from affidavit.recorder.names import Names
@@ -20,6 +21,10 @@ INIT = 1
 _CLONE_FS = 0x200
 _CLONE_PARENT = 0x8000
 _FORKS = ("fork", "vfork", "clone", "clone3")
+_OPENS = ("open", "openat", "creat")
+_NOT_TEXT = "\ufffd"
+# What comes later than this on the sink than in the log does not come at all.
+_LATE_NS = 2_000_000_000
 _COMM = 15
 
 
@@ -49,6 +54,9 @@ class Transcript:
         # What the sentry said a process is about to run.
         self._binaries: dict[int, bytes] = {}
         self._entered: dict[int, tuple[int, Said]] = {}
+        # What the sink says of opens, by task; and the time of each task's latest line.
+        self._opened: dict[int, deque[bytes]] = {}
+        self._latest: dict[int, int] = {}
         self._dropped = 0
         self._started = False
         self.ended = False
@@ -67,7 +75,9 @@ class Transcript:
             self._dropped = packet.dropped
         if isinstance(packet.event, wire.Clone) and not packet.event.thread:
             self._parents[packet.event.child_pid] = packet.event.context.pid
-        if packet.event is not None:
+        if isinstance(packet.event, wire.Opened):
+            self._opened.setdefault(packet.event.context.tid, deque()).append(packet.event.name)
+        elif packet.event is not None:
             heapq.heappush(self._waiting, (packet.event.context.time_ns, next(self._order), packet.event))
 
     def line(self, text: str, last: bool = False) -> None:
@@ -83,12 +93,16 @@ class Transcript:
                 self._loss.add(f"the sentry's log has {problem}")
                 continue
             if said is not None:
+                self._latest[said.tid] = entry.time_ns
                 heapq.heappush(self._waiting, (entry.time_ns, next(self._order), said))
 
     def advance(self, until_ns: int | None) -> None:
         """Turn into rows what happened before a time (CLOCK_REALTIME), all where it is None."""
         while self._waiting and (until_ns is None or self._waiting[0][0] < until_ns):
-            time_ns, _, what = heapq.heappop(self._waiting)
+            time_ns, _, what = self._waiting[0]
+            if isinstance(what, Said) and self._is_half(time_ns, what, until_ns):
+                return
+            heapq.heappop(self._waiting)
             match what:
                 case Said():
                     self._said(time_ns, what)
@@ -102,6 +116,18 @@ class Transcript:
                 case wire.TaskExit():
                     self._exit(what)
 
+    def _is_half(self, time_ns: int, said: Said, until_ns: int | None) -> bool:
+        """Whether an open's end has come in the log and what the sink says of it is still on its way."""
+        return (
+            said.left
+            and said.name in _OPENS
+            and not self._opened.get(said.tid)
+            and _NOT_TEXT not in said.text
+            and self._latest.get(said.tid) == time_ns
+            and until_ns is not None
+            and until_ns - time_ns < _LATE_NS
+        )
+
     def finish(self) -> None:
         """Say that nothing comes any more."""
         self.advance(None)
@@ -109,6 +135,16 @@ class Transcript:
             self._call(time_ns, said)
         if not self._started:
             self._loss.add("the sentry did not say that the sandbox's command began", 0)
+
+    def _checked(self, said: Said, call: Call) -> Call:
+        """An open with the name that was there after it, where that is another one."""
+        before = call.args.name(1 if said.name == "openat" else 0) or b""
+        opened = self._opened.get(said.tid)
+        if _NOT_TEXT in said.text and (not opened or opened[0] != before):
+            # Bytes that are not UTF-8 don't come on the sink.
+            return call
+        after = opened.popleft() if opened else b""
+        return call if after == before else call._replace(raced=after)
 
     def counts(self) -> pa.Table:
         """Logged calls by process, COUNT_SCHEMA."""
@@ -173,6 +209,8 @@ class Transcript:
         context = ended.context
         process = self._process(context.pid)
         entered = self._entered.pop(context.tid, None)
+        self._opened.pop(context.tid, None)
+        self._latest.pop(context.tid, None)
         if entered is not None:
             # Killed in the middle of it.
             self._call(*entered)
@@ -200,6 +238,8 @@ class Transcript:
         except ValueError as problem:
             self._loss.add(f"the sentry's log has {problem}")
             return
+        if said.left and call.name in _OPENS:
+            call = self._checked(said, call)
         site = self._site(said.pid, said.tid, time_ns)
         site.process.comm = encode_name(said.comm.encode())
         self._calls.take(site, call)

@@ -15,7 +15,7 @@ MAX_MESSAGE = 8 << 20
 
 _HEADER = struct.Struct("<HHI")
 
-_CONTAINER_START, _CLONE, _EXECVE, _TASK_EXIT = 1, 2, 3, 5
+_CONTAINER_START, _CLONE, _EXECVE, _TASK_EXIT, _OPEN = 1, 2, 3, 5, 7
 _CLONE_THREAD = 0x10000
 
 Fields = dict[int, list[int | bytes]]
@@ -72,7 +72,15 @@ class TaskExit:
     status: int
 
 
-Event = Start | Clone | Exec | TaskExit
+@dataclass(frozen=True)
+class Opened:
+    """open(2) or its like has returned; `name` is what the caller's memory holds by then."""
+
+    context: Context
+    name: bytes
+
+
+Event = Start | Clone | Exec | TaskExit | Opened
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def packet(data: bytes) -> Packet:
 
 
 def _event(kind: int, data: bytes) -> Event | None:
-    if kind not in (_CONTAINER_START, _CLONE, _EXECVE, _TASK_EXIT):
+    if kind not in (_CONTAINER_START, _CLONE, _EXECVE, _TASK_EXIT, _OPEN):
         return None
     fields = _fields(data)
     context = _context(_bytes(fields, 1))
@@ -115,6 +123,8 @@ def _event(kind: int, data: bytes) -> Event | None:
         return Clone(context, _int(fields, 3), _int(fields, 4), bool(flags & _CLONE_THREAD), flags)
     if kind == _EXECVE:
         return Exec(context, _bytes(fields, 2))
+    if kind == _OPEN:
+        return Opened(context, _bytes(fields, 6))
     return TaskExit(context, _int(fields, 2) & 0xFFFF)
 
 

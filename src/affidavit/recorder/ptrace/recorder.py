@@ -32,6 +32,7 @@ GAPS: tuple[str, ...] = (
     "another thread that changes them in between is not noticed",
     "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
     "mislead",
+    "an open that asks for a new file counts as one that creates it, also where the file was there",
     "system-call counts are of the traced calls only, not of read, write and the like",
     "a program in the sandbox can't trace another (debuggers fail): one tracer is there already",
     "the parent of a process that ended within moments, while others were forking, is told from the order of pids",

@@ -1,0 +1,51 @@
+"""A private folder for each trial, and the removal of what killed runs left of theirs."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from affidavit.sandbox import Owner
+
+_RECORD = "owner.json"
+
+
+@contextmanager
+def workplace(state: Path, output: Path) -> Iterator[Path]:
+    """A folder that is gone afterwards.
+
+    Args:
+        state: the state folder.
+        output: where the trial writes its bundle; a later run looks there for a half-written one, should this one be
+            killed.
+    """
+    parent = state / "trials"
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as name:
+        place = Path(name)
+        (place / _RECORD).write_text(json.dumps({**asdict(Owner.me()), "output": str(output.absolute())}))
+        yield place
+
+
+def clean_workplaces(state: Path) -> None:
+    """Remove the workplaces, and the half-written bundles, of runs that were killed."""
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(state / "trials"):
+            place = Path(entry.path)
+            try:
+                record = json.loads((place / _RECORD).read_text())
+                output = Path(record.pop("output"))
+                owner = Owner(**record)
+            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+                # Killed before the record was written, or being made right now: it holds nothing yet.
+                with suppress(OSError):
+                    place.rmdir()
+                continue
+            if owner.gone():
+                for unsealed in output.glob(".bundle.*.tmp"):
+                    shutil.rmtree(unsealed, ignore_errors=True)
+                shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,74 @@
+"""What of the agent's changes goes on to the grading."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from affidavit.contracts import contract_of
+from affidavit.policy import Judge
+
+
+@dataclass(frozen=True)
+class Change:
+    path: str
+    kind: str = "added"
+    type: str = "file"
+    mode: int = 0o644
+    target: str | None = None
+
+
+def judge() -> Judge:
+    files = {"write": ["/workspace/**", "!**/conftest.py", "/tmp/**"], "deny": ["/tests/**"]}
+    value = {"schema": "affidavit.contract/v1", "id": "t", "version": "1.0.0", "files": files}
+    return Judge(contract_of({**value, "extends": ["affidavit:base"]}, "t"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("/workspace/a.py"),
+        Change("/workspace/a", kind="deleted"),
+        Change("/workspace/d", type="directory"),
+        Change("/workspace/venv/bin/python", type="symlink", target="/usr/bin/python3"),
+        Change("/workspace/a/b", type="symlink", target="../c/d"),
+        Change("/workspace/null", type="symlink", target="/dev/null"),
+    ],
+)
+def test_what_the_contract_allows_goes_on(change: Change) -> None:
+    assert judge().carried([change]) == {change.path}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("/workspace/conftest.py"),
+        Change("/etc/passwd", kind="modified"),
+        Change("/workspace/f", type="fifo"),
+        Change("/workspace/s", type="socket"),
+        Change("/workspace/d", type="device"),
+        Change("/workspace/su", mode=0o4755),
+        Change("/workspace/__pycache__/a.cpython-311.pyc"),
+    ],
+)
+def test_what_could_deceive_the_grading_stays_behind(change: Change) -> None:
+    assert judge().carried([change]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/tests/expected.json",
+        "../tests/expected.json",
+        "/",
+        "/workspace/..",
+        "/logs/verifier/reward.txt",
+        # By its name it stays inside; by way of another symlink, to /usr/bin, it does not.
+        "sub/link/../../tests/expected.json",
+        "/workspace/sub/link/../../tests/expected.json",
+        "/proc/self/root/tests/expected.json",
+        "/proc/self/fd/3",
+        "/home",
+    ],
+)
+def test_no_symlink_leads_out(target: str) -> None:
+    assert judge().carried([Change("/workspace/out.json", type="symlink", target=target)]) == frozenset()
