@@ -83,13 +83,36 @@ def test_only_tests_with_a_written_value_are_turned_where_there_are_any(tmp_path
     assert (tmp_path / "b.py").read_text() == other
     (tmp_path / "a.py").unlink()
     assert turn_tests(tmp_path) == 1
-    assert "not v" in (tmp_path / "b.py").read_text()
+    assert "not (v)" in (tmp_path / "b.py").read_text()
 
 
 def test_unittest_assertions_are_turned() -> None:
     source = "class T:\n    def test_a(self):\n        self.assertEqual(1 + 1, 2)\n"
     turned, count = turn_assertions(source)
-    assert (count, "3" in turned) == (1, True)
+    assert (count, turned) == (1, source.replace("2)", "3)"))
+
+
+def test_every_other_byte_stays_so_that_nothing_tells_the_two_apart() -> None:
+    source = 'def test(v):\n    # why: "é"\n    assert f("é", v)  ==  {"a": [1,2],   "b":"long text"}  # done\r\n'
+    turned, _ = turn_assertions(source)
+    assert turned == source.replace("[1,2]", "[2,2]")
+
+
+@pytest.mark.parametrize(
+    ("written", "turned"),
+    [
+        ('"abc"', '"abs"'),
+        ("'bus'", "'but'"),
+        ('"a\\n"', '"a\\ns"'),
+        ('"""x"""', '"""xs"""'),
+        ("b'ab'", "b'as'"),
+        ('""', '"s"'),
+    ],
+)
+def test_strings_change_by_a_letter(written: str, turned: str) -> None:
+    assert (
+        turn_assertions(f"def test(v):\n    assert v == {written}\n")[0] == f"def test(v):\n    assert v == {turned}\n"
+    )
 
 
 def test_functions_that_are_no_tests_stay() -> None:

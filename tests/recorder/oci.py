@@ -55,7 +55,7 @@ class Box:
             (self.root / name).symlink_to(f"usr/{name}")
         (self.root / "tmp").chmod(0o1777)
         os.chown(self.workspace, 1000, 1000)
-        config = {
+        self.config: dict[str, Any] = {
             "ociVersion": "1.0.2-dev",
             "process": {
                 "user": {"uid": 1000, "gid": 1000},
@@ -75,10 +75,13 @@ class Box:
             "linux": {"namespaces": [{"type": kind} for kind in _NAMESPACES]}
             | ({"seccomp": seccomp} if seccomp else {}),
         }
-        (folder / "config.json").write_text(json.dumps(config))
 
     def create(self, hooks: RuntimeHooks) -> int:
         self.flags += tuple(hooks.flags)
+        seccomp = self.config["linux"].get("seccomp")
+        if seccomp and hooks.refusals:
+            seccomp["listenerPath"] = hooks.refusals
+        (self.folder / "config.json").write_text(json.dumps(self.config))
         pid_file = self.folder / "pid"
         self._output = (self.folder / "output").open("wb")
         command = [*hooks.wrapper, *self._command("create", "--bundle", str(self.folder), "--pid-file", str(pid_file))]

@@ -258,6 +258,29 @@ os.rename("file", "other")
     assert summary.complete
 
 
+def test_refused_calls(folder: Path) -> None:
+    program = """
+import ctypes, errno, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def tried(call, *args):
+    assert (call(*args), ctypes.get_errno()) == (-1, errno.EPERM)
+tried(libc.unshare, 0x10000000)
+tried(libc.mount, b"a", b"/tmp", b"tmpfs", 0, 0)
+thread = threading.Thread(target=tried, args=(libc.ptrace, 0, 0, 0, 0))
+thread.start()
+thread.join()
+"""
+    names = ["mount", "ptrace", "unshare"]
+    seccomp = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": names, "action": "SCMP_ACT_NOTIFY"}]}
+    rows, summary = run(folder, PYTHON, "-c", program, seccomp=seccomp)
+    denied = [row for row in rows if row["op"] == "denied"]
+    assert [(row["flags"], row["ret"]) for row in denied] == [(272, -1), (165, -1), (101, -1)]
+    assert [row["tid"] == row["pid"] for row in denied] == [True, True, False]
+    assert {row["pid"] for row in denied} == {rows[0]["pid"]}
+    assert not any("filter refuses" in gap for gap in summary.gaps)
+    assert summary.complete
+
+
 EVASIONS = {
     # By the 32-bit entry.
     "int80": r"""

@@ -2,14 +2,16 @@
 
 import base64
 import os
+import secrets
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version as affidavit_version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -36,6 +38,8 @@ from affidavit.sandbox import (
 )
 from affidavit.tasks import Task
 from affidavit.trace import Capture, TraceError, capture, read_trace
+
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -202,19 +206,38 @@ class _Trial:
             yield captured, sandbox
 
     def _grade(
-        self, bundle: BundleWriter, place: Path, carried: Path, stage: "_Stage"
+        self, bundle: BundleWriter, place: Path, carried: Path, grader: "_Stage"
     ) -> tuple[dict[str, Any], pa.Table]:
-        """Run the hidden tests, and where they give a reward, the control."""
-        tests = place / "tests"
-        copy_readable(self._task.tests_dir, tests)
-        with self._stage(bundle, stage, self._verifier(stage, carried, tests)) as (captured, sandbox):
-            reward, score = reward_json(sandbox.scratch(VERIFIER_LOGS))
-        grade: dict[str, Any] = {**reward, "exit": asdict(captured.exit), "control": None}
-        if score and self._task.control and (turned := turn_tests(tests)):
-            control = self._open("control")
-            with self._stage(bundle, control, self._verifier(control, carried, tests)) as (_, sandbox):
-                grade["control"] = {**reward_json(sandbox.scratch(VERIFIER_LOGS))[0], "turned": turned}
+        """Run the hidden tests, and the control at the same time.
+
+        What the agent brought must not know which of the two it runs under, not even by the clock: they begin together,
+        in an order that nobody can foretell.
+        """
+        tests, turned_tests = place / "tests", place / "tests-turned"
+        for folder in shuffled((tests, turned_tests)):
+            copy_readable(self._task.tests_dir, folder)
+        turned = turn_tests(turned_tests) if self._task.control else 0
+        stages = [(grader, tests)]
+        if turned:
+            stages.append((self._open("control"), turned_tests))
+        for _, folder in stages:
+            same_times(folder)
+        with ThreadPoolExecutor(len(stages)) as pool:
+            runs = {
+                stage.name: pool.submit(self._verify, bundle, stage, carried, folder)
+                for stage, folder in shuffled(stages)
+            }
+        reward, exit_facts = runs["grader"].result()
+        grade: dict[str, Any] = {**reward, "exit": exit_facts, "control": None}
+        if turned:
+            grade["control"] = {**runs["control"].result()[0], "turned": turned}
         return grade, read_trace(bundle.file("grader/events.parquet"))
+
+    def _verify(
+        self, bundle: BundleWriter, stage: "_Stage", carried: Path, tests: Path
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        with self._stage(bundle, stage, self._verifier(stage, carried, tests)) as (captured, sandbox):
+            return reward_json(sandbox.scratch(VERIFIER_LOGS)), asdict(captured.exit)
 
     def _verifier(self, stage: "_Stage", carried: Path, tests: Path) -> SandboxSpec:
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
@@ -250,13 +273,24 @@ class _Trial:
         }
 
 
-def reward_json(logs: Path) -> tuple[dict[str, Any], float]:
-    """The reward in a verifier's logs as it stands in ``grade.json``, and its value, 0 where there is none."""
+def shuffled(items: Iterable[_Item]) -> list[_Item]:
+    """The items in an order that can't be foretold."""
+    return sorted(items, key=lambda _: secrets.token_bytes(16))
+
+
+def same_times(folder: Path) -> None:
+    """Give everything in a folder the same times, which then tell nothing of what was written later."""
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def reward_json(logs: Path) -> dict[str, Any]:
+    """The reward in a verifier's logs as it stands in ``grade.json``."""
     try:
         reward = read_reward(logs)
     except RewardError as error:
-        return {"reward": None, "error": str(error)}, 0.0
-    return {"reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}, "error": None}, reward.value
+        return {"reward": None, "error": str(error)}
+    return {"reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}, "error": None}
 
 
 def task_facts(task: Task) -> dict[str, Any]:

@@ -10,7 +10,8 @@ no expected value is written down, the assertions are turned into their opposite
 """
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_BYTES = 4 << 20
@@ -33,132 +34,144 @@ _OPPOSITE = {
     "assertLess": "assertGreaterEqual",
 }
 
-_Turn = Callable[[ast.stmt], ast.stmt | None]
+
+@dataclass(frozen=True)
+class _Edit:
+    """Another text for a node of a module's source."""
+
+    node: ast.expr
+    text: str
 
 
-class _Tests(ast.NodeTransformer):
-    """Turns, in each test function, the first assertion that can be turned and that runs whatever the data."""
+class _Source:
+    """A module's text; positions of nodes are lines and UTF-8 bytes in them (ast, documentation of ``col_offset``)."""
 
-    def __init__(self, turn: _Turn) -> None:
-        self.turned = 0
-        self._turn = turn
+    def __init__(self, text: str) -> None:
+        self._lines = text.encode().splitlines(keepends=True)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        if node.name.startswith("test"):
-            self.turned += self._turn_first(node.body)
-        return node
+    def of(self, node: ast.expr) -> str:
+        """The text of a node."""
+        start, end = self._span(node)
+        return b"".join(self._lines)[start:end].decode()
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return node
+    def edited(self, edits: Iterable[_Edit]) -> str:
+        """All of it with `edits`, which do not overlap, made: every other byte stays, so that nothing tells it from a
+        test that was written so."""
+        data = b"".join(self._lines)
+        spans = sorted(((*self._span(edit.node), edit.text.encode()) for edit in edits), reverse=True)
+        for start, end, new in spans:
+            data = data[:start] + new + data[end:]
+        return data.decode()
 
-    def _turn_first(self, body: list[ast.stmt]) -> bool:
-        for i, statement in enumerate(body):
-            if isinstance(statement, ast.For | ast.With) and self._turn_first(statement.body):
-                return True
-            if (new := self._turn(statement)) is not None:
-                body[i] = ast.copy_location(new, statement)
-                return True
-        return False
+    def _span(self, node: ast.expr) -> tuple[int, int]:
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return self._offset(node.lineno, node.col_offset), self._offset(node.end_lineno, node.end_col_offset)
+
+    def _offset(self, line: int, column: int) -> int:
+        return sum(map(len, self._lines[: line - 1])) + column
 
 
-def _another_value(statement: ast.stmt) -> ast.stmt | None:
+def _edits(tree: ast.AST, turn: Callable[[ast.stmt], _Edit | None]) -> list[_Edit]:
+    """In each test function, the first assertion that can be turned and that runs whatever the data."""
+    tests = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name.startswith("test"))
+    return [edit for test in tests if (edit := _first(test.body, turn)) is not None]
+
+
+def _first(body: list[ast.stmt], turn: Callable[[ast.stmt], _Edit | None]) -> _Edit | None:
+    for statement in body:
+        inner = _first(statement.body, turn) if isinstance(statement, ast.For | ast.With) else None
+        if (edit := inner or turn(statement)) is not None:
+            return edit
+    return None
+
+
+def _another_value(source: _Source, statement: ast.stmt) -> _Edit | None:
     """The assertion with another expected value; None where none is written down."""
     match statement:
-        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]), msg=message):
-            if (other := _another(right)) is not None:
-                return ast.Assert(_equal(left, other), message)
-            if (other := _another(left)) is not None:
-                return ast.Assert(_equal(other, right), message)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="assertEqual" | "assertEquals")) as call):
-            for i in (1, 0):
-                if len(call.args) >= 2 and (other := _another(call.args[i])) is not None:
-                    arguments = [*call.args[:i], other, *call.args[i + 1 :]]
-                    return ast.Expr(ast.Call(call.func, arguments, call.keywords))
+        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):
+            return _another(source, right) or _another(source, left)
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="assertEqual" | "assertEquals"), args=[left, right, *_])):
+            return _another(source, right) or _another(source, left)
     return None
 
 
-def _opposite(statement: ast.stmt) -> ast.stmt | None:
-    """An assertion that is wrong where this one is right, yet passes for an object that equals everything."""
-    match statement:
-        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]), msg=message):
-            return ast.Assert(_equals_anything(left, right), message)
-        case ast.Assert(test=test, msg=message):
-            return ast.Assert(ast.UnaryOp(ast.Not(), test), message)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self") as me, attr=attr)) as call):
-            if attr in ("assertEqual", "assertEquals") and len(call.args) >= 2:
-                claim = _equals_anything(call.args[0], call.args[1])
-                return ast.Expr(ast.Call(ast.Attribute(me, "assertTrue", ast.Load()), [claim], []))
-            if attr in _OPPOSITE:
-                return ast.Expr(ast.Call(ast.Attribute(me, _OPPOSITE[attr], ast.Load()), call.args, call.keywords))
-    return None
-
-
-def _equal(left: ast.expr, right: ast.expr) -> ast.expr:
-    return ast.Compare(left, [ast.Eq()], [right])
-
-
-def _equals_anything(left: ast.expr, right: ast.expr) -> ast.expr:
-    """True only where one of the two claims to equal an object that nobody has seen."""
-
-    def fresh() -> ast.expr:
-        return ast.Call(ast.Name("object", ast.Load()), [], [])
-
-    return ast.BoolOp(ast.Or(), [_equal(left, fresh()), _equal(fresh(), right)])
-
-
-def _another(literal: ast.expr) -> ast.expr | None:
-    """A literal of the same kind and another value; None where `literal` is none."""
+def _another(source: _Source, literal: ast.expr) -> _Edit | None:
+    """Another value of the same kind, by the smallest edit; None where `literal` is none."""
     match literal:
         case ast.Constant(value=bool(value)):
-            return ast.Constant(not value)
+            return _Edit(literal, repr(not value))
         case ast.Constant(value=int() | float() as number):
-            return ast.Constant(number + 1)
-        case ast.Constant(value=str(text)):
-            return ast.Constant(text[:-1] + ("s" if text[-1:] != "s" else "t"))
-        case ast.Constant(value=bytes(data)):
-            return ast.Constant(data[:-1] + (b"s" if data[-1:] != b"s" else b"t"))
-        case ast.UnaryOp(op=ast.USub(), operand=operand) if (other := _another(operand)) is not None:
-            return ast.UnaryOp(ast.USub(), other)
-        case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            return type(literal)(_one_changed(elements) or [*elements, ast.Constant(1)], ast.Load())
-        case ast.Set(elts=elements):
-            return ast.Set(_one_changed(elements) or [*elements, ast.Constant(1)])
-        case ast.Dict(keys=keys, values=values):
-            if changed := _one_changed(values):
-                return ast.Dict(keys, changed)
-            return ast.Dict([*keys, ast.Constant("id")], [*values, ast.Constant(1)])
-        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[first, *rest]) if name in _CONSTRUCTORS:
-            if (other := _another(first)) is not None:
-                return ast.Call(literal.func, [other, *rest], literal.keywords)
+            return _Edit(literal, repr(number + 1))
+        case ast.Constant(value=str() | bytes()):
+            return _another_string(source, literal)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _another(source, operand)
+        case ast.List(elts=[]) | ast.Tuple(elts=[]):
+            return _Edit(literal, "[1]" if isinstance(literal, ast.List) else "(1,)")
+        case ast.Dict(values=[]):
+            return _Edit(literal, '{"id": 1}')
+        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements) | ast.Dict(values=elements):
+            return next((edit for element in elements if (edit := _another(source, element)) is not None), None)
+        case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[first, *_]) if name in _CONSTRUCTORS:
+            return _another(source, first)
     return None
 
 
-def _one_changed(elements: list[ast.expr]) -> list[ast.expr] | None:
-    for i, element in enumerate(elements):
-        if (other := _another(element)) is not None:
-            return [*elements[:i], other, *elements[i + 1 :]]
+def _another_string(source: _Source, literal: ast.Constant) -> _Edit | None:
+    text = source.of(literal)
+    quotes = 3 if text.endswith(('"""', "'''")) else 1
+    body, end = text[:-quotes], text[-quotes:]
+    if not body.endswith(("'", '"')) and body[-1:].isascii() and body[-1:].isalnum() and body[-2:-1].isalnum():
+        edited = body[:-1] + ("s" if body[-1] != "s" else "t") + end
+    else:
+        edited = body + "s" + end
+    # A raw or an escaped one may come out as something else: only what reads as another value will do.
+    try:
+        value = ast.literal_eval(edited)
+    except (SyntaxError, ValueError):
+        return None
+    return _Edit(literal, edited) if value != literal.value and type(value) is type(literal.value) else None
+
+
+def _opposite(source: _Source, statement: ast.stmt) -> _Edit | None:
+    """An assertion that is wrong where this one is right, yet passes for an object that equals everything."""
+    match statement:
+        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]) as test):
+            return _Edit(test, _equals_anything(source.of(left), source.of(right)))
+        case ast.Assert(test=test):
+            return _Edit(test, f"not ({source.of(test)})")
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=attr)) as call):
+            if attr in ("assertEqual", "assertEquals") and len(call.args) >= 2:
+                claim = _equals_anything(source.of(call.args[0]), source.of(call.args[1]))
+                return _Edit(call, f"self.assertTrue({claim})")
+            if attr in _OPPOSITE:
+                return _Edit(call.func, f"self.{_OPPOSITE[attr]}")
     return None
 
 
-def turn_assertions(source: str, *, opposite: bool = False) -> tuple[str, int]:
+def _equals_anything(left: str, right: str) -> str:
+    """True only where one of the two claims to equal an object that nobody has seen."""
+    return f"(({left}) == object() or object() == ({right}))"
+
+
+def turn_assertions(text: str, *, opposite: bool = False) -> tuple[str, int]:
     """A test module with an assertion of each test function made wrong.
 
     Args:
-        source: its text.
+        text: its source.
         opposite: turn assertions into their opposites, rather than give those that have one another expected value.
 
     Returns:
-        The new text and how many assertions were turned; the text is `source` itself where none was.
+        The new text and how many assertions were turned.
 
     Raises:
-        SyntaxError, ValueError: `source` is not Python.
+        SyntaxError, ValueError: `text` is not Python.
     """
-    tree = ast.parse(source)
-    tests = _Tests(_opposite if opposite else _another_value)
-    tests.visit(tree)
-    if not tests.turned:
-        return source, 0
-    return ast.unparse(ast.fix_missing_locations(tree)) + "\n", tests.turned
+    source = _Source(text)
+    turn = _opposite if opposite else _another_value
+    edits = _edits(ast.parse(text), lambda statement: turn(source, statement))
+    return source.edited(edits), len(edits)
 
 
 def turn_tests(folder: Path) -> int:
@@ -176,10 +189,13 @@ def _turn_all(folder: Path, *, opposite: bool) -> int:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > _MAX_BYTES:
             continue
         try:
-            text, count = turn_assertions(path.read_text("utf-8"), opposite=opposite)
+            # newline="": line ends stay as they are.
+            with path.open(encoding="utf-8", newline="") as file:
+                text, count = turn_assertions(file.read(), opposite=opposite)
         except (SyntaxError, ValueError, RecursionError):
             continue
         if count:
-            path.write_text(text, "utf-8")
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
             turned += count
     return turned

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from affidavit.sandbox import Availability, RuntimeHooks, Sandbox
 
-
 __all__ = ["Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
 
 

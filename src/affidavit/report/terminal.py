@@ -184,8 +184,9 @@ def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
                 f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['mend']}"
             )
     console.print(table)
-    for name, item in report["recorders"].items():
-        for gap in item["gaps"]:
-            console.print(f"gap  {name}: {gap}", soft_wrap=True)
+    for kind in ("runtimes", "recorders"):
+        for name, item in report[kind].items():
+            for gap in item["gaps"]:
+                console.print(f"gap  {kind[:-1]} {name}: {gap}", soft_wrap=True)
     chosen = report["auto"]
     console.print(f"auto: {chosen['runtime']} + {chosen['recorder']} ({chosen['why']})", soft_wrap=True)

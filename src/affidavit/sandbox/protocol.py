@@ -116,10 +116,13 @@ class RuntimeHooks:
     Attributes:
         flags: global flags of the runtime (runsc: ``--pod-init-config=…``, ``--strace`` …).
         wrapper: argv to put in front of the runtime's ``create`` (strace).
+        refusals: unix socket that wants the seccomp listener (``linux.seccomp.listenerPath``) and answers EPERM to
+            every call that the filter asks it about instead of refusing it; empty for none. A sandbox may pass over it.
     """
 
     flags: tuple[str, ...] = ()
     wrapper: tuple[str, ...] = ()
+    refusals: str = ""
 
 
 @dataclass(frozen=True)

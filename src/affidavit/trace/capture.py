@@ -91,7 +91,7 @@ def capture(
     drainer.start()
     try:
         sandbox.start()
-        ended = sandbox.wait(timeout_s)
+        sandbox.wait(timeout_s)
     finally:
         sandbox.kill()
         stopping.set()
@@ -108,6 +108,6 @@ def capture(
         reason = f"the machine's clock jumped by {jump / 1e9:.1f} s during the record"
         summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
     how = sandbox.exit()
-    if ended is None and not halted.is_set() and summary.complete:
-        how = replace(how, timed_out=True)
+    if how.code is None and how.signal is None:
+        summary = replace(summary, complete=False, reasons=(*summary.reasons, "the runtime died under the sandbox"))
     return Capture(how, sandbox.output(), summary, halted.is_set())

@@ -35,7 +35,7 @@
 #include "resolve.h"
 #include "record.skel.h"
 
-#define POLL_MS 4
+#define POLL_MS 10
 #define BATCH_ROWS 16384
 #define BATCH_BYTES (16 << 20)
 #define QUEUE_BYTES (256 << 20) /* unread by the other side; then the ring buffer is left to fill */
@@ -541,8 +541,7 @@ static void learn(const struct record *r, const struct row *row)
 	case EV_RENAME:
 		resolve_renamed(row->path, row->path_length, row->path2, row->path2_length, r->flags & RENAME_EXCHANGE);
 		break;
-	case EV_MKDIR:
-	case EV_RMDIR:
+	case EV_LINK:
 	case EV_MOUNT:
 		resolve_forget();
 	}
@@ -736,7 +735,6 @@ int main(int argc, char **argv)
 		if (queue.length - sent <= QUEUE_BYTES)
 			ring_buffer__consume(ring);
 		send_batch();
-		resolve_forget();
 		flush();
 		const volatile struct totals *t = &skeleton->bss->totals;
 		if (stopping && received == before && queue.length - sent <= QUEUE_BYTES && received == t->emitted - t->dropped &&

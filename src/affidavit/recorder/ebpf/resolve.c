@@ -17,11 +17,12 @@
 #define LINKS 40        /* MAXSYMLINKS */
 #define STEPS 256       /* components looked at one by one; a name with more is hostile, and is taken as text from there */
 
-/* Folders looked up lately: a build opens names in the same few again and again. */
-#define REMEMBERED 64
+/* Folders looked up before: a build opens names in the same ones again and again. Only the sandbox changes its files, so
+ * what was found holds until one of its calls may have changed where a name leads. */
+#define REMEMBERED 1024
 static struct remembered {
 	size_t length, resolved_length;
-	char path[512], resolved[512];
+	char path[256], resolved[256];
 } remembered[REMEMBERED];
 
 void resolve_forget(void)
@@ -53,26 +54,6 @@ static size_t look_up(int root, const char *path, size_t length, char *out)
 	ssize_t n = readlink(link, out, RESOLVED_MAX);
 	close(fd);
 	return n > 0 && n < RESOLVED_MAX && out[0] == '/' ? (size_t)n : 0;
-}
-
-static size_t look_up_folder(int root, const char *path, size_t length, char *out)
-{
-	uint32_t h = 5381;
-	for (size_t i = 0; i < length; i++)
-		h = h * 33 ^ (unsigned char)path[i];
-	struct remembered *r = &remembered[h % REMEMBERED];
-	if (r->length == length && length && !memcmp(r->path, path, length)) {
-		memcpy(out, r->resolved, r->resolved_length);
-		return r->resolved_length;
-	}
-	size_t n = look_up(root, path, length, out);
-	if (n && n <= sizeof(r->resolved) && length <= sizeof(r->path)) {
-		r->length = length;
-		memcpy(r->path, path, length);
-		r->resolved_length = n;
-		memcpy(r->resolved, out, n);
-	}
-	return n;
 }
 
 /* Go from the path in `out` (no bytes: the root) by one component. */
@@ -307,6 +288,31 @@ static size_t expand(const char *path, size_t length, int follow, char *out)
 	return links ? n : 0;
 }
 
+/* Where the name of a folder leads. */
+static size_t folder(const struct caller *who, const char *path, size_t length, char *out)
+{
+	uint32_t h = 5381;
+	for (size_t i = 0; i < length; i++)
+		h = h * 33 ^ (unsigned char)path[i];
+	struct remembered *r = &remembered[h % REMEMBERED];
+	if (r->length == length && !memcmp(r->path, path, length)) {
+		memcpy(out, r->resolved, r->resolved_length);
+		return r->resolved_length;
+	}
+	size_t n = look_up(who->root, path, length, out);
+	if (!n || ours(out, n))
+		n = walk(who, path, length, 1, out);
+	/* What is in /proc changes by itself. */
+	int lasting = strncmp(path, "/proc/", 6) && (n < 6 || memcmp(out, "/proc/", 6));
+	if (lasting && n && n <= sizeof(r->resolved) && length <= sizeof(r->path)) {
+		r->length = length;
+		memcpy(r->path, path, length);
+		r->resolved_length = n;
+		memcpy(r->resolved, out, n);
+	}
+	return n;
+}
+
 size_t resolve(const struct caller *who, const char *base, size_t base_length, const char *name, size_t length, int follow,
 	       char *out)
 {
@@ -341,7 +347,8 @@ size_t resolve(const struct caller *who, const char *base, size_t base_length, c
 		n = go(out, base_length, path + last, part);
 	} else if ((follow || dots) && (n = look_up(who->root, path, length, out)) && !ours(out, n)) {
 		return n;
-	} else if (!dots && !follow && (n = look_up_folder(who->root, path, last, out)) && !ours(out, n)) {
+	} else if (!dots && !follow) {
+		n = folder(who, path, last, out);
 		n = go(out, n == 1 ? 0 : n, path + last, part);
 	} else {
 		n = walk(who, path, length, follow, out);

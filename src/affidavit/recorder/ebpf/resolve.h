@@ -14,7 +14,7 @@ struct caller {
 	uint32_t pid, tid;
 };
 
-/* Forget what was looked up: links and folders may have changed. */
+/* Forget what was looked up: something else may lie there now. */
 void resolve_forget(void);
 
 /* Names are looked up a moment after they were used, when a link that they went through may be gone again. So the links

@@ -22,12 +22,16 @@ from affidavit.events import empty_counts
 from affidavit.recorder.calls import Loss
 from affidavit.recorder.names import Names
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.ptrace.refusals import Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
 from affidavit.recorder.rows import Rows
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
+_REFUSALS_GAP = (
+    "a call that the sandbox's own system-call filter refuses is not seen: the kernel asks that filter first"
+)
 GAPS: tuple[str, ...] = (
-    "a call that the sandbox's own system-call filter refuses is not seen: the kernel asks that filter first",
+    _REFUSALS_GAP,
     "the names in calls that return no descriptor (unlink, rename, a failed open …) are read once, before the call: "
     "another thread that changes them in between is not noticed",
     "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
@@ -42,7 +46,7 @@ _NEWER_GAP = "system calls that are newer than this strace are not seen"
 _NO_CALL = 100_000
 
 _BATCH_ROWS = 8192
-_BATCH_S = 0.02
+_BATCH_S = 0.01
 _PIPE_BYTES = 1 << 20
 _BEFORE_ATTACH_BYTES = 64 << 20
 _LONGEST_LINE = 64 << 20
@@ -92,6 +96,7 @@ class PtraceRecording:
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
+        self._refusals = Refusals(sandbox_name, self._poke)
         self._rows = Rows()
         self._loss = Loss()
         self._transcript: Transcript | None = None
@@ -110,7 +115,8 @@ class PtraceRecording:
         """strace in front of the runtime's ``create``; it leaves when the last process that it follows has ended."""
         if not self._thread.is_alive():
             self._thread.start()
-        return RuntimeHooks(wrapper=_options(self._strace, f"/proc/{os.getpid()}/fd/{self._write_fd}"))
+        wrapper = _options(self._strace, f"/proc/{os.getpid()}/fd/{self._write_fd}")
+        return RuntimeHooks(wrapper=wrapper, refusals=self._refusals.path)
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         """See that strace holds the sandbox's init. Raises RecorderError."""
@@ -147,7 +153,7 @@ class PtraceRecording:
             lost=self._loss.events,
             complete=not self._loss.reasons,
             reasons=tuple(self._loss.reasons),
-            gaps=GAPS,
+            gaps=tuple(gap for gap in GAPS if gap != _REFUSALS_GAP or not self._refusals.connected.is_set()),
             counts=self._transcript.counts() if self._transcript else empty_counts(),
             facts={"strace": _version(self._strace), "traced": sorted(TRACED)},
         )
@@ -166,6 +172,7 @@ class PtraceRecording:
             self._thread.join(timeout=10)
         if self._names is not None:
             self._names.close()
+        self._refusals.close()
         self._close_write_end()
         for fd in (self._read_fd, self._wake_fd, self._wake):
             if fd >= 0:
@@ -222,6 +229,8 @@ class PtraceRecording:
                 elif len(rest) > _BEFORE_ATTACH_BYTES:
                     self._loss.add("the runtime did too much before the sandbox's command began")
                     rest = b""
+            if self._attached.is_set():
+                self._take_refusals()
             if waiting is False and len(self._rows):
                 since = time.monotonic()
             if len(self._rows) >= _BATCH_ROWS or (len(self._rows) and time.monotonic() - since >= _BATCH_S):
@@ -231,6 +240,9 @@ class PtraceRecording:
                 return
         if self._attached.is_set():
             rest = self._take(rest)
+            self._take_refusals()
+            if self._refusals.failed:
+                self._loss.add("the listener for refused system calls failed", 0)
         if rest and self._attached.is_set():
             self._loss.add("strace was cut off in the middle of a line")
 
@@ -246,6 +258,11 @@ class PtraceRecording:
             self._loss.add("strace printed a line without an end")
             return b""
         return rest
+
+    def _take_refusals(self) -> None:
+        assert self._transcript is not None
+        for refusal in self._refusals.take():
+            self._transcript.refused(refusal)
 
     def _hand_over(self) -> None:
         if len(self._rows):

@@ -1,5 +1,6 @@
 """strace's lines, one after the other, turned into rows of the event schema."""
 
+import errno
 import os
 import sys
 from bisect import bisect, insort
@@ -14,6 +15,7 @@ from affidavit.recorder.calls import HANDLED, Call, Calls, Folder, Loss, Process
 from affidavit.recorder.names import Names
 from affidavit.recorder.ptrace import lines
 from affidavit.recorder.ptrace.lines import Begun, Ended, Line, Resumed, Superseded
+from affidavit.recorder.ptrace.refusals import Refusal
 from affidavit.recorder.rows import Rows
 
 _CLONE_FS = 0x200
@@ -223,6 +225,19 @@ class Transcript:
         self._tasks.pop(by, None)
 
     # --- calls ---
+
+    def refused(self, refusal: Refusal) -> None:
+        """Take a call that the sandbox's filter refused."""
+        if not self._started:
+            return
+        process = self._tasks.get(refusal.tid)
+        if process is None:
+            # A task that has done nothing else yet.
+            status = _status(refusal.tid)
+            group = status.get("Tgid", refusal.tid)
+            process = self._tasks.get(group) or Process(group, status.get("PPid", 0), Folder(b"/"))
+        site = self._site(process, refusal.tid, refusal.time_ns)
+        self._calls.emit(site, Op.DENIED, flags=refusal.number, ret=-errno.EPERM)
 
     def counts(self) -> pa.Table:
         """Traced calls by process, COUNT_SCHEMA."""

@@ -1,0 +1,95 @@
+"""Fixtures of the tests that run the whole road of a trial."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_for, write_task
+
+from affidavit.evaluation import choose_runtime
+
+_choose = functools.cache(choose_runtime)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A state and a key folder for all tests: what is cached there need be made only once."""
+    if os.geteuid() != 0:
+        pytest.skip("sandboxes need root")
+    folder = tmp_path_factory.mktemp("home")
+    return Home(folder / "state", folder / "keys")
+
+
+@pytest.fixture
+def at_home(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Affidavit in this process uses `home`, works in `tmp_path`, and is asked once only what works on this machine."""
+    for name, value in home.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", _choose)
+    return home
+
+
+@pytest.fixture
+def affidavit(at_home: Home, tmp_path: Path) -> Command:
+    """The command."""
+    return Command(at_home, tmp_path)
+
+
+@pytest.fixture
+def trials(at_home: Home, tmp_path: Path) -> Trials:
+    """Trials."""
+    return Trials(at_home, tmp_path)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Callable[..., Path]:
+    """Makes task folders, each in a folder of its own unless a name is given; see `write_task`."""
+
+    def make(name: str = "tasks/tiny", **content: object) -> Path:
+        return write_task(tmp_path / name, **content)
+
+    return make
+
+
+@pytest.fixture(params=WAYS, ids=str)
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each runtime with each recorder that goes with it."""
+    wanted: Way = request.param
+    if wanted.missing:
+        pytest.skip(f"{wanted.missing}: not installed")
+    return wanted
+
+
+@pytest.fixture
+def nothing_left(home: Home, tmp_path: Path) -> Iterator[None]:
+    """After the test nothing of its runs is left on the machine, nor a descriptor in this process."""
+    before = _descriptors()
+    yield
+    left: list[str] = []
+
+    def clean() -> bool:
+        left[:] = [*leftovers(home.state, tmp_path), *sorted(_descriptors() - before)]
+        return not left
+
+    try:
+        wait_for(clean, 10)
+    except AssertionError:
+        pytest.fail(f"left behind: {left}")
+
+
+def _descriptors() -> set[str]:
+    """What is open here, by number and target."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add(f"descriptor {entry.name}: {entry.readlink()}")
+        except OSError:
+            continue
+    return found
