@@ -41,7 +41,7 @@ class RecordSummary:
 
 
 class Recording(Protocol):
-    """The record of one sandbox. Order of calls: hooks, (sandbox.create), attach, (sandbox.start), batches until it ends,
+    """The record of one sandbox. Order of calls: hooks, (sandbox.create), attach, (sandbox.start), batches to its end,
     with `stop` from another thread after the sandbox's last process is gone, then `summary`, then `close`."""
 
     def hooks(self) -> RuntimeHooks:
