@@ -311,11 +311,21 @@ def processes(wanted: Callable[[int, bytes], bool]) -> list[int]:
 
 def parent(pid: int) -> int:
     """Parent of a process, 0 where it is gone."""
+    return _stat(pid, 4)
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot, 0 where it is gone."""
+    return _stat(pid, 22)
+
+
+def _stat(pid: int, number: int) -> int:
+    """A field of proc(5)'s stat, from the third on."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+    return int(stat[stat.rindex(b")") + 2 :].split()[number - 3])
 
 
 def loaders(of: int) -> list[int]:

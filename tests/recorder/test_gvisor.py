@@ -112,6 +112,28 @@ def test_threads_end_with_their_process_only(folder: Path) -> None:
     assert summary.complete
 
 
+def test_arguments_longer_than_a_packet(folder: Path) -> None:
+    program = "import os; os.execv('/bin/true', ['true'] + ['x' * 99] * 9000)"
+    rows, summary = run(folder, PYTHON, "-c", program)
+    row = rows[[row["op"] for row in rows].index("exec", 1)]
+    assert (row["exe"], len(row["argv"]), row["flags"]) == ("/usr/bin/true", 9001, 0)
+    assert summary.complete
+
+
+def test_a_thread_that_runs_exec(folder: Path) -> None:
+    program = """
+import os, threading, time
+threading.Thread(target=lambda: os.execv("/usr/bin/env", ["env", "true"])).start()
+time.sleep(5)
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    execs = [(row["path"], row["ret"], row["tid"]) for row in rows if row["op"] == "exec"]
+    assert execs[1:] == [("/usr/bin/env", 0, 1), ("/usr/bin/true", 0, 1)]
+    assert [row["op"] for row in rows].count("exit") == 1
+    assert summary.complete
+    assert summary.facts["init_ended"]
+
+
 def test_names_that_are_not_text(folder: Path) -> None:
     program = r"""
 import os

@@ -197,7 +197,10 @@ class _Trial:
 
         with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
             events = bundle.file(f"{stage.name}/events.parquet")
-            captured = capture(sandbox, stage.recording, events, timeout_s=spec.limits.wall_ms / 1000, watch=watch)
+            limits = spec.limits
+            captured = capture(
+                sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
+            )
             bundle.add_summary(stage.name, captured.summary)
             bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
             bundle.add(f"{stage.name}/stdout", captured.output.stdout)

@@ -376,8 +376,8 @@ class Calls:
         source = self._memory
         if call.ret == 0:
             exe = self._executable(process)
-            if exe is not None and exe == path:
-                source = self._kernel
+            if exe is not None and path is not None and exe in (path, path + b" (deleted)"):
+                exe, source = path, self._kernel
             elif exe is None and path is not None:
                 exe = self._names.interpreter(path)
             process.exe = _text(exe)

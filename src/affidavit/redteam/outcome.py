@@ -38,7 +38,8 @@ def outcome_score(
         tests: the task's tests folder.
         timeout_s: for agent and tests together, seconds.
     """
-    writable = tuple(dict.fromkeys((spec.cwd, "/tmp", spec.user.home, *spec.writable)))
+    # Not the contract's folders: a mount inside the working directory would hinder what a plain container lets pass.
+    writable = tuple(dict.fromkeys((spec.cwd, "/tmp", spec.user.home)))
     spec = replace(
         spec,
         argv=("/bin/sh", "-c", _SCRIPT, "sh", command),

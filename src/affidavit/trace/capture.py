@@ -1,5 +1,7 @@
 """One sandbox from its first instruction to its frozen end, with its record on disk."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -44,6 +46,7 @@ def capture(
     events: Path,
     *,
     timeout_s: float,
+    cpu_ms: int | None = None,
     watch: Callable[[pa.RecordBatch], bool] | None = None,
 ) -> Capture:
     """Create and start a sandbox under a recorder, write its record to `events`, and wait until nothing of it lives.
@@ -56,6 +59,7 @@ def capture(
         recording: just opened; the caller closes it.
         events: the Parquet file to write.
         timeout_s: wall time, seconds; the sandbox is killed when it is up.
+        cpu_ms: the sandbox's bound on the CPU time of a process: the kernel too ends what is over it with SIGKILL.
         watch: sees each batch as it comes; True kills the sandbox.
 
     Raises:
@@ -110,4 +114,13 @@ def capture(
     how = sandbox.exit()
     if how.code is None and how.signal is None:
         summary = replace(summary, complete=False, reasons=(*summary.reasons, "the runtime died under the sandbox"))
+    elif summary.complete and not halted.is_set() and _killed_from_outside(how, cpu_ms):
+        summary = replace(summary, complete=False, reasons=("something outside of the sandbox killed it",))
     return Capture(how, sandbox.output(), summary, halted.is_set())
+
+
+def _killed_from_outside(how: Exit, cpu_ms: int | None) -> bool:
+    """Whether the first process of a sandbox that was not told to end was killed by something that is not the sandbox's:
+    no process in it can do that to the first one (pid_namespaces(7))."""
+    out_of_time = cpu_ms is not None and how.duration_ms * (os.cpu_count() or 1) >= cpu_ms
+    return how.signal == signal.SIGKILL and not (how.oom or how.timed_out or out_of_time)

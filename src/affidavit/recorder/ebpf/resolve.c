@@ -303,7 +303,7 @@ static size_t folder(const struct caller *who, const char *path, size_t length, 
 	if (!n || ours(out, n))
 		n = walk(who, path, length, 1, out);
 	/* What is in /proc changes by itself. */
-	int lasting = strncmp(path, "/proc/", 6) && (n < 6 || memcmp(out, "/proc/", 6));
+	int lasting = (length < 6 || memcmp(path, "/proc/", 6)) && (n < 6 || memcmp(out, "/proc/", 6));
 	if (lasting && n && n <= sizeof(r->resolved) && length <= sizeof(r->path)) {
 		r->length = length;
 		memcpy(r->path, path, length);

@@ -196,8 +196,8 @@ class Values:
     def fd(self, at: int) -> Fd:
         if at in self.folders:
             return self.folders[at]
+        # Of a file that is gone the sentry adds " (deleted)", which can be a part of a name too: it stays.
         number, _, path = self.texts[at].partition(" ")
-        path = path.removesuffix(" (deleted)")
         return Fd(AT_FDCWD if number == "AT_FDCWD" else _signed(int(number, 0)), path.encode() if path else None)
 
     def number(self, at: int) -> int:

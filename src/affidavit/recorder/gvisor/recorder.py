@@ -144,8 +144,10 @@ class GvisorRecording:
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         """See that the sentry has connected. Raises RecorderError."""
-        if not self._connected.wait(_CONNECT_S):
-            raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
+        deadline = time.monotonic() + _CONNECT_S
+        while not self._connected.wait(_TICK_S):
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
         self._names = Names(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, self._names, self._monotonic)
         self._attached.set()
@@ -171,8 +173,6 @@ class GvisorRecording:
             counts=self._transcript.counts() if self._transcript else empty_counts(),
             facts={
                 "runsc": _version(self._runsc),
-                "points": list(_POINTS),
-                "logged": sorted(log.SHAPES),
                 "init_ended": self._transcript is not None and self._transcript.ended,
             },
         )

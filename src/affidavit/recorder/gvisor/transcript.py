@@ -21,6 +21,9 @@ INIT = 1
 _CLONE_FS = 0x200
 _CLONE_PARENT = 0x8000
 _FORKS = ("fork", "vfork", "clone", "clone3")
+_EXECS = ("execve", "execveat")
+# What a unix socket takes at once by default (net.core.wmem_default), a little less.
+_PACKET = 200_000
 _OPENS = ("open", "openat", "creat")
 _NOT_TEXT = "\ufffd"
 # What comes later than this on the sink than in the log does not come at all.
@@ -57,7 +60,8 @@ class Transcript:
         # What the sink says of opens, by task; and the time of each task's latest line.
         self._opened: dict[int, deque[bytes]] = {}
         self._latest: dict[int, int] = {}
-        self._dropped = 0
+        # Messages that the sentry dropped, and those of them that it had to, being longer than a packet can be.
+        self._dropped = self._too_long = 0
         self._started = False
         self.ended = False
 
@@ -69,10 +73,7 @@ class Transcript:
             self._loss.add(f"the sentry sent {problem}")
             return
         # It wraps around at 32 bits.
-        more = (packet.dropped - self._dropped) & 0xFFFFFFFF
-        if more:
-            self._loss.add("the sentry dropped messages to the recorder", more)
-            self._dropped = packet.dropped
+        self._dropped += (packet.dropped - self._dropped) & 0xFFFFFFFF
         if isinstance(packet.event, wire.Clone) and not packet.event.thread:
             self._parents[packet.event.child_pid] = packet.event.context.pid
         if isinstance(packet.event, wire.Opened):
@@ -133,6 +134,8 @@ class Transcript:
         self.advance(None)
         for time_ns, said in list(self._entered.values()):
             self._call(time_ns, said)
+        if self._dropped > self._too_long:
+            self._loss.add("the sentry dropped messages to the recorder", self._dropped - self._too_long)
         if not self._started:
             self._loss.add("the sentry did not say that the sandbox's command began", 0)
 
@@ -241,6 +244,9 @@ class Transcript:
         if said.left and call.name in _OPENS:
             call = self._checked(said, call)
         site = self._site(said.pid, said.tid, time_ns)
+        if call.name in _EXECS and call.ret == 0 and said.pid not in self._binaries and len(said.text) > _PACKET:
+            # The log says the same, but for the executable.
+            self._too_long += 1
         site.process.comm = encode_name(said.comm.encode())
         self._calls.take(site, call)
         if call.name in _FORKS and call.result < 0:

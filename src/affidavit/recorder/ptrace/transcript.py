@@ -310,10 +310,9 @@ def _status(pid: int) -> dict[str, int]:
 def _link(pid: int, name: str) -> bytes | None:
     """What a link in a process's folder of proc(5) says, None where the process is gone."""
     try:
-        path = os.readlink(f"/proc/{pid}/{name}".encode())  # noqa: PTH115 (bytes)
+        return os.readlink(f"/proc/{pid}/{name}".encode())  # noqa: PTH115 (bytes)
     except OSError:
         return None
-    return path.removesuffix(b" (deleted)")
 
 
 def _fork_flags(call: Call) -> int:
