@@ -1,16 +1,17 @@
 """A recorder that dies, stops or can't keep up: the trial never passes, and ends."""
 
+import json
 import os
-import re
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import EBPF, GVISOR, PTRACE, SOLVE, Trials, Way, loaders, processes, start_time
+from harness import EBPF, PTRACE, SOLVE, Trials, Way, loaders, processes, start_time, wait_for
 
 from affidavit.evaluation import choose_runtime
 from affidavit.recorder.ebpf import EbpfRecorder
@@ -21,11 +22,12 @@ Make = Callable[..., Path]
 
 WORK = f"{SOLVE} : >/workspace/started; sleep 30"
 # Calls that can't be folded into one, each of which is an event.
+FILES = 40_000
 FLOOD = f"""{SOLVE}
 : >/workspace/started
 python3 -c '
 import os
-for i in range(60_000):
+for i in range({FILES}):
     try:
         os.unlink("/tmp/%0200d" % i)
     except OSError:
@@ -46,15 +48,6 @@ def helpers(way: Way, state: Path) -> list[int]:
             return processes(lambda _, line: b"runsc-sandbox" in line.split(b"\0")[0] and os.fsencode(state) in line)
 
 
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def test_a_recorder_that_is_killed_ends_the_sandbox(trials: Trials, task: Make, way: Way) -> None:
     with trials.started(way, task(), WORK) as end:
         found = helpers(way, trials.home.state)
@@ -69,18 +62,69 @@ def test_a_recorder_that_is_killed_ends_the_sandbox(trials: Trials, task: Make, 
     assert "record is incomplete" in outcome.reasons
 
 
-@pytest.mark.parametrize("kind", ["ebpf", "ptrace"])
-def test_a_recorder_that_stands_still_for_a_while_loses_nothing_unsaid(trials: Trials, task: Make, kind: str) -> None:
-    way = {"ebpf": EBPF, "ptrace": PTRACE}[kind]
+@pytest.mark.parametrize("way", [EBPF, PTRACE], ids=str)
+def test_a_recorder_that_stands_still_for_a_while_loses_nothing_unsaid(trials: Trials, task: Make, way: Way) -> None:
     with trials.started(way, task(), FLOOD) as end:
-        held = helpers(way, trials.home.state)
-        for pid in held:
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(1)
-        for pid in held:
-            os.kill(pid, signal.SIGCONT)
+        [helper] = helpers(way, trials.home.state)
+        os.kill(helper, signal.SIGSTOP)
+        time.sleep(0.5)
+        os.kill(helper, signal.SIGCONT)
         outcome = end()
-    said = {re.search(rb"\d{200}", event["path"].encode()) for event in outcome.events() if event["op"] == "unlink"}
-    if outcome.verdict != "inconclusive":
-        assert outcome.verdict == "pass"
-        assert len(said) == 60_000
+    tried = {event["path"] for event in outcome.events() if event["op"] == "unlink"}
+    if outcome.verdict == "inconclusive":
+        assert outcome.evidence["lost"] > 0
+    else:
+        assert (outcome.verdict, len(tried)) == ("pass", FILES)
+
+
+def test_a_recorder_that_stands_still_for_good_is_ended(
+    trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["affidavit.trace.capture"], "_SILENT_S", 0.5)
+    with trials.started(EBPF, task(), FLOOD) as end:
+        [helper] = helpers(EBPF, trials.home.state)
+        os.kill(helper, signal.SIGSTOP)
+        outcome = end()
+    assert (outcome.verdict, outcome.evidence["complete"]) == ("inconclusive", False)
+
+
+def test_a_flood_that_does_not_fit_is_counted(trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = replace(choose_runtime("runc", "ebpf"), recorder=EbpfRecorder(ring_bytes=16 << 10))
+    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", lambda *_: chosen)
+    outcome = trials(EBPF, task(), FLOOD)
+    assert (outcome.verdict, outcome.score) == ("inconclusive", None)
+    lost = outcome.evidence["lost"]
+    assert lost > 0
+    assert f"{lost} events did not fit" in outcome.reasons
+    # Each call was either recorded or counted as lost.
+    assert FILES <= outcome.evidence["events"] + lost
+
+
+def test_what_it_did_before_the_record_broke_still_counts(trials: Trials, task: Make) -> None:
+    contract = {"files": {"read": ["/**"], "write": ["/workspace/**"], "deny": ["/workspace/forbidden"]}}
+    with trials.started(EBPF, task(contract=contract), f"cat /workspace/forbidden; {WORK}") as end:
+        wait_for(lambda: list(trials.folder.rglob("agent/events.parquet")))
+        for pid in helpers(EBPF, trials.home.state):
+            os.kill(pid, signal.SIGKILL)
+        outcome = end()
+    assert (outcome.verdict, outcome.rules) == ("violation", {"files.deny"})
+    assert "record is incomplete" in outcome.reasons
+
+
+def test_the_loader_takes_its_programs_with_it(trials: Trials, task: Make) -> None:
+    def programs() -> set[int]:
+        shown = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
+        return {row["id"] for row in json.loads(shown.stdout) if pids & {pid["pid"] for pid in row.get("pids", [])}}
+
+    with trials.started(EBPF, task(), WORK) as end:
+        pids = set(loaders(os.getpid()))
+        loaded = programs()
+        assert loaded
+        os.kill(min(pids, key=start_time), signal.SIGKILL)
+        end()
+
+    def gone() -> bool:
+        shown = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, check=True)
+        return not loaded & {row["id"] for row in json.loads(shown.stdout)}
+
+    wait_for(gone)

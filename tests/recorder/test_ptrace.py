@@ -152,6 +152,27 @@ time.sleep(5)
     assert summary.complete
 
 
+def test_executables_of_processes_that_go_on_at_once(folder: Path) -> None:
+    # By the time that the record is read they run something else, or are gone.
+    program = """
+import os
+for _ in range(40):
+    if os.fork() == 0:
+        os.execv("/usr/bin/env", ["env", "env", "env", "true"])
+    os.wait()
+if os.fork() == 0:
+    os.execv("/proc/self/exe", ["again", "-c", "0"])
+os.wait()
+"""
+    rows, summary = run(folder, PYTHON, "-c", program)
+    execs = [(row["path"], row["exe"]) for row in rows if row["op"] == "exec"]
+    env, true = ("/usr/bin/env",) * 2, ("/usr/bin/true",) * 2
+    assert execs[1:-1] == [env, env, env, true] * 40
+    assert execs[-1][1] == execs[0][1]
+    assert {row["source"] for row in rows} == {"ptrace/kernel", "ptrace/memory"}
+    assert summary.complete
+
+
 def test_names_that_are_not_text(folder: Path) -> None:
     program = r"""
 import os

@@ -141,15 +141,9 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> Ru
 
 
 def _check(job: Job) -> None:
-    task = job.task
-    if job.agent.sees_solution and not (task.solution_dir / "solve.sh").is_file():
-        raise RunError(f"{task.solution_dir / 'solve.sh'}: is not there, so --agent oracle has nothing to run")
-    if task.allow_internet:
-        # Running on without it would give a number that means something else.
-        raise RunError(
-            f"{task.path / 'task.toml'}: [environment] asks for a network, which no sandbox has yet; "
-            'set allow_internet = false (or network_mode = "none") if the task can do without'
-        )
+    solution = job.task.solution_dir / "solve.sh"
+    if job.agent.sees_solution and not solution.is_file():
+        raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
 
 
 def prepare(task: Task, state: Path, keys: Mapping[str, Ed25519PublicKey] | None = None) -> _Prepared:
@@ -180,6 +174,8 @@ def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared]) -> Iterator[s
     for name, task in tasks.items():
         contract = prepared[name].contract
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
+        if task.allow_internet:
+            yield f"{name}: task.toml asks for a network; no sandbox has one yet, so it runs without"
         if contract.mode == "audit":
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
     default = [name for name, task in tasks.items() if task.contract_path is None]

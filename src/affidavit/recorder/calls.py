@@ -140,6 +140,8 @@ class Process:
 
     Attributes:
         inside: whether it is the sandbox's own and not the runtime's.
+        found: an executable that the kernel named after an execve(2) of another one; a later execve explains it, or
+            another thread changed the name during the call.
     """
 
     pid: int
@@ -150,6 +152,7 @@ class Process:
     exe: str | None = None
     comm: str | None = None
     inside: bool = True
+    found: bytes | None = None
 
 
 class Site(NamedTuple):
@@ -199,7 +202,7 @@ class Calls:
     ) -> None:
         self._kernel = f"{recorder}/kernel"
         self._memory = f"{recorder}/memory"
-        self._recorder = recorder
+        self._raced = f"{recorder}/raced"
         self._rows = rows
         self._loss = loss
         self._names = names
@@ -220,6 +223,14 @@ class Calls:
             handler(self, site, call)
         except (IndexError, ValueError):
             self._loss.add(f"the arguments of a call of {call.name} could not be read")
+
+    def ended(self, site: Site, code: int, signal: int) -> None:
+        """Add the row of a process's end."""
+        process = site.process
+        if process.found is not None:
+            # None of the names that were asked for is what ran.
+            self.emit(site, Op.EXEC, path=process.found, exe=encode_name(process.found), ret=0, source=self._raced)
+        self.emit(site, Op.EXIT, ret=code, flags=signal)
 
     def counts(self) -> pa.Table:
         """Calls so far by process, COUNT_SCHEMA."""
@@ -356,7 +367,7 @@ class Calls:
             path, source = self._path(site, args, name, at, follow), self._memory
         path2 = None
         if call.raced is not None:
-            source = f"{self._recorder}/raced"
+            source = self._raced
             path2 = self._names.resolve(call.raced, self._base(site, args, at), follow)
         self.emit(site, op, path=path, path2=path2, flags=flags, mode=mode, ret=call.result, source=source)
 
@@ -375,11 +386,8 @@ class Calls:
             path = None if raw is None else self._names.resolve(raw, self._base(site, args, 0 if name else None))
         source = self._memory
         if call.ret == 0:
-            exe = self._executable(process)
-            if exe is not None and path is not None and exe in (path, path + b" (deleted)"):
-                exe, source = path, self._kernel
-            elif exe is None and path is not None:
-                exe = self._names.interpreter(path)
+            exe = self._runs(process, path)
+            source = self._kernel if exe is not None and exe == path and process.found is None else source
             process.exe = _text(exe)
             process.comm = _text((raw or path or b"").rpartition(b"/")[2][:_COMM])
             # Whichever thread asked for it goes on under the number of the process's first one.
@@ -387,6 +395,23 @@ class Calls:
         argv, cut = args.argv(name + 1)
         words = [encode_name(word) for word in argv]
         self.emit(site, Op.EXEC, path=path, flags=int(cut), ret=call.result, argv=words, source=source)
+
+    def _runs(self, process: Process, path: bytes | None) -> bytes | None:
+        """What a process runs after its execve(2) of a file, as far as names and the kernel tell."""
+        named = None if path is None else self._names.interpreter(path)
+        found = self._executable(process)
+        if found is not None and path is not None and found == path + b" (deleted)":
+            found = path
+        if found is None or found == named:
+            if named == process.found:
+                process.found = None
+            return named or path
+        if named is None:
+            # A link of proc(5)'s, a file that is gone, a kind of executable that is not known here.
+            process.found = None
+            return found
+        process.found = found
+        return named
 
     def _chdir(self, site: Site, call: Call) -> None:
         if call.ret == 0:

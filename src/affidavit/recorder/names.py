@@ -105,17 +105,16 @@ class Names:
         if target is not None:
             self.linked(new, target)
 
-    def interpreter(self, path: bytes) -> bytes:
-        """The executable that runs the file at an absolute path: itself, or for a script what its first line names."""
-        for _ in range(_SCRIPT_DEPTH):
+    def interpreter(self, path: bytes) -> bytes | None:
+        """The executable that runs the file at a resolved path: itself, or for a script what its first line names; None
+        where that can't be told."""
+        for _ in range(_SCRIPT_DEPTH + 1):
             line = self._first_line(path)
-            if not line.startswith(b"#!"):
-                break
-            words = line[2:].split(None, 1)
+            words = line[2:].split(None, 1) if line.startswith(b"#!") else []
             if not words:
-                break
+                return path if line.startswith(b"\x7fELF") else None
             path = self.resolve(words[0])
-        return path
+        return None
 
     def close(self) -> None:
         """Let go of the root. Harmless when called twice."""

@@ -17,6 +17,8 @@ from affidavit.trace.files import TraceWriter
 
 # Wall clock against monotonic clock: what NTP slews in a trial stays far below this.
 _CLOCK_JUMP_NS = 2_000_000_000
+# A recorder that says nothing for so long after the sandbox's end, seconds, says nothing any more.
+_SILENT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def capture(
         sandbox.kill()
         stopping.set()
         recording.stop()
-        drainer.join()
+        _await_end(drainer, recording, writer)
     if failure:
         raise failure[0]
     jump = abs(_clock_offset_ns() - offset)
@@ -117,6 +119,17 @@ def capture(
     elif summary.complete and not halted.is_set() and _killed_from_outside(how, cpu_ms):
         summary = replace(summary, complete=False, reasons=("something outside of the sandbox killed it",))
     return Capture(how, sandbox.output(), summary, halted.is_set())
+
+
+def _await_end(drainer: threading.Thread, recording: Recording, writer: TraceWriter) -> None:
+    """Wait until the record is drained; a recorder that stands still is ended, which leaves the record incomplete."""
+    before = -1
+    while drainer.is_alive() and writer.events > before:
+        before = writer.events
+        drainer.join(_SILENT_S)
+    if drainer.is_alive():
+        recording.close()
+        drainer.join()
 
 
 def _killed_from_outside(how: Exit, cpu_ms: int | None) -> bool:

@@ -169,7 +169,7 @@ class Transcript:
     def _executable(self, process: Process) -> bytes | None:
         # Releases differ in whether they name a script or what runs it.
         binary = self._binaries.pop(process.pid, None)
-        return None if binary is None else self._names.interpreter(binary)
+        return None if binary is None else self._names.interpreter(binary) or binary
 
     def _credentials(self, context: wire.Context) -> None:
         process = self._process(context.pid)
@@ -184,7 +184,7 @@ class Transcript:
         init.folder.path = start.cwd or b"/"
         self._credentials(start.context)
         path = self._names.resolve(start.argv[0], init.folder.path)
-        init.exe = encode_name(self._names.interpreter(path))
+        init.exe = encode_name(self._names.interpreter(path) or path)
         init.comm = encode_name(start.argv[0].rpartition(b"/")[2][:_COMM])
         self._calls.emit(
             self._site(INIT, INIT, start.context.time_ns),
@@ -222,7 +222,7 @@ class Transcript:
             return
         code, signal = ended.status >> 8 & 0xFF, ended.status & 0x7F
         site = self._site(process.pid, process.pid, context.time_ns)
-        self._calls.emit(site, Op.EXIT, ret=0 if signal else code, flags=signal)
+        self._calls.ended(site, 0 if signal else code, signal)
         self.ended = self.ended or process.pid == INIT
         del self._processes[process.pid], self._threads[process.pid]
         self._parents.pop(process.pid, None)

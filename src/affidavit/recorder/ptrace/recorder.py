@@ -102,6 +102,7 @@ class PtraceRecording:
         self._transcript: Transcript | None = None
         self._names: Names | None = None
         self._tracer: int | None = None
+        self._mounts = -1
         self._attached = threading.Event()
         self._closing = threading.Event()
         self._stop_at: float | None = None
@@ -130,6 +131,8 @@ class PtraceRecording:
         self._tracer = os.pidfd_open(tracer)
         # strace has its own now: its end is the end of the pipe.
         self._close_write_end()
+        # Else its mounts are gone from below its root as soon as its last process is.
+        self._mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._names = Names(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._monotonic)
         self._attached.set()
@@ -170,8 +173,7 @@ class PtraceRecording:
         if self._thread.is_alive():
             self._drop_batches()
             self._thread.join(timeout=10)
-        if self._names is not None:
-            self._names.close()
+        self._let_go()
         self._refusals.close()
         self._close_write_end()
         for fd in (self._read_fd, self._wake_fd, self._wake):
@@ -180,6 +182,14 @@ class PtraceRecording:
         self._read_fd = self._wake_fd = self._wake = -1
 
     # --- the reading thread ---
+
+    def _let_go(self) -> None:
+        """Hold no more of the sandbox's files."""
+        if self._names is not None:
+            self._names.close()
+        if self._mounts >= 0:
+            os.close(self._mounts)
+            self._mounts = -1
 
     def _close_write_end(self) -> None:
         if self._write_fd >= 0:
@@ -204,6 +214,7 @@ class PtraceRecording:
         finally:
             if self._transcript is not None:
                 self._transcript.finish()
+            self._let_go()
             self._hand_over()
             self._put(None)
 

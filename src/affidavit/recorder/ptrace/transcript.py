@@ -214,7 +214,7 @@ class Transcript:
         tid = line.tid
         self._cut_short(process, tid)
         if process.inside and tid == process.pid:
-            self._calls.emit(self._site(process, tid, line.time_ns), Op.EXIT, ret=ended.code, flags=ended.signal)
+            self._calls.ended(self._site(process, tid, line.time_ns), ended.code, ended.signal)
         self._tasks.pop(tid, None)
 
     def _supersede(self, process: Process, tid: int, by: int) -> None:
