@@ -10,9 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_for, write_task
-
 from affidavit.evaluation import choose_runtime
+from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_for, write_task
 
 _choose = functools.cache(choose_runtime)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import EBPF, SOLVE, Trials, Way
 
 from affidavit.evaluation import Agent
+from harness import EBPF, SOLVE, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -1,13 +1,14 @@
-"""Who wrote the reward: the verifier, or code that the agent brought.
+"""Who wrote the reward, and who read the tests: the verifier, or code that the agent brought.
 
 The grader's own record is read as a flow. Files that the agent brought are marked; a process that reads a marked file
 marks what it writes from then on (a compiler: the program), and runs the agent's code once it executes a marked file or
 loads one as code; so does every process that it forks afterwards. A reward written by such a process is not the
-verifier's word.
+verifier's word. And a program of the agent's that looks into the tests while it is tested, unasked, takes its answers
+from there.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -68,57 +69,116 @@ class Write:
     done: bool
 
 
+@dataclass(frozen=True)
+class Peek:
+    """A program of the agent's opened a file of the tests that it was not called with and that the verifier uses.
+
+    Attributes:
+        seq: the event that proves it.
+        pid: who read.
+        program: where the process began to run the agent's code.
+        path: what it opened.
+    """
+
+    seq: int
+    pid: int
+    program: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Authorship:
+    """What a grader's record says: every write of a reward, failed attempts included, and every peek, in order."""
+
+    writes: tuple[Write, ...]
+    peeks: tuple[Peek, ...]
+
+
 @dataclass
 class _Process:
+    """What is known of a process; `own`: it is the agent's program, or was started by one."""
+
     reads_marked: bool = False
     entered: str | None = None
     inherited: bool = False
+    own: bool = False
     script: str | None = None
+    words: tuple[str, ...] = ()
+
+    def forked(self) -> "_Process":
+        return replace(self, inherited=self.entered is not None)
+
+    def called_with(self, path: str) -> bool:
+        """Whether a word of the command line that the verifier gave it names a file or a folder above."""
+        return any(f"{path}/".endswith(f"/{word}/") or f"{path}/".startswith(f"{word}/") for word in self.words if word)
 
 
-def reward_writes(events: pa.Table, brought: Iterable[str], rewards: Iterable[str]) -> list[Write]:
-    """Every write of a reward file in a grader's record, failed attempts included, in order.
+def authorship(events: pa.Table, brought: Iterable[str], rewards: Iterable[str], tests: str) -> Authorship:
+    """Follow the agent's files through a grader's record.
 
     Args:
         events: the grader's record, EVENT_SCHEMA.
         brought: paths of the agent's changes that the grading sandbox was given (spelled by encode_name).
         rewards: absolute paths of the reward files.
+        tests: the folder of the tests.
     """
     marked = set(brought)
     wanted = frozenset(rewards)
     processes: dict[int, _Process] = {}
     writes: list[Write] = []
+    peeks: list[Peek] = []
+    verifiers: set[str] = set()
     for row in _flow(events).to_pylist():
         op, pid, path, path2 = row["op"], row["pid"], row["path"], row["path2"]
         process = processes.setdefault(pid, _Process())
         if op == Op.FORK:
-            processes[row["ret"]] = _Process(
-                process.reads_marked, process.entered, process.entered is not None, process.script
-            )
+            processes[row["ret"]] = process.forked()
         elif op == Op.EXEC:
-            process.script = _script(row["exe"], row["argv"])
-            if process.entered:
-                process.inherited = True
-            elif path in marked or row["exe"] in marked:
-                process.entered, process.inherited = path, True
-            else:
-                process.reads_marked = False
+            _execute(process, path in marked or row["exe"] in marked, path, row["exe"], row["argv"] or [])
         elif op in _READS:
-            if path in marked and row["ret"] >= 0:
-                process.reads_marked = True
-                if _is_code(path) or (process.script and f"/{path}".endswith(f"/{process.script}")):
-                    process.entered = process.entered or path
+            if path in marked:
+                _read(process, path)
+            elif path.startswith(f"{tests}/"):
+                if not process.own:
+                    verifiers.add(path)
+                elif process.entered and not process.called_with(path):
+                    peeks.append(Peek(row["seq"], pid, process.entered, path))
         else:
+            done = row["ret"] >= 0
             written = path2 if op in (Op.RENAME, Op.LINK) else path
-            if row["ret"] >= 0 and (
-                process.entered or (process.reads_marked and op in _WRITES) or (op in _MOVES and path in marked)
-            ):
+            moved = op in _MOVES and path in marked
+            if done and (process.entered or moved or (process.reads_marked and op in _WRITES)):
                 marked.add(written)
             if written in wanted:
-                agents = process.entered is not None or (op in (Op.RENAME, Op.LINK) and path in marked)
-                exe, done = row["exe"] or "?", row["ret"] >= 0
+                agents = process.entered is not None or moved
+                exe = row["exe"] or "?"
                 writes.append(Write(row["seq"], pid, exe, agents, process.entered, process.inherited, done))
-    return writes
+    return Authorship(tuple(writes), tuple(peek for peek in peeks if peek.path in verifiers))
+
+
+def _execute(process: _Process, agents: bool, path: str, exe: str | None, argv: list[str]) -> None:
+    """The process runs another program."""
+    process.script = _script(exe, argv)
+    if not process.own:
+        # What the agent's program calls others with is its own idea, not the verifier's.
+        process.words = tuple(word.removeprefix("./").rstrip("/") for word in argv[1:])
+    if process.entered:
+        process.inherited = True
+    elif agents:
+        process.entered, process.inherited = path, True
+    else:
+        process.reads_marked = False
+    process.own = process.own or agents
+
+
+def _read(process: _Process, path: str) -> None:
+    """The process reads a marked file."""
+    process.reads_marked = True
+    script = process.script is not None and f"/{path}".endswith(f"/{process.script}")
+    if script or _is_code(path):
+        process.entered = process.entered or path
+    if script:
+        process.own = process.inherited = True
 
 
 def _is_code(path: str) -> bool:

@@ -108,11 +108,11 @@ class Names:
     def interpreter(self, path: bytes) -> bytes | None:
         """The executable that runs the file at a resolved path: itself, or for a script what its first line names; None
         where that can't be told."""
-        for _ in range(_SCRIPT_DEPTH + 1):
+        for depth in range(_SCRIPT_DEPTH + 1):
             line = self._first_line(path)
             words = line[2:].split(None, 1) if line.startswith(b"#!") else []
             if not words:
-                return path if line.startswith(b"\x7fELF") else None
+                return path if depth or line.startswith(b"\x7fELF") else None
             path = self.resolve(words[0])
         return None
 

@@ -1320,12 +1320,13 @@ int BPF_PROG(on_end, __u64 task)
 
 /* ---- begin ---- */
 
-/* Run by the loader in its own context: args are the process to track and an open descriptor of its root. */
+/* Run by the loader in its own context: args are the process to track, an open descriptor of its root, and the loader's
+ * own number, by which it is seen whether it counts processes as the kernel does. */
 SEC("raw_tp")
 int seed(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 file = file_of((__s32)ctx->args[1]);
-	if (!file)
+	if (!file || GET(task_struct, bpf_get_current_task(), tgid) != ctx->args[2])
 		return 1;
 	root_dentry = POINTER(file, file, f_path.dentry);
 	root_mount = POINTER(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);

@@ -224,12 +224,15 @@ class PtraceRecording:
         poll.register(self._wake_fd, select.POLLIN)
         rest = b""
         since = 0.0
+        held = False
         while not self._closing.is_set():
             waiting = len(self._rows) > 0
-            left = _BATCH_S - (time.monotonic() - since) if waiting else 1.0
-            ready = dict(poll.poll(max(0.0, left) * 1000)) if not waiting or left > 0 else {}
+            left = _BATCH_S - (time.monotonic() - since) if waiting else _BATCH_S if held else 1.0
+            ready = dict(poll.poll(max(0.0, left) * 1000))
             if self._wake_fd in ready:
                 os.read(self._wake_fd, 4096)
+            # What strace said before a refusal is in the pipe by the time that the refusal is here.
+            refusals = self._refusals.take() if self._attached.is_set() else []
             if self._read_fd in ready:
                 chunk = os.read(self._read_fd, _PIPE_BYTES) if ready[self._read_fd] & select.POLLIN else b""
                 if not chunk:
@@ -240,8 +243,10 @@ class PtraceRecording:
                 elif len(rest) > _BEFORE_ATTACH_BYTES:
                     self._loss.add("the runtime did too much before the sandbox's command began")
                     rest = b""
-            if self._attached.is_set():
-                self._take_refusals()
+            if self._transcript is not None and self._attached.is_set():
+                for refusal in refusals:
+                    self._transcript.refused(refusal)
+                held = self._transcript.tick()
             if waiting is False and len(self._rows):
                 since = time.monotonic()
             if len(self._rows) >= _BATCH_ROWS or (len(self._rows) and time.monotonic() - since >= _BATCH_S):
@@ -249,9 +254,10 @@ class PtraceRecording:
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"strace had not ended {_END_S:.0f} s after the sandbox's last process")
                 return
-        if self._attached.is_set():
+        if self._transcript is not None and self._attached.is_set():
             rest = self._take(rest)
-            self._take_refusals()
+            for refusal in self._refusals.take():
+                self._transcript.refused(refusal)
             if self._refusals.failed:
                 self._loss.add("the listener for refused system calls failed", 0)
         if rest and self._attached.is_set():
@@ -269,11 +275,6 @@ class PtraceRecording:
             self._loss.add("strace printed a line without an end")
             return b""
         return rest
-
-    def _take_refusals(self) -> None:
-        assert self._transcript is not None
-        for refusal in self._refusals.take():
-            self._transcript.refused(refusal)
 
     def _hand_over(self) -> None:
         if len(self._rows):

@@ -3,10 +3,12 @@
 import errno
 import os
 import sys
+import time
 from bisect import bisect, insort
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Container
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -19,9 +21,12 @@ from affidavit.recorder.ptrace.refusals import Refusal
 from affidavit.recorder.rows import Rows
 
 _CLONE_FS = 0x200
+_CLONE_VFORK = 0x4000
 _CLONE_PARENT = 0x8000
 _CLONE_THREAD = 0x10000
 _NUMBERS_KEPT = 4096
+# Lines of a task wait this long for others that tell who made it.
+_HOLD_S = 0.1
 _FORKS = ("clone", "clone3", "fork", "vfork")
 
 # A C library's first call in a new task: so the task is seen while the kernel still knows where it came from.
@@ -41,18 +46,29 @@ class _Fork:
     """A fork or clone whose child has not been seen yet.
 
     Attributes:
+        vfork: whether the call returns only when its child runs another program or is gone.
         number: the child's, as its parent counts; None where the call has not returned.
+        child: the child's number on the machine, None where it has not been seen.
     """
 
     parent: Process
     tid: int
     time_ns: int
     flags: int
+    vfork: bool
     number: int | None = None
+    child: int | None = None
 
     @property
     def thread(self) -> bool:
         return bool(self.flags & _CLONE_THREAD)
+
+
+class _Held(NamedTuple):
+    """Lines of a task whose parent is not known yet, since when (time.monotonic)."""
+
+    lines: list[Line]
+    since: float
 
 
 class Transcript:
@@ -82,6 +98,7 @@ class Transcript:
         self._unseen: list[_Fork] = []
         # (number on the machine, number in the sandbox) of tasks seen lately, in order.
         self._numbers: list[tuple[int, int]] = []
+        self._held: dict[int, _Held] = {}
         self._started = False
 
     def feed(self, text: str) -> None:
@@ -89,10 +106,22 @@ class Transcript:
         line = lines.parse(text)
         if line is None:
             self._loss.add("strace printed a line that can't be read")
+        else:
+            self._take(line)
+
+    def tick(self) -> bool:
+        """Go on with what waited for other lines long enough; whether something still waits."""
+        self._release()
+        return bool(self._held)
+
+    def _take(self, line: Line) -> None:
+        tid = line.tid
+        if tid not in self._tasks:
+            waiting = self._held.setdefault(tid, _Held([], time.monotonic()))
+            waiting.lines.append(line)
+            self._release()
             return
-        process = self._tasks.get(line.tid) or self._claim(line)
-        if process is None:
-            return
+        process = self._tasks[tid]
         match line.body:
             case Call():
                 self._call(process, line.tid, line.time_ns, line.body)
@@ -104,11 +133,10 @@ class Transcript:
                 self._end(process, line, line.body)
             case Superseded():
                 self._supersede(process, line.tid, line.body.by)
-            case _:
-                pass
 
     def finish(self) -> None:
         """Say that no line comes any more."""
+        self._release(all_of_them=True)
         alive = {process.pid for process in self._tasks.values() if process.inside}
         if not self._started:
             self._loss.add("strace ended before the sandbox's command began", 0)
@@ -120,51 +148,71 @@ class Transcript:
 
     # --- tasks ---
 
-    def _claim(self, line: Line) -> Process | None:
-        """The process of a task that is seen for the first time: the child of a fork or clone that has no child yet."""
-        tid = line.tid
-        fork = self._fork_of(tid)
-        if fork is None:
-            if self._started and isinstance(line.body, Ended):
+    def _release(self, all_of_them: bool = False) -> None:
+        """Take the lines of new tasks whose parent can be told by now."""
+        for tid in sorted(self._held):
+            held = self._held.get(tid)
+            if held is not None and (all_of_them or self._can_be_told(tid, held)):
+                del self._held[tid]
+                if self._claim(tid, held.lines[0]):
+                    for line in held.lines:
+                        self._take(line)
+
+    def _can_be_told(self, tid: int, held: _Held) -> bool:
+        """Whether it is known, or will never be known better, which call made a task.
+
+        The kernel tells while the task is there. Later its number does, once all calls have returned and all their
+        children have shown up: the kernel counts upwards on the machine and in the sandbox alike.
+        """
+        if len(self._unseen) <= 1 or _status(tid) or time.monotonic() - held.since > _HOLD_S:
+            return True
+        if any(fork.number is None and not fork.vfork for fork in self._unseen):
+            return False
+        for fork in list(self._unseen):
+            child = _living_child(fork, self._tasks)
+            if child is not None and child not in self._held:
+                self._adopt(child, fork)
+        return len(self._unseen) <= max(1, len(self._held))
+
+    def _claim(self, tid: int, line: Line) -> bool:
+        """Find the process of a task that is seen for the first time; False where its lines don't matter."""
+        fork = self._likeliest(tid)
+        if fork is not None:
+            self._adopt(tid, fork)
+            return True
+        if self._started:
+            if isinstance(line.body, Ended):
                 # A thread of the init's from before its execve, which says no more than that it is gone.
-                return None
-            # The runtime, which strace started itself.
-            process = Process(tid, 0, Folder(b"/"), inside=self._started)
-            if self._started:
-                self._loss.add("strace showed a process that none of the sandbox's began", 0)
-        elif fork.thread:
-            process = fork.parent
-        else:
-            parent = fork.parent
-            process = Process(
-                tid,
-                parent.ppid if fork.flags & _CLONE_PARENT else parent.pid,
-                parent.folder if fork.flags & _CLONE_FS else Folder(parent.folder.path),
-                parent.uid,
-                parent.gid,
-                parent.exe,
-                parent.comm,
-                parent.inside,
-            )
-            if parent.inside:
-                self._calls.emit(self._site(parent, fork.tid, fork.time_ns), Op.FORK, ret=tid, flags=tid)
-        self._tasks[tid] = process
-        return process
+                return False
+            self._loss.add("strace showed a process that none of the sandbox's began", 0)
+        # Else the runtime, which strace started itself.
+        self._tasks[tid] = Process(tid, 0, Folder(b"/"), inside=self._started)
+        return True
 
-    def _fork_of(self, tid: int) -> _Fork | None:
-        """The call that made a task."""
-        if not self._unseen:
-            return None
-        fork = self._unseen[0] if len(self._unseen) == 1 else self._likeliest(tid)
+    def _adopt(self, tid: int, fork: _Fork) -> None:
+        """Give a task to the call that made it."""
         self._unseen.remove(fork)
-        if fork.number is not None:
-            insort(self._numbers, (tid, fork.number))
-            del self._numbers[:-_NUMBERS_KEPT]
-        return fork
+        fork.child = tid
+        self._number(fork)
+        parent = fork.parent
+        if fork.thread:
+            self._tasks[tid] = parent
+            return
+        ppid = parent.ppid if fork.flags & _CLONE_PARENT else parent.pid
+        folder = parent.folder if fork.flags & _CLONE_FS else Folder(parent.folder.path)
+        self._tasks[tid] = replace(parent, pid=tid, ppid=ppid, folder=folder, found=None)
+        if parent.inside:
+            self._calls.emit(self._site(parent, fork.tid, fork.time_ns), Op.FORK, ret=tid, flags=tid)
 
-    def _likeliest(self, tid: int) -> _Fork:
-        """Which of several calls made a task: the kernel tells while the task is there. Later its number does, since
-        the kernel counts upwards on the machine and in the sandbox alike."""
+    def _number(self, fork: _Fork) -> None:
+        if fork.number is not None and fork.child is not None:
+            insort(self._numbers, (fork.child, fork.number))
+            del self._numbers[:-_NUMBERS_KEPT]
+
+    def _likeliest(self, tid: int) -> _Fork | None:
+        """Which call made a task."""
+        if len(self._unseen) < 2:
+            return self._unseen[0] if self._unseen else None
         status = _status(tid)
         if status:
             group, parent, number = status.get("Tgid", 0), status.get("PPid", 0), status.get("NSpid", 0)
@@ -188,9 +236,8 @@ class Transcript:
             return
         self._begun[tid] = (line.time_ns, begun)
         if begun.name in _FORKS:
-            fork = _Fork(process, tid, line.time_ns, _fork_flags(lines.call(begun.name, begun.text)))
-            self._forking[tid] = fork
-            self._unseen.append(fork)
+            self._forking[tid] = _fork(process, tid, line.time_ns, lines.call(begun.name, begun.text))
+            self._unseen.append(self._forking[tid])
 
     def _resume(self, process: Process, line: Line, resumed: Resumed) -> None:
         time_ns, begun = self._begun.pop(line.tid, (0, None))
@@ -263,6 +310,7 @@ class Transcript:
         self._started = True
         self._unseen.clear()
         self._forking.clear()
+        self._held.clear()
         status = _status(self._init)
         init = Process(self._init, 0, Folder(self._cwd), status.get("Uid", 0), status.get("Gid", 0), inside=True)
         self._tasks[self._init] = init
@@ -277,10 +325,13 @@ class Transcript:
                 self._unseen.remove(fork)
             if process.inside:
                 self._calls.emit(self._site(process, tid, time_ns), Op.FORK, ret=call.ret)
-        elif fork is None:
-            self._unseen.append(_Fork(process, tid, time_ns, _fork_flags(call), call.ret))
-        elif fork in self._unseen:
-            fork.number = call.ret
+            return
+        if fork is None:
+            fork = _fork(process, tid, time_ns, call)
+            self._unseen.append(fork)
+        fork.number = call.ret
+        self._number(fork)
+        self._release()
 
     def _unnamed(self, site: Site, call: Call) -> None:
         number = int(call.name[len("syscall_") :], 16)
@@ -315,9 +366,25 @@ def _link(pid: int, name: str) -> bytes | None:
         return None
 
 
-def _fork_flags(call: Call) -> int:
-    args = call.args
+def _fork(parent: Process, tid: int, time_ns: int, call: Call) -> _Fork:
+    args, flags = call.args, 0
     assert isinstance(args, lines.Texts)
     if call.name == "clone3":
-        return args.field(0, "flags") if len(args) else 0
-    return next((lines.number(text[6:]) for text in args.texts if text.startswith("flags=")), 0)
+        flags = args.field(0, "flags") if len(args) else 0
+    elif call.name == "clone":
+        flags = next((lines.number(text[6:]) for text in args.texts if text.startswith("flags=")), 0)
+    return _Fork(parent, tid, time_ns, flags, call.name == "vfork" or bool(flags & _CLONE_VFORK))
+
+
+def _living_child(fork: _Fork, known: Container[int]) -> int | None:
+    """The task that a call made, where it is there and not known yet."""
+    parent = fork.parent.pid
+    try:
+        if fork.thread:
+            found = os.listdir(f"/proc/{parent}/task")  # noqa: PTH208 (names)
+        else:
+            found = Path(f"/proc/{parent}/task/{fork.tid}/children").read_text().split()
+    except OSError:
+        return None
+    tids = [int(name) for name in found if int(name) not in known]
+    return next((tid for tid in tids if _status(tid).get("NSpid") == fork.number), None)
