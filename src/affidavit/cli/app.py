@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -57,7 +58,7 @@ def _print_json(document: object) -> None:
 
 @app.command()
 def run(
-    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", metavar="PATH")],
     agent: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +100,9 @@ def run(
     except RunError as error:
         _fail(error)
     except KeyboardInterrupt:
+        # All is done but to say so: impatience must not break that off.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         _fail("interrupted; every sandbox is gone, finished trials keep their bundles", 130)
     if as_json:
         _print_json(result.to_json())
@@ -109,7 +113,7 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", metavar="BUNDLE")],
     key: Annotated[
         Path | None,
         typer.Option(
@@ -144,7 +148,7 @@ def verify(
 
 @app.command()
 def trace(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", metavar="BUNDLE")],
     sql: Annotated[
         str | None,
         typer.Option(
@@ -231,8 +235,14 @@ def keys_show(as_json: Json = False) -> None:
 def main() -> None:
     """Entry point of the command ``affidavit``."""
     try:
-        app()
+        status = app(standalone_mode=False)
+    except typer.TyperException as error:
+        text = error.format_message()
+        # A bare `affidavit` or `affidavit keys` comes here with its help.
+        typer.echo(text if text.startswith("Usage:") else f"affidavit: {text.rstrip('.')}; see --help", err=True)
+        sys.exit(WRONG_USE)
     except BrokenPipeError:
         # The reader of our output has gone; say nothing, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    sys.exit(status)

@@ -24,7 +24,7 @@ from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.trial import Machinery, run_trial
 from affidavit.evaluation.workplace import clean_workplaces
-from affidavit.evidence import EvidenceError, keys_dir, load_or_make_key
+from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import (
     RootFilesystem,
@@ -106,17 +106,25 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> Ru
     """
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
+    with _terminable():
+        return _run_jobs(jobs, options, progress)
+
+
+def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> RunResult:
     state = state_dir()
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job)
     try:
         choice = choose_runtime(options.runtime, options.recorder)
-        key, made = load_or_make_key(keys_dir())
+        own = _own_key()
+        keys = {own.key_id: own.public.ed25519} if own else {}
         clean_stale(state)
         clean_workplaces(state)
-        prepared = {name: prepare(task, state, {key.key_id: key.public.ed25519}) for name, task in tasks.items()}
+        prepared = {name: prepare(task, state, keys) for name, task in tasks.items()}
         folder = _run_folder(options.out)
+        # What can't be used leaves no key behind either.
+        key, made = (own, False) if own else load_or_make_key(keys_dir())
     except (TaskError, ContractError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     if made:
@@ -138,6 +146,11 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> Ru
     result = RunResult(folder.name, trials, folder, tuple(notes))
     _write_atomic(folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
     return result
+
+
+def _own_key() -> SigningKey | None:
+    """The user's key, where there is one. Raises EvidenceError for one that can't be used."""
+    return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
 
 
 def _check(job: Job) -> None:
@@ -215,10 +228,7 @@ def _run_all(
             place /= job.agent.name
         return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, number, place / str(number))
 
-    with (
-        ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool,
-        _terminable(),
-    ):
+    with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}
         try:
             for future in as_completed(futures):
@@ -237,16 +247,24 @@ def _run_all(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP as Ctrl-C, where we may: signal handlers belong to the main thread."""
+    """SIGTERM and SIGHUP as Ctrl-C, where we may: signal handlers belong to the main thread.
+
+    Only the first counts: no other breaks into the clean-up that it begins. What is ignored (nohup) stays ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
     try:
+        for number in before:
+            signal.signal(number, interrupt)
         yield
     finally:
         for number, handler in before.items():
@@ -259,4 +277,5 @@ def _write_atomic(path: Path, text: str) -> None:
         temporary.write_text(text, "utf-8")
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise RunError(f"{path}: can't be written: {error.strerror}") from error

@@ -7,6 +7,7 @@ from affidavit.evidence.bundle import BundleReader, BundleWriter
 from affidavit.evidence.canonical import canonical_json, strict_canonical_json, strict_json
 from affidavit.evidence.errors import EvidenceError
 from affidavit.evidence.keys import (
+    PRIVATE_FILE,
     PublicKey,
     SigningKey,
     keys_dir,
@@ -27,6 +28,7 @@ from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, T
 from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
 
 __all__ = [
+    "PRIVATE_FILE",
     "BundleReader",
     "BundleWriter",
     "Check",

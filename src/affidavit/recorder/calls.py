@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import pyarrow as pa
 
-from affidavit.events import COUNT_SCHEMA, Op, encode_name
+from affidavit.events import COUNT_SCHEMA, Op, decode_name, encode_name
 from affidavit.recorder import sockets
 from affidavit.recorder.names import Names
 from affidavit.recorder.rows import Rows
@@ -24,6 +24,7 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_REMOVEDIR = 0x200
 _AT_SYMLINK_FOLLOW = 0x400
 _AT_EMPTY_PATH = 0x1000
+_OWN_EXECUTABLE = (b"/proc/self/exe", b"/proc/thread-self/exe")
 _RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
 _COMM = 15
@@ -398,6 +399,8 @@ class Calls:
 
     def _runs(self, process: Process, path: bytes | None) -> bytes | None:
         """What a process runs after its execve(2) of a file, as far as names and the kernel tell."""
+        if path in _OWN_EXECUTABLE and process.exe is not None:
+            path = decode_name(process.exe)
         named = None if path is None else self._names.interpreter(path)
         found = self._executable(process)
         if found is not None and path is not None and found == path + b" (deleted)":

@@ -81,6 +81,15 @@ class Names:
                 found = b""
         return found or b"/"
 
+    def there(self, path: bytes) -> bool:
+        """Whether there is something at an absolute path that holds no symlink; True where that can't be told."""
+        if self._root is None:
+            return True
+        fd = self._open(path)
+        if fd is not None:
+            os.close(fd)
+        return fd is not None
+
     def linked(self, path: bytes, target: bytes) -> None:
         """A symlink was made."""
         self._links[path] = target

@@ -21,6 +21,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from affidavit.recorder.ptrace.tasks import task_status
+
 # struct seccomp_notif: id, pid, flags, struct seccomp_data {nr, arch, instruction pointer, six arguments}.
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 # struct seccomp_notif_resp: id, value, error, flags.
@@ -41,6 +43,7 @@ _STATE_BYTES = 1 << 16
 class Refusal(NamedTuple):
     """A call that was refused: who, as the machine counts, when (CLOCK_REALTIME, nanoseconds), and its number."""
 
+    pid: int
     tid: int
     time_ns: int
     number: int
@@ -135,7 +138,9 @@ class Refusals:
                 # The caller was killed meanwhile.
                 continue
             ticket, tid, _, number, arch, *_ = _NOTIFICATION.unpack(asked)
-            self._queue.append(Refusal(tid, time.time_ns(), number if arch == native else number | FOREIGN))
+            # The caller waits: it is there.
+            pid = task_status(tid).get("Tgid", tid)
+            self._queue.append(Refusal(pid, tid, time.time_ns(), number if arch == native else number | FOREIGN))
             self._notify()
             with contextlib.suppress(FileNotFoundError):
                 fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(ticket, 0, -errno.EPERM, 0)))

@@ -1,13 +1,11 @@
 """strace's lines, one after the other, turned into rows of the event schema."""
 
 import errno
-import os
 import sys
 import time
 from bisect import bisect, insort
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -18,15 +16,20 @@ from affidavit.recorder.names import Names
 from affidavit.recorder.ptrace import lines
 from affidavit.recorder.ptrace.lines import Begun, Ended, Line, Resumed, Superseded
 from affidavit.recorder.ptrace.refusals import Refusal
+from affidavit.recorder.ptrace.tasks import task_link, task_status
 from affidavit.recorder.rows import Rows
 
 _CLONE_FS = 0x200
 _CLONE_VFORK = 0x4000
+_CLONE_UNTRACED = 0x800000
 _CLONE_PARENT = 0x8000
 _CLONE_THREAD = 0x10000
 _NUMBERS_KEPT = 4096
 # Lines of a task wait this long for others that tell who made it.
 _HOLD_S = 0.1
+_LOOK_S = 0.005
+# A task that nobody has seen by then was killed before its first instruction.
+_STILLBORN_NS = 10_000_000_000
 _FORKS = ("clone", "clone3", "fork", "vfork")
 
 # A C library's first call in a new task: so the task is seen while the kernel still knows where it came from.
@@ -49,6 +52,7 @@ class _Fork:
         vfork: whether the call returns only when its child runs another program or is gone.
         number: the child's, as its parent counts; None where the call has not returned.
         child: the child's number on the machine, None where it has not been seen.
+        there: whether the child is known to have been there a moment ago.
     """
 
     parent: Process
@@ -58,6 +62,7 @@ class _Fork:
     vfork: bool
     number: int | None = None
     child: int | None = None
+    there: bool = False
 
     @property
     def thread(self) -> bool:
@@ -86,10 +91,11 @@ class Transcript:
     """
 
     def __init__(self, rows: Rows, loss: Loss, init_pid: int, names: Names, to_monotonic: Callable[[int], int]) -> None:
-        self._calls = Calls("ptrace", rows, loss, names, lambda process: _link(process.pid, "exe"))
+        self._calls = Calls("ptrace", rows, loss, names, lambda process: task_link(process.pid, "exe"))
         self._loss = loss
+        self._names = names
         self._init = init_pid
-        self._cwd = _link(init_pid, "cwd") or b"/"
+        self._cwd = task_link(init_pid, "cwd") or b"/"
         self._to_monotonic = to_monotonic
         self._tasks: dict[int, Process] = {}
         self._begun: dict[int, tuple[int, Begun]] = {}
@@ -99,6 +105,8 @@ class Transcript:
         # (number on the machine, number in the sandbox) of tasks seen lately, in order.
         self._numbers: list[tuple[int, int]] = []
         self._held: dict[int, _Held] = {}
+        self._look_at = 0.0
+        self._now_ns = 0
         self._started = False
 
     def feed(self, text: str) -> None:
@@ -107,6 +115,7 @@ class Transcript:
         if line is None:
             self._loss.add("strace printed a line that can't be read")
         else:
+            self._now_ns = line.time_ns
             self._take(line)
 
     def tick(self) -> bool:
@@ -117,9 +126,13 @@ class Transcript:
     def _take(self, line: Line) -> None:
         tid = line.tid
         if tid not in self._tasks:
-            waiting = self._held.setdefault(tid, _Held([], time.monotonic()))
-            waiting.lines.append(line)
-            self._release()
+            held = self._held.get(tid)
+            if held is not None:
+                held.lines.append(line)
+            elif len(self._unseen) > 1 and not task_status(tid):
+                self._held[tid] = _Held([line], time.monotonic())
+            elif self._claim(tid, line):
+                self._take(line)
             return
         process = self._tasks[tid]
         match line.body:
@@ -142,37 +155,46 @@ class Transcript:
             self._loss.add("strace ended before the sandbox's command began", 0)
         if alive:
             self._loss.add(f"strace ended while {len(alive)} of the sandbox's processes were alive", 0)
-        unseen = sum(fork.parent.inside for fork in self._unseen if fork.number is not None)
-        if unseen:
-            self._loss.add("a process began and was never seen by strace", unseen)
+        # Others that are not seen were killed before their first instruction: strace has them from then on.
+        untraced = sum(fork.parent.inside and bool(fork.flags & _CLONE_UNTRACED) for fork in self._unseen)
+        if untraced:
+            self._loss.add("a process began that strace was kept from following", untraced)
 
     # --- tasks ---
 
     def _release(self, all_of_them: bool = False) -> None:
-        """Take the lines of new tasks whose parent can be told by now."""
+        """Take the lines of tasks that were gone when they were first seen, where it is known by now, or will never be
+        known better, which call made them.
+
+        Their number on the machine tells, once all calls have returned and all their children have shown up: the kernel
+        counts upwards on the machine and in the sandbox alike.
+        """
+        now = time.monotonic()
+        if not self._held or (now < self._look_at and not all_of_them):
+            return
+        self._look_at = now + _LOOK_S
+        self._look()
+        possible = self._possible()
+        settled = len(possible) <= len(self._held) and all(fork.vfork or fork.number is not None for fork in possible)
         for tid in sorted(self._held):
-            held = self._held.get(tid)
-            if held is not None and (all_of_them or self._can_be_told(tid, held)):
+            lines_of, since = self._held[tid]
+            if settled or all_of_them or now - since > _HOLD_S:
                 del self._held[tid]
-                if self._claim(tid, held.lines[0]):
-                    for line in held.lines:
+                if self._claim(tid, lines_of[0]):
+                    for line in lines_of:
                         self._take(line)
 
-    def _can_be_told(self, tid: int, held: _Held) -> bool:
-        """Whether it is known, or will never be known better, which call made a task.
-
-        The kernel tells while the task is there. Later its number does, once all calls have returned and all their
-        children have shown up: the kernel counts upwards on the machine and in the sandbox alike.
-        """
-        if len(self._unseen) <= 1 or _status(tid) or time.monotonic() - held.since > _HOLD_S:
-            return True
-        if any(fork.number is None and not fork.vfork for fork in self._unseen):
-            return False
+    def _look(self) -> None:
+        """See which tasks that have not shown up yet are there."""
         for fork in list(self._unseen):
-            child = _living_child(fork, self._tasks)
-            if child is not None and child not in self._held:
-                self._adopt(child, fork)
-        return len(self._unseen) <= max(1, len(self._held))
+            fork.there = fork.number is not None and self._names.there(b"/proc/%d" % fork.number)
+            late = self._now_ns - fork.time_ns > _STILLBORN_NS
+            if late and fork.number is not None and not fork.there and not fork.flags & _CLONE_UNTRACED:
+                self._unseen.remove(fork)
+
+    def _possible(self) -> list[_Fork]:
+        """The calls that may have made a task which is gone."""
+        return [fork for fork in self._unseen if not fork.there]
 
     def _claim(self, tid: int, line: Line) -> bool:
         """Find the process of a task that is seen for the first time; False where its lines don't matter."""
@@ -213,18 +235,19 @@ class Transcript:
         """Which call made a task."""
         if len(self._unseen) < 2:
             return self._unseen[0] if self._unseen else None
-        status = _status(tid)
+        status = task_status(tid)
         if status:
             group, parent, number = status.get("Tgid", 0), status.get("PPid", 0), status.get("NSpid", 0)
             for fork in self._unseen:
                 same = fork.parent.pid == group if fork.thread else fork.parent.pid == parent and group == tid
                 if fork.number == number or (fork.number is None and same):
                     return fork
+        possible = self._possible() or self._unseen
         at = bisect(self._numbers, (tid, 0))
         low = self._numbers[at - 1][1] if at else 0
         high = self._numbers[at][1] if at < len(self._numbers) else sys.maxsize
-        numbered = [fork for fork in self._unseen if fork.number is not None and low < fork.number < high]
-        return min(numbered, key=lambda fork: fork.number or 0) if numbered else self._unseen[0]
+        numbered = [fork for fork in possible if fork.number is not None and low < fork.number < high]
+        return min(numbered, key=lambda fork: fork.number or 0) if numbered else possible[0]
 
     def _begin(self, process: Process, line: Line, begun: Begun) -> None:
         tid = line.tid
@@ -277,12 +300,10 @@ class Transcript:
         """Take a call that the sandbox's filter refused."""
         if not self._started:
             return
-        process = self._tasks.get(refusal.tid)
+        # A task may have done nothing else yet.
+        process = self._tasks.get(refusal.tid) or self._tasks.get(refusal.pid)
         if process is None:
-            # A task that has done nothing else yet.
-            status = _status(refusal.tid)
-            group = status.get("Tgid", refusal.tid)
-            process = self._tasks.get(group) or Process(group, status.get("PPid", 0), Folder(b"/"))
+            process = Process(refusal.pid, 0, Folder(b"/"))
         site = self._site(process, refusal.tid, refusal.time_ns)
         self._calls.emit(site, Op.DENIED, flags=refusal.number, ret=-errno.EPERM)
 
@@ -311,7 +332,7 @@ class Transcript:
         self._unseen.clear()
         self._forking.clear()
         self._held.clear()
-        status = _status(self._init)
+        status = task_status(self._init)
         init = Process(self._init, 0, Folder(self._cwd), status.get("Uid", 0), status.get("Gid", 0), inside=True)
         self._tasks[self._init] = init
         return init
@@ -342,30 +363,6 @@ class Transcript:
             self._loss.add(f"system call {number} was done, which this strace has no name for")
 
 
-def _status(pid: int) -> dict[str, int]:
-    """Numbers of a task from proc(5): of several in a line the last of NSpid and the effective one of Uid and Gid.
-    Empty where it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    except OSError:
-        return {}
-    found = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        words = value.split()
-        if key in ("Tgid", "PPid", "NSpid", "Uid", "Gid") and words:
-            found[key] = int(words[-1] if key == "NSpid" else words[1 if key in ("Uid", "Gid") else 0])
-    return found
-
-
-def _link(pid: int, name: str) -> bytes | None:
-    """What a link in a process's folder of proc(5) says, None where the process is gone."""
-    try:
-        return os.readlink(f"/proc/{pid}/{name}".encode())  # noqa: PTH115 (bytes)
-    except OSError:
-        return None
-
-
 def _fork(parent: Process, tid: int, time_ns: int, call: Call) -> _Fork:
     args, flags = call.args, 0
     assert isinstance(args, lines.Texts)
@@ -374,17 +371,3 @@ def _fork(parent: Process, tid: int, time_ns: int, call: Call) -> _Fork:
     elif call.name == "clone":
         flags = next((lines.number(text[6:]) for text in args.texts if text.startswith("flags=")), 0)
     return _Fork(parent, tid, time_ns, flags, call.name == "vfork" or bool(flags & _CLONE_VFORK))
-
-
-def _living_child(fork: _Fork, known: Container[int]) -> int | None:
-    """The task that a call made, where it is there and not known yet."""
-    parent = fork.parent.pid
-    try:
-        if fork.thread:
-            found = os.listdir(f"/proc/{parent}/task")  # noqa: PTH208 (names)
-        else:
-            found = Path(f"/proc/{parent}/task/{fork.tid}/children").read_text().split()
-    except OSError:
-        return None
-    tids = [int(name) for name in found if int(name) not in known]
-    return next((tid for tid in tids if _status(tid).get("NSpid") == fork.number), None)

@@ -1,0 +1,126 @@
+"""Ending affidavit itself in the middle of a run, gently and not."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from affidavit.evaluation import verify
+from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, wait_for
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+Make = Callable[..., Path]
+
+AGENT = ". /workspace/todo"
+QUICK = {"files": {"environment/root/workspace/todo": "echo 42 >answer\n"}}
+SLOW = {"files": {"environment/root/workspace/todo": "echo 42 >answer; sleep 60 & : >started; sleep 60\n"}}
+
+
+class Running:
+    """A run in a process of its own, whose second task is at work."""
+
+    def __init__(self, affidavit: Command, home: Home, folder: Path, way: Way) -> None:
+        self.home, self.folder = home, folder
+        arguments = ("run", folder / "tasks", "--runtime", way.runtime, "--recorder", way.recorder)
+        temporary = folder / "temporary"
+        temporary.mkdir()
+        self.process = affidavit.start(*arguments, "--agent-cmd", AGENT, "--out", folder / "out", TMPDIR=str(temporary))
+        wait_for(lambda: at_work(home.state) or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()
+
+    def end(self, *signals: int) -> tuple[int, str, str]:
+        """Send signals, one after the other, and wait: exit status, standard output, standard error."""
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(0.05)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+    def left(self) -> list[str]:
+        """What is still there of it, its own children included."""
+        session = f"{self.process.pid}"
+        orphans = processes(lambda pid, _: os.getsid(pid) == self.process.pid)
+        found = [f"process {pid} of session {session}" for pid in orphans]
+        found += [str(path) for path in (self.folder / "temporary").iterdir()]
+        return [*found, *leftovers(self.home.state, self.folder, self.process.pid)]
+
+
+@pytest.fixture
+def running(affidavit: Command, at_home: Home, tmp_path: Path, task: Make) -> Iterator[Callable[[Way], Running]]:
+    """Starts a run of two tasks; the first ends at once, the second takes a minute."""
+    task("tasks/a-quick", **QUICK)
+    task("tasks/b-slow", **SLOW)
+    started: list[Running] = []
+
+    def start(way: Way) -> Running:
+        started.append(Running(affidavit, at_home, tmp_path, way))
+        return started[-1]
+
+    yield start
+    for run in started:
+        with suppress(ProcessLookupError):
+            run.process.kill()
+        run.process.communicate()
+
+
+def test_an_interrupt_ends_everything_and_keeps_what_is_finished(running: Callable[[Way], Running], way: Way) -> None:
+    run = running(way)
+    began = time.monotonic()
+    status, out, err = run.end(signal.SIGINT)
+    assert time.monotonic() - began < 10
+    assert (status, out) == (130, "")
+    assert err.splitlines()[-1].startswith("affidavit: interrupted")
+    assert "Traceback" not in err
+    wait_for(lambda: not run.left(), 5)
+    [bundle] = run.folder.glob("out/*/*/*/bundle")
+    assert bundle.parts[-3] == "a-quick"
+    assert verify(bundle).ok
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_other_requests_to_end_do_the_same(running: Callable[[Way], Running], number: signal.Signals) -> None:
+    run = running(EBPF)
+    status, out, err = run.end(number)
+    assert (status, out) == (130, "")
+    assert "Traceback" not in err
+    wait_for(lambda: not run.left(), 5)
+
+
+def test_impatience_leaves_nothing_either(running: Callable[[Way], Running]) -> None:
+    run = running(EBPF)
+    status, _, err = run.end(signal.SIGINT, signal.SIGINT, signal.SIGTERM)
+    assert status == 130
+    assert "Traceback" not in err
+    wait_for(lambda: not run.left(), 5)
+
+
+def test_a_kill_ends_the_sandbox_and_the_next_run_removes_the_rest(
+    running: Callable[[Way], Running], affidavit: Command, way: Way
+) -> None:
+    run = running(way)
+    assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    # Nothing of it goes on, even where no other run comes.
+    wait_for(lambda: not [left for left in run.left() if left.startswith(("process", "eBPF"))], 10)
+    assert run.left()
+    assert list(run.folder.glob("out/*/b-slow/*/.bundle.*.tmp"))
+    subprocess.run(["rm", "-rf", run.folder / "tasks/b-slow"], check=True)
+    done = affidavit("run", run.folder / "tasks", "--agent", "oracle", "--out", run.folder / "other")
+    assert (done.status, done.err) == (0, done.err)
+    wait_for(lambda: not run.left(), 5)
+    assert [bundle.parts[-3] for bundle in run.folder.glob("out/*/*/*/bundle")] == ["a-quick"]
+
+
+def test_another_run_that_still_works_is_left_alone(running: Callable[[Way], Running], affidavit: Command) -> None:
+    run = running(GVISOR)
+    before = set(run.left())
+    done = affidavit("run", run.folder / "tasks/a-quick", "--agent", "oracle", "--out", run.folder / "other")
+    assert done.status == 0
+    assert before <= set(run.left())
+    assert run.end(signal.SIGINT)[0] == 130
+    wait_for(lambda: not run.left(), 5)
