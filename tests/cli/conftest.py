@@ -9,7 +9,11 @@ import pytest
 from harness import EBPF, Home, Outcome, Trials, write_task
 
 # What each of these agents does to the task "write 42 into the file answer".
-AGENTS = {"pass": "echo 42 >answer; cat answer", "fail": "echo 41 >answer", "violation": "echo 42 >answer; cat /tests/x"}
+AGENTS = {
+    "pass": "echo 42 >answer; cat answer",
+    "fail": "echo 41 >answer",
+    "violation": "echo 42 >answer; cat /tests/x",
+}
 
 
 @pytest.fixture(scope="session")

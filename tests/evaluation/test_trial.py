@@ -177,10 +177,15 @@ def test_a_reward_that_is_no_number_from_0_to_1_is_an_error(trials: Trials, task
     assert "from 0 to 1" in outcome.reasons
 
 
-def test_a_verifier_that_takes_too_long_is_an_error(trials: Trials, task: Make, way: Way) -> None:
-    outcome = trials(way, task(test="sleep 60; echo 1 >/logs/verifier/reward.txt\n", verifier_timeout_s=1))
-    assert (outcome.verdict, outcome.score) == ("error", None)
+@pytest.mark.parametrize("before", [True, False], ids=["reward first", "no reward yet"])
+def test_a_verifier_that_takes_too_long_is_an_error(trials: Trials, task: Make, way: Way, before: bool) -> None:
+    test = (
+        "echo 1 >/logs/verifier/reward.txt; sleep 60\n" if before else "sleep 60; echo 1 >/logs/verifier/reward.txt\n"
+    )
+    outcome = trials(way, task(test=test, verifier_timeout_s=0.7))
+    assert (outcome.verdict, outcome.score, outcome.raw_score) == ("error", None, 1.0 if before else None)
     assert outcome.json("grader/exit.json")["timed_out"] is True
+    assert "[verifier].timeout_sec" in outcome.reasons
 
 
 def test_an_agent_over_its_contracts_time_is_a_violation(trials: Trials, task: Make, way: Way) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,6 +27,7 @@ import operations
 from affidavit.events import EVENT_SCHEMA, OPS, encode_name, process_tree
 from affidavit.recorder import RecorderError, RecordSummary
 from affidavit.recorder.ebpf import EbpfRecorder, EbpfRecording
+from affidavit.recorder.ebpf.frames import FrameError, batch, end
 from affidavit.recorder.ebpf.recording import LOADER
 
 PYTHON = "/usr/bin/python3"
@@ -724,3 +727,111 @@ except OSError: pass
     names = ["one", "inner/two", "three", "four"]
     assert made == ["hidden", "hidden/inner", *(f"hidden/{name}" for name in names), "folder", "hidden/five", "loop/x"]
     assert of(rows, "chmod", "path") == of(rows, "truncate", "path") == [f"{tmp_path}/file"]
+
+
+SOCKETS = """
+import ctypes, os, socket, struct
+def question(name):
+    labels = b"".join(bytes([len(label)]) + label for label in name.split(b"."))
+    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, 1, 1)
+
+class Vector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("length", ctypes.c_size_t)]
+class Message(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_void_p), ("namelen", ctypes.c_int), ("vector", ctypes.POINTER(Vector)),
+                ("vectors", ctypes.c_size_t), ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t),
+                ("flags", ctypes.c_size_t), ("sent", ctypes.c_size_t)]
+
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(("127.0.0.1", 53))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.sendto(question(b"sendto.test"), ("127.0.0.1", 53))
+udp.sendto(b"not a question", ("127.0.0.1", 53))
+udp.sendmsg([question(b"sendmsg.test")], [], 0, ("127.0.0.1", 53))
+udp.connect(("127.0.0.1", 53))
+udp.send(question(b"send.test"))
+os.write(udp.fileno(), question(b"write.test"))
+vectors = [Vector(text, len(text)) for text in (question(b"first.test"), question(b"second.test"))]
+messages = (Message * 2)(*(Message(None, 0, ctypes.pointer(vector), 1, None, 0, 0, 0) for vector in vectors))
+assert ctypes.CDLL(None).sendmmsg(udp.fileno(), messages, 2, 0) == 2
+
+listener = socket.socket(socket.AF_INET6); listener.bind(("::1", 53)); listener.listen()
+tcp = socket.socket(socket.AF_INET6); tcp.connect(("::1", 53))
+tcp.send(struct.pack("!H", len(question(b"tcp.test"))) + question(b"tcp.test"))
+socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b"x", ("::ffff:127.0.0.1", 99))
+
+unix = socket.socket(socket.AF_UNIX); unix.bind("sock"); unix.listen()
+os.symlink("sock", "link")
+client = socket.socket(socket.AF_UNIX); client.connect("link"); unix.accept()
+hidden = socket.socket(socket.AF_UNIX); hidden.bind(b"\\0hidden\\xff"); hidden.listen()
+socket.socket(socket.AF_UNIX).connect(b"\\0hidden\\xff")
+"""
+
+
+def test_sockets_and_questions_to_name_servers(folder: Path) -> None:
+    # In a network of its own, whose loopback interface runc brings up; port 53 is open to all there.
+    box = oci.Box(folder, [PYTHON, "-ISc", SOCKETS])
+    box.config["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    table, summary = oci.record(EbpfRecorder(), box)
+    rows = table.to_pylist()
+    assert box.output() == ""
+    assert is_whole(summary)
+    names = ["sendto", "sendmsg", "send", "write", "first", "second"]
+    asked = of(rows, "dns", "path2", "addr", "port", "proto")
+    assert asked == [*((f"{name}.test", "127.0.0.1", 53, "udp") for name in names), ("tcp.test", "::1", 53, "tcp")]
+    assert of(rows, "sendto", "addr", "port", "proto") == [("127.0.0.1", 53, "udp")] * 3 + [("127.0.0.1", 99, "udp")]
+    inet, inet6, local = 2, 10, 1
+    assert of(rows, "bind", "flags", "path", "addr", "port") == [
+        (inet, None, "127.0.0.1", 53),
+        (inet6, None, "::1", 53),
+        (local, "/workspace/sock", None, None),
+        (local, None, "@hidden\\xff", None),
+    ]
+    connected = of(rows, "connect", "flags", "path", "addr", "port", "source")
+    assert connected == [
+        (inet, None, "127.0.0.1", 53, "ebpf/kernel"),
+        (inet6, None, "::1", 53, "ebpf/kernel"),
+        (local, "/workspace/sock", None, None, "ebpf/kernel"),
+        (local, None, "@hidden\\xff", None, "ebpf/kernel"),
+    ]
+    assert of(rows, "listen", "port", "path") == [(53, None), (None, "/workspace/sock"), (None, None)]
+
+
+def frames(recording: EbpfRecording, child: Child) -> list[tuple[str, bytearray]]:
+    """What the loader wrote, undecoded."""
+    child.go()
+    child.process.wait()
+    recording.stop()
+    taken = []
+    while not taken or taken[-1][0] != "F":
+        taken.append(recording._frame())
+    return taken
+
+
+@pytest.fixture(scope="module")
+def genuine(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytearray]]:
+    child = Child("/bin/ls", "/", cwd=tmp_path_factory.mktemp("genuine"))
+    recording = EbpfRecorder().open("child")
+    try:
+        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        return frames(recording, child)
+    finally:
+        recording.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_frame_that_is_not_whole_is_refused(genuine: list[tuple[str, bytearray]], data: st.DataObject) -> None:
+    kind, payload = data.draw(st.sampled_from(genuine))
+    broken = bytearray(payload)
+    for _ in range(data.draw(st.integers(1, 8))):
+        # The head and the list of buffers are what decoding goes by.
+        at = data.draw(st.integers(0, min(700, len(broken)) - 1))
+        broken[at] = data.draw(st.integers(0, 255))
+    del broken[data.draw(st.integers(0, len(broken))) :]
+    try:
+        if kind == "B":
+            batch(broken, 0).validate()
+        else:
+            end(broken)
+    except (FrameError, pa.ArrowException):
+        pass

@@ -1,5 +1,6 @@
 """Commands, flags and exit statuses (DESIGN.md, Command line)."""
 
+import io
 import json
 import os
 import signal
@@ -53,7 +54,8 @@ def _fail(message: object, status: int = WRONG_USE) -> NoReturn:
 
 
 def _print_json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    # In ASCII: names that are not UTF-8 then need no encoding that has room for them.
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 @app.command()
@@ -165,7 +167,7 @@ def trace(
 
     A summary by operation, a query in SQL, or the process tree.
     """
-    from affidavit.report import print_process_tree, print_table
+    from affidavit.report import print_process_tree, print_table, process_list
     from affidavit.trace import TraceError, query, read_trace
 
     if sql is not None and tree:
@@ -178,9 +180,13 @@ def trace(
     )
     try:
         if tree:
-            print_process_tree(read_trace(bundle / "agent" / "events.parquet"), sys.stdout)
+            events = read_trace(bundle / "agent" / "events.parquet")
+            if as_json:
+                _print_json(process_list(events))
+            else:
+                print_process_tree(events, sys.stdout)
             return
-        table = query(bundle, sql or default)
+        table = query(bundle, default if sql is None else sql)
     except TraceError as error:
         _fail(error)
     if as_json:
@@ -234,6 +240,9 @@ def keys_show(as_json: Json = False) -> None:
 
 def main() -> None:
     """Entry point of the command ``affidavit``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error always does: whatever a terminal or a name may be, there is something to print.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:

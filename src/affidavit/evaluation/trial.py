@@ -201,6 +201,11 @@ class _Trial:
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )
+            if _is_full(machinery.state):
+                raise SandboxError(
+                    f"{machinery.state}: the disk is full, so what the sandbox wrote may not be there; make room or "
+                    "point AFFIDAVIT_STATE to another folder"
+                )
             bundle.add_summary(stage.name, captured.summary)
             bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
             bundle.add(f"{stage.name}/stdout", captured.output.stdout)
@@ -285,6 +290,12 @@ def same_times(folder: Path) -> None:
     """Give everything in a folder the same times, which then tell nothing of what was written later."""
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk under a sandbox's own, which is sparse, could not take what was written to that."""
+    disk = os.statvfs(folder)
+    return disk.f_bfree * disk.f_frsize < 1 << 20
 
 
 def reward_json(logs: Path) -> dict[str, Any]:

@@ -61,6 +61,10 @@ def assess(grade: dict[str, Any], events: pa.Table, brought: Collection[str]) ->
     foreign = [write for write in writes if write.agents_code and write.done]
     score = _value(grade)
     findings = (*_authors(writes, foreign, grade), *_peeks(told), *_control(grade["control"], score))
+    if grade["exit"]["timed_out"]:
+        # A reward that it wrote before may not be its last word.
+        late = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
+        return Assessment(score, late, findings=findings)
     if score is None:
         return Assessment(None, grade["error"] or "no reward", findings=findings)
     if foreign and not findings:

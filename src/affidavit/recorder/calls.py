@@ -28,6 +28,7 @@ _OWN_EXECUTABLE = (b"/proc/self/exe", b"/proc/thread-self/exe")
 _RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
 _COMM = 15
+_UNREAD = 200
 _SOCKETS_KEPT = 65536
 _DNS_PORT = 53
 
@@ -166,14 +167,18 @@ class Site(NamedTuple):
 
 @dataclass
 class Loss:
-    """What is known to be missing from a record: how many events, and a sentence for each kind of loss."""
+    """What is known to be missing from a record: how many events, a sentence for each kind of loss, and for some the
+    beginning of the first thing that could not be read."""
 
     events: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
-    def add(self, reason: str, events: int = 1) -> None:
+    def add(self, reason: str, events: int = 1, unread: str = "") -> None:
         """Count a loss."""
         self.events += events
+        if unread and reason not in self.reasons:
+            self.unread.append(unread[:_UNREAD])
         self.reasons[reason] = None
 
 

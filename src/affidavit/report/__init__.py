@@ -7,6 +7,7 @@ from affidavit.report.terminal import (
     print_run,
     print_table,
     print_verification,
+    process_list,
 )
 from affidavit.report.text import printable
 
@@ -17,5 +18,6 @@ __all__ = [
     "print_run",
     "print_table",
     "print_verification",
+    "process_list",
     "printable",
 ]

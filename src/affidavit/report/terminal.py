@@ -156,6 +156,18 @@ def print_process_tree(events: pa.Table, out: IO[str]) -> None:
         console.print(_branch(root, Tree(_process_line(root))), soft_wrap=True)
 
 
+def process_list(events: pa.Table) -> list[dict[str, Any]]:
+    """The processes of a record, each before its children, as JSON values; ``ppid`` tells the tree."""
+    rows: list[dict[str, Any]] = []
+    todo = process_tree(events)[::-1]
+    while todo:
+        process = todo.pop()
+        todo += process.children[::-1]
+        values = vars(process)
+        rows.append({name: values[name] for name in values if name != "children"})
+    return rows
+
+
 def _branch(process: Process, tree: Tree) -> Tree:
     # An explicit stack: a record may hold a chain of processes deeper than Python's own stack.
     todo = [(process, tree)]

@@ -9,19 +9,14 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* A field of a kernel object: a number, or with POINTER a pointer as a number, which any function takes. With
- * bpf_rdonly_cast (Linux 6.2) it is a plain load, else the call of a helper. */
-#ifdef PORTABLE
-#define GET(type, object, field) BPF_CORE_READ((struct type *)(object), field)
-#define POINTER(type, object, field) ((__u64)GET(type, object, field))
-#else
+/* A field of a kernel object: a number, or with POINTER a pointer as a number, which any function takes. A plain load by
+ * way of bpf_rdonly_cast (Linux 6.2): a helper's call for each field would cost several times as much. */
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define CAST(type, object) ((struct type *)bpf_rdonly_cast((void *)(object), bpf_core_type_id_kernel(struct type)))
 #define GET(type, object, field) (CAST(type, object)->field)
 /* A struct of the kernel's that begins with a number of 64 bits, laid over the pointer. */
 #define POINTER(type, object, field) \
 	(CAST(open_how, (void *)(object) + bpf_core_field_offset(struct type, field))->flags)
-#endif
 
 #define TS_COMPAT 0x0002
 #define AT_FDCWD (-100)
@@ -30,7 +25,6 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define AT_SYMLINK_FOLLOW 0x400
 #define AT_EMPTY_PATH 0x1000
 #define O_WRONLY 1
-#define O_RDWR 2
 #define O_CREAT 0100
 #define O_TRUNC 01000
 #define O_NOFOLLOW 0400000
@@ -40,15 +34,12 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define S_IFSOCK 0140000
 #define S_IFMT 0170000
 #define EINTR 4
-#define EEXIST 17
 #define ENOSYS 38
 #define EINPROGRESS 115
 #define O_EXCL 0200
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
-#define SOCK_STREAM 1
-#define SOCK_DGRAM 2
 #define VM_WRITE 2
 #define VM_SHARED 8
 #define PR_SET_MM 35
@@ -66,7 +57,7 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define DATA_MAX (28 * 1024)
 #define SOCKADDR_MAX 128
 
-/* Slots for processes and tasks, found by number: at this many places at most, powers of two apart from each other. */
+/* Slots for processes and tasks, found by number: it has this many places where its slot can be. */
 #define PROCESSES 2048
 #define TASKS 4096
 #define PLACES 8
@@ -231,13 +222,9 @@ static __always_inline struct process *process_of(__u32 pid)
 
 static __always_inline void put_comm(struct record *r, __u64 task)
 {
-#ifdef PORTABLE
-	bpf_get_current_comm(r->comm, sizeof(r->comm));
-#else
 	__u64 comm = task + bpf_core_field_offset(struct task_struct, comm);
 	((__u64 *)r->comm)[0] = CAST(open_how, comm)->flags;
 	((__u64 *)r->comm)[1] = CAST(open_how, comm)->mode;
-#endif
 }
 
 /* Scratch space for a new record, NULL where it is in use (nothing here may interrupt itself, so that is a loss). */
@@ -419,7 +406,6 @@ static __always_inline long up(struct scratch *s, struct walk *w)
 	if (n > 255)
 		n = 255;
 	const void *name = (void *)POINTER(dentry, dentry, d_name.name);
-#ifndef PORTABLE
 	/* A short name lies in the object itself. */
 	if (bpf_core_field_exists(((struct dentry *)0)->d_shortname) && n <= 32 && (__u64)name == dentry + bpf_core_field_offset(struct dentry, d_shortname)) {
 		const __u64 *words = (void *)&GET(dentry, dentry, d_shortname);
@@ -428,9 +414,7 @@ static __always_inline long up(struct scratch *s, struct walk *w)
 		to[1] = words[1];
 		to[2] = words[2];
 		to[3] = words[3];
-	} else
-#endif
-	{
+	} else {
 		bpf_probe_read_kernel(s->data + at, n, name);
 	}
 	at += n;
@@ -1326,7 +1310,7 @@ SEC("raw_tp")
 int seed(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 file = file_of((__s32)ctx->args[1]);
-	if (!file || GET(task_struct, bpf_get_current_task(), tgid) != ctx->args[2])
+	if (!file || (__u32)GET(task_struct, bpf_get_current_task(), tgid) != ctx->args[2])
 		return 1;
 	root_dentry = POINTER(file, file, f_path.dentry);
 	root_mount = POINTER(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);

@@ -1,8 +1,10 @@
 /* affidavit-record: records one sandbox. Loads the BPF programs, turns what they hand over into columns.
  *
- * Standard input is a stream socket. It reads orders of two uint32: {'T', pid} track this process from now on,
- * {'S', 0} the sandbox has no process left. It writes frames: two uint32 {kind, length}, then `length` bytes:
- *   'R' ready to track, after so many milliseconds (uint32); 'A' tracking; 'E' text of an error, the end; 'B' a batch; 'F' totals and counts, the end.
+ * Standard input is a stream socket. It reads orders of two uint32: {'P', 0} attach the programs, a sandbox is being
+ * made, {'T', pid} track this process from now on, {'S', 0} the sandbox has no process left. Attached programs cost every
+ * system call of the machine a little, so they are not before they are needed. It writes frames: two uint32 {kind,
+ * length}, then `length` bytes:
+ *   'R' loaded, after so many milliseconds (uint32); 'P' attached; 'A' tracking; 'E' text of an error, the end; 'B' a batch; 'F' totals and counts, the end.
  * 'B' and 'F' begin with a uint32 number of rows, a uint32 number of buffers and for each a uint64 offset (from the
  * start of the payload, a multiple of 8) and a uint64 length. See send_batch and send_end for the order of the buffers. */
 #define _GNU_SOURCE
@@ -38,7 +40,7 @@
 #define POLL_MS 10
 #define BATCH_ROWS 16384
 #define BATCH_BYTES (16 << 20)
-#define QUEUE_BYTES (256 << 20) /* unread by the other side; then the ring buffer is left to fill */
+#define QUEUE_BYTES (64 << 20) /* unread by the other side; then the ring buffer is left to fill */
 #define END_WAIT_MS 2000        /* for the last tasks to end, after the sandbox is said to have none */
 #define COUNT_ROWS (8 << 20)
 #define PIDS (4 << 20) /* PID_MAX_LIMIT */
@@ -81,8 +83,14 @@ static void flush(void)
 		ssize_t n = send(0, queue.bytes + sent, queue.length - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			if (sent > queue.length / 2) {
+				memmove(queue.bytes, queue.bytes + sent, queue.length - sent);
+				queue.length -= sent;
+				sent = 0;
+			}
 			return;
+		}
 		if (n < 0)
 			_exit(1); /* nobody listens any more */
 		sent += n;
@@ -613,8 +621,20 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static void attach(void)
+{
+	static int attached;
+	if (attached)
+		return;
+	int error = record_bpf__attach(skeleton);
+	if (error)
+		fail("can't attach the BPF programs: %s: %s", strerror(-error), problem);
+	attached = 1;
+}
+
 static void track(uint32_t pid)
 {
+	attach();
 	char path[64], exe[RESOLVED_MAX];
 	snprintf(path, sizeof(path), "/proc/%u/root", pid);
 	root_fd = open(path, O_PATH | O_CLOEXEC);
@@ -686,8 +706,6 @@ static void load(uint32_t ring_bytes)
 	if (getrandom((void *)&skeleton->rodata->hash_key, 8, 0) != 8)
 		fail("no random bytes: %s", strerror(errno));
 	int error = record_bpf__load(skeleton);
-	if (!error)
-		error = record_bpf__attach(skeleton);
 	if (error)
 		fail("can't load the BPF programs: %s: %s", strerror(-error), problem);
 }
@@ -728,10 +746,14 @@ int main(int argc, char **argv)
 			ssize_t n = recv(0, order, sizeof(order), MSG_WAITALL);
 			if (n != sizeof(order))
 				_exit(1); /* nobody listens any more */
-			if (order[0] == 'T')
+			if (order[0] == 'P') {
+				attach();
+				frame('P', NULL, 0);
+			} else if (order[0] == 'T') {
 				track(order[1]);
-			else if (order[0] == 'S')
+			} else if (order[0] == 'S') {
 				stopping = now_ms();
+			}
 		}
 		uint64_t before = received;
 		if (queue.length - sent <= QUEUE_BYTES)

@@ -33,7 +33,8 @@ _ATTACH_S = 20.0
 _GAPS = (
     "names in unlink, rename, mkdir, link, symlink, chmod, chown, truncate and failed calls are read from the caller's "
     "memory before and after the call; a change between is shown as ebpf/raced",
-    "symlinks in such names are followed a moment after the call, not during it",
+    "symlinks in such names are followed a moment after the call; those that the sandbox made are known by then, not "
+    "one that was there from the start and that it removed in between",
 )
 
 
@@ -63,11 +64,12 @@ class EbpfRecorder:
         try:
             recording = self.open("available")
             try:
+                recording.hooks()
                 recording.ready(_ATTACH_S)
             finally:
                 recording.close()
         except RecorderError as error:
-            return Availability(False, str(error), "use a kernel that loads tp_btf programs, or --recorder ptrace")
+            return Availability(False, str(error), "use Linux 6.2 or newer with BPF, or --recorder ptrace")
         took = round((time.monotonic() - started) * 1000)
         return Availability(True, f"Linux {platform.release()}, programs loaded in {took} ms", gaps=_GAPS)
 
@@ -101,6 +103,7 @@ class EbpfRecording:
         self._socket = ours
         self._ring_bytes = ring_bytes
         self._ready_ms: int | None = None
+        self._attached: bool | None = None  # None: not asked for
         self._events = 0
         self._totals: Totals | None = None
         self._counts = empty_counts()
@@ -113,13 +116,19 @@ class EbpfRecording:
         return self._loader.pid
 
     def hooks(self) -> RuntimeHooks:
-        """None: the runtime runs as ever."""
+        """None: the runtime runs as ever. The programs are attached while it makes the sandbox, and not before: they cost
+        every system call of the machine a little."""
+        self._attached = False
+        self._order("P", 0)
         return RuntimeHooks()
 
     def ready(self, timeout_s: float) -> None:
-        """Wait until the programs are attached. Raises RecorderError."""
+        """Wait until the programs are loaded and, where `hooks` was asked, attached. Raises RecorderError."""
         if self._ready_ms is None:
             self._ready_ms = int.from_bytes(self._expect("R", timeout_s), sys.byteorder)
+        if self._attached is False:
+            self._expect("P", timeout_s)
+            self._attached = True
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         self.ready(_ATTACH_S)
@@ -205,7 +214,7 @@ class EbpfRecording:
 
     def _frame(self) -> tuple[str, bytearray]:
         kind, length = _HEAD.unpack(self._exactly(_HEAD.size))
-        if chr(kind) not in "RAEBF" or length > _FRAME_MAX:
+        if chr(kind) not in "RPAEBF" or length > _FRAME_MAX:
             raise FrameError(f"a frame of kind {kind}, {length} bytes")
         return chr(kind), self._exactly(length)
 

@@ -173,6 +173,7 @@ class GvisorRecording:
             counts=self._transcript.counts() if self._transcript else empty_counts(),
             facts={
                 "runsc": _version(self._runsc),
+                "unread": self._loss.unread,
                 "init_ended": self._transcript is not None and self._transcript.ended,
             },
         )

@@ -86,7 +86,7 @@ class Transcript:
         for entry in log.entries(text):
             if entry is None:
                 if not last:
-                    self._loss.add("the sentry's log has a line that can't be read")
+                    self._loss.add("the sentry's log has a line that can't be read", unread=text)
                 continue
             try:
                 said = log.said(entry.text)

@@ -158,7 +158,11 @@ class PtraceRecording:
             reasons=tuple(self._loss.reasons),
             gaps=tuple(gap for gap in GAPS if gap != _REFUSALS_GAP or not self._refusals.connected.is_set()),
             counts=self._transcript.counts() if self._transcript else empty_counts(),
-            facts={"strace": _version(self._strace), "refusals": self._refusals.connected.is_set()},
+            facts={
+                "strace": _version(self._strace),
+                "refusals": self._refusals.connected.is_set(),
+                "unread": self._loss.unread,
+            },
         )
 
     def close(self) -> None:

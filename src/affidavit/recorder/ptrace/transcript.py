@@ -5,8 +5,7 @@ import sys
 import time
 from bisect import bisect, insort
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -26,7 +25,7 @@ _CLONE_PARENT = 0x8000
 _CLONE_THREAD = 0x10000
 _NUMBERS_KEPT = 4096
 # Lines of a task wait this long for others that tell who made it.
-_HOLD_S = 0.1
+_HOLD_S = 0.5
 _LOOK_S = 0.005
 # A task that nobody has seen by then was killed before its first instruction.
 _STILLBORN_NS = 10_000_000_000
@@ -69,11 +68,18 @@ class _Fork:
         return bool(self.flags & _CLONE_THREAD)
 
 
-class _Held(NamedTuple):
-    """Lines of a task whose parent is not known yet, since when (time.monotonic)."""
+@dataclass
+class _Held:
+    """Lines of a task whose parent is not known yet; since when (time.monotonic); how many tasks it made in them."""
 
-    lines: list[Line]
     since: float
+    lines: list[Line] = field(default_factory=list)
+    forks: int = 0
+
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+        if isinstance(line.body, Call | Begun) and line.body.name in _FORKS:
+            self.forks += 1
 
 
 class Transcript:
@@ -113,7 +119,7 @@ class Transcript:
         """Take one line, without its line end."""
         line = lines.parse(text)
         if line is None:
-            self._loss.add("strace printed a line that can't be read")
+            self._loss.add("strace printed a line that can't be read", unread=text)
         else:
             self._now_ns = line.time_ns
             self._take(line)
@@ -125,14 +131,7 @@ class Transcript:
 
     def _take(self, line: Line) -> None:
         tid = line.tid
-        if tid not in self._tasks:
-            held = self._held.get(tid)
-            if held is not None:
-                held.lines.append(line)
-            elif len(self._unseen) > 1 and not task_status(tid):
-                self._held[tid] = _Held([line], time.monotonic())
-            elif self._claim(tid, line):
-                self._take(line)
+        if tid not in self._tasks and not self._meet(tid, line):
             return
         process = self._tasks[tid]
         match line.body:
@@ -162,12 +161,54 @@ class Transcript:
 
     # --- tasks ---
 
+    def _meet(self, tid: int, line: Line) -> bool:
+        """Find the process of a task that is not known yet; False where its lines wait, or don't matter."""
+        held = self._held.get(tid)
+        if held is not None:
+            held.add(line)
+            return False
+        if not self._held and len(self._unseen) < 2:
+            return self._claim(tid, line, self._unseen[0] if self._unseen else None)
+        fork = self._maker(tid)
+        if fork is not None or not self._started:
+            return self._claim(tid, line, fork)
+        self._held[tid] = _Held(time.monotonic())
+        self._held[tid].add(line)
+        self._release()
+        return False
+
+    def _claim(self, tid: int, line: Line, fork: _Fork | None) -> bool:
+        """Give a task to the call that made it; False where its lines don't matter."""
+        if fork is not None:
+            self._adopt(tid, fork)
+            return True
+        if self._started:
+            if isinstance(line.body, Ended):
+                # A thread of the init's from before its execve, which says no more than that it is gone.
+                return False
+            self._loss.add("strace showed a process that none of the sandbox's began", 0)
+        # Else the runtime, which strace started itself.
+        self._tasks[tid] = Process(tid, 0, Folder(b"/"), inside=self._started)
+        return True
+
+    def _maker(self, tid: int) -> _Fork | None:
+        """Which call made a task, as the kernel tells while the task is there."""
+        status = task_status(tid)
+        group, parent, number = status.get("Tgid"), status.get("PPid"), status.get("NSpid")
+        for fork in self._unseen:
+            if fork.number is not None:
+                if fork.number == number:
+                    return fork
+            elif fork.parent.pid == (group if fork.thread else parent) and (fork.thread or group == tid):
+                return fork
+        return None
+
     def _release(self, all_of_them: bool = False) -> None:
         """Take the lines of tasks that were gone when they were first seen, where it is known by now, or will never be
-        known better, which call made them.
+        known better, which calls made them.
 
-        Their number on the machine tells, once all calls have returned and all their children have shown up: the kernel
-        counts upwards on the machine and in the sandbox alike.
+        Their numbers tell, once all calls have returned and all their children have shown up: the kernel counts upwards
+        on the machine and in the sandbox alike.
         """
         now = time.monotonic()
         if not self._held or (now < self._look_at and not all_of_them):
@@ -175,13 +216,15 @@ class Transcript:
         self._look_at = now + _LOOK_S
         self._look()
         possible = self._possible()
-        settled = len(possible) <= len(self._held) and all(fork.vfork or fork.number is not None for fork in possible)
+        # Some may have been made by others of them.
+        first = len(self._held) - sum(held.forks for held in self._held.values())
+        settled = len(possible) <= first and all(fork.vfork or fork.number is not None for fork in possible)
         for tid in sorted(self._held):
-            lines_of, since = self._held[tid]
-            if settled or all_of_them or now - since > _HOLD_S:
+            held = self._held.get(tid)
+            if held is not None and (settled or all_of_them or now - held.since > _HOLD_S):
                 del self._held[tid]
-                if self._claim(tid, lines_of[0]):
-                    for line in lines_of:
+                if self._claim(tid, held.lines[0], self._likeliest(tid)):
+                    for line in held.lines:
                         self._take(line)
 
     def _look(self) -> None:
@@ -196,20 +239,16 @@ class Transcript:
         """The calls that may have made a task which is gone."""
         return [fork for fork in self._unseen if not fork.there]
 
-    def _claim(self, tid: int, line: Line) -> bool:
-        """Find the process of a task that is seen for the first time; False where its lines don't matter."""
-        fork = self._likeliest(tid)
-        if fork is not None:
-            self._adopt(tid, fork)
-            return True
-        if self._started:
-            if isinstance(line.body, Ended):
-                # A thread of the init's from before its execve, which says no more than that it is gone.
-                return False
-            self._loss.add("strace showed a process that none of the sandbox's began", 0)
-        # Else the runtime, which strace started itself.
-        self._tasks[tid] = Process(tid, 0, Folder(b"/"), inside=self._started)
-        return True
+    def _likeliest(self, tid: int) -> _Fork | None:
+        """Which call made a task, by their numbers."""
+        possible = self._possible() or self._unseen
+        at = bisect(self._numbers, (tid, 0))
+        low = self._numbers[at - 1][1] if at else 0
+        high = self._numbers[at][1] if at < len(self._numbers) else sys.maxsize
+        numbered = [fork for fork in possible if fork.number is not None and low < fork.number < high]
+        if numbered:
+            return min(numbered, key=lambda fork: fork.number or 0)
+        return possible[0] if possible else None
 
     def _adopt(self, tid: int, fork: _Fork) -> None:
         """Give a task to the call that made it."""
@@ -231,24 +270,6 @@ class Transcript:
             insort(self._numbers, (fork.child, fork.number))
             del self._numbers[:-_NUMBERS_KEPT]
 
-    def _likeliest(self, tid: int) -> _Fork | None:
-        """Which call made a task."""
-        if len(self._unseen) < 2:
-            return self._unseen[0] if self._unseen else None
-        status = task_status(tid)
-        if status:
-            group, parent, number = status.get("Tgid", 0), status.get("PPid", 0), status.get("NSpid", 0)
-            for fork in self._unseen:
-                same = fork.parent.pid == group if fork.thread else fork.parent.pid == parent and group == tid
-                if fork.number == number or (fork.number is None and same):
-                    return fork
-        possible = self._possible() or self._unseen
-        at = bisect(self._numbers, (tid, 0))
-        low = self._numbers[at - 1][1] if at else 0
-        high = self._numbers[at][1] if at < len(self._numbers) else sys.maxsize
-        numbered = [fork for fork in possible if fork.number is not None and low < fork.number < high]
-        return min(numbered, key=lambda fork: fork.number or 0) if numbered else possible[0]
-
     def _begin(self, process: Process, line: Line, begun: Begun) -> None:
         tid = line.tid
         if begun.moved is not None:
@@ -266,7 +287,7 @@ class Transcript:
         time_ns, begun = self._begun.pop(line.tid, (0, None))
         call = lines.join(begun, resumed) if begun and begun.name == resumed.name else None
         if call is None:
-            self._loss.add("strace printed the end of a call that it did not begin")
+            self._loss.add("strace printed the end of a call that it did not begin", unread=f"{line.tid} {resumed}")
             return
         if begun is not None and begun.moved is not None:
             # strace 6.1 prints nonsense as the result then; that the thread moved proves that the call was done.
@@ -331,7 +352,6 @@ class Transcript:
         self._started = True
         self._unseen.clear()
         self._forking.clear()
-        self._held.clear()
         status = task_status(self._init)
         init = Process(self._init, 0, Folder(self._cwd), status.get("Uid", 0), status.get("Gid", 0), inside=True)
         self._tasks[self._init] = init

@@ -1,0 +1,152 @@
+"""Plays evasions in real sandboxes under real recorders, and keeps what each of them came to."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.recorder import RecordSummary, recorder
+from affidavit.sandbox import Exit, Limits, SandboxSpec, User, host_rootfs, runtimes
+from affidavit.trace import capture, read_trace
+
+Row = dict[str, Any]
+
+_AGENTS = Path(__file__).parent / "agents"
+_C = ("cc", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-nonnull")
+_BARE = (*_C, "-static", "-nostdlib", "-ffreestanding", "-fno-pie", "-no-pie")
+_WORKSPACE = "/workspace"
+_FILE_BYTES = 1 << 16
+_PATIENCE_S = 120.0
+
+
+def build_programs(folder: Path) -> Path:
+    """Compile the agents into a layer of a root file system that has them in /opt."""
+    programs = folder / "opt"
+    programs.mkdir(parents=True)
+    sources = [_AGENTS / f"{name}.c" for name in _SOURCES]
+    for command in (
+        (*_C, "-static", "-pthread", "-o", programs / "evade", *sources),
+        (*_BARE, "-o", programs / "bare", _AGENTS / "bare.c"),
+        (*_BARE, "-m32", "-o", programs / "bare32", _AGENTS / "bare.c"),
+        (*_C, "-static", "-o", programs / "rooted", _AGENTS / "rooted.c"),
+        (*_C, "-shared", "-fPIC", "-o", programs / "preload.so", _AGENTS / "preload.c"),
+    ):
+        subprocess.run(command, check=True)
+    for place in (folder, programs):
+        place.chmod(0o755)
+    (programs / "rooted").chmod(0o4755)
+    return folder
+
+
+_SOURCES = ("main", "entries", "processes", "files", "network", "races", "limits")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What an evasion came to.
+
+    Attributes:
+        name: the evasion's.
+        report: what its program said at its end: ``done``, ``failed ERRNO``, ``killed SIGNAL``, ``late``; empty where
+            it never came to say anything.
+        files: what lay in its folder afterwards, by name: the content of plain files, else None.
+        rows: the record of its process and of all that descend from it.
+        all_rows: the whole record.
+        summary: what the recorder says of the record.
+        exit: how the sandbox ended.
+    """
+
+    name: str
+    report: str
+    files: dict[str, bytes | None]
+    rows: list[Row]
+    all_rows: list[Row]
+    summary: RecordSummary
+    exit: Exit
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the sandbox."""
+        return f"{_WORKSPACE}/{self.name}"
+
+    @property
+    def truth(self) -> list[str]:
+        """What its program says that it acted on, call by call."""
+        return (self.files.get("truth") or b"").decode().split()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where evasions are played.
+
+    Attributes:
+        state: affidavit's state folder.
+        programs: see `build_programs`.
+    """
+
+    state: Path
+    programs: Path
+
+    def play(self, runtime: str, recorder_name: str, names: Sequence[str], limits: Limits, events: Path) -> list[Played]:
+        """Play evasions one after the other in one sandbox."""
+        rootfs = host_rootfs(self.state, User())
+        spec = SandboxSpec(
+            name=f"evasion-{uuid.uuid4().hex[:12]}",
+            rootfs=(self.programs, *rootfs.layers),
+            host_usr=rootfs.host_usr,
+            argv=("/opt/evade", "run", *names),
+            env={"PATH": "/usr/bin:/bin", "HOME": "/workspace"},
+            cwd=_WORKSPACE,
+            writable=(_WORKSPACE, "/tmp"),
+            limits=limits,
+        )
+        recording = recorder(recorder_name).open(spec.name)
+        try:
+            with runtimes()[runtime].sandbox(spec, self.state) as sandbox:
+                captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)
+                upper = sandbox.upper() / _WORKSPACE.lstrip("/")
+                reports = _reports(upper / "report")
+                files = {name: _files(upper / name) for name in names}
+        finally:
+            recording.close()
+        rows: list[Row] = read_trace(events).to_pylist()
+        return [
+            Played(
+                name, reports.get(name, ""), files[name], _rows_of(name, rows), rows, captured.summary, captured.exit
+            )
+            for name in names
+        ]
+
+
+def _reports(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
+
+
+def _files(folder: Path) -> dict[str, bytes | None]:
+    if not folder.is_dir():
+        return {}
+    return {
+        os.fsdecode(entry.name): Path(entry.path).read_bytes()[:_FILE_BYTES]
+        if entry.is_file(follow_symlinks=False)
+        else None
+        for entry in os.scandir(folder)
+    }
+
+
+def _rows_of(name: str, rows: list[Row]) -> list[Row]:
+    """The rows of the process that was started for an evasion, and of its descendants, from its exec on."""
+    family: set[int] = set()
+    found = []
+    for row in rows:
+        if row["op"] == "exec" and row["argv"] == ["evade", name]:
+            family.add(row["pid"])
+        if row["pid"] in family:
+            found.append(row)
+            if row["op"] == "fork" and row["ret"] > 0:
+                family.add(row["ret"])
+    return found
