@@ -90,7 +90,9 @@ class Stage:
     state: Path
     programs: Path
 
-    def play(self, runtime: str, recorder_name: str, names: Sequence[str], limits: Limits, events: Path) -> list[Played]:
+    def play(
+        self, runtime: str, recorder_name: str, names: Sequence[str], limits: Limits, events: Path
+    ) -> list[Played]:
         """Play evasions one after the other in one sandbox."""
         rootfs = host_rootfs(self.state, User())
         spec = SandboxSpec(

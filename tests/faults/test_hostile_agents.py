@@ -1,13 +1,12 @@
 """Agents that go for the machine: each ends as its contract says, in time, and leaves nothing."""
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness import EBPF, GVISOR, SOLVE, Trials, Way
+from harness import EBPF, PTRACE, SOLVE, TEST, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -21,7 +20,7 @@ def python(program: str) -> str:
 
 
 def test_a_fork_bomb_is_bounded(trials: Trials, task: Make, way: Way) -> None:
-    contract = {"files": FILES, "processes": {"max_processes": 24}, "limits": {"wall_ms": 4000}}
+    contract = {"files": FILES, "processes": {"max_processes": 24}, "limits": {"wall_ms": 1500}}
     bomb = python(
         "import os, time\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        time.sleep(0.01)\n"
     )
@@ -49,25 +48,20 @@ def test_a_hog_of_the_tasks_own_memory_breaks_no_contract(trials: Trials, task: 
     assert (outcome.verdict, outcome.json("agent/exit.json")["oom"]) == ("pass", True)
 
 
-def test_a_flood_of_descriptors_is_bounded(trials: Trials, task: Make, way: Way) -> None:
+def test_a_flood_of_descriptors_is_bounded(trials: Trials, task: Make) -> None:
     flood = python(
         "import os\nfds = []\ntry:\n    while True:\n        fds.append(os.open('/dev/null', 0))\n"
         "except OSError as error:\n    print(len(fds), error)\n"
     )
-    outcome = trials(way, task(), f"{flood}{SOLVE}")
+    outcome = trials(EBPF, task(), f"{flood}{SOLVE}")
     assert outcome.verdict == "pass"
     assert int(outcome.text("agent/stdout").split()[0]) < 10_000
 
 
 def test_killing_all_it_can_reaches_nothing_outside(trials: Trials, task: Make, way: Way) -> None:
-    before = {thread.name for thread in threading.enumerate()}
-    outcome = trials(
-        way, task(), f"{SOLVE} for signal in TERM INT HUP KILL; do kill -$signal -1; done; kill -9 1; true"
-    )
-    assert outcome.verdict in ("pass", "violation")
-    assert outcome.raw_score == 1.0
-    assert outcome.evidence["complete"] is True
-    assert {thread.name for thread in threading.enumerate()} >= {name for name in before if name == "MainThread"}
+    agent = f"{SOLVE} for signal in TERM INT HUP KILL; do kill -$signal -1; done; kill -9 1; true"
+    outcome = trials(way, task(), agent)
+    assert (outcome.verdict, outcome.evidence["complete"]) == ("pass", True)
 
 
 def test_an_agent_without_standard_streams_is_like_any_other(trials: Trials, task: Make, way: Way) -> None:
@@ -84,29 +78,33 @@ def test_who_holds_its_output_open_holds_nothing_up(trials: Trials, task: Make, 
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.parametrize("way", [EBPF, PTRACE], ids=str)
 def test_a_stopped_agent_is_ended_in_time(trials: Trials, task: Make, way: Way) -> None:
     contract = {"files": FILES, "limits": {"wall_ms": 1500}}
     outcome = trials(way, task(contract=contract), f"{SOLVE} sh -c 'kill -STOP $$'")
     assert (outcome.verdict, outcome.rules) == ("violation", {"limits.wall_ms"})
 
 
-def test_a_tree_deeper_than_a_path_can_name(trials: Trials, task: Make, way: Way) -> None:
-    deep = python("import os\nfor _ in range(1500):\n    os.mkdir('d' * 20)\n    os.chdir('d' * 20)\n")
-    outcome = trials(way, task(), f"{SOLVE}cd /tmp; {deep}")
-    assert outcome.verdict in ("pass", "inconclusive", "violation")
-    assert outcome.raw_score == 1.0
+def test_a_tree_deeper_than_a_path_can_name_is_carried(trials: Trials, task: Make) -> None:
+    deep = python("import os\nfor _ in range(300):\n    os.mkdir('d' * 20)\n    os.chdir('d' * 20)\n")
+    down = "import os; [os.chdir('d' * 20) for _ in range(300)]"
+    test = f'cd /workspace && python3 -c "{down}" || exit\n{TEST}'
+    outcome = trials(PTRACE, task(test=test), f"{SOLVE}{deep}")
+    assert outcome.verdict == "pass"
 
 
 def test_many_small_files(trials: Trials, task: Make) -> None:
-    many = python("for i in range(3000):\n    open(f'/workspace/{i}', 'w').close()\n")
+    many = python("for i in range(1000):\n    open(f'/workspace/{i}', 'w').close()\n")
     outcome = trials(EBPF, task(), f"{SOLVE}{many}")
     assert outcome.verdict == "pass"
-    assert len(outcome.changed()) == 3001
+    assert len(outcome.changed()) == 1001
 
 
-@pytest.mark.parametrize("target", ["/proc/sysrq-trigger", "/proc/1/mem", "/dev/mem", "/sys/kernel/profiling"])
-def test_the_kernels_own_files_stay_shut(trials: Trials, task: Make, target: str) -> None:
-    outcome = trials(EBPF, task(), f"{SOLVE} echo x >{target}")
-    assert outcome.verdict == "violation"
-    assert outcome.rules == {"files.write"}
-    assert outcome.text("agent/stderr")
+def test_the_kernels_own_files_stay_shut(trials: Trials, task: Make) -> None:
+    targets = ("/proc/sysrq-trigger", "/proc/1/mem", "/sys/kernel/profiling")
+    agent = "; ".join(f"(echo x >{target}) && echo opened" for target in targets)
+    outcome = trials(EBPF, task(), f"{SOLVE} {agent}")
+    assert (outcome.verdict, outcome.rules) == ("violation", {"files.write"})
+    assert outcome.text("agent/stdout") == ""
+    for target in targets:
+        assert any(target in violation.message for violation in outcome.trial.judgement.violations)

@@ -109,3 +109,62 @@ def test_ends() -> None:
         line = lines.parse(f"9 1.000000001 {text}")
         assert line is not None
         assert line.body == lines.Ended(code, signal)
+
+
+def test_a_thread_that_runs_exec_while_others_print() -> None:
+    rows, loss = Rows(), Loss()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    for text in (
+        '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
+        "1 1.000000002 clone(child_stack=0x1, flags=0x10000) = 2",
+        "2 1.000000003 set_robust_list(0x1, 24) = 0",
+        '2 1.000000004 execve("\\x2f\\x62", ["\\x62"], 0x1 /* 2 vars */ <unfinished ...>',
+        "1 1.000000005 +++ superseded by execve in pid 2 +++",
+        "1 1.000000006 <... execve resumed>) = -1 (errno 18446744073709551359)",
+        "1 1.000000007 +++ exited with 0 +++",
+    ):
+        transcript.feed(text)
+    transcript.finish()
+    assert [(row["op"], row["path"], row["tid"]) for row in rows.take().to_pylist()] == [
+        ("exec", "/a", 1),
+        ("exec", "/b", 1),
+        ("exit", None, 1),
+    ]
+    assert not loss.reasons
+
+
+def test_calls_of_the_killed() -> None:
+    for text in ('unlink("\\x61") = ?', 'unlink("\\x61") = ? <unavailable>'):
+        line = lines.parse(f"9 1.000000001 {text}")
+        assert line is not None
+        assert isinstance(line.body, lines.Call)
+        assert (line.body.args.name(0), line.body.ret) == (b"a", None)
+    line = lines.parse('9 1.000000001 unlink("\\x61" <detached ...>')
+    assert line is not None
+    assert line.body == lines.Begun("unlink", '"\\x61"', None)
+
+
+def test_the_end_of_a_process_comes_after_its_forks() -> None:
+    rows, loss = Rows(), Loss()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    for text in (
+        '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
+        "1 1.000000002 fork() = 2",
+        "4000001 1.000000003 set_robust_list(0x1, 24) = 0",
+        "4000001 1.000000004 fork() = 3",
+        "4000001 1.000000005 +++ exited with 7 +++",
+        "4000002 1.000000006 set_robust_list(0x1, 24) = 0",
+        "4000002 1.000000007 +++ exited with 0 +++",
+        "1 1.000000008 +++ exited with 0 +++",
+    ):
+        transcript.feed(text)
+    transcript.finish()
+    assert [(row["op"], row["pid"], row["ret"]) for row in rows.take().to_pylist()] == [
+        ("exec", 1, 0),
+        ("fork", 1, 4000001),
+        ("fork", 4000001, 4000002),
+        ("exit", 4000001, 7),
+        ("exit", 4000002, 0),
+        ("exit", 1, 0),
+    ]
+    assert not loss.reasons

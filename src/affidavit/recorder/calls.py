@@ -5,6 +5,7 @@ How the call's arguments are spelled is the recorder's own affair (:class:`Argum
 
 import errno
 import os
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ _AT_REMOVEDIR = 0x200
 _AT_SYMLINK_FOLLOW = 0x400
 _AT_EMPTY_PATH = 0x1000
 _OWN_EXECUTABLE = (b"/proc/self/exe", b"/proc/thread-self/exe")
+_PROC_LINK = re.compile(rb"/proc/(?:(self|thread-self)|(\d{1,10}))(?:/task/\d{1,10})?/(cwd|root|fd/\d{1,10})")
 _RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
 _COMM = 15
@@ -201,10 +203,20 @@ class Calls:
         loss: where losses are counted.
         names: resolution of names below the sandbox's root.
         executable: what the kernel says a process runs, right after its execve(2); None where it does not say.
+        descriptor: the path or name that the kernel has for a descriptor of a process; None where it does not say.
+        process: the process that has a number in the sandbox; None where it is not known.
     """
 
     def __init__(
-        self, recorder: str, rows: Rows, loss: Loss, names: Names, executable: Callable[[Process], bytes | None]
+        self,
+        recorder: str,
+        rows: Rows,
+        loss: Loss,
+        names: Names,
+        *,
+        executable: Callable[[Process], bytes | None],
+        descriptor: Callable[[Process, int], bytes | None],
+        process: Callable[[int], Process | None],
     ) -> None:
         self._kernel = f"{recorder}/kernel"
         self._memory = f"{recorder}/memory"
@@ -213,6 +225,10 @@ class Calls:
         self._loss = loss
         self._names = names
         self._executable = executable
+        self._descriptor = descriptor
+        self._process = process
+        # Whether a name of the call in hand goes through a link in proc(5) that leads nobody knows where.
+        self._astray = False
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
         self._folders: WeakSet[Folder] = WeakSet()
         # By what the kernel calls the socket, or by process and descriptor where it does not say.
@@ -225,10 +241,13 @@ class Calls:
         handler = _HANDLERS.get(call.name)
         if handler is None:
             return
+        self._astray = False
         try:
             handler(self, site, call)
         except (IndexError, ValueError):
             self._loss.add(f"the arguments of a call of {call.name} could not be read")
+        if self._astray and call.result >= 0:
+            self._loss.add("a name goes through a link in /proc of which it is not known where it leads")
 
     def ended(self, site: Site, code: int, signal: int) -> None:
         """Add the row of a process's end."""
@@ -289,7 +308,31 @@ class Calls:
         """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
         base = self._base(site, args, at)
         raw = args.name(name)
-        return None if raw is None else self._names.resolve(raw, base, follow)
+        return None if raw is None else self._resolve(site, raw, base, follow)
+
+    def _resolve(self, site: Site, name: bytes, base: bytes, follow: bool = True) -> bytes:
+        def link(path: bytes, goes_on: bool) -> bytes | None:
+            match = _PROC_LINK.fullmatch(path)
+            if match is None:
+                return None
+            target = self._linked(site.process if match[1] else self._process(int(match[2])), match[3])
+            self._astray = self._astray or (target is None and goes_on)
+            return target
+
+        return self._names.resolve(name, base, follow, link)
+
+    def _linked(self, process: Process | None, link: bytes) -> bytes | None:
+        """What a link in the folder of a process in proc(5) leads to; None where that is not known, or no file."""
+        if process is None:
+            return None
+        match link:
+            case b"cwd":
+                return process.folder.path
+            case b"root":
+                # chroot(2) and pivot_root(2) are refused.
+                return b"/"
+        found = _known(self._descriptor(process, int(link.removeprefix(b"fd/"))))
+        return found.removesuffix(b" (deleted)") if found is not None and found.startswith(b"/memfd:") else found
 
     def _on_path(self, site: Site, call: Call) -> None:
         shape = _ON_PATH[call.name]
@@ -374,7 +417,7 @@ class Calls:
         path2 = None
         if call.raced is not None:
             source = self._raced
-            path2 = self._names.resolve(call.raced, self._base(site, args, at), follow)
+            path2 = self._resolve(site, call.raced, self._base(site, args, at), follow)
         self.emit(site, op, path=path, path2=path2, flags=flags, mode=mode, ret=call.result, source=source)
 
     def _open_by_handle(self, site: Site, call: Call) -> None:
@@ -389,7 +432,7 @@ class Calls:
         if name and not raw and args.number(4) & _AT_EMPTY_PATH:
             path = args.fd(0).path
         else:
-            path = None if raw is None else self._names.resolve(raw, self._base(site, args, 0 if name else None))
+            path = None if raw is None else self._resolve(site, raw, self._base(site, args, 0 if name else None))
         source = self._memory
         if call.ret == 0:
             exe = self._runs(process, path)
@@ -426,7 +469,7 @@ class Calls:
             raw = call.args.name(0)
             if raw is not None:
                 folder = site.process.folder
-                folder.path = self._names.resolve(raw, folder.path)
+                folder.path = self._resolve(site, raw, folder.path)
 
     def _fchdir(self, site: Site, call: Call) -> None:
         path = call.args.fd(0).path
@@ -542,7 +585,7 @@ class Calls:
         address = address or sockets.Address(of.domain)
         path = None
         if address.path is not None:
-            path = self._names.resolve(address.path, site.process.folder.path, op is not Op.BIND)
+            path = self._resolve(site, address.path, site.process.folder.path, op is not Op.BIND)
         self.emit(
             site,
             op,

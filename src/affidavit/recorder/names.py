@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 import time
+from collections.abc import Callable
 
 # asm-generic/unistd.h, the same on x86_64 and arm64.
 _OPENAT2 = ctypes.c_long(437)
@@ -50,13 +51,21 @@ class Names:
         self._links: dict[bytes, bytes] = {}
         self._folders: set[bytes] = set()
 
-    def resolve(self, name: bytes, base: bytes = b"/", follow: bool = True) -> bytes:
+    def resolve(
+        self,
+        name: bytes,
+        base: bytes = b"/",
+        follow: bool = True,
+        link: Callable[[bytes, bool], bytes | None] = lambda path, goes_on: None,
+    ) -> bytes:
         """The absolute path in the sandbox that a name stands for; what is not there is taken by its spelling.
 
         Args:
             name: as the caller gave it.
             base: the resolved absolute path of the folder that a relative name starts at.
             follow: whether the call follows a symlink in the last component.
+            link: the target of a link that leads elsewhere for each process (proc(5)), None for any other path; it is
+                told whether the name goes on behind it.
         """
         found = b"" if name.startswith(b"/") else base.rstrip(b"/")
         left = name.split(b"/")[::-1]
@@ -71,7 +80,7 @@ class Names:
                 found = found.rpartition(b"/")[0]
                 continue
             path = found + b"/" + part
-            target = self._target(path) if left or follow else None
+            target = (link(path, any(left)) or self._target(path)) if left or follow else None
             if target is None or links == _LINKS:
                 found = path
                 continue

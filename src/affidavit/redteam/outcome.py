@@ -32,7 +32,7 @@ def outcome_score(
     """The score that plain outcome grading gives; 0 where the tests leave no valid reward or time is up.
 
     Args:
-        make: makes a sandbox.
+        make: makes a sandbox, of runc: gVisor's caches hide what comes into a running one from outside.
         spec: the agent's sandbox; its command, writable and scratch folders are replaced.
         command: the agent's, for ``/bin/sh -c``.
         tests: the task's tests folder.

@@ -18,6 +18,6 @@ __all__ = [
     "print_run",
     "print_table",
     "print_verification",
-    "process_list",
     "printable",
+    "process_list",
 ]

@@ -39,7 +39,7 @@ getpgrp getpid getppid getpriority getresgid getresuid getrlimit getrusage getsi
 ioprio_set kill nanosleep pause pidfd_open pidfd_send_signal prctl prlimit64 restart_syscall rseq rt_sigaction
 rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_tgsigqueueinfo
 sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler
-sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp
+sched_rr_get_interval sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield
 set_robust_list set_thread_area set_tid_address setfsgid setfsuid setgid setgroups setitimer setpgid setpriority
 setregid setresgid setresuid setreuid setrlimit setsid setuid sigaltstack signalfd signalfd4 sysinfo tgkill time
 times tkill uname vfork wait4 waitid waitpid landlock_add_rule landlock_create_ruleset landlock_restrict_self
@@ -65,12 +65,12 @@ mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl ms
 semop semtimedop shmat shmctl shmdt shmget
 """
 
-_CONDITIONAL = frozenset({"clone", "personality", "socket"})
+_CONDITIONAL = frozenset({"clone", "personality", "seccomp", "socket"})
 
 ALLOWED: frozenset[str] = (
     frozenset(" ".join((_FILES, _MEMORY, _PROCESSES, _CLOCKS, _WAITING, _SOCKETS, _SYSTEM_V)).split()) | _CONDITIONAL
 )
-"""Calls that a sandbox may make; some of them (clone, personality, socket) with certain arguments only."""
+"""Calls that a sandbox may make; some of them (clone, personality, seccomp, socket) with certain arguments only."""
 
 # Their flags lie in memory, where a filter can't look: C libraries fall back to clone.
 _ABSENT = ("clone3",)
@@ -78,6 +78,9 @@ _ABSENT = ("clone3",)
 # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, and CLONE_UNTRACED and CLONE_PTRACE, with which a child
 # can slip from or get hold of a tracer. CLONE_NEWTIME does not fit into clone(2).
 _CLONE_REFUSED = 0x7E020000 | 0x00800000 | 0x00002000
+
+# SECCOMP_FILTER_FLAG_NEW_LISTENER: a call that a listener lets go on is no longer shown to a tracer (seccomp(2)).
+_SECCOMP_REFUSED = 0x8
 
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Not AF_VSOCK and AF_ALG, which no network namespace holds.
 _FAMILIES = (1, 2, 10, 16)
@@ -117,11 +120,12 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None) -> d
     plain = sorted(ALLOWED - _CONDITIONAL - set(deny))
     rules: list[dict[str, Any]] = [{"names": plain, "action": "SCMP_ACT_ALLOW"}]
 
-    def allow(name: str, op: str, value: int, second: int = 0) -> None:
+    def allow(name: str, op: str, value: int, second: int = 0, index: int = 0) -> None:
         if name not in deny:
-            rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [_argument(op, value, second)]})
+            rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [_argument(op, value, second, index)]})
 
     allow("clone", "SCMP_CMP_MASKED_EQ", _CLONE_REFUSED, 0)
+    allow("seccomp", "SCMP_CMP_MASKED_EQ", _SECCOMP_REFUSED, 0, index=1)
     for family in _FAMILIES:
         allow("socket", "SCMP_CMP_EQ", family)
     for persona in _PERSONALITIES:
@@ -156,5 +160,5 @@ def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> di
     }
 
 
-def _argument(op: str, value: int, second: int) -> dict[str, Any]:
-    return {"index": 0, "value": value, "valueTwo": second, "op": op}
+def _argument(op: str, value: int, second: int, index: int = 0) -> dict[str, Any]:
+    return {"index": index, "value": value, "valueTwo": second, "op": op}

@@ -20,6 +20,9 @@ _NO_BUILDER = (
     'or rootfs = "tarball:PATH" under [affidavit] in task.toml, or rootfs = "host" for the programs of this machine'
 )
 
+# Keys of [task] that only describe it.
+_DESCRIPTIVE = ("description", "authors", "keywords")
+
 # Keys that Harbor knows and that do nothing here; the value (or its absence) that needs no warning.
 _IGNORED = {
     "agent": ("allowed_hosts",),
@@ -135,9 +138,11 @@ class _Reader:
     def task(self) -> Task:
         path, top = self._path, self._top
         self._version()
-        task_id = self._task_name()
-        agent, verifier, environment = (top.table(name) for name in ("agent", "verifier", "environment"))
+        about, agent, verifier, environment = (top.table(name) for name in ("task", "agent", "verifier", "environment"))
         solution, own = top.table("solution"), top.table("affidavit")
+        task_id = self._task_name(about)
+        for key in _DESCRIPTIVE:
+            about.take(key)
         if top.take("steps"):
             raise top.error("steps", "asks for a task of several steps, which are not supported yet")
         for key in ("metadata", "source", "artifacts", "multi_step_reward_strategy"):
@@ -181,7 +186,7 @@ class _Reader:
             for key in _IGNORED[table.name[0]]:
                 if key in table and table.take(key):
                     self._warn(table, key, "is not supported yet and is ignored")
-        for table in (top, top.table("task"), agent, verifier, environment, solution, own):
+        for table in (top, about, agent, verifier, environment, solution, own):
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
         return Task(**{**task.__dict__, "warnings": tuple(self._warnings)})
@@ -199,8 +204,7 @@ class _Reader:
             if str(version).split(".")[0] not in ("1", "2"):
                 self._warn(self._top, key, f"{version!r} is not known here (1.x and 2.x are); the file is read as 2.x")
 
-    def _task_name(self) -> str:
-        table = self._top.table("task")
+    def _task_name(self, table: TomlTable) -> str:
         name = table.text("name")
         if name is None:
             return self._path.name
@@ -305,7 +309,9 @@ class _Reader:
         for name, value in table.strings("env").items():
             missing = [match[1] for match in _TEMPLATE.finditer(value) if match[2] is None]
             if missing:
-                self._warn(table, "env", f".{name} asks for this machine's {missing[0]}, which a sandbox never gets")
+                self._warn(
+                    table.table("env"), name, f"asks for this machine's {missing[0]}, which a sandbox never gets"
+                )
                 continue
             values[name] = _TEMPLATE.sub(lambda match: match[2], value)
         return values

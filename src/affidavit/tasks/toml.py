@@ -174,6 +174,8 @@ def _find_line(text: str, table: tuple[str, ...], key: str | None) -> int | None
     for number, line in enumerate(text.splitlines(), 1):
         if match := _HEADER.match(line):
             current = tuple(part.strip(" \"'") for part in match[1].split("."))
+            if key is not None and current == (*table, key):
+                return number
             if current == table and found is None:
                 found = number
             continue

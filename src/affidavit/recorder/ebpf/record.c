@@ -4,7 +4,8 @@
  * made, {'T', pid} track this process from now on, {'S', 0} the sandbox has no process left. Attached programs cost every
  * system call of the machine a little, so they are not before they are needed. It writes frames: two uint32 {kind,
  * length}, then `length` bytes:
- *   'R' loaded, after so many milliseconds (uint32); 'P' attached; 'A' tracking; 'E' text of an error, the end; 'B' a batch; 'F' totals and counts, the end.
+ *   'R' loaded, after so many milliseconds (uint32); 'P' attached; 'A' tracking; 'E' text of an error, the end;
+ *   'B' a batch; 'F' totals and counts, the end.
  * 'B' and 'F' begin with a uint32 number of rows, a uint32 number of buffers and for each a uint64 offset (from the
  * start of the payload, a multiple of 8) and a uint64 length. See send_batch and send_end for the order of the buffers. */
 #define _GNU_SOURCE

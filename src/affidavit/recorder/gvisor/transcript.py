@@ -45,7 +45,15 @@ class Transcript:
     """
 
     def __init__(self, rows: Rows, loss: Loss, names: Names, to_monotonic: Callable[[int], int]) -> None:
-        self._calls = Calls("gvisor", rows, loss, names, self._executable)
+        self._calls = Calls(
+            "gvisor",
+            rows,
+            loss,
+            names,
+            executable=self._executable,
+            descriptor=lambda process, number: None,
+            process=lambda number: self._processes.get(number),
+        )
         self._loss = loss
         self._names = names
         self._to_monotonic = to_monotonic

@@ -66,10 +66,10 @@ class Line(NamedTuple):
 _LINE = re.compile(r"(\d{1,10}) +(\d{1,12})\.(\d{9}) (.*)", re.DOTALL)
 _CALL = re.compile(
     r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?)(?:<([^<>]*)>(?:\(deleted\))?)?"
-    r"(?: (?:(E[A-Z0-9]+)\b|\(errno (\d+)\)).*)?(?: \(.*\))?",
+    r"(?: <unavailable>| (?:(E[A-Z0-9]+)\b|\(errno (\d+)\)).*)?(?: \(.*\))?",
     re.DOTALL,
 )
-_BEGUN = re.compile(r"(\w+)\((.*?) ?<(?:unfinished|pid changed to (\d{1,10})) \.\.\.>", re.DOTALL)
+_BEGUN = re.compile(r"(\w+)\((.*?) ?<(?:unfinished|detached|pid changed to (\d{1,10})) \.\.\.>", re.DOTALL)
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)", re.DOTALL)
 _EXITED = re.compile(r"\+\+\+ exited with (\d{1,3}) \+\+\+")
 _KILLED = re.compile(r"\+\+\+ killed by (?:SIG)?(\w+)(?: \(core dumped\))? \+\+\+")

@@ -97,7 +97,15 @@ class Transcript:
     """
 
     def __init__(self, rows: Rows, loss: Loss, init_pid: int, names: Names, to_monotonic: Callable[[int], int]) -> None:
-        self._calls = Calls("ptrace", rows, loss, names, lambda process: task_link(process.pid, "exe"))
+        self._calls = Calls(
+            "ptrace",
+            rows,
+            loss,
+            names,
+            executable=lambda process: task_link(process.pid, "exe"),
+            descriptor=lambda process, number: task_link(process.pid, f"fd/{number}"),
+            process=self._numbered,
+        )
         self._loss = loss
         self._names = names
         self._init = init_pid
@@ -111,6 +119,8 @@ class Transcript:
         # (number on the machine, number in the sandbox) of tasks seen lately, in order.
         self._numbers: list[tuple[int, int]] = []
         self._held: dict[int, _Held] = {}
+        # Processes whose end is known and whose forks are not all known yet.
+        self._leaving: dict[int, tuple[Site, Ended]] = {}
         self._look_at = 0.0
         self._now_ns = 0
         self._started = False
@@ -149,6 +159,8 @@ class Transcript:
     def finish(self) -> None:
         """Say that no line comes any more."""
         self._release(all_of_them=True)
+        for site, _ in list(self._leaving.values()):
+            self._leave(site.process, now=True)
         alive = {process.pid for process in self._tasks.values() if process.inside}
         if not self._started:
             self._loss.add("strace ended before the sandbox's command began", 0)
@@ -160,6 +172,12 @@ class Transcript:
             self._loss.add("a process began that strace was kept from following", untraced)
 
     # --- tasks ---
+
+    def _numbered(self, number: int) -> Process | None:
+        """The process that has a number in the sandbox."""
+        if number == 1:
+            return self._tasks.get(self._init)
+        return next((self._tasks.get(tid) for tid, own in reversed(self._numbers) if own == number), None)
 
     def _meet(self, tid: int, line: Line) -> bool:
         """Find the process of a task that is not known yet; False where its lines wait, or don't matter."""
@@ -234,6 +252,7 @@ class Transcript:
             late = self._now_ns - fork.time_ns > _STILLBORN_NS
             if late and fork.number is not None and not fork.there and not fork.flags & _CLONE_UNTRACED:
                 self._unseen.remove(fork)
+                self._leave(fork.parent)
 
     def _possible(self) -> list[_Fork]:
         """The calls that may have made a task which is gone."""
@@ -264,6 +283,7 @@ class Transcript:
         self._tasks[tid] = replace(parent, pid=tid, ppid=ppid, folder=folder, found=None)
         if parent.inside:
             self._calls.emit(self._site(parent, fork.tid, fork.time_ns), Op.FORK, ret=tid, flags=tid)
+            self._leave(parent)
 
     def _number(self, fork: _Fork) -> None:
         if fork.number is not None and fork.child is not None:
@@ -305,13 +325,26 @@ class Transcript:
         tid = line.tid
         self._cut_short(process, tid)
         if process.inside and tid == process.pid:
-            self._calls.ended(self._site(process, tid, line.time_ns), ended.code, ended.signal)
+            self._leaving[tid] = (self._site(process, tid, line.time_ns), ended)
+            self._leave(process)
         self._tasks.pop(tid, None)
+
+    def _leave(self, process: Process, now: bool = False) -> None:
+        """Add the row of a process's end, once the rows of all its forks are there."""
+        if process.pid in self._leaving:
+            open_ = any(fork.parent is process and not fork.thread for fork in self._unseen)
+            if now or not open_:
+                site, ended = self._leaving.pop(process.pid)
+                self._calls.ended(site, ended.code, ended.signal)
 
     def _supersede(self, process: Process, tid: int, by: int) -> None:
         begun = self._begun.get(tid)
-        if begun is not None and begun[1].moved != tid:
+        if begun is None or begun[1].moved != tid:
             self._cut_short(process, tid)
+            # Another task's line came between the call and this.
+            time_ns, called = self._begun.pop(by, (0, None))
+            if called is not None:
+                self._begun[tid] = (time_ns, called._replace(moved=tid))
         self._forking.pop(by, None)
         self._tasks.pop(by, None)
 

@@ -1,0 +1,247 @@
+"""Task folders in Harbor's layout: what is read, what is warned of, what is refused and in which words."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from affidavit.tasks import Task, TaskError, TaskUser, find_tasks, load_task
+
+# The tables and keys that a task written for Harbor usually has.
+ORDINARY = """\
+schema_version = "1.1"
+artifacts = ["/app/report.json"]
+
+[task]
+name = "someone/count-lines"
+description = "Count lines."
+authors = [{ name = "someone", email = "someone@example.org" }]
+keywords = ["text"]
+
+[metadata]
+difficulty = "easy"
+anything = { goes = ["here"] }
+
+[verifier]
+timeout_sec = 120.0
+
+[verifier.env]
+
+[agent]
+timeout_sec = 900.0
+
+[environment]
+build_timeout_sec = 300.0
+cpus = 1
+memory_mb = 1024
+storage_mb = 10240
+gpus = 0
+mcp_servers = []
+allow_internet = false
+
+[solution.env]
+"""
+HOST = '\n[affidavit]\nrootfs = "host"\n'
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a task folder; the TOML is `ORDINARY` on the machine's own programs unless told otherwise."""
+
+    def make(toml: str = ORDINARY + HOST, name: str = "folder", **without: bool) -> Path:
+        folder = tmp_path / name
+        files = {"task.toml": toml, "instruction.md": "Count.\n", "tests/test.sh": "exit 0\n"}
+        for relative, text in files.items():
+            if without.get(Path(relative).stem):
+                continue
+            path = folder / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return folder
+
+    return make
+
+
+def refusal(folder: Path) -> str:
+    """What the task is refused with: one line that begins with the folder."""
+    with pytest.raises(TaskError) as caught:
+        load_task(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(str(folder))
+    return message.removeprefix(f"{folder}/")
+
+
+def test_ordinary_task_is_read_without_a_warning(make: Make) -> None:
+    task = load_task(make())
+    assert task.warnings == ()
+    assert (task.id, task.instruction, task.workdir) == ("someone/count-lines", "Count.\n", "/workspace")
+    assert (task.agent_timeout_s, task.verifier_timeout_s, task.build_timeout_s) == (900, 120, 300)
+    assert (task.cpus, task.memory_mb, task.storage_mb, task.allow_internet) == (1, 1024, 10240, False)
+    assert (task.rootfs.kind, task.user, task.contract_path, task.control) == ("host", TaskUser(), None, True)
+
+
+def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
+    task = load_task(make(""))
+    assert (task.id, task.rootfs.kind, task.agent_timeout_s, task.memory_mb) == ("folder", "host", 600, 2048)
+    assert task.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("toml", "warning"),
+    [
+        ("[task]\ncolour = 1\n", "task.toml:2: [task].colour is unknown and is ignored"),
+        ("sources = []\n", "task.toml:1: sources is unknown and is ignored"),
+        ("[agent]\ntimeout = 3\n", "task.toml:2: [agent].timeout is unknown and is ignored"),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n',
+            "task.toml:2: [verifier].environment_mode is not supported yet and is ignored",
+        ),
+        ("[environment]\ngpus = 1\n", "task.toml:2: [environment].gpus is not supported yet and is ignored"),
+        (
+            "[environment]\nallow_internet = true\n",
+            "task.toml:2: [environment].allow_internet asks for a network; sandboxes have none yet",
+        ),
+        (
+            '[environment.env]\nTOKEN = "${TOKEN}"\n',
+            "task.toml:2: [environment.env].TOKEN asks for this machine's TOKEN, which a sandbox never gets",
+        ),
+    ],
+)
+def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str) -> None:
+    assert load_task(make(toml)).warnings == (warning,)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[agent\n", "task.toml: is not TOML"),
+        ('[agent]\ntimeout_sec = "9"\n', "task.toml:2: [agent].timeout_sec must be a positive number of seconds"),
+        ("[agent]\ntimeout_sec = -1\n", "task.toml:2: [agent].timeout_sec must be a positive number of seconds"),
+        ("agent = 3\n", "task.toml:1: agent must be a table, not 3"),
+        ('[[steps]]\nname = "one"\n', "task.toml:1: steps asks for a task of several steps"),
+        ('[environment]\nos = "windows"\n', 'task.toml:2: [environment].os must be "linux"'),
+        ('[environment]\nmemory = "lots"\n', "task.toml:2: [environment].memory must be a size"),
+        ('[environment]\nmemory = "1G"\nmemory_mb = 9\n', "task.toml:2: [environment].memory (1024 MiB) and memory_mb"),
+        ('[environment]\nnetwork_mode = "some"\n', "task.toml:2: [environment].network_mode must be one of"),
+        ('[task]\nname = "../up"\n', "task.toml:2: [task].name must be NAME or ORGANISATION/NAME"),
+        ('[affidavit]\nworkdir = "here"\n', "task.toml:2: [affidavit].workdir must be an absolute path"),
+        ('[affidavit]\nrootfs = "docker:x"\n', "task.toml:2: [affidavit].rootfs must be"),
+        ('[affidavit]\nrootfs = "oci:gone"\n', "task.toml:2: [affidavit].rootfs names"),
+        ('[verifier]\nuser = "someone"\n', "task.toml:2: [verifier].user 'someone' can't be looked up"),
+    ],
+)
+def test_wrong_task_toml_is_refused_by_line_and_key(make: Make, toml: str, message: str) -> None:
+    assert refusal(make(toml)).startswith(message)
+
+
+@pytest.mark.parametrize(("without", "file"), [("instruction", "instruction.md"), ("test", "tests/test.sh")])
+def test_missing_file_is_named(make: Make, without: str, file: str) -> None:
+    assert refusal(make(**{without: True})).startswith(f"{file}: is missing")
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yaml"])
+def test_dockerfile_needs_a_root_file_system_beside_it(make: Make, name: str) -> None:
+    folder = make(ORDINARY)
+    (folder / "environment").mkdir()
+    (folder / "environment" / name).write_text("FROM scratch\n")
+    message = refusal(folder)
+    assert message.startswith(f"environment/{name}: no image builder")
+    assert 'rootfs = "host"' in message
+    (folder / "task.toml").write_text(ORDINARY + HOST)
+    assert load_task(folder).rootfs.kind == "host"
+
+
+def test_environment_templates_take_defaults_only(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "of this machine")
+    toml = '[environment.env]\nA = "${SECRET:-fallback}"\nB = "${SECRET}"\nC = "two\\nlines"\n[verifier.env]\nD = "x"\n'
+    task = load_task(make(toml))
+    assert task.env == {"A": "fallback", "C": "two\nlines"}
+    assert task.verifier_env == {"D": "x"}
+
+
+@pytest.mark.parametrize(
+    ("user", "wanted"),
+    [
+        ('"root"', TaskUser(0, 0, "root", "/root")),
+        ('"agent"', TaskUser()),
+        ('"1234:99"', TaskUser(1234, 99, "user1234", "/home/agent")),
+        ("1234", TaskUser(1234, 1234, "user1234", "/home/agent")),
+    ],
+)
+def test_verifier_user(make: Make, user: str, wanted: TaskUser) -> None:
+    task = load_task(make(f"[verifier]\nuser = {user}\n"))
+    assert (task.verifier_user, task.user) == (wanted, TaskUser())
+
+
+def change_content(folder: Path) -> None:
+    (folder / "tests" / "test.sh").write_text("exit 1\n")
+
+
+def change_name(folder: Path) -> None:
+    (folder / "instruction.md").rename(folder / "spare.md")
+    (folder / "instruction.md").write_text("Count.\n")
+
+
+def change_executable(folder: Path) -> None:
+    (folder / "tests" / "test.sh").chmod(0o755)
+
+
+def change_file_into_folder(folder: Path) -> None:
+    (folder / "tests" / "data").mkdir()
+
+
+@pytest.mark.parametrize("change", [change_content, change_name, change_executable, change_file_into_folder])
+def test_digest_tells_a_change(make: Make, change: Callable[[Path], None]) -> None:
+    folder = make()
+    before = load_task(folder).digest
+    change(folder)
+    assert load_task(folder).digest != before
+
+
+def test_digest_is_of_the_content_alone(make: Make) -> None:
+    one, other = make(name="one"), make(name="other")
+    (other / "instruction.md").chmod(0o600)
+    assert load_task(one).digest == load_task(other).digest
+    assert re.fullmatch("sha256:[0-9a-f]{64}", load_task(one).digest)
+
+
+def test_symlink_may_lead_out_only_where_it_is_the_sandbox_s(make: Make) -> None:
+    folder = make()
+    (folder / "environment" / "root").mkdir(parents=True)
+    (folder / "environment" / "root" / "link").symlink_to("/etc/passwd")
+    (folder / "tests" / "inside").symlink_to("../instruction.md")
+    load_task(folder)
+    (folder / "tests" / "outside").symlink_to("../../elsewhere")
+    assert refusal(folder).startswith("tests/outside: is a symlink that leaves the task folder")
+
+
+def test_tasks_of_a_folder_come_by_name_and_may_not_share_one(make: Make, tmp_path: Path) -> None:
+    make("", name="b")
+    make("", name="a")
+    (tmp_path / "notes").mkdir()
+
+    def names(tasks: list[Task]) -> list[str]:
+        return [task.id for task in tasks]
+
+    assert names(find_tasks(tmp_path)) == ["a", "b"]
+    assert names(find_tasks(tmp_path / "a")) == names(find_tasks(tmp_path / "a" / "task.toml")) == ["a"]
+    make('[task]\nname = "a"\n', name="c")
+    with pytest.raises(TaskError, match="bears the same name as"):
+        find_tasks(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["notes", "gone"])
+def test_folder_without_tasks_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(TaskError, match=f"{name}: "):
+        find_tasks(tmp_path / name)
+
+
+def test_task_can_not_be_changed(make: Make) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_task(make()).id = "other"  # type: ignore[misc]
