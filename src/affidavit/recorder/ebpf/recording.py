@@ -116,8 +116,8 @@ class EbpfRecording:
         return self._loader.pid
 
     def hooks(self) -> RuntimeHooks:
-        """None: the runtime runs as ever. The programs are attached while it makes the sandbox, and not before: they cost
-        every system call of the machine a little."""
+        """None: the runtime runs as ever. The programs are attached while it makes the sandbox, and not before: they
+        cost every system call of the machine a little."""
         self._attached = False
         self._order("P", 0)
         return RuntimeHooks()
