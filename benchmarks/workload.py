@@ -1,6 +1,16 @@
-"""What the benchmarks run: the smallest task, and a build-and-test workload."""
+"""What the benchmarks run: the smallest task, and commands that do what agents do.
 
+A command finds at /bench what `prepare` made, read-only, and works in /tmp.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 TRIVIAL_TEST = "#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n"
 
@@ -28,6 +38,130 @@ PY
 done
 python3 -m pytest -q tests > /dev/null
 """
+
+BUILD = "cp -r /bench/project /tmp/w && cd /tmp/w && make -s -j2"
+# numpy's own tests of reading and writing files, as it is installed; without those that want gigabytes.
+PYTEST = (
+    "cd /tmp && PYTHONPATH=/bench/packages PYTHONDONTWRITEBYTECODE=1 python3 -m pytest -q -p no:cacheprovider"
+    " -W ignore -k 'not big_arrays and not large_archive' /bench/packages/numpy/lib/tests/test__datasource.py /bench/packages/numpy/lib/tests/test_io.py"
+    " /bench/packages/numpy/lib/tests/test_format.py > /tmp/out || { tail -30 /tmp/out; exit 1; }"
+)
+GIT = """
+set -e
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
+git clone -q --no-hardlinks /bench/repository /tmp/w && cd /tmp/w
+git log --stat > /tmp/log
+git checkout -q HEAD~5
+git checkout -q -
+git grep -q value
+git status --short
+"""
+FIND = "find /usr > /tmp/found; find /usr -name '*.h' -size +100k > /tmp/found"
+SHORT_PROCESSES = "/bench/spawn {number}"
+OPEN_CLOSE = "/bench/opens {number}"
+
+_OPENS = r"""
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	close(open("/tmp/file", O_CREAT | O_RDWR, 0600));
+	for (long left = atol(argv[1]); left > 0; left--)
+		close(open("/tmp/file", O_RDONLY));
+	return 0;
+}
+"""
+
+_SPAWN = r"""
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return 0;
+	char *again[] = {argv[0], NULL};
+	for (long left = atol(argv[1]); left > 0; left--) {
+		int pid = vfork();
+		if (!pid) {
+			execv(argv[0], again);
+			_exit(1);
+		}
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			return 1;
+	}
+	return 0;
+}
+"""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much there is to do.
+
+    Attributes:
+        sources: files of the C project.
+        tracked: files in the repository.
+    """
+
+    sources: int = 200
+    tracked: int = 3000
+
+
+def prepare(folder: Path, sizes: Sizes) -> Path:
+    """Make what the commands find at /bench; returns `folder`."""
+    folder.mkdir(mode=0o755)
+    _project(folder / "project", sizes.sources)
+    _repository(folder / "repository", sizes.tracked)
+    for name, source in {"opens": _OPENS, "spawn": _SPAWN}.items():
+        command = ["gcc", "-O1", "-static", "-x", "c", "-o", str(folder / name), "-"]
+        subprocess.run(command, input=source, text=True, check=True)
+    packages(folder / "packages")
+    return folder
+
+
+def packages(folder: Path) -> None:
+    """numpy with its tests, and pytest, as they are installed here."""
+    folder.mkdir()
+    site = Path(np.__file__).parent.parent
+    assert Path(pytest.__file__).parent.parent == site
+    for name in ("numpy", "numpy.libs", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"):
+        shutil.copytree(site / name, folder / name)
+
+
+def _project(folder: Path, sources: int) -> None:
+    folder.mkdir()
+    (folder / "common.h").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <errno.h>\n"
+    )
+    for n in range(sources):
+        functions = "".join(
+            f"int f{n}_{k}(const char *text) {{ char copy[64]; strncpy(copy, text, 63); copy[63] = 0;"
+            f' return snprintf(copy, 64, "%d %s", {k}, text) + atoi(copy); }}\n'
+            for k in range(10)
+        )
+        (folder / f"part{n}.h").write_text(f"int f{n}_0(const char *text);\n")
+        (folder / f"part{n}.c").write_text(f'#include "common.h"\n#include "part{n}.h"\n{functions}')
+    (folder / "main.c").write_text('#include "part0.h"\nint main(void) { return f0_0("0") > 9; }\n')
+    (folder / "Makefile").write_text(
+        "CFLAGS := -O1\nOBJECTS := $(patsubst %.c,%.o,$(wildcard *.c))\nprogram: $(OBJECTS)\n\tgcc -o $@ $^\n"
+    )
+
+
+def _repository(folder: Path, files: int) -> None:
+    """Twenty commits, each of which touches a part of the files."""
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "gc.auto=0"]
+    home = {"HOME": str(folder), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True, env=home)
+    for commit in range(20):
+        for n in range(files) if commit == 0 else range(commit, files, 20):
+            place = folder / f"part{n % 60}" / f"module{n % 7}"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"file{n}.py").write_text(f"value = {n}\n" * 20 + f"commit = {commit}\n")
+        subprocess.run([*git, "add", "-A"], check=True, env=home)
+        subprocess.run([*git, "commit", "-q", "-m", f"change {commit}"], check=True, env=home)
 
 
 def trivial_task(folder: Path) -> Path:

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from affidavit.evaluation import choose_runtime
-from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_for, write_task
+from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_until_gone, write_task
 
 _choose = functools.cache(choose_runtime)
 
@@ -71,16 +71,7 @@ def nothing_left(home: Home, tmp_path: Path) -> Iterator[None]:
     """After the test nothing of its runs is left on the machine, nor a descriptor in this process."""
     before = _descriptors()
     yield
-    left: list[str] = []
-
-    def clean() -> bool:
-        left[:] = [*leftovers(home.state, tmp_path), *sorted(_descriptors() - before)]
-        return not left
-
-    try:
-        wait_for(clean, 10)
-    except AssertionError:
-        pytest.fail(f"left behind: {left}")
+    wait_until_gone(lambda: [*leftovers(home.state, tmp_path), *sorted(_descriptors() - before)])
 
 
 def _descriptors() -> set[str]:

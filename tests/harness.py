@@ -298,6 +298,14 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
     return answer
 
 
+def wait_until_gone(look: Callable[[], list[str]], timeout_s: float = 30) -> None:
+    """Wait until `look` finds nothing any more."""
+    deadline = time.monotonic() + timeout_s
+    while found := look():
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+
+
 def processes(wanted: Callable[[int, bytes], bool]) -> list[int]:
     """pids of the processes that `wanted`, called with pid and command line, takes; zombies have no command line."""
     found = []

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import EBPF, SOLVE, TEST, Command, Home, Trials, leftovers, wait_for
+from harness import EBPF, SOLVE, TEST, Command, Home, Trials, leftovers, wait_until_gone
 
 Make = Callable[..., Path]
 
@@ -86,7 +86,7 @@ def test_a_full_state_folder_is_an_error(
     assert "Traceback" not in ran.out + ran.err
     assert str(state) in ran.out + ran.err
     assert "full" in ran.out or "No space left" in ran.err
-    wait_for(lambda: not leftovers(state, tmp_path), 5)
+    wait_until_gone(lambda: leftovers(state, tmp_path))
 
 
 def test_an_agent_that_fills_its_disk_is_stopped_there(

@@ -85,12 +85,12 @@ def test_a_stopped_agent_is_ended_in_time(trials: Trials, task: Make, way: Way) 
     assert (outcome.verdict, outcome.rules) == ("violation", {"limits.wall_ms"})
 
 
-def test_a_tree_deeper_than_a_path_can_name_is_carried(trials: Trials, task: Make) -> None:
+@pytest.mark.parametrize("way", [EBPF, PTRACE], ids=str)
+def test_a_tree_deeper_than_a_path_can_name_is_no_violation(trials: Trials, task: Make, way: Way) -> None:
     deep = python("import os\nfor _ in range(300):\n    os.mkdir('d' * 20)\n    os.chdir('d' * 20)\n")
-    down = "import os; [os.chdir('d' * 20) for _ in range(300)]"
-    test = f'cd /workspace && python3 -c "{down}" || exit\n{TEST}'
-    outcome = trials(PTRACE, task(test=test), f"{SOLVE}{deep}")
-    assert outcome.verdict == "pass"
+    outcome = trials(way, task(), f"{SOLVE}{deep}")
+    assert (outcome.rules, outcome.raw_score) == (set(), 1.0)
+    assert outcome.verdict in ("pass", "inconclusive")
 
 
 def test_many_small_files(trials: Trials, task: Make) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, wait_for
+from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -77,7 +77,7 @@ def test_an_interrupt_ends_everything_and_keeps_what_is_finished(running: Callab
     assert (status, out) == (130, "")
     assert err.splitlines()[-1].startswith("affidavit: interrupted")
     assert "Traceback" not in err
-    wait_for(lambda: not run.left(), 5)
+    wait_until_gone(run.left)
     [bundle] = run.folder.glob("out/*/*/*/bundle")
     assert bundle.parts[-3] == "a-quick"
     assert verify(bundle).ok
@@ -89,7 +89,7 @@ def test_other_requests_to_end_do_the_same(running: Callable[[Way], Running], nu
     status, out, err = run.end(number)
     assert (status, out) == (130, "")
     assert "Traceback" not in err
-    wait_for(lambda: not run.left(), 5)
+    wait_until_gone(run.left)
 
 
 def test_impatience_leaves_nothing_either(running: Callable[[Way], Running]) -> None:
@@ -97,7 +97,7 @@ def test_impatience_leaves_nothing_either(running: Callable[[Way], Running]) -> 
     status, _, err = run.end(signal.SIGINT, signal.SIGINT, signal.SIGTERM)
     assert status == 130
     assert "Traceback" not in err
-    wait_for(lambda: not run.left(), 5)
+    wait_until_gone(run.left)
 
 
 def test_a_kill_ends_the_sandbox_and_the_next_run_removes_the_rest(
@@ -106,13 +106,13 @@ def test_a_kill_ends_the_sandbox_and_the_next_run_removes_the_rest(
     run = running(way)
     assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
     # Nothing of it goes on, even where no other run comes.
-    wait_for(lambda: not [left for left in run.left() if left.startswith(("process", "eBPF"))], 10)
+    wait_until_gone(lambda: [left for left in run.left() if left.startswith(("process", "eBPF"))])
     assert run.left()
     assert list(run.folder.glob("out/*/b-slow/*/.bundle.*.tmp"))
     subprocess.run(["rm", "-rf", run.folder / "tasks/b-slow"], check=True)
     done = affidavit("run", run.folder / "tasks", "--agent", "oracle", "--out", run.folder / "other")
     assert (done.status, done.err) == (0, done.err)
-    wait_for(lambda: not run.left(), 5)
+    wait_until_gone(run.left)
     assert [bundle.parts[-3] for bundle in run.folder.glob("out/*/*/*/bundle")] == ["a-quick"]
 
 
@@ -123,4 +123,4 @@ def test_another_run_that_still_works_is_left_alone(running: Callable[[Way], Run
     assert done.status == 0
     assert before <= set(run.left())
     assert run.end(signal.SIGINT)[0] == 130
-    wait_for(lambda: not run.left(), 5)
+    wait_until_gone(run.left)

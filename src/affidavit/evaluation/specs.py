@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.grading import VERIFIER_LOGS
-from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec
+from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec, User
 from affidavit.tasks import Task
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,6 +65,8 @@ def verifier_spec(task: Task, rootfs: RootFilesystem, settings: SandboxSettings,
         tests: a copy of the task's tests.
         name: the sandbox's.
     """
+    if task.verifier_user != task.user:
+        rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
     return SandboxSpec(
         name=name,
         rootfs=rootfs.layers,

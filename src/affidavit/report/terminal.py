@@ -109,7 +109,8 @@ def print_run(result: RunResult, out: IO[str]) -> None:
 
 def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
     judgement = trial.judgement
-    if not judgement.reasons and not judgement.violations:
+    graded = judgement.verdict in (Verdict.FAIL, Verdict.ERROR) and trial.bundle is not None
+    if not (judgement.reasons or judgement.violations or graded):
         return
     console.print(
         Text(f"\n{printable(trial.task_id)} #{trial.trial}: ").append(judgement.verdict, _STYLE[judgement.verdict])
@@ -126,6 +127,8 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(
             f"  and {len(judgement.violations) - most} more: see verdict.json in {trial.bundle}", soft_wrap=True
         )
+    if graded:
+        console.print(Text(f"  what the tests printed: {trial.bundle}/grader/stdout"), soft_wrap=True)
 
 
 def print_verification(verification: Verification, out: IO[str]) -> None:

@@ -1,0 +1,171 @@
+"""What recording costs: the same commands in the same sandbox, recorded and not, beside other ways of looking on.
+
+python benchmarks/recording.py [--rounds N] [--full]
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from measuring import Timed, medians, recorded, show, spec, unrecorded
+from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, Sizes, prepare
+
+from affidavit.recorder import recorder
+from affidavit.sandbox import RuntimeHooks
+
+# What the peers are asked for: the calls that make the events of an ordinary program, without their results.
+_CALLS = (
+    "open openat creat unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat mkdir mkdirat rmdir chmod"
+    " fchmod fchmodat truncate ftruncate execve connect bind sendto"
+).split()
+_ATTACH_S = 15.0
+
+WORK = {"C build": BUILD, "pytest (numpy's tests)": PYTEST, "git": GIT, "find /usr": FIND}
+WORST = "open/close only"
+OPENS = 300_000
+
+
+@contextmanager
+def watching(command: list[str], output: Path, ready: str | None) -> Iterator[None]:
+    """A program that looks on; in the block once it has said `ready` in its output, or after a second."""
+    with output.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as peer:
+        try:
+            deadline = time.monotonic() + (_ATTACH_S if ready else 1)
+            while time.monotonic() < deadline and not (ready and ready in output.read_text(errors="replace")):
+                if peer.poll() is not None:
+                    raise SystemExit(f"{command[0]}: {output.read_text(errors='replace')[-500:]}")
+                time.sleep(0.02)
+            yield
+        finally:
+            peer.terminate()
+
+
+def _strace(folder: Path, pid: int) -> AbstractContextManager[None]:
+    return watching(["strace", "-f", "-o", str(folder / "strace.out"), "-p", str(pid)], folder / "said", "attached")
+
+
+def _bpftrace(folder: Path, pid: int) -> AbstractContextManager[None]:
+    """Of the user that sandboxes run as."""
+    probes = [
+        f'tracepoint:syscalls:sys_enter_{call} /uid == 1000/ {{ printf("%d %s\\n", pid, probe); }}' for call in _CALLS
+    ]
+    named = 'tracepoint:syscalls:sys_enter_openat /uid == 1000/ { printf("%d %s\\n", pid, str(args->filename)); }'
+    program = " ".join(['BEGIN { printf("begins\\n"); }', named, *(p for p in probes if "_openat " not in p)])
+    return watching(
+        ["bpftrace", "-B", "full", "-o", str(folder / "bpftrace.out"), "-e", program], folder / "bpftrace.out", "begins"
+    )
+
+
+def _perf_trace(folder: Path, pid: int) -> Iterator[None]:
+    output = ["-o", str(folder / "perf.out")]
+    return watching(["perf", "trace", "-e", ",".join(_CALLS), *output, "-p", str(pid)], folder / "said", None)
+
+
+def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
+    """Other ways to look on, those that are installed."""
+    wrapper = (
+        "strace",
+        "-f",
+        "--seccomp-bpf",
+        "-D",
+        "-o",
+        str(folder / "strace.out"),
+        "-e",
+        "trace=" + ",".join(_CALLS),
+    )
+    found: dict[str, Timed] = {
+        "ptrace recorder": lambda: recorded(spec(command, bench), recorder("ptrace"), folder / "ptrace.parquet")[0],
+        "strace -f --seccomp-bpf": lambda: unrecorded(spec(command, bench), hooks=RuntimeHooks(wrapper=wrapper)),
+        "strace -f": lambda: unrecorded(spec(command, bench), watched=partial(_strace, folder)),
+        "bpftrace": lambda: unrecorded(spec(command, bench), watched=partial(_bpftrace, folder)),
+        "perf trace": lambda: unrecorded(spec(command, bench), watched=partial(_perf_trace, folder)),
+    }
+    for name in list(found):
+        program = "strace" if name == "ptrace recorder" else name.split()[0]
+        if shutil.which(program) is None:
+            print(f"  {name}: left out, {program} is not installed")
+            del found[name]
+    return found
+
+
+def commands(opens: int) -> dict[str, str]:
+    """Each command by its name."""
+    return WORK | {WORST: OPEN_CLOSE.format(number=opens)}
+
+
+def costs(bench: Path, folder: Path, rounds: int, opens: int) -> dict[str, dict[str, float]]:
+    """Median seconds of each command under each way of looking on, shown as they come."""
+    seconds: dict[str, dict[str, float]] = {}
+    for name, command in commands(opens).items():
+        timed: dict[str, Timed] = {
+            "not recorded": lambda command=command: unrecorded(spec(command, bench)),
+            "ebpf": lambda command=command: recorded(spec(command, bench), recorder("ebpf"), folder / "ebpf.parquet")[
+                0
+            ],
+        }
+        seconds[name] = medians(timed | peers(command, bench, folder), rounds)
+        show(f"Recording: {name}", seconds[name], "not recorded")
+        rows, size = pq.ParquetFile(folder / "ebpf.parquet").metadata.num_rows, (folder / "ebpf.parquet").stat().st_size
+        print(f"  its record: {rows} events, {size / rows:.1f} bytes an event as Parquet")
+    ratios = [of["ebpf"] / of["not recorded"] for name, of in seconds.items() if name != WORST]
+    print(f"\nebpf, median of the first {len(ratios)}: {statistics.median(ratios):.3f} ×", flush=True)
+    return seconds
+
+
+def gvisor(bench: Path, folder: Path, rounds: int) -> dict[str, float]:
+    """A small build in gVisor, recorded and not."""
+    command = "cp -r /bench/project /tmp/w && cd /tmp/w && rm -f part[3-9]* part1[0-9]* part2[0-9]* && make -s -j2"
+    seconds = medians(
+        {
+            "gVisor not recorded": lambda: unrecorded(spec(command, bench), "gvisor"),
+            "gVisor recorded": lambda: recorded(
+                spec(command, bench), recorder("gvisor"), folder / "gvisor.parquet", "gvisor"
+            )[0],
+        },
+        rounds,
+    )
+    show("Recording in gVisor: a C build", seconds, "gVisor not recorded")
+    return seconds
+
+
+def losses(bench: Path, folder: Path) -> dict[str, int]:
+    """Events of the full sizes, of which none may be lost: a build of 2,000 files, 100,000 processes."""
+    events = {}
+    for name, command in {
+        "C build, 2,000 files": BUILD,
+        "100,000 processes": SHORT_PROCESSES.format(number=100_000),
+        "git": GIT,
+        "find /usr": FIND,
+    }.items():
+        seconds, captured = recorded(spec(command, bench), recorder("ebpf"), folder / "full.parquet")
+        print(f"  {name}: {seconds:.1f} s, {captured.summary.events} events, {captured.summary.lost} lost", flush=True)
+        events[name] = captured.summary.events
+    return events
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="show that nothing is lost at full size, and end")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        bench = prepare(folder / "bench", Sizes(2000, 20_000) if options.full else Sizes())
+        if options.full:
+            losses(bench, folder)
+        else:
+            costs(bench, folder, options.rounds, OPENS)
+            gvisor(bench, folder, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
