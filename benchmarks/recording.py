@@ -23,9 +23,10 @@ from affidavit.sandbox import RuntimeHooks
 
 # What the peers are asked for: the calls that make the events of an ordinary program, without their results.
 _CALLS = (
-    "open openat creat unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat mkdir mkdirat rmdir chmod"
-    " fchmod fchmodat truncate ftruncate execve connect bind sendto"
-).split()
+    *("open", "openat", "creat", "unlink", "unlinkat", "rename", "renameat", "renameat2", "link", "linkat", "symlink"),
+    *("symlinkat", "mkdir", "mkdirat", "rmdir", "chmod", "fchmod", "fchmodat", "truncate", "ftruncate", "execve"),
+    *("connect", "bind", "sendto"),
+)
 _ATTACH_S = 15.0
 
 WORK = {"C build": BUILD, "pytest (numpy's tests)": PYTEST, "git": GIT, "find /usr": FIND}
@@ -64,9 +65,17 @@ def _bpftrace(folder: Path, pid: int) -> AbstractContextManager[None]:
     )
 
 
-def _perf_trace(folder: Path, pid: int) -> Iterator[None]:
+def _perf_trace(folder: Path, pid: int) -> AbstractContextManager[None]:
     output = ["-o", str(folder / "perf.out")]
     return watching(["perf", "trace", "-e", ",".join(_CALLS), *output, "-p", str(pid)], folder / "said", None)
+
+
+def _alone(command: str, bench: Path) -> float:
+    return unrecorded(spec(command, bench))
+
+
+def _recorded(how: str, command: str, bench: Path, folder: Path) -> float:
+    return recorded(spec(command, bench), recorder(how), folder / f"{how}.parquet")[0]
 
 
 def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
@@ -82,7 +91,7 @@ def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
         "trace=" + ",".join(_CALLS),
     )
     found: dict[str, Timed] = {
-        "ptrace recorder": lambda: recorded(spec(command, bench), recorder("ptrace"), folder / "ptrace.parquet")[0],
+        "ptrace recorder": partial(_recorded, "ptrace", command, bench, folder),
         "strace -f --seccomp-bpf": lambda: unrecorded(spec(command, bench), hooks=RuntimeHooks(wrapper=wrapper)),
         "strace -f": lambda: unrecorded(spec(command, bench), watched=partial(_strace, folder)),
         "bpftrace": lambda: unrecorded(spec(command, bench), watched=partial(_bpftrace, folder)),
@@ -106,10 +115,8 @@ def costs(bench: Path, folder: Path, rounds: int, opens: int) -> dict[str, dict[
     seconds: dict[str, dict[str, float]] = {}
     for name, command in commands(opens).items():
         timed: dict[str, Timed] = {
-            "not recorded": lambda command=command: unrecorded(spec(command, bench)),
-            "ebpf": lambda command=command: recorded(spec(command, bench), recorder("ebpf"), folder / "ebpf.parquet")[
-                0
-            ],
+            "not recorded": partial(_alone, command, bench),
+            "ebpf": partial(_recorded, "ebpf", command, bench, folder),
         }
         seconds[name] = medians(timed | peers(command, bench, folder), rounds)
         show(f"Recording: {name}", seconds[name], "not recorded")

@@ -11,18 +11,22 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from affidavit.evaluation import choose_runtime
-from harness import WAYS, Command, Home, Trials, Way, leftovers, wait_until_gone, write_task
+from affidavit.sandbox import clean_stale
+from harness import WAYS, Command, Home, Trials, Way, leftovers, unmount_below, wait_until_gone, write_task
 
 _choose = functools.cache(choose_runtime)
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A state and a key folder for all tests: what is cached there need be made only once."""
     if os.geteuid() != 0:
         pytest.skip("sandboxes need root")
     folder = tmp_path_factory.mktemp("home")
-    return Home(folder / "state", folder / "keys")
+    yield Home(folder / "state", folder / "keys")
+    # Where a test has failed: pytest is going to remove this folder, and the machine's /usr may be mounted in it.
+    clean_stale(folder / "state")
+    unmount_below(folder)
 
 
 @pytest.fixture

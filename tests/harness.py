@@ -306,6 +306,15 @@ def wait_until_gone(look: Callable[[], list[str]], timeout_s: float = 30) -> Non
         time.sleep(0.02)
 
 
+def state_of(pid: int) -> str:
+    """``R``, ``S``, ``Z`` … as proc(5) has them, empty where the process is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return ""
+    return chr(stat[stat.rindex(b")") + 2])
+
+
 def processes(wanted: Callable[[int, bytes], bool]) -> list[int]:
     """pids of the processes that `wanted`, called with pid and command line, takes; zombies have no command line."""
     found = []
@@ -367,6 +376,13 @@ def leftovers(state: Path, below: Path, owner: int | None = None) -> list[str]:
     found += [str(path) for path in (state / "templates").glob("*.new")]
     found += [str(path) for path in below.rglob("*.tmp")]
     return found
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount whatever is still mounted in a folder."""
+    points = [line.split()[4] for line in _lines("/proc/self/mountinfo") if f" {folder}/" in line]
+    for point in reversed(points):
+        subprocess.run(["umount", point], check=True)
 
 
 def _lines(path: str) -> list[str]:

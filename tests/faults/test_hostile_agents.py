@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import EBPF, PTRACE, SOLVE, TEST, Trials, Way
+from harness import EBPF, PTRACE, SOLVE, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

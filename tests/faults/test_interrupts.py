@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, wait_for, wait_until_gone
+from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, state_of, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -46,7 +46,10 @@ class Running:
         """What is still there of it, its own children included."""
         session = f"{self.process.pid}"
         orphans = processes(lambda pid, _: os.getsid(pid) == self.process.pid)
-        found = [f"process {pid} of session {session}" for pid in orphans]
+        found = [
+            f"process {pid} of session {session} {state_of(pid)} {Path(f'/proc/{pid}/stack').read_text()}"
+            for pid in orphans
+        ]
         found += [str(path) for path in (self.folder / "temporary").iterdir()]
         return [*found, *leftovers(self.home.state, self.folder, self.process.pid)]
 
