@@ -2,30 +2,29 @@
 
     python benchmarks/run.py [--rounds N] [--json FILE]
 
-Rounds alternate between the peers, so that what else the machine does meets them alike; medians are shown.
+Rounds alternate between the peers, so that what else the machine does meets them alike; medians are shown. It takes some
+minutes; each part can be run alone: recording.py, throughput.py, latency.py, judge.py.
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
 from pathlib import Path
 
-from workload import BUILD_AND_TEST, trivial_task
+import latency
+import recording
+import throughput
+from measuring import Timed, medians, recorded, show, spec, stopwatch, unrecorded
+from workload import BUILD_AND_TEST, Sizes, prepare, trivial_task
 
 from affidavit.evaluation import Agent, Job, RunOptions, run_jobs
-from affidavit.recorder import Recorder, recorder
-from affidavit.sandbox import Limits, RuntimeHooks, SandboxSpec, User, host_rootfs, runtimes, state_dir
+from affidavit.recorder import recorder
 from affidavit.tasks import load_task
-from affidavit.trace import capture
 
-Timed = Callable[[], float]
+JUDGED = 10_000_000
 
 
 class Quiet:
@@ -36,67 +35,6 @@ class Quiet:
     def doing(self, done: int, total: int, what: str) -> None: ...
 
     def finished(self, done: int, total: int, trial: object) -> None: ...
-
-
-def medians(timed: dict[str, Timed], rounds: int) -> dict[str, float]:
-    """Median seconds of each, after a round that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(rounds + 1):
-        for name, measure in timed.items():
-            if sys.stderr.isatty():
-                print(f"\r{number}/{rounds} {name:40}", end="", file=sys.stderr, flush=True)
-            seconds = measure()
-            if number:
-                taken[name].append(seconds)
-    if sys.stderr.isatty():
-        print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def stopwatch(work: Callable[[], object]) -> Timed:
-    """`work`, timed from its start to its end."""
-
-    def measure() -> float:
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-
-    return measure
-
-
-def spec(name: str, command: str) -> SandboxSpec:
-    """A sandbox for a command."""
-    rootfs = host_rootfs(state_dir(), User())
-    return SandboxSpec(
-        name=f"bench-{name}-{os.getpid()}",
-        rootfs=rootfs.layers,
-        host_usr=True,
-        argv=("/bin/sh", "-c", command),
-        env={"PATH": "/usr/bin:/bin", "HOME": "/home/agent", "LANG": "C.UTF-8"},
-        cwd="/tmp",
-        writable=("/tmp",),
-        limits=Limits(disk_mb=512),
-    )
-
-
-def sandboxed(command: str, how: Recorder | None, folder: Path) -> float:
-    """Seconds that a command takes in a runc sandbox, from its start to its end; recorded or not."""
-    runtime = runtimes()["runc"]
-    wanted = spec("none" if how is None else how.name, command)
-    with runtime.sandbox(wanted) as sandbox, closing(how.open(wanted.name)) if how else nullcontext() as recording:
-        if recording is None:
-            sandbox.create(RuntimeHooks())
-            sandbox.start()
-            ended = sandbox.wait(300)
-        else:
-            (folder / "events.parquet").unlink(missing_ok=True)
-            captured = capture(sandbox, recording, folder / "events.parquet", timeout_s=300)
-            if not captured.summary.complete:
-                sys.exit(f"{wanted.name}: the record is incomplete: {captured.summary.reasons}")
-            ended = captured.exit
-    if ended is None or ended.code != 0:
-        sys.exit(f"{wanted.name}: the workload failed: {ended}, {sandbox.output()}")
-    return ended.duration_ms / 1000
 
 
 def plain_runc(folder: Path, wrapper: list[str]) -> Timed:
@@ -140,36 +78,37 @@ def trial_cost(folder: Path, rounds: int) -> dict[str, float]:
 
 def overhead(folder: Path, rounds: int) -> dict[str, float]:
     """The build-and-test workload in the same sandbox under each recorder."""
-    return medians(
-        {
-            "not recorded": lambda: sandboxed(BUILD_AND_TEST, None, folder),
-            "ebpf": lambda: sandboxed(BUILD_AND_TEST, recorder("ebpf"), folder),
-            "ptrace (strace -f --seccomp-bpf)": lambda: sandboxed(BUILD_AND_TEST, recorder("ptrace"), folder),
-        },
-        rounds,
-    )
-
-
-def show(title: str, seconds: dict[str, float], base: str) -> None:
-    """A table, each row beside `base`."""
-    print(f"\n{title}")
-    for name, value in seconds.items():
-        print(f"  {name:36} {value * 1000:9.1f} ms   {value / seconds[base]:6.2f} × {base}")
+    wanted = {"ebpf": "ebpf", "ptrace (strace -f --seccomp-bpf)": "ptrace"}
+    timed: dict[str, Timed] = {"not recorded": lambda: unrecorded(spec(BUILD_AND_TEST))}
+    for name, how in wanted.items():
+        timed[name] = lambda how=how: recorded(spec(BUILD_AND_TEST), recorder(how), folder / "events.parquet")[0]
+    return medians(timed, rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        folder.chmod(0o755)
         cost = trial_cost(folder, options.rounds * 2)
         show("A trial, all of it: two sandboxes, recording, judging, signing", cost, "runc run true")
-        recorded = overhead(folder, options.rounds)
-        show("Build and test in the same sandbox", recorded, "not recorded")
+        built = overhead(folder, options.rounds)
+        show("Build and test in the same sandbox", built, "not recorded")
+        bench = prepare(folder / "bench", Sizes())
+        costs = recording.costs(bench, folder, options.rounds, recording.OPENS)
+        costs["gVisor"] = recording.gvisor(bench, folder, options.rounds)
+        halting = latency.measure(folder, options.rounds * 10)
+        print(f"\nEvent to halt: median {halting['median']:.0f} ms, 99th percentile {halting['p99']:.0f} ms")
+        rate = throughput.sustained(bench, folder, seconds=2)
+        print(f"Kernel to judged Parquet on one core: {rate} events/s without loss\n", flush=True)
+        # A process of its own, whose memory is shown.
+        subprocess.run([sys.executable, str(Path(__file__).with_name("judge.py")), str(JUDGED)], check=True)
+    figures = {"trial": cost, "overhead": built, "recording": costs, "halt_ms": halting, "events_per_s": rate}
     if options.json:
-        options.json.write_text(json.dumps({"trial": cost, "overhead": recorded}, indent=2) + "\n")
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,8 @@
 """Ordinary work that makes many events loses none of them. The full sizes are in ``benchmarks/recording.py --full``."""
 
 import os
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from affidavit.recorder import RecordSummary
 from affidavit.recorder.ebpf import EbpfRecorder
@@ -73,13 +69,7 @@ grep -l '200 passed' /tmp/out* | wc -l | grep -qx 8
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    shutil.rmtree(tmp_path, ignore_errors=True)
-
-
-def whole(place: Path, name: str, command: str, *, status: int = 0) -> tuple[dict[str, int], RecordSummary]:
+def whole(tmp_path: Path, name: str, command: str, *, status: int = 0) -> tuple[dict[str, int], RecordSummary]:
     """How many events of each operation a command makes in a sandbox; the record must be whole."""
     wanted = SandboxSpec(
         name=f"heavy-{name}-{os.getpid()}",
@@ -93,46 +83,48 @@ def whole(place: Path, name: str, command: str, *, status: int = 0) -> tuple[dic
     recording = EbpfRecorder().open(wanted.name)
     try:
         with runtimes()["runc"].sandbox(wanted) as sandbox:
-            captured = capture(sandbox, recording, place / "events.parquet", timeout_s=120)
+            captured = capture(sandbox, recording, tmp_path / "events.parquet", timeout_s=120)
     finally:
         recording.close()
     assert captured.exit.code == status, captured.output
     assert captured.summary.reasons == ()
     assert (captured.summary.lost, captured.summary.complete) == (0, True)
-    events = read_trace(place / "events.parquet")
+    events = read_trace(tmp_path / "events.parquet")
     assert events.num_rows == captured.summary.events
     counted = events["op"].combine_chunks().cast("string").value_counts().to_pylist()
     return {entry["values"]: entry["counts"] for entry in counted}, captured.summary
 
 
-def test_build(place: Path) -> None:
-    ops, summary = whole(place, "build", BUILD)
+def test_build(tmp_path: Path) -> None:
+    ops, summary = whole(tmp_path, "build", BUILD)
     assert ops["exec"] >= 3 * 301
     assert ops["fork"] + 1 == ops["exit"]
     assert summary.events > 30_000
 
 
-def test_git(place: Path) -> None:
-    ops, _ = whole(place, "git", GIT)
+def test_git(tmp_path: Path) -> None:
+    ops, _ = whole(tmp_path, "git", GIT)
     assert ops["create"] > 4000
 
 
-def test_find(place: Path) -> None:
+def test_find(tmp_path: Path) -> None:
     # A folder that only root may read ends find with 1.
-    ops, _ = whole(place, "find", "find /usr -printf '' 2> /dev/null; find /usr -xtype l > /dev/null 2>&1; exit 3", status=3)
+    ops, _ = whole(
+        tmp_path, "find", "find /usr -printf '' 2> /dev/null; find /usr -xtype l > /dev/null 2>&1; exit 3", status=3
+    )
     folders = subprocess.run(["find", "/usr", "-type", "d", "-printf", "."], capture_output=True, check=False).stdout
     assert ops["open_read"] >= 2 * len(folders) - 100
 
 
-def test_eight_workers(place: Path) -> None:
-    ops, _ = whole(place, "workers", TESTS)
+def test_eight_workers(tmp_path: Path) -> None:
+    ops, _ = whole(tmp_path, "workers", TESTS)
     assert ops["create"] >= 8 * 200
     assert ops["mkdir"] >= 8 * 200
 
 
-def test_many_short_processes(place: Path) -> None:
+def test_many_short_processes(tmp_path: Path) -> None:
     number = 4000
-    compile_it = f"cd /tmp && cat > s.c <<'C'\n{SPAWN}\nC\ngcc -O1 -static -o s s.c && ./s {number} & wait; ./s {number} & ./s {number}; wait"
-    ops, _ = whole(place, "short", f"cd /tmp && {compile_it}")
+    command = f"cd /tmp && cat > s.c <<'C'\n{SPAWN}\nC\ngcc -O1 -static -o s s.c || exit\n"
+    ops, _ = whole(tmp_path, "short", f"{command} ./s {number} & ./s {number} & ./s {number} && wait")
     assert ops["exec"] >= 3 * number
     assert ops["fork"] + 1 == ops["exit"]
