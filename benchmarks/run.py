@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--rounds N] [--json FILE]
 
-Rounds alternate between the peers, so that what else the machine does meets them alike; medians are shown. It takes some
-minutes; each part can be run alone: recording.py, throughput.py, latency.py, judge.py.
+Rounds alternate between the peers, so that what else the machine does meets them alike; medians are shown. It takes
+some minutes; each part can be run alone: recording.py, throughput.py, latency.py, judge.py.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import latency
@@ -76,12 +77,17 @@ def trial_cost(folder: Path, rounds: int) -> dict[str, float]:
     )
 
 
+def build_and_test(how: str, folder: Path) -> float:
+    """Seconds of it under a recorder."""
+    return recorded(spec(BUILD_AND_TEST), recorder(how), folder / "events.parquet")[0]
+
+
 def overhead(folder: Path, rounds: int) -> dict[str, float]:
     """The build-and-test workload in the same sandbox under each recorder."""
     wanted = {"ebpf": "ebpf", "ptrace (strace -f --seccomp-bpf)": "ptrace"}
     timed: dict[str, Timed] = {"not recorded": lambda: unrecorded(spec(BUILD_AND_TEST))}
     for name, how in wanted.items():
-        timed[name] = lambda how=how: recorded(spec(BUILD_AND_TEST), recorder(how), folder / "events.parquet")[0]
+        timed[name] = partial(build_and_test, how, folder)
     return medians(timed, rounds)
 
 

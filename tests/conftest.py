@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from affidavit.evaluation import choose_runtime
 from affidavit.sandbox import clean_stale
 from harness import WAYS, Command, Home, Trials, Way, leftovers, unmount_below, wait_until_gone, write_task
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _choose = functools.cache(choose_runtime)
 

@@ -46,10 +46,7 @@ class Running:
         """What is still there of it, its own children included."""
         session = f"{self.process.pid}"
         orphans = processes(lambda pid, _: os.getsid(pid) == self.process.pid)
-        found = [
-            f"process {pid} of session {session} {state_of(pid)} {Path(f'/proc/{pid}/stack').read_text()}"
-            for pid in orphans
-        ]
+        found = [f"process {pid} of session {session} ({state_of(pid)})" for pid in orphans]
         found += [str(path) for path in (self.folder / "temporary").iterdir()]
         return [*found, *leftovers(self.home.state, self.folder, self.process.pid)]
 

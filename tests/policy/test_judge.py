@@ -90,6 +90,7 @@ def test_a_violation_names_rule_process_path_and_events(table: Table, contract: 
         ({"op": "sendto", "addr": "2606:2800:220:1::1", "port": 9, "flags": 10}, "network.endpoints"),
         ({"op": "connect", "addr": "127.0.0.1", "port": 53, "flags": 2}, "network.endpoints"),
         ({"op": "dns", "addr": "127.0.0.1", "port": 53, "flags": 2, "path2": "example.com"}, "network.endpoints"),
+        ({"op": "connect", "addr": "", "port": 53, "flags": 2}, "network.endpoints"),
         ({"op": "connect", "flags": 40}, "network.endpoints"),
         ({"op": "socket", "flags": 17, "proto": "packet", "ret": -1}, "network.endpoints"),
         ({"op": "denied", "flags": 165, "ret": -1}, "syscalls.deny"),
@@ -135,6 +136,7 @@ def test_broken_rules(table: Table, contract: Make, row: dict[str, Any], rule: s
         {"op": "connect", "addr": "127.0.0.1", "port": 8080, "flags": 2},
         {"op": "connect", "addr": "0.0.0.0", "port": 8080, "flags": 2},
         {"op": "connect", "addr": "::1", "port": 8080, "flags": 10},
+        {"op": "connect", "addr": "", "port": 8080, "flags": 10, "source": "gvisor/memory"},
         {"op": "connect", "addr": "@abstract", "flags": 1},
         {"op": "connect", "path": "/run/nscd/socket", "flags": 1, "ret": -errno.ENOENT},
         {"op": "connect", "flags": 16},
@@ -293,6 +295,8 @@ def test_the_diff_shows_what_the_events_missed(table: Table, contract: Make) -> 
     ]
     seen = table({"op": "create", "path": "/workspace/conftest.py"})
     assert [v.stage for v in judge(promised, seen, diff=[diff[3]])] == ["agent"]
+    seen = table({"op": "symlink", "path": "/workspace/l", "path2": "../tests/x"})
+    assert [v.stage for v in judge(promised, seen, diff=[diff[4]])] == ["agent"]
 
 
 def test_what_goes_on_to_the_grading(contract: Make) -> None:

@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 """
 BUILD = r"""
 mkdir /tmp/w && cd /tmp/w || exit
-for i in $(seq 300); do
+for i in $(seq 200); do
     printf '#include <errno.h>\n#include <stdint.h>\nint f%d(int x) { return x * %d; }\n' $i $i > f$i.c
 done
 printf 'int main(void) { return 0; }\n' > main.c
@@ -55,7 +55,7 @@ TESTS = r"""
 mkdir /tmp/w && cd /tmp/w || exit
 cat > test_it.py <<'PY'
 import json, pytest
-@pytest.mark.parametrize("n", range(200))
+@pytest.mark.parametrize("n", range(100))
 def test_file(n, tmp_path):
     file = tmp_path / "x.json"
     file.write_text(json.dumps([n]))
@@ -65,7 +65,7 @@ for i in 1 2 3 4 5 6 7 8; do
     python3 -m pytest -q -p no:cacheprovider --basetemp=/tmp/b$i test_it.py > /tmp/out$i || exit 1 &
 done
 wait
-grep -l '200 passed' /tmp/out* | wc -l | grep -qx 8
+grep -l '100 passed' /tmp/out* | wc -l | grep -qx 8
 """
 
 
@@ -97,9 +97,9 @@ def whole(tmp_path: Path, name: str, command: str, *, status: int = 0) -> tuple[
 
 def test_build(tmp_path: Path) -> None:
     ops, summary = whole(tmp_path, "build", BUILD)
-    assert ops["exec"] >= 3 * 301
+    assert ops["exec"] >= 3 * 201
     assert ops["fork"] + 1 == ops["exit"]
-    assert summary.events > 30_000
+    assert summary.events > 20_000
 
 
 def test_git(tmp_path: Path) -> None:
@@ -118,12 +118,12 @@ def test_find(tmp_path: Path) -> None:
 
 def test_eight_workers(tmp_path: Path) -> None:
     ops, _ = whole(tmp_path, "workers", TESTS)
-    assert ops["create"] >= 8 * 200
-    assert ops["mkdir"] >= 8 * 200
+    assert ops["create"] >= 8 * 100
+    assert ops["mkdir"] >= 8 * 100
 
 
 def test_many_short_processes(tmp_path: Path) -> None:
-    number = 4000
+    number = 3000
     command = f"cd /tmp && cat > s.c <<'C'\n{SPAWN}\nC\ngcc -O1 -static -o s s.c || exit\n"
     ops, _ = whole(tmp_path, "short", f"{command} ./s {number} & ./s {number} & ./s {number} && wait")
     assert ops["exec"] >= 3 * number

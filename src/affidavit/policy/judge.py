@@ -238,9 +238,9 @@ class Judge:
             elif not bits & p.WRITE and not _made_by_the_way(change, bits):
                 self._add_change("files.write", change, "which the contract does not let the agent write")
             elif (target := _target(change)) and self._bits(target) & p.DENIED:
-                self._add_change(
-                    "files.deny", change, f"a symlink to {sentences.shown(target)}, which the contract denies"
-                )
+                why = f"a symlink to {sentences.shown(target)}, which the contract denies"
+                # Under the target's name, as the event of its making is.
+                self._add_change("files.deny", change, why, target)
 
     def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
         changes = list(diff)
@@ -250,10 +250,10 @@ class Judge:
     def _bits(self, path: str) -> int:
         return int(self._verdicts.of(pa.array([path], pa.utf8()))[0])
 
-    def _add_change(self, rule: str, change: Change, why: str) -> None:
+    def _add_change(self, rule: str, change: Change, why: str, key: str | None = None) -> None:
         done = {"added": "was added", "deleted": "was deleted", "metadata": "has other owners, modes or attributes now"}
         message = f"{sentences.shown(change.path)} {done.get(change.kind, 'was changed')}, {why}"
-        self._findings.add_fact(rule, "high", change.path, message, "diff")
+        self._findings.add_fact(rule, "high", key or change.path, message, "diff")
 
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no

@@ -110,7 +110,8 @@ class NetworkCheck:
             return None
         number = port if port >= 0 else None
         try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
+            # gVisor writes the unspecified address as nothing at all.
+            ip = ipaddress.ip_address(address.partition("%")[0] or "0.0.0.0")
         except ValueError:
             return f"{address}:{port}"
         if any(endpoint.allows_address(ip, number) for endpoint in self._endpoints):

@@ -120,9 +120,11 @@ def batch(payload: bytearray, first: int) -> pa.RecordBatch:
     b = _Buffers(payload)
     rows = b.rows
     int32, int64 = pa.int32(), pa.int64()
-    column: dict[str, pa.Array] = {"seq": pa.array(np.arange(first, first + rows, dtype=np.int64))}
+    column: dict[str, pa.Array] = {}
     for name, kind in {"ts_ns": int64, "pid": int32, "tid": int32, "ppid": int32}.items():
         column[name] = b.numbers(kind)
+    # Only now is it known that the frame is long enough for as many rows as its head says.
+    column["seq"] = pa.array(np.arange(first, first + rows, dtype=np.int64))
     column["op"] = _named(b.numbers(int32), _OPS)
     for name, kind in {"flags": int64, "mode": int32, "ret": int64, "uid": int64, "gid": int64}.items():
         column[name] = b.numbers(kind)

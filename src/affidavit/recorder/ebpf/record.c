@@ -38,7 +38,7 @@
 #include "resolve.h"
 #include "record.skel.h"
 
-#define POLL_MS 10
+#define POLL_MS 20 /* each batch costs its reader most of a millisecond, however few rows it has */
 #define BATCH_ROWS 16384
 #define BATCH_BYTES (16 << 20)
 #define QUEUE_BYTES (64 << 20) /* unread by the other side; then the ring buffer is left to fill */
