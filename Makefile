@@ -27,7 +27,9 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 test: setup lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+	# Floods, full disks and kills want the machine to themselves.
+	$(BIN)/python -m pytest tests/faults
 
 lint: setup
 	$(BIN)/ruff format --check .

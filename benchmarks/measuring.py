@@ -59,7 +59,7 @@ def stopwatch(work: Callable[[], object]) -> Timed:
 
 def show(title: str, seconds: dict[str, float], base: str) -> None:
     """A table, each row beside `base`; with the load of the machine, by which it is to be read."""
-    print(f"\n{title} (load {os.getloadavg()[0]:.1f})")
+    print(f"\n{title} (load {os.getloadavg()[0]:.1f})", flush=True)
     for name, value in seconds.items():
         print(f"  {name:36} {value * 1000:9.1f} ms   {value / seconds[base]:6.2f} × {base}", flush=True)
 

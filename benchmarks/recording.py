@@ -66,8 +66,9 @@ def _bpftrace(folder: Path, pid: int) -> AbstractContextManager[None]:
 
 
 def _perf_trace(folder: Path, pid: int) -> AbstractContextManager[None]:
+    """Of the whole machine: with ``-p`` it does not follow a process's children."""
     output = ["-o", str(folder / "perf.out")]
-    return watching(["perf", "trace", "-e", ",".join(_CALLS), *output, "-p", str(pid)], folder / "said", None)
+    return watching(["perf", "trace", "-a", "-e", ",".join(_CALLS), *output], folder / "said", None)
 
 
 def _alone(command: str, bench: Path) -> float:

@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import EBPF, GVISOR, Command, Home, Way, at_work, leftovers, processes, state_of, wait_for, wait_until_gone
+from harness import (
+    EBPF,
+    GVISOR,
+    SOLVE,
+    Command,
+    Home,
+    Way,
+    at_work,
+    leftovers,
+    processes,
+    state_of,
+    wait_for,
+    wait_until_gone,
+)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -25,9 +38,18 @@ SLOW = {"files": {"environment/root/workspace/todo": "echo 42 >answer; sleep 60 
 class Running:
     """A run in a process of its own, whose second task is at work."""
 
-    def __init__(self, affidavit: Command, home: Home, folder: Path, way: Way) -> None:
+    def __init__(self, affidavit: Command, home: Home, folder: Path, way: Way, workers: int) -> None:
         self.home, self.folder = home, folder
-        arguments = ("run", folder / "tasks", "--runtime", way.runtime, "--recorder", way.recorder)
+        arguments = (
+            "run",
+            folder / "tasks",
+            "--runtime",
+            way.runtime,
+            "--recorder",
+            way.recorder,
+            "--workers",
+            workers,
+        )
         temporary = folder / "temporary"
         temporary.mkdir()
         self.process = affidavit.start(*arguments, "--agent-cmd", AGENT, "--out", folder / "out", TMPDIR=str(temporary))
@@ -52,14 +74,16 @@ class Running:
 
 
 @pytest.fixture
-def running(affidavit: Command, at_home: Home, tmp_path: Path, task: Make) -> Iterator[Callable[[Way], Running]]:
-    """Starts a run of two tasks; the first ends at once, the second takes a minute."""
+def running(affidavit: Command, at_home: Home, tmp_path: Path, task: Make) -> Iterator[Callable[..., Running]]:
+    """Starts a run of two tasks, or of more where there are more workers; the first ends at once, the others take a
+    minute."""
     task("tasks/a-quick", **QUICK)
-    task("tasks/b-slow", **SLOW)
     started: list[Running] = []
 
-    def start(way: Way) -> Running:
-        started.append(Running(affidavit, at_home, tmp_path, way))
+    def start(way: Way, workers: int = 1) -> Running:
+        for letter in "bcdef"[:workers]:
+            task(f"tasks/{letter}-slow", **SLOW)
+        started.append(Running(affidavit, at_home, tmp_path, way, workers))
         return started[-1]
 
     yield start
@@ -69,7 +93,7 @@ def running(affidavit: Command, at_home: Home, tmp_path: Path, task: Make) -> It
         run.process.communicate()
 
 
-def test_an_interrupt_ends_everything_and_keeps_what_is_finished(running: Callable[[Way], Running], way: Way) -> None:
+def test_an_interrupt_ends_everything_and_keeps_what_is_finished(running: Callable[..., Running], way: Way) -> None:
     run = running(way)
     began = time.monotonic()
     status, out, err = run.end(signal.SIGINT)
@@ -84,7 +108,7 @@ def test_an_interrupt_ends_everything_and_keeps_what_is_finished(running: Callab
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_other_requests_to_end_do_the_same(running: Callable[[Way], Running], number: signal.Signals) -> None:
+def test_other_requests_to_end_do_the_same(running: Callable[..., Running], number: signal.Signals) -> None:
     run = running(EBPF)
     status, out, err = run.end(number)
     assert (status, out) == (130, "")
@@ -92,16 +116,29 @@ def test_other_requests_to_end_do_the_same(running: Callable[[Way], Running], nu
     wait_until_gone(run.left)
 
 
-def test_impatience_leaves_nothing_either(running: Callable[[Way], Running]) -> None:
-    run = running(EBPF)
+def test_impatience_leaves_nothing_either(running: Callable[..., Running]) -> None:
+    run = running(EBPF, workers=2)
     status, _, err = run.end(signal.SIGINT, signal.SIGINT, signal.SIGTERM)
     assert status == 130
     assert "Traceback" not in err
     wait_until_gone(run.left)
 
 
+@pytest.mark.parametrize("delay_s", [0.2, 0.5, 0.8, 1.1])
+def test_an_end_at_any_moment_leaves_nothing(
+    affidavit: Command, at_home: Home, task: Make, tmp_path: Path, delay_s: float
+) -> None:
+    process = affidavit.start("run", task(), "--agent-cmd", f"{SOLVE} sleep 60", "--runtime", "runc", "--workers", 2)
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    process.communicate()
+    wait_until_gone(lambda: leftovers(at_home.state, tmp_path, process.pid))
+    assert not processes(lambda pid, _: os.getsid(pid) == process.pid and state_of(pid) != "Z")
+
+
 def test_a_kill_ends_the_sandbox_and_the_next_run_removes_the_rest(
-    running: Callable[[Way], Running], affidavit: Command, way: Way
+    running: Callable[..., Running], affidavit: Command, way: Way
 ) -> None:
     run = running(way)
     assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
@@ -116,7 +153,7 @@ def test_a_kill_ends_the_sandbox_and_the_next_run_removes_the_rest(
     assert [bundle.parts[-3] for bundle in run.folder.glob("out/*/*/*/bundle")] == ["a-quick"]
 
 
-def test_another_run_that_still_works_is_left_alone(running: Callable[[Way], Running], affidavit: Command) -> None:
+def test_another_run_that_still_works_is_left_alone(running: Callable[..., Running], affidavit: Command) -> None:
     run = running(GVISOR)
     before = set(run.left())
     done = affidavit("run", run.folder / "tasks/a-quick", "--agent", "oracle", "--out", run.folder / "other")
