@@ -103,11 +103,21 @@ def test_the_table_and_the_reasons_are_for_people(affidavit: Command, suite: Cal
 
 
 def test_what_an_agent_makes_of_names_does_not_reach_the_terminal(affidavit: Command, task: Make) -> None:
-    agent = "printf x >\"/tests/$(printf 'a\\033]0;owned\\007\\nb')\"; echo 42 >answer"
-    ran = affidavit("run", task(), "--agent-cmd", agent)
+    agent = (
+        "name=$(printf 'a\\033]0;owned\\007\\nb\\302\\233c'); echo 42 >answer; "
+        'printf x >"/workspace/$name"; printf x >"/tests/$name"; /bin/echo "$name"'
+    )
+    folder = task()
+    ran = affidavit("run", folder, "--agent-cmd", agent)
     assert ran.status == 3
-    assert "\033" not in ran.out + ran.err
-    assert "\007" not in ran.out + ran.err
+    [bundle] = Path("runs").glob("*/tiny/0/bundle")
+    tree = affidavit("trace", bundle, "--process-tree")
+    paths = affidavit(
+        "trace", bundle, "--sql", "SELECT path, argv FROM events WHERE path LIKE '%owned%' OR op = 'exec'"
+    )
+    for shown in (ran.out + ran.err, tree.out, paths.out):
+        assert "owned" in shown
+        assert {"\033", "\007", "\u009b"} & set(shown) == set()
 
 
 def test_a_key_is_made_on_the_first_run_and_said_so_once(

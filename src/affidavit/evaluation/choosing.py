@@ -1,11 +1,13 @@
 """Which runtime and recorder a run uses, and what works on this machine."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from affidavit.evaluation.errors import RunError
 from affidavit.recorder import Recorder, RecorderError, choose, names, recorder
-from affidavit.sandbox import Runtime, runtimes
+from affidavit.sandbox import Availability, Runtime, runtimes
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
         raise RunError(f"--runtime {runtime}: no such runtime; use auto, {', '.join(known)}")
     failed: list[str] = []
     for name in [runtime] if runtime != "auto" else list(known):
-        found = known[name].available()
+        found = _tried(known[name].available)
         if not found.works:
             failed.append(f"{name} does not work here ({found.detail}): {found.mend}")
             continue
@@ -48,7 +50,7 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
 
 def examine() -> dict[str, Any]:
     """What ``affidavit doctor`` shows: every runtime and recorder, tried, and what ``auto`` would take."""
-    found_runtimes = {name: asdict(runtime.available()) for name, runtime in runtimes().items()}
+    found_runtimes = {name: asdict(_tried(runtime.available)) for name, runtime in runtimes().items()}
     found_recorders = {name: asdict(recorder(name).available()) for name in names()}
     try:
         chosen = choose_runtime()
@@ -56,3 +58,10 @@ def examine() -> dict[str, Any]:
     except RunError as error:
         auto = {"runtime": "none", "recorder": "none", "why": str(error)}
     return {"runtimes": found_runtimes, "recorders": found_recorders, "auto": auto}
+
+
+def _tried(available: Callable[[], Availability]) -> Availability:
+    """What a runtime's trial says. It is made in another thread: an interrupt, which only the main one gets, must not
+    break into the removal of the sandbox."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(available).result()
