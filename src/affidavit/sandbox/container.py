@@ -175,7 +175,7 @@ class OciSandbox:
             folder / "merged",
             places,
             cgroup=cgroup_path(self.name),
-            seccomp=self._command.seccomp(self.spec.deny_syscalls),
+            seccomp=self._command.seccomp(self.spec.deny_syscalls, hooks.refusals),
             sealed_dev=self._command.init_has_root,
             spare_pids=self._command.spare_pids,
             spare_memory_mb=self._command.spare_memory_mb,

@@ -117,7 +117,8 @@ class RuntimeHooks:
         flags: global flags of the runtime (runsc: ``--pod-init-config=…``, ``--strace`` …).
         wrapper: argv to put in front of the runtime's ``create`` (strace).
         refusals: unix socket that wants the seccomp listener (``linux.seccomp.listenerPath``) and answers EPERM to
-            every call that the filter asks it about instead of refusing it; empty for none. A sandbox may pass over it.
+            every call that the filter asks it about instead of refusing it; empty for none. A runtime without
+            listeners passes over it.
     """
 
     flags: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The command lines of OCI runtimes, and where they differ."""
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -89,9 +90,10 @@ class RuntimeCommand:
                 else:
                     record.unlink(missing_ok=True)
 
-    def seccomp(self, deny: Collection[str]) -> dict[str, Any]:
-        """The filter of system calls, with further calls to deny."""
-        return seccomp_profile(deny)
+    def seccomp(self, deny: Collection[str], listener: str = "") -> dict[str, Any]:
+        """The filter of system calls, with further calls to deny; `listener` is passed over where the runtime can't
+        hand over a filter's listener."""
+        return seccomp_profile(deny, listener=listener if listener and _asks(self.path()) else "")
 
     def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
         """Exit code or signal of the command, from the exit status of the process whose pid the runtime gave."""
@@ -116,7 +118,7 @@ class RunscCommand(RuntimeCommand):
     def create(self, state: Path, name: str, bundle: Path, pid_file: Path, flags: Collection[str]) -> list[str]:
         return super().create(state, name, bundle, pid_file, (f"--panic-log={bundle}/panic", *flags))
 
-    def seccomp(self, deny: Collection[str]) -> dict[str, Any]:
+    def seccomp(self, deny: Collection[str], listener: str = "") -> dict[str, Any]:
         return sentry_profile(deny)
 
     def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
@@ -165,6 +167,13 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
     if "-oci-seccomp" in known_flags:
         flags.append("--oci-seccomp")
     return RunscCommand("gvisor", "runsc", tuple(flags), spare_pids=1024, spare_memory_mb=256, init_has_root=False)
+
+
+@functools.cache
+def _asks(path: str) -> bool:
+    """Whether a runtime knows listeners of filters (``runc features``, from 1.1 on)."""
+    done = subprocess.run([path, "features"], capture_output=True, stdin=subprocess.DEVNULL, timeout=_STEP_S)
+    return b'"SCMP_ACT_NOTIFY"' in done.stdout
 
 
 def runsc_flags(path: str) -> str:

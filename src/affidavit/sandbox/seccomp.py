@@ -3,6 +3,9 @@
 Refused calls fail with EPERM; those that a C library tries first and can do without fail with ENOSYS. A call by another
 entry than the native one (32-bit ``int 0x80``, x32) kills the caller, since the filter names one architecture only.
 
+Where a recorder listens for refused calls (seccomp_unotify(2)), the filter asks its listener about them instead, which
+answers EPERM; with no listener any more the kernel itself answers ENOSYS. Either way nothing is done.
+
 gVisor is another matter. Its sentry has no more calls than it implements and checks capabilities itself, and it records
 nothing of a call that a filter refused. There, only that is filtered which the sentry would do for a process without
 capabilities, and what a contract denies.
@@ -12,8 +15,11 @@ import platform
 from collections.abc import Collection
 from typing import Any
 
+from affidavit.contracts import SYSTEM_CALLS
+
 _EPERM = 1
 _ENOSYS = 38
+_ASK = "SCMP_ACT_NOTIFY"
 
 _FILES = """
 access chdir chmod chown close close_range copy_file_range creat dup dup2 dup3 faccessat faccessat2 fadvise64
@@ -84,6 +90,7 @@ _SECCOMP_REFUSED = 0x8
 
 # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Not AF_VSOCK and AF_ALG, which no network namespace holds.
 _FAMILIES = (1, 2, 10, 16)
+_FAMILIES_REFUSED = tuple(family for family in range(max(_FAMILIES)) if family not in _FAMILIES)
 
 # PER_LINUX, PER_LINUX with ADDR_NO_RANDOMIZE, and the question what it is.
 _PERSONALITIES = (0x0, 0x40000, 0xFFFFFFFF)
@@ -107,12 +114,13 @@ _SENTRY_REFUSED = (
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
 
-def seccomp_profile(deny: Collection[str] = (), machine: str | None = None) -> dict[str, Any]:
+def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, listener: str = "") -> dict[str, Any]:
     """The ``linux.seccomp`` part of an OCI configuration.
 
     Args:
         deny: names of further calls to refuse.
         machine: as platform.machine() spells it; this machine where None.
+        listener: socket that wants to be asked about the calls to refuse; empty for none.
 
     Raises:
         KeyError: no filter is written for `machine`.
@@ -131,12 +139,30 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None) -> d
     for persona in _PERSONALITIES:
         allow("personality", "SCMP_CMP_EQ", persona)
     rules.append({"names": list(_ABSENT), "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
+    asked: dict[str, Any] = {"listenerPath": listener} if listener else {}
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
         "architectures": [_ARCHITECTURES[machine or platform.machine()]],
-        "syscalls": rules,
+        "syscalls": [*rules, *(_asked(deny) if listener else ())],
+        **asked,
     }
+
+
+def _asked(deny: Collection[str]) -> list[dict[str, Any]]:
+    """Rules that ask the listener about what is refused: a filter can't ask by default. A call that only its arguments
+    make a refused one takes a rule for each of them; those of personality(2) are too many."""
+    # A runtime says by write(2) that there is a listener, and so can't be told to ask about that.
+    refused = sorted(((set(SYSTEM_CALLS) - ALLOWED - set(_ABSENT)) | set(deny)) - {"write"})
+    rules: list[dict[str, Any]] = [{"names": refused, "action": _ASK}]
+    if "clone" not in deny:
+        rules += _any_bit("clone", _CLONE_REFUSED, _ASK)
+    if "seccomp" not in deny:
+        rules += _any_bit("seccomp", _SECCOMP_REFUSED, _ASK, index=1)
+    if "socket" not in deny:
+        compared = [("SCMP_CMP_EQ", family) for family in _FAMILIES_REFUSED] + [("SCMP_CMP_GT", max(_FAMILIES))]
+        rules += [{"names": ["socket"], "action": _ASK, "args": [_argument(op, family, 0)]} for op, family in compared]
+    return rules
 
 
 def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> dict[str, Any]:
@@ -146,11 +172,7 @@ def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> di
     if "clone" in deny:
         rules.append({"names": ["clone"], "action": "SCMP_ACT_ERRNO"})
     else:
-        # Any of the bits: a filter can compare them one by one only.
-        bits = [1 << bit for bit in range(32) if _CLONE_REFUSED >> bit & 1]
-        for bit in bits:
-            arguments = [_argument("SCMP_CMP_MASKED_EQ", bit, bit)]
-            rules.append({"names": ["clone"], "action": "SCMP_ACT_ERRNO", "args": arguments})
+        rules += _any_bit("clone", _CLONE_REFUSED, "SCMP_ACT_ERRNO")
     # Releases of runsc differ in whether they heed errnoRet. A call to be traced where no tracer is fails with ENOSYS.
     rules.append({"names": list(_ABSENT), "action": "SCMP_ACT_TRACE"})
     return {
@@ -158,6 +180,15 @@ def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> di
         "architectures": [_ARCHITECTURES[machine or platform.machine()]],
         "syscalls": rules,
     }
+
+
+def _any_bit(name: str, bits: int, action: str, index: int = 0) -> list[dict[str, Any]]:
+    """Rules for a call in whose argument any of some bits is set: a filter can compare them one by one only."""
+    return [
+        {"names": [name], "action": action, "args": [_argument("SCMP_CMP_MASKED_EQ", bit, bit, index)]}
+        for bit in (1 << shift for shift in range(32))
+        if bits & bit
+    ]
 
 
 def _argument(op: str, value: int, second: int, index: int = 0) -> dict[str, Any]:

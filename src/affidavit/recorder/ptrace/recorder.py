@@ -28,10 +28,10 @@ from affidavit.recorder.rows import Rows
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
 _REFUSALS_GAP = (
-    "a call that the sandbox's own system-call filter refuses is not seen: the kernel asks that filter first"
+    "a call that the sandbox's own system-call filter refuses is not seen: the runtime handed over no listener"
 )
 GAPS: tuple[str, ...] = (
-    _REFUSALS_GAP,
+    "a call that the sandbox's own filter refuses for its arguments is seen of clone, seccomp and socket only",
     "the names in calls that return no descriptor (unlink, rename, a failed open …) are read once, before the call: "
     "another thread that changes them in between is not noticed",
     "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
@@ -156,7 +156,7 @@ class PtraceRecording:
             lost=self._loss.events,
             complete=not self._loss.reasons,
             reasons=tuple(self._loss.reasons),
-            gaps=tuple(gap for gap in GAPS if gap != _REFUSALS_GAP or not self._refusals.connected.is_set()),
+            gaps=GAPS if self._refusals.connected.is_set() else (*GAPS, _REFUSALS_GAP),
             counts=self._transcript.counts() if self._transcript else empty_counts(),
             facts={
                 "strace": _version(self._strace),

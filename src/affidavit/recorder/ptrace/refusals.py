@@ -98,7 +98,7 @@ class Refusals:
                     self._answer(listener)
                 finally:
                     os.close(listener)
-        except (OSError, struct.error):
+        except Exception:
             self.failed = True
 
     def _wait(self, fd: int) -> bool:
