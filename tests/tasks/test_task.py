@@ -245,3 +245,17 @@ def test_folder_without_tasks_is_refused(tmp_path: Path, name: str) -> None:
 def test_task_can_not_be_changed(make: Make) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         load_task(make()).id = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["contract.yaml", "contract.json", "behavioral_contract.json"])
+def test_names_of_a_contract(task: Make, name: str) -> None:
+    folder = task(files={name: "{}"})
+    assert load_task(folder).contract_path == folder / name
+
+
+def test_two_contracts_are_one_too_many(task: Make) -> None:
+    folder = task(files={"contract.yaml": "{}", "behavioral_contract.json": "{}"})
+    with pytest.raises(
+        TaskError, match=r"behavioral_contract.json: there is contract.yaml too; keep the one that holds"
+    ):
+        load_task(folder)

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.operations import OPERATIONS
@@ -18,6 +19,8 @@ from affidavit.contracts.patterns import PathMatcher
 from affidavit.contracts.signature import check_signature, signature_path
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.yaml import MAX_BYTES, Place, Positions, read_yaml
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,11 @@ def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
     value, positions = read_yaml(data, name)
     if not isinstance(value, dict):
         raise ContractError(f"{name}:1:1: must be a mapping with the keys schema, id and version")
-    document = _validate(value, positions, name)
+    if is_behavioral(value):
+        written = _validate(value, positions, name, BehavioralDocument)
+        document = _validate(written.translated(), Positions(), name, ContractDocument)
+        return Contract(document, warnings=written.warnings(_warnings(document)))
+    document = _validate(value, positions, name, ContractDocument)
     return Contract(document, warnings=_warnings(document))
 
 
@@ -135,7 +142,7 @@ def contract_of(value: Mapping[str, Any], name: str) -> Contract:
     Raises:
         ContractError: it says something wrong.
     """
-    document = _validate(dict(value), Positions(), name)
+    document = _validate(dict(value), Positions(), name, ContractDocument)
     return Contract(document, warnings=_warnings(document))
 
 
@@ -144,24 +151,24 @@ def canonical_bytes(contract: Contract) -> bytes:
     return contract.document.canonical_bytes()
 
 
-def _validate(value: dict[str, Any], positions: Positions, name: str) -> ContractDocument:
+def _validate(value: dict[str, Any], positions: Positions, name: str, model: type[_Model]) -> _Model:
     try:
         text = json.dumps(value)
         # JSON mode: lists stand for tuples although the model is strict.
-        return ContractDocument.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
-        problems = [_problem(detail, positions, name) for detail in error.errors(include_url=False)]
+        problems = [_problem(detail, positions, name, model) for detail in error.errors(include_url=False)]
         raise ContractError(*dict.fromkeys(line for _, line in sorted(problems))) from None
 
 
-def _problem(detail: Any, positions: Positions, name: str) -> tuple[tuple[int, int], str]:
+def _problem(detail: Any, positions: Positions, name: str, model: type[BaseModel]) -> tuple[tuple[int, int], str]:
     place: Place = detail["loc"]
     kind: str = detail["type"]
     unknown = kind == "extra_forbidden"
     line, column = positions.of(place, key=unknown)
     shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     if unknown:
-        message = "unknown key" + did_you_mean(str(place[-1]), known_keys(place[:-1]))
+        message = "unknown key" + did_you_mean(str(place[-1]), known_keys(place[:-1], model))
     elif kind == "missing":
         line, column = positions.of(place[:-1])
         message = f"is missing{_MENDS.get(str(place[-1]), '')}"
@@ -176,6 +183,8 @@ _MENDS = {
     "schema": "; add schema: affidavit.contract/v1",
     "id": "; add id: and a name for the contract",
     "version": "; add version: 1.0.0",
+    "contractId": "; add contractId and a name for the contract",
+    "allowedPaths": "; list the folders that the agent may use",
 }
 
 

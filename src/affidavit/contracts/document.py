@@ -27,7 +27,8 @@ _ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
 _MAX_ENTRIES = 2000
 
 
-def _pattern(text: str) -> str:
+def check_pattern(text: str) -> str:
+    """A pattern of a list, or the name of a built-in one. Raises ValueError, as pydantic wants it."""
     name = text.removeprefix("!")
     if name.startswith("affidavit:"):
         if name not in PATTERN_LISTS:
@@ -46,13 +47,15 @@ def _version(text: str) -> str:
     return text
 
 
-def _id(text: str) -> str:
+def check_id(text: str) -> str:
+    """A contract's name. Raises ValueError."""
     if not _ID.fullmatch(text):
         raise ValueError(f"must be 1 to 128 letters, digits, '-', '_', '.', '/', not {text[:60]!r}")
     return text
 
 
-def _endpoint(text: str) -> str:
+def check_endpoint(text: str) -> str:
+    """An entry of ``network.endpoints``. Raises ValueError."""
     try:
         Endpoint.parse(text)
     except EndpointError as error:
@@ -66,7 +69,8 @@ def _system_call(text: str) -> str:
     return text
 
 
-def _operation(text: str) -> str:
+def check_operation(text: str) -> str:
+    """The name of an operation. Raises ValueError."""
     if text not in OPERATIONS:
         raise ValueError(f"there is no operation {text[:60]!r}{did_you_mean(text, OPERATIONS)}")
     return text
@@ -92,7 +96,7 @@ def _version_text(value: Any) -> Any:
     return value
 
 
-Patterns = Annotated[tuple[Annotated[str, AfterValidator(_pattern)], ...], Field(max_length=_MAX_ENTRIES)]
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], Field(max_length=_MAX_ENTRIES)]
 _Bound = Annotated[int, Field(ge=1, le=2**40)]
 
 
@@ -117,7 +121,9 @@ class Files(_Section):
 class Network(_Section):
     """What may be reached: ``HOST``, ``HOST:PORT``, ``*.DOMAIN:PORT``, ``ADDRESS:PORT``, ``CIDR:PORT``."""
 
-    endpoints: Annotated[tuple[Annotated[str, AfterValidator(_endpoint)], ...], Field(max_length=_MAX_ENTRIES)] = ()
+    endpoints: Annotated[
+        tuple[Annotated[str, AfterValidator(check_endpoint)], ...], Field(max_length=_MAX_ENTRIES)
+    ] = ()
 
 
 class Processes(_Section):
@@ -136,7 +142,7 @@ class Syscalls(_Section):
 class Operations(_Section):
     """Operations (see :data:`affidavit.contracts.OPERATIONS`) that may not take place."""
 
-    forbid: tuple[Annotated[str, AfterValidator(_operation)], ...] = ()
+    forbid: tuple[Annotated[str, AfterValidator(check_operation)], ...] = ()
 
 
 class LimitsSection(_Section):
@@ -153,7 +159,7 @@ class ContractDocument(_Section):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
     schema_: Annotated[Literal["affidavit.contract/v1"], Field(alias="schema")]
-    id: Annotated[str, AfterValidator(_id)]
+    id: Annotated[str, AfterValidator(check_id)]
     version: Annotated[str, BeforeValidator(_version_text), AfterValidator(_version)]
     mode: Literal["strict", "audit"] = "strict"
     actions: Annotated[tuple[Literal["flag", "halt", "alert"], ...], Field(min_length=1)] = ("flag",)
@@ -175,9 +181,9 @@ class ContractDocument(_Section):
         return "sha256:" + hashlib.sha256(self.canonical_bytes()).hexdigest()
 
 
-def known_keys(place: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at a place of the document."""
-    model: type[BaseModel] | None = ContractDocument
+def known_keys(place: Sequence[str | int], document: type[BaseModel] = ContractDocument) -> list[str]:
+    """The keys that may stand at a place of a document."""
+    model: type[BaseModel] | None = document
     for part in place:
         field = _field(model, part) if model else None
         annotation = field.annotation if field else None

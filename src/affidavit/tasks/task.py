@@ -20,6 +20,9 @@ _NO_BUILDER = (
     'or rootfs = "tarball:PATH" under [affidavit] in task.toml, or rootfs = "host" for the programs of this machine'
 )
 
+# A task has one of them at most; the last two are JSON.
+CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
+
 # Keys of [task] that only describe it.
 _DESCRIPTIVE = ("description", "authors", "keywords")
 
@@ -55,7 +58,7 @@ class Task:
         tests_dir: tests/, with test.sh in it.
         solution_dir: solution/; need not exist.
         environment_root: environment/root/, laid over the root file system; None where there is none.
-        contract_path: contract.yaml; None where there is none.
+        contract_path: contract.yaml, contract.json or behavioral_contract.json; None where there is none.
         control: whether the grading is repeated with tests that must fail.
         warnings: what is in task.toml and does nothing here, a sentence each.
     """
@@ -240,8 +243,10 @@ class _Reader:
         return path if path.is_dir() else None
 
     def _contract(self) -> Path | None:
-        path = self._path / "contract.yaml"
-        return path if path.exists() else None
+        there = [path for name in CONTRACT_NAMES if (path := self._path / name).exists()]
+        if len(there) > 1:
+            raise TaskError(f"{there[1]}: there is {there[0].name} too; keep the one that holds")
+        return there[0] if there else None
 
     def _rootfs(self, own: TomlTable, environment: TomlTable) -> Rootfs:
         wanted = own.text("rootfs")
