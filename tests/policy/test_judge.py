@@ -180,6 +180,21 @@ def test_endpoints_that_are_allowed(table: Table, contract: Make) -> None:
     assert [violation.events for violation in judge(promised, events)] == [(4,), (5,), (6,)]
 
 
+def test_endpoints_with_ranges_of_ports_and_a_protocol(table: Table, contract: Make) -> None:
+    promised = contract(network={"endpoints": ["10.0.0.0/8:8000-8010/udp", "192.0.2.1/tcp"]})
+    there = {"op": "connect", "flags": 2}
+    events = table(
+        {**there, "addr": "10.1.2.3", "port": 8000, "proto": "udp"},
+        {**there, "addr": "10.1.2.3", "port": 8010, "proto": "udp"},
+        {**there, "addr": "192.0.2.1", "port": 1, "proto": "tcp"},
+        {**there, "addr": "10.1.2.3", "port": 8011, "proto": "udp"},
+        {**there, "addr": "10.1.2.3", "port": 8000, "proto": "tcp"},
+        {**there, "addr": "192.0.2.1", "port": 1},
+        {**there, "addr": "10.1.2.4", "proto": "udp"},
+    )
+    assert {seq for violation in judge(promised, events) for seq in violation.events} == {3, 4, 5, 6}
+
+
 def test_what_is_given_may_be_read_although_it_is_denied(table: Table, contract: Make) -> None:
     promised = contract({"read": [], "write": ["/workspace/**"], "deny": ["/solution/**", "/tests/**"]})
     events = table(

@@ -53,7 +53,7 @@ class NetworkCheck:
                 addresses.codes[rows],
                 batch.numbers("port")[rows].astype(np.int64),
                 np.where(op == _CODES[Op.DNS], names.codes[rows], -1),
-                np.where(op == _CODES[Op.SOCKET], kinds.codes[rows], -1),
+                kinds.codes[rows],
             ],
             axis=1,
         )
@@ -63,8 +63,8 @@ class NetworkCheck:
         for op_code, family_number, addr, port, name, kind in unique.tolist():
             address = None if addr < 0 else addresses.distinct[addr].as_py()
             asked = None if name < 0 else names.distinct[name].as_py()
-            socket_kind = None if kind < 0 else kinds.distinct[kind].as_py()
-            reached.append(self._reached(Op(OPS[op_code]), family_number, address, port, asked, socket_kind))
+            protocol = None if kind < 0 else kinds.distinct[kind].as_py()
+            reached.append(self._reached(Op(OPS[op_code]), family_number, address, port, asked, protocol))
         mask = np.array([text is not None for text in reached])[inverse]
         chosen = np.flatnonzero(mask)
         bad_rows, keys = rows[chosen], inverse[chosen]
@@ -91,11 +91,11 @@ class NetworkCheck:
             )
 
     def _reached(
-        self, op: Op, family: int, address: str | None, port: int, asked: str | None, kind: str | None
+        self, op: Op, family: int, address: str | None, port: int, asked: str | None, protocol: str | None
     ) -> str | None:
         """What is reached for that may not be; None where nothing is."""
         if op == Op.SOCKET:
-            return f"a {kind} socket" if kind in _RAW else None
+            return f"a {protocol} socket" if protocol in _RAW else None
         if op == Op.DNS:
             name = asked or "a name"
             if name.lower().rstrip(".") in _OWN_NAMES or any(e.allows_name(name) for e in self._endpoints):
@@ -114,7 +114,7 @@ class NetworkCheck:
             ip = ipaddress.ip_address(address.partition("%")[0] or "0.0.0.0")
         except ValueError:
             return f"{address}:{port}"
-        if any(endpoint.allows_address(ip, number) for endpoint in self._endpoints):
+        if any(endpoint.allows_address(ip, number, protocol) for endpoint in self._endpoints):
             return None
         # The unspecified address is the sandbox itself when it is connected to.
         if ip.is_loopback or ip.is_unspecified:
