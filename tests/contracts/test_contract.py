@@ -104,7 +104,7 @@ def test_the_contract_of_the_design() -> None:
         (HEAD + "syscalls: {deny: [moutn]}", "contract.yaml:4:19: syscalls.deny[0]: there is no system call 'moutn';"),
         (HEAD + "operations: {forbid: [evil]}", "contract.yaml:4:23: operations.forbid[0]: there is no operation 'evi"),
         (HEAD + "extends: ['affidavit:bas']", "contract.yaml:4:11: extends[0]: 'affidavit:bas': only built-in packs"),
-        (HEAD + "rules: [{id: x}]", "contract.yaml:4:8: rules: rules in CEL are not supported yet"),
+        (HEAD + "rules: [{id: x}]", "contract.yaml:4:9: rules[0]: a rule has exactly one of forbid, require, never, e"),
         (HEAD + "signature: ''", "contract.yaml:4:1: signature: unknown key"),
         (HEAD + "mode: !!python/object:os.system x", "contract.yaml:4:7: the tag 'tag:yaml.org,2002:python/object:os."),
         (HEAD + "mode: &a [*a]", "contract.yaml:4:7: is nested too deep; an alias of itself is"),

@@ -13,17 +13,20 @@ from affidavit.contracts.contract import (
     parse_contract,
 )
 from affidavit.contracts.default import contract_for, default_contract
-from affidavit.contracts.document import ContractDocument
+from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
+from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.operations import OPERATIONS, Operation
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape
+from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, sign_contract, signature_path
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 
 __all__ = [
+    "COMBINATIONS",
     "OPERATIONS",
     "PACKS",
     "PAYLOAD_TYPE",
@@ -38,9 +41,14 @@ __all__ = [
     "Pack",
     "PathMatcher",
     "PatternError",
+    "Rule",
     "SandboxSettings",
+    "Scope",
+    "Selector",
+    "Treatment",
     "canonical_bytes",
     "compile_settings",
+    "constructs",
     "contract_for",
     "contract_of",
     "default_contract",
@@ -50,4 +58,6 @@ __all__ = [
     "parse_contract",
     "sign_contract",
     "signature_path",
+    "treatment",
+    "treatments",
 ]

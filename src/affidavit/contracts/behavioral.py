@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from affidavit.contracts.document import SCHEMA, check_endpoint, check_id, check_operation, check_pattern
+from affidavit.contracts.document import SCHEMA, check_operation
+from affidavit.contracts.fields import check_endpoint, check_id, check_pattern
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import PRIVILEGED_CALLS, SYSTEM_CALLS
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
+from affidavit.contracts.fields import moment_of
 from affidavit.contracts.operations import OPERATIONS
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher
@@ -62,7 +64,9 @@ class Contract:
     def packs(self) -> dict[str, str]:
         """Digests of the built-in packs it rests on, by name and version."""
         document = self.document
-        lists = (document.files.read, document.files.write, document.files.deny, document.processes.exec)
+        lists = [document.files.read, document.files.write, document.files.deny, document.processes.exec]
+        for scope in document.scopes:
+            lists += [scope.for_, scope.files.read, scope.files.write, scope.files.deny, scope.processes.exec]
         named = {pattern.removeprefix("!") for patterns in lists for pattern in patterns or ()}
         used = (pack for pack in PACKS.values() if pack.name in document.extends or pack.name in named)
         return {f"{pack.name}@{pack.version}": pack.digest for pack in used}
@@ -80,6 +84,33 @@ class Contract:
         added = tuple(pattern for pack in packs for pattern in pack.write)
         exceptions = tuple(f"!{pack.name}" for pack in packs if pack.patterns)
         return self.document.files.write + added + exceptions
+
+    def actions_for(self, rule: str) -> tuple[str, ...]:
+        """What happens when a rule is broken.
+
+        Args:
+            rule: as a violation names it: ``files.write``, ``operations.system``, ``scopes.ID.…``, ``rules.ID``.
+        """
+        document = self.document
+        section, _, rest = rule.partition(".")
+        own: tuple[str, ...] | None = None
+        match section:
+            case "files" | "network" | "processes" | "syscalls" | "operations" | "limits":
+                own = getattr(document, section).actions
+            case "scopes":
+                own = next((scope.actions for scope in document.scopes if scope.id == rest.partition(".")[0]), None)
+            case "rules":
+                own = next((one.actions for one in document.rules if one.id == rest), None)
+        return document.actions if own is None else own
+
+    def expired(self, at: datetime) -> bool:
+        """Whether no run may begin under it any more.
+
+        Args:
+            at: when, with its time zone.
+        """
+        expires = self.document.expires
+        return expires is not None and at > moment_of(expires)
 
     @property
     def deny(self) -> tuple[str, ...]:
@@ -157,7 +188,11 @@ def _validate(value: dict[str, Any], positions: Positions, name: str, model: typ
         # JSON mode: lists stand for tuples although the model is strict.
         return model.model_validate_json(text)
     except ValidationError as error:
-        problems = [_problem(detail, positions, name, model) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        # A list all of whose entries are wrong is too short besides.
+        wrong = {detail["loc"][:-1] for detail in details}
+        details = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
+        problems = [_problem(detail, positions, name, model) for detail in details]
         raise ContractError(*dict.fromkeys(line for _, line in sorted(problems))) from None
 
 
@@ -225,6 +260,12 @@ def _warnings(document: ContractDocument) -> tuple[str, ...]:
     for name in document.operations.forbid:
         if not OPERATIONS[name].checked:
             found.append(f"operations.forbid: {name} is not checked yet. {OPERATIONS[name].misses}")
+    if document.scopes:
+        found.append("scopes: are not judged yet")
+    if document.rules:
+        found.append("rules: are not judged yet")
+    if any(program.startswith("sha256:") for program in document.processes.exec or ()):
+        found.append("processes.exec: digests are not judged yet: nothing runs by them")
     if document.files.read is not None and "affidavit:base" not in document.extends:
         found.append(
             "files.read: without extends: [affidavit:base] even starting a program reads what the list must name"

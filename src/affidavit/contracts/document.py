@@ -1,72 +1,33 @@
 """The contract as it is written: schema ``affidavit.contract/v1``."""
 
 import hashlib
-import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import rfc8785
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
-from affidavit.contracts.endpoints import Endpoint, EndpointError
+from affidavit.contracts.fields import (
+    Actions,
+    Bound,
+    ContractId,
+    Endpoints,
+    Label,
+    Moment,
+    PackName,
+    Patterns,
+    Programs,
+    Section,
+    SystemCall,
+    Version,
+)
 from affidavit.contracts.operations import OPERATIONS
-from affidavit.contracts.packs import PACKS, PATTERN_LISTS
-from affidavit.contracts.patterns import PathMatcher, PatternError
+from affidavit.contracts.rules import Rule, unique_ids
 from affidavit.contracts.suggestions import did_you_mean
-from affidavit.contracts.system_calls import SYSTEM_CALLS
 
 SCHEMA = "affidavit.contract/v1"
-
-# https://semver.org/spec/v2.0.0.html, 2 and 9-10: numbers without leading zeros, then pre-release and build.
-_NUMBER = r"(?:0|[1-9][0-9]{0,8})"
-_PRE = r"(?:0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER = re.compile(
-    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_PRE}(?:\.{_PRE})*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
-)
-_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
-_MAX_ENTRIES = 2000
-
-
-def check_pattern(text: str) -> str:
-    """A pattern of a list, or the name of a built-in one. Raises ValueError, as pydantic wants it."""
-    name = text.removeprefix("!")
-    if name.startswith("affidavit:"):
-        if name not in PATTERN_LISTS:
-            raise ValueError(f"there is no built-in list {name!r}{did_you_mean(name, PATTERN_LISTS)}")
-        return text
-    try:
-        PathMatcher([text])
-    except PatternError as error:
-        raise ValueError(f"the pattern {text[:200]!r} {error}") from None
-    return text
-
-
-def _version(text: str) -> str:
-    if len(text) > 128 or not _SEMVER.fullmatch(text):
-        raise ValueError(f"must be a semantic version such as '1.0.0', not {text[:60]!r}")
-    return text
-
-
-def check_id(text: str) -> str:
-    """A contract's name. Raises ValueError."""
-    if not _ID.fullmatch(text):
-        raise ValueError(f"must be 1 to 128 letters, digits, '-', '_', '.', '/', not {text[:60]!r}")
-    return text
-
-
-def check_endpoint(text: str) -> str:
-    """An entry of ``network.endpoints``. Raises ValueError."""
-    try:
-        Endpoint.parse(text)
-    except EndpointError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _system_call(text: str) -> str:
-    if text not in SYSTEM_CALLS:
-        raise ValueError(f"there is no system call {text[:60]!r}{did_you_mean(text, SYSTEM_CALLS)}")
-    return text
+_MAX_RULES = 200
+_MAX_SCOPES = 64
 
 
 def check_operation(text: str) -> str:
@@ -76,35 +37,10 @@ def check_operation(text: str) -> str:
     return text
 
 
-def _pack(text: str) -> str:
-    if text not in PACKS:
-        known = ", ".join(PACKS)
-        raise ValueError(f"{text[:60]!r}: only built-in packs ({known}) are supported yet{did_you_mean(text, PACKS)}")
-    return text
+_OwnActions = Annotated[Actions | None, Field(description="In place of the contract's.")]
 
 
-def _no_rules(value: Any) -> Any:
-    if value not in (None, [], {}):
-        raise ValueError("rules in CEL are not supported yet; remove them, for what is promised must be checked")
-    return ()
-
-
-def _version_text(value: Any) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # A ValueError is what pydantic takes for a finding; a TypeError would pass through.
-        raise ValueError(f"must be a semantic version such as '1.0.0', not the number {value}")  # noqa: TRY004
-    return value
-
-
-Patterns = Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], Field(max_length=_MAX_ENTRIES)]
-_Bound = Annotated[int, Field(ge=1, le=2**40)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Files(_Section):
+class Files(Section):
     """What may be done to which files.
 
     Attributes:
@@ -113,64 +49,133 @@ class Files(_Section):
         deny: may not be touched in any way, attempts included, whatever the other lists say.
     """
 
-    read: Patterns | None = None
-    write: Patterns = ()
-    deny: Patterns = ()
+    read: Patterns | None = Field(
+        default=None, description="May be read, as may what may be written; unwritten: anything."
+    )
+    write: Patterns = Field(default=(), description="May be created, changed, renamed, removed.")
+    deny: Patterns = Field(default=(), description="May not be touched in any way, whatever the other lists say.")
+    actions: _OwnActions = None
 
 
-class Network(_Section):
-    """What may be reached: ``HOST``, ``HOST:PORT``, ``*.DOMAIN:PORT``, ``ADDRESS:PORT``, ``CIDR:PORT``."""
+class Network(Section):
+    """What may be reached: ``HOST``, ``HOST:PORT``, ``*.DOMAIN:PORT``, ``ADDRESS:PORT``, ``CIDR:FIRST-LAST/udp``."""
 
-    endpoints: Annotated[
-        tuple[Annotated[str, AfterValidator(check_endpoint)], ...], Field(max_length=_MAX_ENTRIES)
-    ] = ()
-
-
-class Processes(_Section):
-    """Which executables may run (None: any), and how many processes at the same time (None: as many as fit)."""
-
-    exec: Patterns | None = None
-    max_processes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    endpoints: Endpoints = Field(default=(), description="May be reached; all else may not be tried.")
+    actions: _OwnActions = None
 
 
-class Syscalls(_Section):
+class Processes(Section):
+    """Which executables may run, by path or by digest (None: any), and how many processes at the same time (None: as
+    many as fit)."""
+
+    exec: Programs | None = Field(
+        default=None, description="May be executed, by path or by digest; unwritten: anything."
+    )
+    max_processes: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="Processes at the same time."
+    )
+    actions: _OwnActions = None
+
+
+class Syscalls(Section):
     """System calls that may not be made; an attempt is a violation."""
 
-    deny: tuple[Annotated[str, AfterValidator(_system_call)], ...] = ()
+    deny: tuple[SystemCall, ...] = Field(default=(), description="May not be made; an attempt counts.")
+    actions: _OwnActions = None
 
 
-class Operations(_Section):
+class Operations(Section):
     """Operations (see :data:`affidavit.contracts.OPERATIONS`) that may not take place."""
 
-    forbid: tuple[Annotated[str, AfterValidator(check_operation)], ...] = ()
+    forbid: tuple[
+        Annotated[
+            str,
+            AfterValidator(check_operation),
+            WithJsonSchema(
+                {
+                    "description": "A detector; an installed one may bring further names.",
+                    "anyOf": [
+                        {"const": name, "description": f"{operation.sees} Not seen: {operation.misses}".strip()}
+                        for name, operation in OPERATIONS.items()
+                    ]
+                    + [{"type": "string"}],
+                }
+            ),
+        ],
+        ...,
+    ] = Field(default=(), description="Named operations that may not take place.")
+    actions: _OwnActions = None
 
 
-class LimitsSection(_Section):
+class LimitsSection(Section):
     """Bounds: wall time and CPU time of a process in milliseconds, memory of the sandbox in MiB. None: the task's."""
 
-    wall_ms: _Bound | None = None
-    cpu_ms: _Bound | None = None
-    memory_mb: _Bound | None = None
+    wall_ms: Bound | None = Field(default=None, description="Wall time of the whole, milliseconds.")
+    cpu_ms: Bound | None = Field(default=None, description="CPU time of one process, milliseconds.")
+    memory_mb: Bound | None = Field(default=None, description="Memory of the whole sandbox, MiB.")
+    actions: _OwnActions = None
 
 
-class ContractDocument(_Section):
-    """A contract as it is written."""
+class ScopeFiles(Section):
+    """The lists of :class:`Files`, each of which, where it is written, stands in place of the contract's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
+    read: Patterns | None = Field(default=None, description="May be read, in place of the contract's list.")
+    write: Patterns | None = Field(default=None, description="May be written, in place of the contract's list.")
+    deny: Patterns = Field(default=(), description="May not be touched, beside what the contract denies.")
 
-    schema_: Annotated[Literal["affidavit.contract/v1"], Field(alias="schema")]
-    id: Annotated[str, AfterValidator(check_id)]
-    version: Annotated[str, BeforeValidator(_version_text), AfterValidator(_version)]
-    mode: Literal["strict", "audit"] = "strict"
-    actions: Annotated[tuple[Literal["flag", "halt", "alert"], ...], Field(min_length=1)] = ("flag",)
+
+class ScopeNetwork(Section):
+    """What the scope's processes may reach, in place of the contract's list."""
+
+    endpoints: Endpoints | None = Field(default=None, description="May be reached, in place of the contract's list.")
+
+
+class ScopeProcesses(Section):
+    """What the scope's processes may execute, in place of the contract's list."""
+
+    exec: Programs | None = Field(default=None, description="May be executed, in place of the contract's list.")
+
+
+class Scope(Section):
+    """What holds for some programs and what they start."""
+
+    id: Label = Field(description="Its name: what breaks it is reported as scopes.ID.….")
+    for_: Annotated[Patterns, Field(alias="for", min_length=1, description="Programs whose processes it is about.")]
+    children: bool = Field(default=True, description="It is about all that these start, too, whatever program that is.")
+    files: ScopeFiles = ScopeFiles()
+    network: ScopeNetwork = ScopeNetwork()
+    processes: ScopeProcesses = ScopeProcesses()
+    actions: _OwnActions = None
+
+
+class ContractDocument(Section):
+    """A contract of Affidavit: what an agent may do."""
+
+    schema_: Annotated[Literal["affidavit.contract/v1"], Field(alias="schema", description="This language.")]
+    id: ContractId
+    version: Version
+    mode: Literal["strict", "audit"] = Field(
+        default="strict", description="audit: what is broken is recorded, and counts not."
+    )
+    actions: Actions = Field(default=("flag",), description="What happens on a violation.")
     files: Files = Files()
     network: Network = Network()
     processes: Processes = Processes()
     syscalls: Syscalls = Syscalls()
     operations: Operations = Operations()
     limits: LimitsSection = LimitsSection()
-    extends: tuple[Annotated[str, AfterValidator(_pack)], ...] = ()
-    rules: Annotated[tuple[()], BeforeValidator(_no_rules)] = ()
+    scopes: Annotated[
+        tuple[Scope, ...],
+        AfterValidator(unique_ids),
+        Field(max_length=_MAX_SCOPES, description="What holds for some programs and what they start."),
+    ] = ()
+    extends: tuple[PackName, ...] = Field(default=(), description="Built-in packs.")
+    rules: Annotated[
+        tuple[Rule, ...],
+        AfterValidator(unique_ids),
+        Field(max_length=_MAX_RULES, description="Order, time and counts, and CEL for the rest."),
+    ] = ()
+    expires: Moment | None = Field(default=None, description="No run may begin under it afterwards.")
 
     def canonical_bytes(self) -> bytes:
         """The RFC 8785 form of what is written, no more: a default that is not written is not in it."""
@@ -185,11 +190,17 @@ def known_keys(place: Sequence[str | int], document: type[BaseModel] = ContractD
     """The keys that may stand at a place of a document."""
     model: type[BaseModel] | None = document
     for part in place:
-        field = _field(model, part) if model else None
-        annotation = field.annotation if field else None
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+        if isinstance(part, str):
+            model = _model_in(_annotation(model, part)) if model else None
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _field(model: type[BaseModel], part: str | int) -> Any:
-    return next((f for name, f in model.model_fields.items() if (f.alias or name) == part), None)
+def _annotation(model: type[BaseModel], part: str) -> Any:
+    return next((f.annotation for name, f in model.model_fields.items() if (f.alias or name) == part), None)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a section, or of the entries of a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)

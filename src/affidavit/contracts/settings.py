@@ -35,7 +35,7 @@ def compile_settings(contract: Contract) -> SandboxSettings:
     """
     folders = {
         literal_folder(pattern)
-        for written in contract.write
+        for written in (*contract.write, *_written_in_scopes(contract))
         if not written.startswith(("!", "affidavit:", "**"))
         for pattern in expand_braces(written)
         if literal_folder(pattern) != "/" or pattern == "/**"
@@ -50,6 +50,10 @@ def compile_settings(contract: Contract) -> SandboxSettings:
         memory_mb=limits.memory_mb,
         pids=contract.document.processes.max_processes,
     )
+
+
+def _written_in_scopes(contract: Contract) -> list[str]:
+    return [pattern for scope in contract.document.scopes for pattern in scope.files.write or ()]
 
 
 def _inside(folder: str, others: "list[str] | tuple[str, ...]") -> bool:

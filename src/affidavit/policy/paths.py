@@ -85,6 +85,8 @@ class PathVerdicts:
         self._read = None if readable is None else matcher(readable)
         self._deny = matcher(contract.deny)
         executable = contract.document.processes.exec
+        if executable is not None:
+            executable = tuple(program for program in executable if not program.startswith("sha256:"))
         self._exec = None if executable is None else matcher(_same_programs(executable))
         self._given = PathMatcher([*_FOR_EVERYONE, *(f"{escape(path)}/**" for path in given)])
         devices = ("/dev/**", "/proc/**")
