@@ -14,7 +14,7 @@ from harness import Command, Home
 Make = Callable[..., Path]
 
 COMMANDS = {
-    (): ("run", "verify", "trace", "doctor", "keys"),
+    (): ("run", "verify", "trace", "doctor", "keys", "contract"),
     ("run",): ("--agent", "--agent-cmd", "--runtime", "--recorder", "--trials", "--workers", "--out", "--json"),
     ("verify",): ("--key", "--json"),
     ("trace",): ("--sql", "--process-tree", "--json"),
@@ -22,6 +22,9 @@ COMMANDS = {
     ("keys",): ("new", "show"),
     ("keys", "new"): ("never overwrites",),
     ("keys", "show"): ("--json",),
+    ("contract",): ("sign", "verify"),
+    ("contract", "sign"): ("--keys",),
+    ("contract", "verify"): ("--trust", "--key", "--json"),
 }
 HEAVY = {"cryptography", "duckdb", "numpy", "pyarrow", "pydantic", "rich", "ruamel", "securesystemslib"}
 TOML = 'version = "1.0"\n'

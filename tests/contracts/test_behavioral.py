@@ -6,7 +6,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from affidavit.contracts import (
     SYSTEM_CALLS,
@@ -22,6 +21,7 @@ from affidavit.contracts import (
 from affidavit.contracts.behavioral import GROUPS
 from affidavit.events import EVENT_SCHEMA
 from affidavit.policy import Judge
+from affidavit.signing import TrustDocument, new_key
 
 SPEC = Path(__file__).parents[1] / "data" / "spec" / "behavioral_contract.json"
 
@@ -146,12 +146,13 @@ def test_what_is_wrong_is_one_line_with_its_place(change: dict[str, Any], error:
 def test_it_can_be_signed_and_kept_in_canonical_form(tmp_path: Path) -> None:
     path = tmp_path / "behavioral_contract.json"
     path.write_bytes(SPEC.read_bytes())
-    key = Ed25519PrivateKey.generate()
+    key = new_key(tmp_path / "keys")
+    mine = TrustDocument.of([key.public])
     contract = load_contract(path)
-    signature_path(path).write_text(json.dumps(sign_contract(contract.document, key, "mine")))
-    signed = load_contract(path, {"mine": key.public_key()})
-    assert signed.signed_by == "mine"
+    signature_path(path).write_text(json.dumps(sign_contract(contract.document, key).to_json()))
+    signed = load_contract(path, mine)
+    assert signed.signed_by == key.key_id
     assert parse_contract(canonical_bytes(signed)).digest == contract.digest
     path.write_text(SPEC.read_text().replace("/tmp/build", "/tmp"))
     with pytest.raises(ContractError, match="does not sign this contract"):
-        load_contract(path, {"mine": key.public_key()})
+        load_contract(path, mine)

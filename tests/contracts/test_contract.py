@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from affidavit.contracts import (
     sign_contract,
     signature_path,
 )
+from affidavit.signing import TrustDocument, new_key
 from affidavit.tasks import load_task
 
 HEAD = "schema: affidavit.contract/v1\nid: fix-the-parser\nversion: 1.2.0\n"
@@ -190,28 +190,32 @@ def write(folder: Path, text: str) -> Path:
 
 def test_signatures(tmp_path: Path) -> None:
     path = write(tmp_path, DESIGN)
-    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
-    assert load_contract(path, {"k1": key.public_key()}).signed_by is None
-    envelope = sign_contract(load_contract(path).document, key, "k1")
-    signature_path(path).write_text(json.dumps(envelope))
+    key, other = new_key(tmp_path / "k1"), new_key(tmp_path / "k2")
+    ours, theirs = TrustDocument.of([key.public]), TrustDocument.of([other.public])
+    both = TrustDocument.of([key.public, other.public], threshold=2)
+    assert load_contract(path, ours).signed_by is None
+    envelope = sign_contract(load_contract(path).document, key)
+    signature_path(path).write_text(json.dumps(envelope.to_json()))
 
-    known = {"k2": other.public_key(), "k1": key.public_key()}
-    assert load_contract(path, known).signed_by == "k1"
+    assert load_contract(path, ours).signed_by == key.key_id
     unchecked = load_contract(path)
     assert unchecked.signed_by is None
     assert "no public key is known" in unchecked.warnings[-1]
 
-    with pytest.raises(ContractError, match="no known key verifies it"):
-        load_contract(path, {"k2": other.public_key()})
-    # A foreign key under the name of a known one.
-    with pytest.raises(ContractError, match="no known key verifies it"):
-        load_contract(path, {"k1": other.public_key()})
+    with pytest.raises(ContractError, match=rf"0 of 1 good signatures \({key.key_id}: unknown key\)"):
+        load_contract(path, theirs)
+    with pytest.raises(ContractError, match="1 of 2 good signatures"):
+        load_contract(path, both)
+    again = sign_contract(load_contract(path).document, other, envelope)
+    signature_path(path).write_text(json.dumps(again.to_json()))
+    assert set(load_contract(path, both).examined.good) == {key.key_id, other.key_id}
+
     write(tmp_path, DESIGN.replace("wall_ms: 30000", "wall_ms: 30001"))
     with pytest.raises(ContractError, match="does not sign this contract"):
-        load_contract(path, known)
+        load_contract(path, ours)
     # A change that means nothing leaves the signature alone.
     write(tmp_path, "# nice\n" + DESIGN)
-    assert load_contract(path, known).signed_by == "k1"
+    assert load_contract(path, ours).signed_by == key.key_id
 
 
 @pytest.mark.parametrize(

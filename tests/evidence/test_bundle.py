@@ -21,8 +21,8 @@ from affidavit.evidence import (
     strict_canonical_json,
     strict_json,
 )
-from affidavit.evidence.envelope import read_envelope
 from affidavit.evidence.statement import read_statement
+from affidavit.signing import read_envelope
 
 from .conftest import make_bundle
 

@@ -26,8 +26,8 @@ from affidavit.evidence import (
     new_key,
     verify_bundle,
 )
-from affidavit.evidence.envelope import IN_TOTO, read_envelope, sign
-from affidavit.evidence.statement import File, Statement, read_statement
+from affidavit.evidence.statement import IN_TOTO, File, Statement, read_statement
+from affidavit.signing import read_envelope, sign
 from affidavit.trace import TraceWriter
 
 from .conftest import CONTRACT, CONTRACT_FACTS, judged, make_bundle, recompute, trace

@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
+from affidavit.cli.contract import contract_app
 
 app = typer.Typer(
     name="affidavit",
@@ -21,12 +24,7 @@ app = typer.Typer(
 )
 keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys_app, name="keys")
-
-WRONG_USE = 2
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
-]
+app.add_typer(contract_app, name="contract")
 
 
 def _version(wanted: bool) -> None:
@@ -44,18 +42,6 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def _fail(message: object, status: int = WRONG_USE) -> NoReturn:
-    """One clear line on standard error, and out."""
-    line = " ".join(str(message).split())
-    typer.echo(f"affidavit: {line}", err=True)
-    raise typer.Exit(status)
-
-
-def _print_json(document: object) -> None:
-    # In ASCII: names that are not UTF-8 then need no encoding that has room for them.
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 @app.command()
@@ -93,21 +79,21 @@ def run(
     from affidavit.report import Progress, print_run
 
     if (agent is None) == (agent_cmd is None):
-        _fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
         options = RunOptions(runtime, recorder, trials, workers, out)
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
     except RunError as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        _fail("interrupted; every sandbox is gone, finished trials keep their bundles", 130)
+        fail("interrupted; every sandbox is gone, finished trials keep their bundles", 130)
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     else:
         print_run(result, sys.stdout)
     raise typer.Exit(result.exit_status)
@@ -140,9 +126,9 @@ def verify(
     try:
         verification = verify(bundle, key)
     except EvidenceError as error:
-        _fail(error)
+        fail(error)
     if as_json:
-        _print_json(verification.to_json())
+        print_json(verification.to_json())
     else:
         print_verification(verification, sys.stdout)
     raise typer.Exit(0 if verification.ok else 1)
@@ -171,9 +157,9 @@ def trace(
     from affidavit.trace import TraceError, query, read_trace
 
     if sql is not None and tree:
-        _fail("--sql and --process-tree exclude each other")
+        fail("--sql and --process-tree exclude each other")
     if not bundle.is_dir():
-        _fail(f"{bundle}: no such bundle folder")
+        fail(f"{bundle}: no such bundle folder")
     default = (
         "SELECT op, count(*) AS events, count(*) FILTER (ret < 0) AS failed, count(DISTINCT path) AS paths "
         "FROM events GROUP BY op ORDER BY events DESC, op"
@@ -182,15 +168,15 @@ def trace(
         if tree:
             events = read_trace(bundle / "agent" / "events.parquet")
             if as_json:
-                _print_json(process_list(events))
+                print_json(process_list(events))
             else:
                 print_process_tree(events, sys.stdout)
             return
         table = query(bundle, default if sql is None else sql)
     except TraceError as error:
-        _fail(error)
+        fail(error)
     if as_json:
-        _print_json(json.loads(json.dumps(table.to_pylist(), default=str)))
+        print_json(json.loads(json.dumps(table.to_pylist(), default=str)))
     else:
         print_table(table, sys.stdout)
 
@@ -206,7 +192,7 @@ def doctor(as_json: Json = False) -> None:
 
     report: dict[str, Any] = examine()
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
         print_doctor(report, sys.stdout)
 
@@ -219,7 +205,7 @@ def keys_new() -> None:
     try:
         key = new_key(keys_dir())
     except EvidenceError as error:
-        _fail(error)
+        fail(error)
     typer.echo(f"made {key.key_id}\npublic key: {key.public_path}")
 
 
@@ -231,9 +217,9 @@ def keys_show(as_json: Json = False) -> None:
     try:
         key = load_key(keys_dir())
     except EvidenceError as error:
-        _fail(error)
+        fail(error)
     if as_json:
-        _print_json({"key_id": key.key_id, "public_key": str(key.public_path)})
+        print_json({"key_id": key.key_id, "public_key": str(key.public_path)})
     else:
         typer.echo(f"{key.key_id}\npublic key: {key.public_path}")
 

@@ -22,7 +22,7 @@ from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape
 from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.settings import SandboxSettings, compile_settings
-from affidavit.contracts.signature import PAYLOAD_TYPE, sign_contract, signature_path
+from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 
 __all__ = [
@@ -54,8 +54,10 @@ __all__ = [
     "default_contract",
     "escape",
     "load_contract",
+    "load_signature",
     "matcher",
     "parse_contract",
+    "read_signature",
     "sign_contract",
     "signature_path",
     "treatment",

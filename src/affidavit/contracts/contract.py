@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ValidationError
 
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
@@ -18,9 +17,10 @@ from affidavit.contracts.fields import moment_of
 from affidavit.contracts.operations import OPERATIONS
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher
-from affidavit.contracts.signature import check_signature, signature_path
+from affidavit.contracts.signature import load_signature, signature_path
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.yaml import MAX_BYTES, Place, Positions, read_yaml
+from affidavit.signing import Envelope, Examination, TrustDocument, now
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -31,13 +31,20 @@ class Contract:
 
     Attributes:
         document: as it is written.
-        signed_by: id of the known key whose signature beside it verifies; None where there is none.
+        signature: the signatures beside it; None where there are none.
+        examined: what they are worth by the trust that it was loaded with, which they satisfy; None without one.
         warnings: what it says that is not checked or can't be honoured yet, a sentence each.
     """
 
     document: ContractDocument
-    signed_by: str | None = None
+    signature: Envelope | None = None
+    examined: Examination | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def signed_by(self) -> str | None:
+        """Id of the first trusted key whose signature beside it is good; None where there is none."""
+        return self.examined.good[0] if self.examined and self.examined.good else None
 
     @property
     def id(self) -> str:
@@ -123,15 +130,15 @@ def matcher(patterns: tuple[str, ...]) -> PathMatcher:
     return PathMatcher(patterns, PATTERN_LISTS)
 
 
-def load_contract(path: Path, keys: Mapping[str, Ed25519PublicKey] | None = None) -> Contract:
-    """Read a contract, and the signature beside it where there is one.
+def load_contract(path: Path, trust: TrustDocument | None = None) -> Contract:
+    """Read a contract, and the signatures beside it where there are any.
 
     Args:
         path: the YAML file.
-        keys: public keys to check a signature with, by id.
+        trust: who may sign.
 
     Raises:
-        ContractError: it can't be read, says something wrong, or its signature does not verify.
+        ContractError: it can't be read, says something wrong, or has signatures that are not what `trust` asks for.
     """
     try:
         with path.open("rb") as file:
@@ -139,11 +146,17 @@ def load_contract(path: Path, keys: Mapping[str, Ed25519PublicKey] | None = None
     except OSError as error:
         raise ContractError(f"{path}: can't be read: {error.strerror}") from error
     contract = parse_contract(data, str(path))
-    signature = signature_path(path)
-    if not signature.exists():
+    signature = load_signature(path, contract.document)
+    if signature is None:
         return contract
-    signed_by, warning = check_signature(contract.document, signature, keys or {})
-    return Contract(contract.document, signed_by, contract.warnings + ((warning,) if warning else ()))
+    name = signature_path(path)
+    if trust is None:
+        warning = f"{name.name}: no public key is known to check the signature with"
+        return replace(contract, signature=signature, warnings=(*contract.warnings, warning))
+    examined = trust.examine(signature, now())
+    if not examined.met:
+        raise ContractError(f"{name}: {examined}")
+    return replace(contract, signature=signature, examined=examined)
 
 
 def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:

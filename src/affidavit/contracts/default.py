@@ -1,15 +1,13 @@
 """The contract of a task that has none, and the one that applies to a task."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from affidavit.contracts.contract import Contract, contract_of, load_contract
 from affidavit.contracts.document import SCHEMA
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.patterns import escape
 from affidavit.contracts.system_calls import PRIVILEGED_CALLS
+from affidavit.signing import TrustDocument
 from affidavit.tasks import Task
 
 _HIDDEN = ("/tests", "/solution", "/logs/verifier")
@@ -46,7 +44,7 @@ def default_contract(task: Task) -> Contract:
     )
 
 
-def contract_for(task: Task, keys: Mapping[str, Ed25519PublicKey] | None = None) -> Contract:
+def contract_for(task: Task, trust: TrustDocument | None = None) -> Contract:
     """The task's own contract, else the default one.
 
     Raises:
@@ -54,7 +52,7 @@ def contract_for(task: Task, keys: Mapping[str, Ed25519PublicKey] | None = None)
     """
     if task.contract_path is None:
         return default_contract(task)
-    contract = load_contract(task.contract_path, keys)
+    contract = load_contract(task.contract_path, trust)
     if contract.expired(datetime.now(UTC)):
         raise ContractError(
             f"{task.contract_path}: expired on {contract.document.expires}; publish a version with a later 'expires'"

@@ -6,15 +6,13 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from affidavit.contracts import Contract, ContractError, contract_for
 from affidavit.evaluation.agents import Agent
@@ -37,6 +35,7 @@ from affidavit.sandbox import (
     state_dir,
     tarball_rootfs,
 )
+from affidavit.signing import TrustDocument
 from affidavit.tasks import Rootfs, Task, TaskError, find_tasks
 
 
@@ -118,10 +117,10 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> R
     try:
         choice = choose_runtime(options.runtime, options.recorder)
         own = _own_key()
-        keys = {own.key_id: own.public.ed25519} if own else {}
+        trust = TrustDocument.of([own.public]) if own else None
         clean_stale(state)
         clean_workplaces(state)
-        prepared = {name: prepare(task, state, keys) for name, task in tasks.items()}
+        prepared = {name: prepare(task, state, trust) for name, task in tasks.items()}
         folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
@@ -159,13 +158,13 @@ def _check(job: Job) -> None:
         raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
 
 
-def prepare(task: Task, state: Path, keys: Mapping[str, Ed25519PublicKey] | None = None) -> _Prepared:
+def prepare(task: Task, state: Path, trust: TrustDocument | None = None) -> _Prepared:
     """The root file system and the contract of a task.
 
     Args:
         task: the task.
         state: the state folder.
-        keys: public keys to check the contract's signature with, by id.
+        trust: who may sign the contract.
 
     Raises:
         ContractError, SandboxError: one of them can't be used.
@@ -180,7 +179,7 @@ def prepare(task: Task, state: Path, keys: Mapping[str, Ed25519PublicKey] | None
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, contract_for(task, keys))
+    return _Prepared(rootfs, contract_for(task, trust))
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from affidavit.contracts import Contract, canonical_bytes, compile_settings, signature_path
+from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, stage_gaps
 from affidavit.evaluation.live import LiveSandboxes
@@ -36,6 +36,7 @@ from affidavit.sandbox import (
     carry_over,
     diff,
 )
+from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import Capture, TraceError, capture, read_trace
 
@@ -178,8 +179,8 @@ class _Trial:
         bundle.add("grade.json", {**grade, "score": assessment.score, "carried": sorted(brought)})
         bundle.add("verdict.json", judgement.to_json())
         bundle.add("contract.json", canonical_bytes(contract))
-        if contract.signed_by and task.contract_path:
-            bundle.add("contract.sig.json", signature_path(task.contract_path).read_bytes())
+        if contract.signature is not None:
+            bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", self._environment())
         return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))

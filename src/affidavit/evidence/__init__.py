@@ -4,28 +4,28 @@ A bundle is a folder that needs nothing but a public key to be checked; ``docs/b
 """
 
 from affidavit.evidence.bundle import BundleReader, BundleWriter
-from affidavit.evidence.canonical import canonical_json, strict_canonical_json, strict_json
-from affidavit.evidence.errors import EvidenceError
-from affidavit.evidence.keys import (
+from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
+from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
+from affidavit.signing import (
     PRIVATE_FILE,
+    EvidenceError,
     PublicKey,
     SigningKey,
+    canonical_json,
+    consistency_proof,
+    inclusion_proof,
     keys_dir,
+    leaf_hash,
     load_key,
     load_or_make_key,
     load_public_key,
-    new_key,
-)
-from affidavit.evidence.merkle import (
-    consistency_proof,
-    inclusion_proof,
-    leaf_hash,
     merkle_root,
+    new_key,
+    strict_canonical_json,
+    strict_json,
     verify_consistency,
     verify_inclusion,
 )
-from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
-from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
 
 __all__ = [
     "PRIVATE_FILE",

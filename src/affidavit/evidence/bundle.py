@@ -16,13 +16,9 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from affidavit.evidence.canonical import strict_json
-from affidavit.evidence.envelope import IN_TOTO, sign
-from affidavit.evidence.errors import EvidenceError
-from affidavit.evidence.keys import SigningKey
-from affidavit.evidence.merkle import leaf_hash, merkle_root
-from affidavit.evidence.statement import File, Statement, file_name, trial_facts
+from affidavit.evidence.statement import IN_TOTO, File, Statement, file_name, trial_facts
 from affidavit.recorder import RecordSummary
+from affidavit.signing import EvidenceError, SigningKey, leaf_hash, merkle_root, sign, strict_json
 from affidavit.trace import (
     EVENTS_PER_LEAF,
     TraceError,

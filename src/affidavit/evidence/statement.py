@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from affidavit.evidence.canonical import canonical_json, strict_canonical_json
-from affidavit.evidence.errors import EvidenceError
+from affidavit.signing import EvidenceError, canonical_json, strict_canonical_json
 
+IN_TOTO = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:affidavit:trial:v1"
 

@@ -11,16 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from securesystemslib.dsse import Envelope as DsseEnvelope
-from securesystemslib.exceptions import VerificationError
 
 from affidavit.evidence.bundle import CONTRACT_SIGNATURE, MOST_STATEMENT_BYTES, STATEMENT, BundleReader, trace_facts
-from affidavit.evidence.canonical import strict_canonical_json
-from affidavit.evidence.envelope import IN_TOTO, Envelope, read_envelope
-from affidavit.evidence.errors import EvidenceError
-from affidavit.evidence.keys import PublicKey
-from affidavit.evidence.statement import Statement, TrialFacts, read_statement
+from affidavit.evidence.statement import IN_TOTO, Statement, TrialFacts, read_statement
 from affidavit.grading import RewardError, parse_reward
+from affidavit.signing import Envelope, EvidenceError, PublicKey, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
 
 # Computes the content of verdict.json from the rest of the bundle.
@@ -273,19 +268,15 @@ class _Checks:
             return "unsigned"
         value = self._reader.json(CONTRACT_SIGNATURE)
         try:
-            envelope = DsseEnvelope.from_dict(value)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope", CONTRACT_SIGNATURE) from error
+            envelope = Envelope.from_json(value)
+        except EvidenceError as error:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
         if envelope.payload != contract or signed_by not in envelope.signatures:
             raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature by {signed_by} over contract.json", CONTRACT_SIGNATURE)
         if (key := self._keys.get(signed_by)) is None:
             return f"signed by {signed_by} (as found in the run; its public key was not given here)"
-        try:
-            envelope.verify([key.verifier], threshold=1)
-        except VerificationError as error:
-            raise _Wrong(
-                f"{CONTRACT_SIGNATURE}: the signature does not fit contract.json", CONTRACT_SIGNATURE
-            ) from error
+        if not envelope.signed_by(key):
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: the signature does not fit contract.json", CONTRACT_SIGNATURE)
         return f"signed by {signed_by}"
 
     def _score(self, facts: TrialFacts) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]
 
-from affidavit.evidence.errors import EvidenceError
+from affidavit.signing.errors import EvidenceError
 
 PRIVATE_FILE = "signing.pem"
 PUBLIC_FILE = "signing.pub.pem"
@@ -38,13 +38,6 @@ class PublicKey:
     key_id: str
     pem: str
     verifier: SSlibKey = field(repr=False, compare=False)
-
-    @property
-    def ed25519(self) -> Ed25519PublicKey:
-        """The same as cryptography knows it."""
-        key = serialization.load_pem_public_key(self.pem.encode())
-        assert isinstance(key, Ed25519PublicKey)
-        return key
 
 
 @dataclass(frozen=True)

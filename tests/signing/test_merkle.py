@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.evidence import (
+from affidavit.signing import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,

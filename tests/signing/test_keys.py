@@ -8,8 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.evidence import EvidenceError, keys_dir, load_key, load_or_make_key, load_public_key, new_key
-from affidavit.evidence.envelope import read_envelope, sign
+from affidavit.signing import (
+    EvidenceError,
+    keys_dir,
+    load_key,
+    load_or_make_key,
+    load_public_key,
+    new_key,
+    read_envelope,
+    sign,
+)
 
 
 def _mode(path: Path) -> int:
@@ -44,7 +52,7 @@ def test_openssl_agrees_on_the_id(tmp_path: Path) -> None:
 def test_openssl_verifies_a_signature(tmp_path: Path) -> None:
     key = new_key(tmp_path)
     envelope = read_envelope(sign(b"content", "text/plain", key))
-    (tmp_path / "sig").write_bytes(envelope.signature)
+    (tmp_path / "sig").write_bytes(envelope.signatures[key.key_id])
     for content, good in ((b"DSSEv1 10 text/plain 7 content", True), (b"DSSEv1 10 text/plain 7 Content", False)):
         (tmp_path / "pae").write_bytes(content)
         files = ["-inkey", key.public_path, "-sigfile", tmp_path / "sig", "-in", tmp_path / "pae"]

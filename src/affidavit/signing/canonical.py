@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import rfc8785
 
-from affidavit.evidence.errors import EvidenceError
+from affidavit.signing.errors import EvidenceError
 
 
 def canonical_json(value: Any) -> bytes:

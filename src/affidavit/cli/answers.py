@@ -1,0 +1,26 @@
+"""What all commands share: how they answer and how they refuse."""
+
+import json
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+WRONG_USE = 2
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
+]
+
+
+def fail(message: object, status: int = WRONG_USE) -> NoReturn:
+    """One clear line on standard error, and out."""
+    line = " ".join(str(message).split())
+    typer.echo(f"affidavit: {line}", err=True)
+    raise typer.Exit(status)
+
+
+def print_json(document: object) -> None:
+    """The one document on standard output."""
+    # In ASCII: names that are not UTF-8 then need no encoding that has room for them.
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")

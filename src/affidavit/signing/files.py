@@ -1,0 +1,53 @@
+"""Reading files that anyone may have put there, and writing files whole or not at all."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from affidavit.signing.errors import EvidenceError
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of a regular file of `most` bytes at most; a FIFO or a device does not hold us up.
+
+    Raises:
+        EvidenceError: there is none, it is something else, or it is larger.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EvidenceError(f"{path}: is no regular file")
+        try:
+            data = file.read(most + 1)
+        except OSError as error:
+            raise EvidenceError(f"{path}: can't be read: {error.strerror}") from error
+    if len(data) > most:
+        raise EvidenceError(f"{path}: is larger than {most} bytes")
+    return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Put a file in its place, whole or not at all, and on the disk.
+
+    Raises:
+        EvidenceError: it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise EvidenceError(f"{path}: can't be written: {error.strerror or error}") from error
