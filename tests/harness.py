@@ -75,6 +75,7 @@ def write_task(
     memory_mb: int = 256,
     storage_mb: int = 32,
     rootfs: str = "host",
+    graders: str = "",
 ) -> Path:
     """A task folder: "write 42 into the file answer", unless told otherwise.
 
@@ -83,10 +84,12 @@ def write_task(
         test, solve: scripts for bash; no solution where None.
         files: further files by their path in the folder.
         contract: of contract.yaml; what every contract must say is added to a mapping.
+        graders: ``[[affidavit.graders]]`` tables, and before them further keys of ``[affidavit]``.
     """
     toml = (
         f'version = "1.0"\n[agent]\ntimeout_sec = {timeout_s}\n[verifier]\ntimeout_sec = {verifier_timeout_s}\n'
-        f'[environment]\nmemory_mb = {memory_mb}\nstorage_mb = {storage_mb}\n[affidavit]\nrootfs = "{rootfs}"\n'
+        f"[environment]\nmemory_mb = {memory_mb}\nstorage_mb = {storage_mb}\n"
+        f'[affidavit]\nrootfs = "{rootfs}"\n{graders}'
     )
     content = {"task.toml": toml, "instruction.md": "Write 42 into the file answer.\n"}
     content["tests/test.sh"] = f"#!/bin/bash\n{test}"

@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA
 from affidavit.evidence import BundleReader, BundleWriter, SigningKey, canonical_json, new_key
+from affidavit.grading import Grade, Graded
 from affidavit.recorder import RecordSummary
 from affidavit.trace import TraceWriter
 
@@ -88,8 +89,9 @@ def make_bundle(
         writer.add("task.json", {"id": "small", "digest": "sha256:" + "1" * 64})
         writer.add("contract.json", canonical_json(CONTRACT))
         writer.add("diff.json", [])
-        raw = None if score is None else {"file": "reward.txt", "raw": "MS4w" if score == 1 else "MC41", "value": score}
-        writer.add("grade.json", {"score": score, "reward": raw})
+        grade = Grade(score, error=None if score is not None else "no reward")
+        graders = [Graded("tests", "test_run", 1.0, None, True, grade).to_json()]
+        writer.add("grade.json", {"score": score, "graders": graders})
         writer.add("verdict.json", verdict)
         writer.add("environment.json", {"kernel": "6"})
         tamper(writer)

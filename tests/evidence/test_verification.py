@@ -437,14 +437,29 @@ class TestSignedButWrong:
         assert failed(verification) == {"verdict": ("verdict.json",)}
         assert "judged anew, score, verdict come out otherwise" in sentence(verification)
 
-    def test_reward(self, bundle: Path, key: SigningKey) -> None:
+    def test_graders_that_make_another_score(self, bundle: Path, key: SigningKey) -> None:
         grade = json.loads((bundle / "grade.json").read_bytes())
-        for raw in (base64.b64encode(b"0.5").decode(), base64.b64encode(b"7").decode(), "no base64!"):
-            (bundle / "grade.json").write_text(
-                json.dumps({**grade, "reward": {"file": "reward.txt", "raw": raw, "value": 1.0}})
-            )
+        for change in ({"score": 0.5}, {"score": True}, {"weight": -1}, {"weight": 0}, {"score": None}, {"name": 3}):
+            graders = [{**grade["graders"][0], **change}]
+            (bundle / "grade.json").write_text(json.dumps({**grade, "graders": graders}))
             resign(bundle, key)
-            assert failed(check(bundle, key)) == {"score": ("grade.json",)}
+            assert failed(check(bundle, key)) == {"score": ("grade.json",)}, change
+
+    def test_no_graders(self, bundle: Path, key: SigningKey) -> None:
+        (bundle / "grade.json").write_text(json.dumps({"score": 1.0}))
+        resign(bundle, key)
+        assert set(failed(check(bundle, key))) == {"score"}
+
+    def test_grades_that_come_out_otherwise(self, bundle: Path, key: SigningKey) -> None:
+        def otherwise(reader: BundleReader) -> str:
+            raise EvidenceError("grade.json: graded anew, tests comes out otherwise: score")
+
+        def stumble(reader: BundleReader) -> str:
+            raise KeyError("score")
+
+        for regrade in (otherwise, stumble):
+            assert failed(verify_bundle(bundle, [key.public], recompute, regrade)) == {"grades": ("grade.json",)}
+        assert verify_bundle(bundle, [key.public], recompute, lambda reader: "graded anew: tests").ok
 
     @pytest.mark.parametrize("content", [b"", b"[]", b'{"score": 1, "score": 1}', b'{"score": NaN}', b"[" * 100_000])
     def test_json_that_is_none(self, bundle: Path, key: SigningKey, content: bytes) -> None:

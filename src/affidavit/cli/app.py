@@ -111,21 +111,30 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            "--task",
+            help="The task's folder: with it every deterministic grader is asked again.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a bundle offline.
 
-    Signature, files, Merkle roots, contract, score and verdict: all are recomputed.
+    Signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed.
 
     Exit status: 0 good, 1 not, 2 wrong use.
     """
-    from affidavit.evaluation import verify
+    from affidavit.evaluation import RunError, verify
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
 
     try:
-        verification = verify(bundle, key)
-    except EvidenceError as error:
+        verification = verify(bundle, key, task)
+    except (EvidenceError, RunError) as error:
         fail(error)
     if as_json:
         print_json(verification.to_json())

@@ -8,8 +8,6 @@ from affidavit.policy import Violation
 from affidavit.recorder import RecordSummary
 
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-# A task is solved when its verifier gives full marks.
-PASSING_SCORE = 1.0
 
 
 def decide(
@@ -18,6 +16,7 @@ def decide(
     assessment: Assessment | None,
     incomplete: Sequence[str],
     fault: str | None = None,
+    passing: float = 1.0,
 ) -> Judgement:
     """The verdict of a trial.
 
@@ -30,6 +29,7 @@ def decide(
         assessment: the grading; None where it did not take place.
         incomplete: why the record is not complete, a sentence each.
         fault: why the machinery or the task is at fault; None where it is not.
+        passing: the least score that counts as solved.
     """
     grading = assessment or Assessment(None)
     found = [
@@ -41,7 +41,7 @@ def decide(
                 action="flag",
                 message=finding.message,
                 events=finding.events,
-                stage="grader",
+                stage=finding.stage,
                 count=max(1, len(finding.events)),
             )
             for finding in grading.findings
@@ -59,8 +59,9 @@ def decide(
         return Judgement(Verdict.INCONCLUSIVE, None, raw, tuple(unproven), ordered)
     if grading.error or raw is None:
         return Judgement(Verdict.ERROR, None, raw, (grading.error or "the grading did not take place",), ordered)
-    reasons = (f"mode audit: {len(found)} violations recorded, none counted",) if found else ()
-    if raw >= PASSING_SCORE:
+    audit = (f"mode audit: {len(found)} violations recorded, none counted",) if found else ()
+    reasons = (*audit, *grading.notes)
+    if raw >= passing:
         return Judgement(Verdict.PASS, raw, raw, reasons, ordered)
     return Judgement(Verdict.FAIL, raw, raw, reasons, ordered)
 

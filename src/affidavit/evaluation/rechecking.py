@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.contracts import parse_contract
+from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.judging import decide, stage_gaps
+from affidavit.evaluation.regrading import regrade, stored_grades
 from affidavit.evaluation.standing import new_judge, read_exit
 from affidavit.evidence import (
     BundleReader,
@@ -18,23 +20,31 @@ from affidavit.evidence import (
     load_public_key,
     verify_bundle,
 )
-from affidavit.grading import assess
+from affidavit.grading import combine
 from affidavit.sandbox import Change
+from affidavit.tasks import Task, TaskError, load_task
 
 STAGES = ("agent", "grader", "control")
 
 
-def verify(bundle: Path, key: Path | None = None) -> Verification:
-    """Check a bundle: signature, every file, Merkle roots, contract, score and verdict.
+def verify(bundle: Path, key: Path | None = None, task: Path | None = None) -> Verification:
+    """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Args:
         bundle: its folder.
         key: the public key that must have signed; the user's own where None.
+        task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
 
     Raises:
         EvidenceError: there is no such folder, or the key can't be read.
+        RunError: there is no such task.
     """
-    return verify_bundle(bundle, [load_public_key(key)] if key is not None else own_keys(), rejudge)
+    try:
+        given = None if task is None else load_task(task)
+    except TaskError as error:
+        raise RunError(str(error)) from error
+    keys = [load_public_key(key)] if key is not None else own_keys()
+    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given))
 
 
 def own_keys() -> list[PublicKey]:
@@ -57,10 +67,16 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         judge.feed(batch)
     changes = [change_of(row) for row in reader.diff]
     violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
-    grade = reader.grade
-    assessment = assess(grade, reader.event_table("grader"), judge.carried(changes))
     gaps = [gap for stage in STAGES if stage in reader.parts() for gap in stage_gaps(stage, reader.summary(stage))]
-    return decide(contract.mode, violations, assessment, gaps).to_json()
+    assessment = combine(stored_grades(reader.grade))
+    return decide(contract.mode, violations, assessment, gaps, passing=reader.task["passing_score"]).to_json()
+
+
+def _regrade(reader: BundleReader, task: Task | None) -> str:
+    contract = parse_contract(reader.contract, "contract.json")
+    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
+    changes = [change_of(row) for row in reader.diff]
+    return regrade(reader, changes, frozenset(judge.carried(changes)), task)
 
 
 def change_of(row: Any) -> Change:

@@ -23,6 +23,7 @@ from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.trial import Machinery, run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
+from affidavit.grading import make_graders
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import (
     RootFilesystem,
@@ -115,6 +116,8 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> R
     for job in jobs:
         _check(job)
     try:
+        for task in tasks.values():
+            make_graders(task.graders)
         choice = choose_runtime(options.runtime, options.recorder)
         own = _own_key()
         trust = TrustDocument.of([own.public]) if own else None

@@ -1,17 +1,14 @@
 """One trial, start to end (DESIGN.md): sandbox, record, diff, second sandbox, judgement, bundle."""
 
-import base64
 import os
-import secrets
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version as affidavit_version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,15 +16,20 @@ from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, stage_gaps
 from affidavit.evaluation.live import LiveSandboxes
+from affidavit.evaluation.looking import WatchedFiles
+from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict
-from affidavit.evaluation.specs import agent_spec, copy_readable, verifier_spec
+from affidavit.evaluation.specs import agent_spec, verifier_spec
 from affidavit.evaluation.standing import new_judge
+from affidavit.evaluation.verifying import run_tests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
-from affidavit.grading import VERIFIER_LOGS, RewardError, assess, read_reward, turn_tests
+from affidavit.grading import Assessment, Material, combine, make_graders
 from affidavit.policy import Judge
 from affidavit.recorder import Recorder, RecorderError, Recording
 from affidavit.sandbox import (
+    Change,
+    LayerFiles,
     OciSandbox,
     RootFilesystem,
     Runtime,
@@ -39,8 +41,6 @@ from affidavit.sandbox import (
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import Capture, TraceError, capture, read_trace
-
-_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class _Trial:
         self._rootfs = rootfs
         self._contract = contract
         self._settings = compile_settings(contract)
+        self._graders = make_graders(task.graders)
         self._agent = agent
         self._number = number
         self._folder = folder
@@ -153,14 +154,17 @@ class _Trial:
             ExitStack() as self._recordings,
         ):
             # Its helpers get ready while the agent works.
-            agent, grader = self._open("agent"), self._open("grader")
+            tested = any(named.spec.kind == "test_run" for named in self._graders)
+            agent, grader = self._open("agent"), self._open("grader") if tested else None
             return self._run(bundle, place, agent, grader)
 
     def _open(self, stage: str) -> "_Stage":
         name = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
         return _Stage(stage, name, self._recordings.enter_context(closing(self._machinery.recorder.open(name))))
 
-    def _run(self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage") -> tuple[Judgement, Path]:
+    def _run(
+        self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage | None"
+    ) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
         judge = new_judge(contract, task.workdir, self._agent.name)
         carried = place / "carried"
@@ -171,12 +175,10 @@ class _Trial:
             carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
-        grade, events = self._grade(bundle, place, carried, second)
-        assessment = assess(grade, events, brought)
-        judgement = decide(contract.mode, violations, assessment, self._gaps)
+        assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought))
+        judgement = decide(contract.mode, violations, assessment, self._gaps, passing=task.passing_score)
         self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
-        bundle.add("grade.json", {**grade, "score": assessment.score, "carried": sorted(brought)})
         bundle.add("verdict.json", judgement.to_json())
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
@@ -215,42 +217,58 @@ class _Trial:
             yield captured, sandbox
 
     def _grade(
-        self, bundle: BundleWriter, place: Path, carried: Path, grader: "_Stage"
-    ) -> tuple[dict[str, Any], pa.Table]:
-        """Run the hidden tests, and the control at the same time.
-
-        What the agent brought must not know which of the two it runs under, not even by the clock: they begin together,
-        in an order that nobody can foretell.
-        """
-        tests, turned_tests = place / "tests", place / "tests-turned"
-        for folder in shuffled((tests, turned_tests)):
-            copy_readable(self._task.tests_dir, folder)
-        turned = turn_tests(turned_tests) if self._task.control else 0
-        stages = [(grader, tests)]
-        if turned:
-            stages.append((self._open("control"), turned_tests))
-        for _, folder in stages:
-            same_times(folder)
-        with ThreadPoolExecutor(len(stages)) as pool:
-            runs = {
-                stage.name: pool.submit(self._verify, bundle, stage, carried, folder)
-                for stage, folder in shuffled(stages)
-            }
-        reward, exit_facts = runs["grader"].result()
-        grade: dict[str, Any] = {**reward, "exit": exit_facts, "control": None}
-        if turned:
-            grade["control"] = {**runs["control"].result()[0], "turned": turned}
-        return grade, read_trace(bundle.file("grader/events.parquet"))
-
-    def _verify(
-        self, bundle: BundleWriter, stage: "_Stage", carried: Path, tests: Path
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        with self._stage(bundle, stage, self._verifier(stage, carried, tests)) as (captured, sandbox):
-            return reward_json(sandbox.scratch(VERIFIER_LOGS)), asdict(captured.exit)
-
-    def _verifier(self, stage: "_Stage", carried: Path, tests: Path) -> SandboxSpec:
+        self,
+        bundle: BundleWriter,
+        place: Path,
+        carried: Path,
+        grader: "_Stage | None",
+        agent: Capture,
+        changes: Sequence[Change],
+        brought: frozenset[str],
+    ) -> Assessment:
+        """Run the hidden tests where a grader wants them, and ask every grader."""
+        task = self._task
+        verifier = events = None
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
-        return verifier_spec(self._task, rootfs, self._settings, tests, stage.sandbox)
+        if grader is not None:
+
+            def run(stage: str, tests: Path) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
+                made = grader if stage == grader.name else self._open(stage)
+                return self._stage(bundle, made, verifier_spec(task, rootfs, self._settings, tests, made.sandbox))
+
+            verifier = run_tests(task, place, run)
+            events = read_trace(bundle.file("grader/events.parquet"))
+        files = WatchedFiles(LayerFiles(rootfs.layers))
+        graded = grade_all(
+            self._graders,
+            Material(
+                instruction=task.instruction,
+                workdir=task.workdir,
+                events=read_trace(bundle.file("agent/events.parquet")),
+                counts=agent.summary.counts,
+                exit=agent.exit,
+                stdout=agent.output.stdout,
+                stderr=agent.output.stderr,
+                changes=changes,
+                carried=brought,
+                files=files,
+                reference=task.tests_dir,
+                verifier=verifier,
+                grader_events=events,
+            ),
+        )
+        assessment = combine(graded)
+        bundle.add(
+            "grade.json",
+            {
+                "score": assessment.score,
+                "graders": [one.to_json() for one in graded],
+                "verifier": verifier,
+                "files": files.write(bundle),
+                "carried": sorted(brought),
+            },
+        )
+        return assessment
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery
@@ -282,30 +300,10 @@ class _Trial:
         }
 
 
-def shuffled(items: Iterable[_Item]) -> list[_Item]:
-    """The items in an order that can't be foretold."""
-    return sorted(items, key=lambda _: secrets.token_bytes(16))
-
-
-def same_times(folder: Path) -> None:
-    """Give everything in a folder the same times, which then tell nothing of what was written later."""
-    for path in (*folder.rglob("*"), folder):
-        os.utime(path, (0, 0), follow_symlinks=False)
-
-
 def _is_full(folder: Path) -> bool:
     """Whether the disk under a sandbox's own, which is sparse, could not take what was written to that."""
     disk = os.statvfs(folder)
     return disk.f_bfree * disk.f_frsize < 1 << 20
-
-
-def reward_json(logs: Path) -> dict[str, Any]:
-    """The reward in a verifier's logs as it stands in ``grade.json``."""
-    try:
-        reward = read_reward(logs)
-    except RewardError as error:
-        return {"reward": None, "error": str(error)}
-    return {"reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}, "error": None}
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -318,4 +316,5 @@ def task_facts(task: Task) -> dict[str, Any]:
         "agent_timeout_s": task.agent_timeout_s,
         "verifier_timeout_s": task.verifier_timeout_s,
         "control": task.control,
+        "passing_score": task.passing_score,
     }

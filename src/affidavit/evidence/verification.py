@@ -1,7 +1,5 @@
 """Checking a bundle down to its verdict."""
 
-import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,12 +12,15 @@ import pyarrow as pa
 
 from affidavit.evidence.bundle import CONTRACT_SIGNATURE, MOST_STATEMENT_BYTES, STATEMENT, BundleReader, trace_facts
 from affidavit.evidence.statement import IN_TOTO, Statement, TrialFacts, read_statement
-from affidavit.grading import RewardError, parse_reward
+from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
 
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
+
+# Grades the bundle anew and says how far that went.
+Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
 
@@ -81,8 +82,10 @@ class _Wrong(Exception):
         self.parts = parts
 
 
-def verify_bundle(path: Path, keys: Iterable[PublicKey], recompute: Recompute) -> Verification:
-    """Check a bundle: signature, every file, Merkle roots, contract, score and verdict.
+def verify_bundle(
+    path: Path, keys: Iterable[PublicKey], recompute: Recompute, regrade: Regrade | None = None
+) -> Verification:
+    """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Files are parsed only where they are, to the last bit, what a trusted key signed.
 
@@ -91,21 +94,26 @@ def verify_bundle(path: Path, keys: Iterable[PublicKey], recompute: Recompute) -
         keys: the keys that are trusted to sign.
         recompute: judges the bundle anew; what it returns must equal ``verdict.json``. It may raise EvidenceError,
             TraceError or ValueError: the check fails with that text.
+        regrade: grades the bundle anew as far as that goes, and says how far; it raises EvidenceError where a grade
+            comes out otherwise. None: grades are taken as signed.
 
     Raises:
         EvidenceError: `path` is no folder.
     """
     with BundleReader(path) as reader:
-        return _Checks(reader, {key.key_id: key for key in keys}, recompute).run()
+        return _Checks(reader, {key.key_id: key for key in keys}, recompute, regrade).run()
 
 
 class _Checks:
     """The checks of one bundle and what they have found."""
 
-    def __init__(self, reader: BundleReader, keys: Mapping[str, PublicKey], recompute: Recompute) -> None:
+    def __init__(
+        self, reader: BundleReader, keys: Mapping[str, PublicKey], recompute: Recompute, regrade: Regrade | None
+    ) -> None:
         self._reader = reader
         self._keys = keys
         self._recompute = recompute
+        self._regrade = regrade
         self._done: list[Check] = []
 
     def _check(self, name: str, check: Callable[[], str], part: str | None = None) -> bool:
@@ -202,6 +210,8 @@ class _Checks:
             self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("contract", lambda: self._contract(facts), "contract.json")
+        if self._regrade is not None:
+            self._check("grades", self._grades, "grade.json")
         self._check("score", lambda: self._score(facts), "verdict.json")
         self._check("verdict", self._verdict, "verdict.json")
 
@@ -293,6 +303,16 @@ class _Checks:
             raise _Wrong(f"verdict.json: the raw score is {facts.raw_score}, grade.json says {score}", "grade.json")
         return f"{_number(facts.score)}, and {_number(score)} by the grader alone"
 
+    def _grades(self) -> str:
+        assert self._regrade is not None
+        try:
+            return self._regrade(self._reader)
+        except (EvidenceError, TraceError):
+            raise
+        except Exception as error:
+            # Not our code, as in `_verdict`.
+            raise _Wrong(f"grade.json: can't be graded anew: {error!r}", "grade.json") from error
+
     def _verdict(self) -> str:
         try:
             computed = json.loads(json.dumps(self._recompute(self._reader)))
@@ -315,26 +335,22 @@ class _Checks:
 
 
 def _graded(grade: Mapping[str, Any]) -> float | None:
-    """The grader's score. Where ``grade.json`` holds the reward as the verifier wrote it, it must say the same.
+    """The score, which must be what the graders' scores make.
 
     Raises:
-        _Wrong: it does not.
+        _Wrong: it is not.
     """
-    score = grade.get("score")
+    score, graders = grade.get("score"), grade.get("graders")
     if isinstance(score, bool) or not isinstance(score, int | float | None):
         raise _Wrong("grade.json: its score is no number", "grade.json")
-    match grade.get("reward"):
-        case None:
-            pass
-        case {"file": str(file), "raw": str(raw)}:
-            try:
-                parsed = parse_reward(file, base64.b64decode(raw, validate=True))
-            except (RewardError, binascii.Error, ValueError) as error:
-                raise _Wrong(f"grade.json: {error}", "grade.json") from error
-            if parsed != score:
-                raise _Wrong(f"grade.json: the reward says {parsed}, the score {score}", "grade.json")
-        case _:
-            raise _Wrong("grade.json: its reward has no file and raw bytes", "grade.json")
+    if not isinstance(graders, list) or not all(isinstance(one, dict) for one in graders):
+        raise _Wrong("grade.json: has no list of graders", "grade.json")
+    try:
+        made = combine([Graded.from_json(one) for one in graders]).score
+    except ValueError as error:
+        raise _Wrong(str(error), "grade.json") from error
+    if made != score:
+        raise _Wrong(f"grade.json: the graders make {_number(made)}, the score says {_number(score)}", "grade.json")
     return score
 
 

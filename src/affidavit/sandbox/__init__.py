@@ -2,6 +2,7 @@
 
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
+from affidavit.sandbox.final import FileFacts, LayerFiles
 from affidavit.sandbox.protocol import (
     Availability,
     Exit,
@@ -22,6 +23,8 @@ __all__ = [
     "Availability",
     "Change",
     "Exit",
+    "FileFacts",
+    "LayerFiles",
     "Limits",
     "Mount",
     "OciSandbox",

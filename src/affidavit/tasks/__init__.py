@@ -5,12 +5,25 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 
 - ``rootfs``: ``"host"``, ``"oci:PATH"`` or ``"tarball:PATH"``, the path relative to the task's folder;
 - ``workdir``: absolute path in the sandbox, ``/workspace`` where nothing says otherwise;
-- ``control``: whether the grading is repeated with tests that must fail (true).
+- ``control``: whether the grading is repeated with tests that must fail (true);
+- ``graders``: what makes the score (``tests/test.sh`` and its reward), see :class:`GraderSpec`;
+- ``passing_score``: the least score that counts as solved (1).
 """
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
+from affidavit.tasks.graders import DEFAULT_GRADERS, GraderSpec
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.task import Task, find_tasks, load_task
 
-__all__ = ["Rootfs", "Task", "TaskError", "TaskUser", "find_tasks", "load_task", "task_digest"]
+__all__ = [
+    "DEFAULT_GRADERS",
+    "GraderSpec",
+    "Rootfs",
+    "Task",
+    "TaskError",
+    "TaskUser",
+    "find_tasks",
+    "load_task",
+    "task_digest",
+]

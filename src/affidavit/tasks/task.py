@@ -7,6 +7,7 @@ from pathlib import Path
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
+from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
 
@@ -60,6 +61,8 @@ class Task:
         environment_root: environment/root/, laid over the root file system; None where there is none.
         contract_path: contract.yaml, contract.json or behavioral_contract.json; None where there is none.
         control: whether the grading is repeated with tests that must fail.
+        graders: what makes the score, at least one.
+        passing_score: the least score that counts as solved.
         warnings: what is in task.toml and does nothing here, a sentence each.
     """
 
@@ -86,6 +89,8 @@ class Task:
     environment_root: Path | None
     contract_path: Path | None
     control: bool
+    graders: tuple[GraderSpec, ...]
+    passing_score: float
     warnings: tuple[str, ...]
 
 
@@ -158,6 +163,7 @@ class _Reader:
         workdir = own.absolute_path("workdir") or environment.absolute_path("workdir") or image.workdir or "/workspace"
         environment.take("workdir")
         user = self._user(agent, rootfs, image)
+        graders = read_graders(own)
         task = Task(
             id=task_id,
             path=path,
@@ -182,9 +188,12 @@ class _Reader:
             environment_root=self._folder("environment/root"),
             contract_path=self._contract(),
             control=own.boolean("control") is not False,
+            graders=graders,
+            passing_score=self._passing_score(own),
             warnings=(),
         )
-        self._tests()
+        if any(grader.kind == DEFAULT_KIND for grader in graders):
+            self._tests()
         for table in (agent, verifier, environment):
             for key in _IGNORED[table.name[0]]:
                 if key in table and table.take(key):
@@ -237,6 +246,12 @@ class _Reader:
         path = self._path / "tests" / "test.sh"
         if not path.is_file():
             raise TaskError(f"{path}: is missing; it runs the hidden tests and writes /logs/verifier/reward.txt")
+
+    def _passing_score(self, own: TomlTable) -> float:
+        value = own.number("passing_score")
+        if value is not None and value > 1:
+            raise own.error("passing_score", f"must be above 0 and at most 1, not {value:g}")
+        return 1.0 if value is None else value
 
     def _folder(self, name: str) -> Path | None:
         path = self._path / name

@@ -53,9 +53,16 @@ class TomlTable:
         name: keys from the top to this table.
     """
 
-    def __init__(self, path: Path, text: str, name: tuple[str, ...], values: dict[str, Any]) -> None:
+    def __init__(
+        self, path: Path, text: str, name: tuple[str, ...], values: dict[str, Any], position: int | None = None
+    ) -> None:
+        """
+        Args:
+            position: of a table in an array of tables, from 0; None where it is not in one.
+        """
         self.path = path
         self.name = name
+        self._position = position
         self._text = text
         self._values = values
         self._taken: set[str] = set()
@@ -67,12 +74,14 @@ class TomlTable:
         """``task.toml:LINE: [table].key``; without the line where it was not found."""
         line = self.line(key)
         header = f"[{'.'.join(self.name)}]" if self.name else ""
+        if self._position is not None:
+            header = f"[{header}] number {self._position + 1}"
         where = header if key is None else f"{header}.{key}" if header else key
         return f"{self.path.name}{f':{line}' if line else ''}: {where}"
 
     def line(self, key: str | None = None) -> int | None:
         """Line of `key`, else of the table, counted from 1."""
-        return _find_line(self._text, self.name, key)
+        return _find_line(self._text, self.name, key, self._position or 0)
 
     def error(self, key: str | None, message: str) -> TaskError:
         """An error that names the whole file, the line and the key."""
@@ -93,6 +102,16 @@ class TomlTable:
         if value is not None and not isinstance(value, dict):
             raise self.error(key, f"must be a table, not {_shown(value)}")
         return TomlTable(self.path, self._text, (*self.name, key), value or {})
+
+    def tables(self, key: str) -> "list[TomlTable]":
+        """An array of tables, ``[[key]]``; an empty one where there is none."""
+        value = self.take(key)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.error(key, f"must be an array of tables, [[{'.'.join((*self.name, key))}]], not {_shown(value)}")
+        name = (*self.name, key)
+        return [TomlTable(self.path, self._text, name, item, position) for position, item in enumerate(value)]
 
     def text(self, key: str) -> str | None:
         value = self.take(key)
@@ -168,12 +187,16 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def _find_line(text: str, table: tuple[str, ...], key: str | None) -> int | None:
+def _find_line(text: str, table: tuple[str, ...], key: str | None, position: int = 0) -> int | None:
+    """`position`: which of the tables of that name, for one in an array."""
     current: tuple[str, ...] = ()
     found = None
     for number, line in enumerate(text.splitlines(), 1):
         if match := _HEADER.match(line):
             current = tuple(part.strip(" \"'") for part in match[1].split("."))
+            if current == table and position:
+                position -= 1
+                current = ()
             if key is not None and current == (*table, key):
                 return number
             if current == table and found is None:

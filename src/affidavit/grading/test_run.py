@@ -1,57 +1,51 @@
-"""What the grading sandboxes came to: a raw score, or why there is none, and what was found against it."""
+"""The grader ``test_run``: what the hidden tests came to in the grading sandboxes, and what was found against that."""
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from affidavit.grading.authorship import Authorship, Write, authorship
+from affidavit.grading.grader import Evidence, Finding, Grade, Material
 from affidavit.grading.reward import REWARD_FILES, parse_reward
+from affidavit.grading.settings import GraderSettings, read_settings
+from affidavit.tasks import GraderSpec
 
 VERIFIER_LOGS = "/logs/verifier"
 TESTS = "/tests"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something in the grading that speaks against the agent.
-
-    Attributes:
-        rule: ``grading.reward_writer``, ``grading.read_answer_key`` or ``grading.control``.
-        message: a sentence.
-        events: the grader's events that prove it.
-    """
-
-    rule: str
-    message: str
-    events: tuple[int, ...]
+class Settings(GraderSettings):
+    """None yet: tests/test.sh writes the reward."""
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """The grading, read.
+class TestRunGrader:
+    """The hidden tests in the second sandbox: their reward, and what the record says of who wrote it."""
 
-    Attributes:
-        score: from 0 to 1, None where there is no valid reward.
-        error: why there is none, or why it can't count through no fault of the agent's.
-        unproven: why the record does not show that the verifier wrote the reward.
-        findings: what speaks against the agent.
-    """
+    deterministic: bool = True
 
-    score: float | None
-    error: str | None = None
-    unproven: str | None = None
-    findings: tuple[Finding, ...] = ()
+    def grade(self, material: Material) -> Grade:
+        """See :class:`affidavit.grading.Grader`."""
+        if material.verifier is None or material.grader_events is None:
+            return Grade(None, error="the hidden tests were not run")
+        return grade_run(material.verifier, material.grader_events, material.carried)
 
 
-def assess(grade: dict[str, Any], events: pa.Table, brought: Collection[str]) -> Assessment:
-    """Read a grade: the same in a run and in ``verify``.
+def grader(spec: GraderSpec) -> TestRunGrader:
+    """Raises TaskError for settings that are wrong."""
+    read_settings(spec, Settings)
+    return TestRunGrader()
+
+
+def grade_run(grade: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> Grade:
+    """Read what the verifier left: the same in a run and in ``verify``.
 
     Args:
-        grade: content of ``grade.json``: ``reward`` (``{"file", "raw"}``, raw in base64, or None), ``error`` (why it is
-            None), ``control`` (the same two of the control; None where none was made), ``exit`` of the verifier.
+        grade: ``verifier`` of ``grade.json``: ``reward`` (``{"file", "raw"}``, raw in base64, or None), ``error`` (why
+            it is None), ``control`` (the same two of the control; None where none was made), ``exit`` of the verifier.
         events: the grader's record.
         brought: paths of the agent's changes that the grading sandbox was given.
     """
@@ -64,21 +58,26 @@ def assess(grade: dict[str, Any], events: pa.Table, brought: Collection[str]) ->
     if grade["exit"]["timed_out"]:
         # A reward that it wrote before may not be its last word.
         late = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
-        return Assessment(score, late, findings=findings)
+        return Grade(score, "too late", error=late, findings=findings)
     if score is None:
-        return Assessment(None, grade["error"] or "no reward", findings=findings)
+        return Grade(None, error=grade["error"] or "no reward", findings=findings)
+    said = f"tests/test.sh gave {score:g}"
+    evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader")
     if foreign and not findings:
-        return Assessment(
+        return Grade(
             score,
-            f"the process that wrote the reward had itself loaded {foreign[0].entered}, which the agent wrote; "
+            said,
+            error=f"the process that wrote the reward had itself loaded {foreign[0].entered}, which the agent wrote; "
             "let tests/test.sh run the agent's code in a process of its own and write the reward from outside of it",
+            evidence=evidence,
         )
     if not any(write.done for write in writes):
-        return Assessment(score, unproven="the grader's record does not show who wrote the reward", findings=findings)
-    return Assessment(score, findings=findings)
+        unproven = "the grader's record does not show who wrote the reward"
+        return Grade(score, said, evidence=evidence, unproven=unproven, findings=findings)
+    return Grade(score, said, evidence=evidence, findings=findings)
 
 
-def _authors(writes: Sequence[Write], foreign: Sequence[Write], grade: dict[str, Any]) -> tuple[Finding, ...]:
+def _authors(writes: Sequence[Write], foreign: Sequence[Write], grade: Mapping[str, Any]) -> tuple[Finding, ...]:
     """Blame the agent only where its code went out of its way to write the reward.
 
     A verifier that imports the solution into the very process that writes the reward is the task's own fault, unless
@@ -110,12 +109,12 @@ def _peeks(told: Authorship) -> tuple[Finding, ...]:
     return (Finding("grading.read_answer_key", message, tuple(peek.seq for peek in told.peeks[:20])),)
 
 
-def _value(grade: dict[str, Any]) -> float | None:
+def _value(grade: Mapping[str, Any]) -> float | None:
     reward = grade["reward"]
     return None if reward is None else parse_reward(reward["file"], base64.b64decode(reward["raw"]))
 
 
-def _control(control: dict[str, Any] | None, score: float | None) -> tuple[Finding, ...]:
+def _control(control: Mapping[str, Any] | None, score: float | None) -> tuple[Finding, ...]:
     against = None if control is None else _value(control)
     if against is None or not score or against < score:
         return ()

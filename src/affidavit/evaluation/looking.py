@@ -1,0 +1,106 @@
+"""What graders looked at among the agent's final files, kept so that ``verify`` can ask the same again."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from affidavit.evidence import BundleReader, BundleWriter, EvidenceError
+from affidavit.grading import FinalFiles
+from affidavit.sandbox import FileFacts
+
+# Kept in a bundle at most; what is above has its digest there only.
+_MOST_KEPT_BYTES = 64 << 20
+_MOST_KEPT_FILES = 1000
+
+
+class WatchedFiles:
+    """Final files that remember every answer."""
+
+    def __init__(self, files: FinalFiles) -> None:
+        self._files = files
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._contents: dict[str, bytes] = {}
+        self._kept = 0
+
+    def stat(self, path: str) -> FileFacts | None:
+        facts = self._files.stat(path)
+        self._seen.setdefault(path, {})["stat"] = None if facts is None else asdict(facts)
+        return facts
+
+    def names(self, path: str) -> tuple[str, ...]:
+        names = self._files.names(path)
+        self._seen.setdefault(path, {})["names"] = list(names)
+        return names
+
+    def read(self, path: str, most: int) -> bytes:
+        seen = self._seen.setdefault(path, {})
+        try:
+            data = self._files.read(path, most)
+        except OSError as error:
+            if error.errno == errno.EFBIG:
+                seen["larger_than"] = max(most, seen.get("larger_than", 0))
+            else:
+                seen["error"] = error.errno or errno.EIO
+            raise
+        digest = hashlib.sha256(data).hexdigest()
+        seen["sha256"] = digest
+        room = len(self._contents) < _MOST_KEPT_FILES and self._kept + len(data) <= _MOST_KEPT_BYTES
+        if digest not in self._contents and room:
+            self._contents[digest] = data
+            self._kept += len(data)
+        return data
+
+    def write(self, bundle: BundleWriter) -> dict[str, Any]:
+        """Put what was read into a bundle, as ``files/SHA256``.
+
+        Returns:
+            ``files`` of ``grade.json``: by path, what was asked and answered.
+        """
+        for digest, data in self._contents.items():
+            bundle.add(f"files/{digest}", data)
+        return {path: self._seen[path] for path in sorted(self._seen)}
+
+
+class KeptFiles:
+    """Final files as a bundle tells of them. What nobody asked of them in the trial raises LookupError."""
+
+    def __init__(self, reader: BundleReader, seen: Mapping[str, Any]) -> None:
+        self._reader = reader
+        self._seen = seen
+        self._kept = frozenset(reader.names())
+
+    def stat(self, path: str) -> FileFacts | None:
+        facts = self._asked(path, "stat")
+        try:
+            return None if facts is None else FileFacts(**facts)
+        except TypeError as error:
+            raise EvidenceError(f"grade.json: what stands under {path}: {error}") from None
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return tuple(self._asked(path, "names"))
+
+    def read(self, path: str, most: int) -> bytes:
+        seen = self._seen.get(path, {})
+        if "error" in seen:
+            raise OSError(seen["error"], os.strerror(seen["error"]), path)
+        if most <= seen.get("larger_than", -1):
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        digest = self._asked(path, "sha256")
+        name = f"files/{digest}"
+        if name not in self._kept:
+            raise LookupError(f"the content of {path} is not in the bundle: it was too large")
+        data = self._reader.read(name)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise EvidenceError(f"{name}: its content has another digest")
+        if len(data) > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+        return data
+
+    def _asked(self, path: str, what: str) -> Any:
+        seen = self._seen.get(path)
+        if not isinstance(seen, dict) or what not in seen:
+            raise LookupError(f"{what} of {path} is not in the bundle")
+        return seen[what]

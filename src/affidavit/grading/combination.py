@@ -1,0 +1,129 @@
+"""One score from many graders: weights, gates, and what is left out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from affidavit.grading.grader import Finding, Grade
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A grade and how much it counts.
+
+    Attributes:
+        name, kind: the grader's.
+        weight: 0 or more.
+        gate: a lower score makes the whole score 0; None: it is no gate.
+        deterministic: the grader is.
+        grade: what it said.
+    """
+
+    name: str
+    kind: str
+    weight: float
+    gate: float | None
+    deterministic: bool
+    grade: Grade
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``grade.json``."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "weight": self.weight,
+            "gate": self.gate,
+            "deterministic": self.deterministic,
+            **self.grade.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Graded":
+        """What `to_json` gave, as far as a verdict rests on it: components and evidence are left out.
+
+        Raises:
+            ValueError: it is none.
+        """
+        match value:
+            case {
+                "name": str(name),
+                "kind": str(kind),
+                "weight": int() | float() as weight,
+                "gate": int() | float() | None as gate,
+                "deterministic": bool(deterministic),
+                "score": int() | float() | None as score,
+                "message": str(message),
+                "error": str() | None as error,
+                "abstained": str() | None as abstained,
+                "unproven": str() | None as unproven,
+                "findings": list(findings),
+            } if weight >= 0 and isfinite(weight) and not any(isinstance(x, bool) for x in (weight, gate, score)):
+                found = tuple(_finding(finding) for finding in findings)
+                grade = Grade(score, message, error=error, abstained=abstained, unproven=unproven, findings=found)
+                return cls(name, kind, weight, gate, deterministic, grade)
+        raise ValueError("grade.json: holds something that is no grader's result")
+
+
+def _finding(value: Any) -> Finding:
+    match value:
+        case {"rule": str(rule), "message": str(message), "events": list(events), "stage": "agent" | "grader" as stage}:
+            return Finding(rule, message, tuple(events), stage)
+    raise ValueError("grade.json: holds something that is no finding")
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What all graders together came to.
+
+    Attributes:
+        score: from 0 to 1, None where there is none.
+        error: why there is none, or why it can't count through no fault of the agent's.
+        unproven: why the record does not show what the score rests on.
+        findings: what speaks against the agent.
+        notes: which graders were left out and which gate closed, a sentence each.
+    """
+
+    score: float | None
+    error: str | None = None
+    unproven: str | None = None
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def combine(graded: Sequence[Graded]) -> Assessment:
+    """The mean of the scores by their weights, or 0 where a gate is closed.
+
+    A grader that abstains counts for nothing, and a gate of its own stays open; a deterministic grader that does so, or
+    that is in error, leaves no score.
+    """
+    alone = len(graded) == 1
+    errors = [
+        grade.grade.error if alone else f"grader {grade.name}: {grade.grade.error}"
+        for grade in graded
+        if grade.grade.error
+    ]
+    errors += [
+        f"grader {grade.name} has no score: {grade.grade.abstained}"
+        for grade in graded
+        if grade.grade.abstained and grade.deterministic
+    ]
+    findings = tuple(finding for grade in graded for finding in grade.grade.findings)
+    unproven = "; ".join(grade.grade.unproven for grade in graded if grade.grade.unproven) or None
+    scored = [(grade, grade.grade.score) for grade in graded if grade.grade.score is not None]
+    notes = [f"grader {grade.name} was left out: {grade.grade.abstained}" for grade in graded if grade.grade.abstained]
+    if any(grade.grade.score is None and not grade.grade.abstained for grade in graded):
+        return Assessment(None, "; ".join(errors), unproven, findings, tuple(notes))
+    closed = [
+        f"grader {grade.name} gave {score:g}, and below {grade.gate:g} the whole score is 0"
+        for grade, score in scored
+        if grade.gate is not None and score < grade.gate
+    ]
+    total = sum(grade.weight for grade, _ in scored)
+    if closed:
+        score: float | None = 0.0
+    elif total:
+        score = min(1.0, sum(score * grade.weight for grade, score in scored) / total)
+    else:
+        score, errors = None, [*errors, "every grader with a weight was left out"]
+    return Assessment(score, "; ".join(errors) or None, unproven, findings, (*notes, *closed))
