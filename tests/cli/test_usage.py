@@ -93,7 +93,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         (("run", "TASK", "--agnt", "nop"), "--agnt.*--agent"),
         (("run", "nowhere", "--agent", "nop"), "nowhere: is not there; give a task folder"),
         (("run", "EMPTY", "--agent", "nop"), "empty: holds no task: .* task.toml"),
-        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml: suite files are not supported yet"),
+        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml:1:1: is no suite: "),
         (("verify",), "BUNDLE"),
         (("verify", "nowhere"), "nowhere: .*no bundle folder"),
         (("verify", "TASK/task.toml"), "task.toml: .*no bundle folder"),

@@ -12,6 +12,7 @@ import typer
 
 from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
+from affidavit.cli.profiles import profiles
 
 app = typer.Typer(
     name="affidavit",
@@ -25,6 +26,7 @@ app = typer.Typer(
 keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
+app.command()(profiles)
 
 
 def _version(wanted: bool) -> None:
@@ -46,7 +48,9 @@ def _root(
 
 @app.command()
 def run(
-    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", metavar="PATH")],
+    path: Annotated[
+        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+    ],
     agent: Annotated[
         str | None,
         typer.Option(
@@ -63,10 +67,22 @@ def run(
             show_default=False,
         ),
     ] = None,
-    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
-    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
-    trials: Annotated[int, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N")] = 1,
+    runtime: Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")] = None,
+    recorder: Annotated[
+        str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -82,7 +98,7 @@ def run(
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
-        options = RunOptions(runtime, recorder, trials, workers, out)
+        options = RunOptions(runtime, recorder, trials, workers, out, profile)
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
     except RunError as error:

@@ -11,22 +11,28 @@ from affidavit.contracts.contract import (
     load_contract,
     matcher,
     parse_contract,
+    read_mapping,
+    validated,
 )
 from affidavit.contracts.default import contract_for, default_contract
 from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments
 from affidavit.contracts.errors import ContractError
+from affidavit.contracts.fields import Section, Version, check_endpoint, check_id
 from affidavit.contracts.operations import OPERATIONS, Operation
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape
 from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
+from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
+from affidavit.contracts.yaml import MAX_BYTES, Positions
 
 __all__ = [
     "COMBINATIONS",
+    "MAX_BYTES",
     "OPERATIONS",
     "PACKS",
     "PAYLOAD_TYPE",
@@ -41,25 +47,33 @@ __all__ = [
     "Pack",
     "PathMatcher",
     "PatternError",
+    "Positions",
     "Rule",
     "SandboxSettings",
     "Scope",
+    "Section",
     "Selector",
     "Treatment",
+    "Version",
     "canonical_bytes",
+    "check_endpoint",
+    "check_id",
     "compile_settings",
     "constructs",
     "contract_for",
     "contract_of",
     "default_contract",
+    "did_you_mean",
     "escape",
     "load_contract",
     "load_signature",
     "matcher",
     "parse_contract",
+    "read_mapping",
     "read_signature",
     "sign_contract",
     "signature_path",
     "treatment",
     "treatments",
+    "validated",
 ]

@@ -169,14 +169,12 @@ def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
     Raises:
         ContractError: it says something wrong; one line with line, column, place and mend.
     """
-    value, positions = read_yaml(data, name)
-    if not isinstance(value, dict):
-        raise ContractError(f"{name}:1:1: must be a mapping with the keys schema, id and version")
+    value, positions = read_mapping(data, name)
     if is_behavioral(value):
-        written = _validate(value, positions, name, BehavioralDocument)
-        document = _validate(written.translated(), Positions(), name, ContractDocument)
+        written = validated(value, positions, name, BehavioralDocument)
+        document = validated(written.translated(), Positions(), name, ContractDocument)
         return Contract(document, warnings=written.warnings(_warnings(document)))
-    document = _validate(value, positions, name, ContractDocument)
+    document = validated(value, positions, name, ContractDocument)
     return Contract(document, warnings=_warnings(document))
 
 
@@ -186,7 +184,7 @@ def contract_of(value: Mapping[str, Any], name: str) -> Contract:
     Raises:
         ContractError: it says something wrong.
     """
-    document = _validate(dict(value), Positions(), name, ContractDocument)
+    document = validated(dict(value), Positions(), name, ContractDocument)
     return Contract(document, warnings=_warnings(document))
 
 
@@ -195,7 +193,30 @@ def canonical_bytes(contract: Contract) -> bytes:
     return contract.document.canonical_bytes()
 
 
-def _validate(value: dict[str, Any], positions: Positions, name: str, model: type[_Model]) -> _Model:
+def read_mapping(data: bytes, name: str) -> tuple[dict[str, Any], Positions]:
+    """The values of a text that is a mapping, YAML or JSON, and where each stands.
+
+    Raises:
+        ContractError: it is none.
+    """
+    value, positions = read_yaml(data, name)
+    if not isinstance(value, dict):
+        raise ContractError(f"{name}:1:1: must be a mapping with the keys schema, id and version")
+    return value, positions
+
+
+def validated(value: dict[str, Any], positions: Positions, name: str, model: type[_Model]) -> _Model:
+    """Plain values as a model.
+
+    Args:
+        value: the values.
+        positions: where each stands.
+        name: the file's, for errors.
+        model: frozen and strict.
+
+    Raises:
+        ContractError: they are none; a line for each problem, with its place and mend.
+    """
     try:
         text = json.dumps(value)
         # JSON mode: lists stand for tuples although the model is strict.
@@ -252,6 +273,10 @@ def _said(kind: str, detail: Any) -> str:
             return f"must be a list, not {given}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"must be a mapping, not {given}"
+        case "float_type" | "float_parsing":
+            return f"must be a number, not {given}"
+        case "bool_type" | "bool_parsing":
+            return f"must be true or false, not {given}"
         case "greater_than_equal":
             return f"must be at least {context['ge']}, not {given}"
         case "less_than_equal":

@@ -5,11 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from affidavit.contracts import parse_contract
+from affidavit.contracts import Contract, parse_contract
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.judging import decide, stage_gaps
 from affidavit.evaluation.regrading import regrade, stored_grades
 from affidavit.evaluation.standing import new_judge, read_exit
+from affidavit.evaluation.terms import under
 from affidavit.evidence import (
     BundleReader,
     EvidenceError,
@@ -61,7 +62,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     Raises:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
     """
-    contract = parse_contract(reader.contract, "contract.json")
+    contract = enforced_contract(reader)
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
     for batch in reader.events("agent"):
         judge.feed(batch)
@@ -77,6 +78,21 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
     changes = [change_of(row) for row in reader.diff]
     return regrade(reader, changes, frozenset(judge.carried(changes)), task)
+
+
+def enforced_contract(reader: BundleReader) -> Contract:
+    """The contract as it was enforced: in the mode and with the actions that the run's environment names.
+
+    Raises:
+        EvidenceError, ContractError: the bundle says something else than a run can.
+    """
+    contract = parse_contract(reader.contract, "contract.json")
+    match reader.environment.get("enforcement", {}):
+        case {"mode": "strict" | "audit" as mode, "actions": list(actions)} if {*actions} <= {"flag", "halt", "alert"}:
+            return under(contract, mode, tuple(actions))
+        case {}:
+            return contract
+    raise EvidenceError("environment.json: says of the enforcement what can't be")
 
 
 def change_of(row: Any) -> Change:

@@ -1,6 +1,6 @@
 """What a trial and a run came to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class TrialResult:
         contract: id, version, digest, signed_by.
         duration_ms: wall time of all of it.
         bundle: the folder of evidence; None where the trial never came so far.
+        mode: ``strict``, or ``audit``: violations were recorded and did not count.
     """
 
     task_id: str
@@ -88,6 +89,7 @@ class TrialResult:
     contract: dict[str, Any]
     duration_ms: int
     bundle: Path | None
+    mode: str = "strict"
 
     def to_json(self) -> dict[str, Any]:
         """As in DESIGN.md, Command line."""
@@ -98,6 +100,7 @@ class TrialResult:
             **self.judgement.to_json(),
             "evidence": self.evidence,
             "contract": self.contract,
+            "mode": self.mode,
             "duration_ms": self.duration_ms,
             "bundle": None if self.bundle is None else str(self.bundle),
         }
@@ -105,12 +108,19 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run of many trials, in the order of tasks and trial numbers."""
+    """A run of many trials, in the order of tasks and trial numbers.
+
+    Attributes:
+        terms: profile and suite, where there are any, with their settings.
+        keep_until: the day until which the evidence is to be kept; None: nobody says.
+    """
 
     run_id: str
     trials: tuple[TrialResult, ...]
     folder: Path
     notes: tuple[str, ...] = ()
+    terms: dict[str, Any] = field(default_factory=dict)
+    keep_until: str | None = None
 
     @property
     def summary(self) -> dict[str, int]:
@@ -131,5 +141,7 @@ class RunResult:
             "run_id": self.run_id,
             "summary": self.summary,
             "notes": list(self.notes),
+            "terms": self.terms,
+            "keep_until": self.keep_until,
             "trials": [trial.to_json() for trial in self.trials],
         }

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -20,6 +21,7 @@ from affidavit.evaluation.choosing import choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.terms import Terms, terms_of
 from affidavit.evaluation.trial import Machinery, run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
@@ -37,6 +39,7 @@ from affidavit.sandbox import (
     tarball_rootfs,
 )
 from affidavit.signing import TrustDocument
+from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import Rootfs, Task, TaskError, find_tasks
 
 
@@ -58,17 +61,19 @@ class RunOptions:
     """How a run is made.
 
     Attributes:
-        runtime, recorder: their names, or ``auto``.
-        trials: of each job.
+        runtime, recorder: their names, or ``auto``; None: as profile and suite say, else ``auto``.
+        trials: of each job; None: as profile and suite say, else one.
         workers: trials at the same time.
         out: the folder that gets a folder for the run.
+        profile: name of a built-in one.
     """
 
-    runtime: str = "auto"
-    recorder: str = "auto"
-    trials: int = 1
+    runtime: str | None = None
+    recorder: str | None = None
+    trials: int | None = None
     workers: int = 1
     out: Path = Path("runs")
+    profile: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +91,16 @@ class _Prepared:
 
 
 def run_suite(path: Path, agent: Agent, options: RunOptions, progress: Progress) -> RunResult:
-    """Put an agent to a task folder, or to every task in a folder; see `run_jobs`."""
+    """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`."""
     try:
-        tasks = find_tasks(path)
-    except TaskError as error:
+        suite = load_suite(path) if path.is_file() and path.name != "task.toml" else None
+        tasks = suite.tasks if suite else find_tasks(path)
+    except (TaskError, SuiteError) as error:
         raise RunError(str(error)) from error
-    return run_jobs([Job(task, agent) for task in tasks], options, progress)
+    return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
 
 
-def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> RunResult:
+def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None = None) -> RunResult:
     """Run agents on tasks.
 
     Everything that can be known to be wrong is found before the first trial begins. What an affidavit that was killed
@@ -107,10 +113,10 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> Ru
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
     with _terminable():
-        return _run_jobs(jobs, options, progress)
+        return _run_jobs(jobs, options, progress, suite)
 
 
-def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> RunResult:
+def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
     state = state_dir()
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
@@ -118,20 +124,24 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> R
     try:
         for task in tasks.values():
             make_graders(task.graders)
-        choice = choose_runtime(options.runtime, options.recorder)
+        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        choice = choose_runtime(terms.runtime, terms.recorder)
+        terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         trust = TrustDocument.of([own.public]) if own else None
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, trust) for name, task in tasks.items()}
+        prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
+        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=0)
         folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-    except (TaskError, ContractError, SandboxError, RecorderError, EvidenceError) as error:
+    except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     if made:
         progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
-    notes = list(_notes(tasks, prepared))
+    notes = list(_notes(tasks, prepared, terms))
     for note in notes:
         progress.note(note)
     machinery = Machinery(
@@ -143,9 +153,10 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress) -> R
         state=state,
         key=key,
         live=LiveSandboxes(),
+        terms=terms,
     )
     trials = _run_all(jobs, options, machinery, prepared, folder, progress)
-    result = RunResult(folder.name, trials, folder, tuple(notes))
+    result = RunResult(folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)))
     _write_atomic(folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
     return result
 
@@ -185,9 +196,15 @@ def prepare(task: Task, state: Path, trust: TrustDocument | None = None) -> _Pre
     return _Prepared(rootfs, contract_for(task, trust))
 
 
-def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared]) -> Iterator[str]:
+def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
+    """What a task rests on, under the terms of the run."""
+    return prepared if task.contract_path else replace(prepared, contract=terms.for_default(prepared.contract))
+
+
+def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms) -> Iterator[str]:
+    yield from (f"suite: {name}: {text}" for name, text in terms.not_honoured.items())
     for name, task in tasks.items():
-        contract = prepared[name].contract
+        contract = terms.enforced(prepared[name].contract)
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
         if contract.mode == "audit":
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
@@ -214,7 +231,7 @@ def _run_all(
     folder: Path,
     progress: Progress,
 ) -> tuple[TrialResult, ...]:
-    todo = [(job, number) for job in jobs for number in range(options.trials)]
+    todo = [(job, number) for job in jobs for number in range(machinery.terms.trials)]
     several = len({job.agent.name for job in jobs}) > 1
     results: dict[int, TrialResult] = {}
     telling = threading.Lock()

@@ -76,7 +76,7 @@ def verifier_spec(task: Task, rootfs: RootFilesystem, settings: SandboxSettings,
         env={**_env(task, rootfs), **task.verifier_env},
         cwd=task.workdir,
         user=rootfs.user,
-        writable=_outermost((task.workdir, "/tmp", rootfs.user.home, *settings.writable)),
+        writable=outermost((task.workdir, "/tmp", rootfs.user.home, *settings.writable)),
         mounts=(Mount(tests, "/tests"),),
         scratch=(VERIFIER_LOGS,),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
@@ -113,7 +113,8 @@ def _env(task: Task, rootfs: RootFilesystem) -> dict[str, str]:
     return {**own, **rootfs.env, **task.env}
 
 
-def _outermost(folders: Iterable[str]) -> tuple[str, ...]:
+def outermost(folders: Iterable[str]) -> tuple[str, ...]:
+    """Those folders that lie in no other of them, sorted."""
     kept: list[str] = []
     for folder in sorted(set(folders)):
         if not any(folder.startswith(outer.rstrip("/") + "/") for outer in kept):

@@ -5,7 +5,8 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version as affidavit_version
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict
-from affidavit.evaluation.specs import agent_spec, verifier_spec
+from affidavit.evaluation.specs import agent_spec, outermost, verifier_spec
 from affidavit.evaluation.standing import new_judge
+from affidavit.evaluation.terms import Terms
 from affidavit.evaluation.verifying import run_tests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
@@ -55,6 +57,7 @@ class Machinery:
         state: the state folder.
         key: signs the bundles.
         live: where sandboxes are held while they run.
+        terms: what profile and suite say.
     """
 
     run_id: str
@@ -65,6 +68,7 @@ class Machinery:
     state: Path
     key: SigningKey
     live: LiveSandboxes
+    terms: Terms = field(default_factory=Terms)
 
 
 def run_trial(
@@ -97,6 +101,7 @@ def run_trial(
         judgement=judgement,
         evidence=trial.evidence,
         contract=trial.contract_facts,
+        mode=machinery.terms.enforced(contract).mode,
         duration_ms=round((time.monotonic() - began) * 1000),
         bundle=bundle,
     )
@@ -126,7 +131,9 @@ class _Trial:
         self._task = task
         self._rootfs = rootfs
         self._contract = contract
-        self._settings = compile_settings(contract)
+        self._enforced = machinery.terms.enforced(contract)
+        settings = compile_settings(contract)
+        self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
         self._agent = agent
         self._number = number
@@ -166,7 +173,7 @@ class _Trial:
         self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage | None"
     ) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
-        judge = new_judge(contract, task.workdir, self._agent.name)
+        judge = new_judge(self._enforced, task.workdir, self._agent.name)
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
         with self._stage(bundle, first, spec, judge) as (agent, sandbox):
@@ -176,7 +183,7 @@ class _Trial:
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
         assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought))
-        judgement = decide(contract.mode, violations, assessment, self._gaps, passing=task.passing_score)
+        judgement = decide(self._enforced.mode, violations, assessment, self._gaps, passing=task.passing_score)
         self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
         bundle.add("verdict.json", judgement.to_json())
@@ -193,10 +200,9 @@ class _Trial:
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
         machinery = self._machinery
-        halt = judge is not None and "halt" in self._contract.actions and self._contract.mode == "strict"
 
         def watch(batch: pa.RecordBatch) -> bool:
-            return judge is not None and bool(judge.feed(batch)) and halt
+            return judge is not None and any(violation.action == "halt" for violation in judge.feed(batch))
 
         with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
             events = bundle.file(f"{stage.name}/events.parquet")
@@ -283,6 +289,9 @@ class _Trial:
             "rootfs": self._rootfs.digest,
             "agent": self._agent.name,
             "settings": asdict(self._settings),
+            "enforcement": {"mode": self._enforced.mode, "actions": list(self._enforced.actions)},
+            "terms": machinery.terms.facts,
+            "keep_until": machinery.terms.until(datetime.now(UTC)),
         }
 
     def _predicate(self, judgement: Judgement) -> dict[str, Any]:

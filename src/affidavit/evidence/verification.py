@@ -327,7 +327,11 @@ class _Checks:
                 name for name in {*computed, *stored} if computed.get(name, self) != stored.get(name, self)
             )
             raise _Wrong(f"verdict.json: judged anew, {', '.join(differing)} come out otherwise", "verdict.json")
-        return f"judged anew: {stored['verdict']}" if "verdict" in stored else "judged anew: the same"
+        said = f"judged anew: {stored['verdict']}" if "verdict" in stored else "judged anew: the same"
+        enforcement = self._reader.environment.get("enforcement")
+        if isinstance(enforcement, dict) and enforcement.get("mode") == "audit":
+            said += "; MODE AUDIT: violations were recorded and did not count"
+        return said
 
     def _unchanged(self) -> str:
         self._reader.unchanged()

@@ -29,10 +29,10 @@ class Findings:
     A rule has 100 violations at most; further events that break it are counted in one more.
 
     Args:
-        action: of every violation.
+        action: of a violation of a rule, by the rule's name.
     """
 
-    def __init__(self, action: Literal["flag", "halt", "audit"]) -> None:
+    def __init__(self, action: Callable[[str], Literal["flag", "halt", "audit"]]) -> None:
         self._action = action
         self._groups: dict[str, dict[str, _Group]] = {}
         self._severities: dict[str, Severity] = {}
@@ -113,10 +113,16 @@ class Findings:
         found = [self._violation(group) for group in groups]
         for rule, count in sorted(self._more.items()):
             message = f"{count} more events or changes break {rule}"
-            found.append(Violation(rule, self._severities[rule], self._action, message, (), "agent", count))
+            found.append(Violation(rule, self._severities[rule], self._action(rule), message, (), "agent", count))
         return found
 
     def _violation(self, group: _Group) -> Violation:
         return Violation(
-            group.rule, group.severity, self._action, group.message, tuple(group.events), group.stage, group.count
+            group.rule,
+            group.severity,
+            self._action(group.rule),
+            group.message,
+            tuple(group.events),
+            group.stage,
+            group.count,
         )

@@ -1,7 +1,7 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -64,8 +64,13 @@ class Judge:
     def __init__(self, contract: Contract, *, workdir: str = "/workspace", given: Sequence[str] = ()) -> None:
         document = contract.document
         forbidden = document.operations.forbid
-        action = "audit" if document.mode == "audit" else "halt" if "halt" in document.actions else "flag"
-        self._findings = Findings(action)  # type: ignore[arg-type]
+
+        def action(rule: str) -> Literal["flag", "halt", "audit"]:
+            if document.mode == "audit":
+                return "audit"
+            return "halt" if "halt" in contract.actions_for(rule) else "flag"
+
+        self._findings = Findings(action)
         self._limits = document.limits
         self._max_processes = document.processes.max_processes
         self._verdicts = p.PathVerdicts(contract, workdir, given)

@@ -1,5 +1,6 @@
 """What people read: tables, trees and progress on a terminal."""
 
+from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
     print_doctor,
@@ -15,6 +16,7 @@ __all__ = [
     "Progress",
     "print_doctor",
     "print_process_tree",
+    "print_profiles",
     "print_run",
     "print_table",
     "print_verification",

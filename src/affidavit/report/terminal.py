@@ -91,7 +91,9 @@ def print_run(result: RunResult, out: IO[str]) -> None:
             printable(trial.task_id, 40),
             str(trial.trial),
             printable(trial.agent, 24),
-            Text(judgement.verdict, _STYLE[judgement.verdict]),
+            Text(judgement.verdict, _STYLE[judgement.verdict]).append(
+                " (AUDIT)" if trial.mode == "audit" else "", "bold red"
+            ),
             _number(judgement.score),
             _number(judgement.raw_score),
             str(len(judgement.violations)),
@@ -103,6 +105,9 @@ def print_run(result: RunResult, out: IO[str]) -> None:
     console.print(table)
     for trial in result.trials:
         _print_why(console, trial)
+    if audited := sum(trial.mode == "audit" for trial in result.trials):
+        text = f"\nMODE AUDIT: in {audited} of {len(result.trials)} trials violations were recorded and did not count"
+        console.print(Text(text, "bold red"), soft_wrap=True)
     counts = ", ".join(f"{n} {verdict}" for verdict, n in result.summary.items() if n)
     console.print(Text(f"\n{counts or 'no trials'} · evidence in {result.folder}"), soft_wrap=True)
 

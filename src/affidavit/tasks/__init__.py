@@ -14,7 +14,7 @@ from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, GraderSpec
 from affidavit.tasks.rootfs import Rootfs, TaskUser
-from affidavit.tasks.task import Task, find_tasks, load_task
+from affidavit.tasks.task import Task, distinct, find_tasks, load_task
 
 __all__ = [
     "DEFAULT_GRADERS",
@@ -23,6 +23,7 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskUser",
+    "distinct",
     "find_tasks",
     "load_task",
     "task_digest",

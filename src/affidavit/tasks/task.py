@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +116,7 @@ def find_tasks(path: Path) -> list[Task]:
     if path.is_file():
         if path.name == "task.toml":
             return [load_task(path.parent)]
-        raise TaskError(f"{path}: suite files are not supported yet; give a task folder or a folder of task folders")
+        raise TaskError(f"{path}: is no task: give its folder, or a folder of task folders")
     if not path.is_dir():
         raise TaskError(f"{path}: is not there; give a task folder or a folder of task folders")
     if (path / "task.toml").exists():
@@ -126,7 +127,16 @@ def find_tasks(path: Path) -> list[Task]:
         raise TaskError(f"{path}: can't be read: {error.strerror}") from error
     if not folders:
         raise TaskError(f"{path}: holds no task: neither it nor a folder in it has a task.toml")
-    tasks = [load_task(folder) for folder in folders]
+    return distinct(load_task(folder) for folder in folders)
+
+
+def distinct(found: Iterable[Task]) -> list[Task]:
+    """The tasks in their order.
+
+    Raises:
+        TaskError: two of them bear the same name.
+    """
+    tasks = list(found)
     names: dict[str, Path] = {}
     for task in tasks:
         if other := names.get(task.id):

@@ -1,0 +1,170 @@
+"""Under which terms a run takes place: what profile, suite file and command line say together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from affidavit.contracts import Contract, Positions, contract_of, validated
+from affidavit.evaluation.errors import RunError
+from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
+from affidavit.tasks import Task
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What holds for every trial of a run.
+
+    Attributes:
+        runtime, recorder: names, or ``auto``.
+        trials: of each task.
+        mode, actions: go before the contracts' own; None: theirs.
+        writable: folders that sandboxes make writable beside those of the contract.
+        endpoints: what a task without a contract of its own may try to reach.
+        keep_days: how long the evidence is to be kept; None: nobody says.
+        demands: what must hold, and who demands it.
+        facts: of suite and profile, for the run's document and the bundles.
+        not_honoured: what the suite says that is not done: field and sentence.
+    """
+
+    runtime: str = "auto"
+    recorder: str = "auto"
+    trials: int = 1
+    mode: str | None = None
+    actions: tuple[str, ...] | None = None
+    writable: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    keep_days: int | None = None
+    demands: tuple[tuple[str, Demands], ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    not_honoured: dict[str, str] = field(default_factory=dict)
+
+    def enforced(self, contract: Contract) -> Contract:
+        """A contract as it is judged: in the mode and with the actions of these terms."""
+        return under(contract, self.mode, self.actions)
+
+    def for_default(self, contract: Contract) -> Contract:
+        """The default contract, with what the suite lets every task do."""
+        if not (self.writable or self.endpoints):
+            return contract
+        value = contract.document.model_dump(mode="json", exclude_unset=True)
+        value["id"] += "-of-suite"
+        value["files"]["write"] += [f"{folder}/**" for folder in self.writable]
+        value["network"] = {"endpoints": [*self.endpoints]}
+        return contract_of(value, "the default contract")
+
+    def until(self, now: datetime) -> str | None:
+        """The day until which the evidence is to be kept, as ISO 8601 has it."""
+        return None if self.keep_days is None else str((now.astimezone(UTC) + timedelta(days=self.keep_days)).date())
+
+    def check(self, tasks: Mapping[str, Task], contracts: Mapping[str, Contract], alerts: int) -> None:
+        """Hold the run against what is demanded of tasks and contracts, before its first trial.
+
+        Args:
+            tasks, contracts: by the task's name.
+            alerts: how many are told of violations.
+
+        Raises:
+            RunError: something demanded does not hold.
+        """
+        for who, demands in self.demands:
+            if demands.trials > self.trials:
+                raise RunError(f"{who} demands {demands.trials} trials of each task at least, not {self.trials}")
+            if demands.alerts and not alerts:
+                raise RunError(f"{who} demands that somebody is told of violations: say who with --alert")
+            for name, task in tasks.items():
+                self._check_contract(who, demands, task, contracts[name])
+                if demands.model_judge is False and "model" in (grader.kind for grader in task.graders):
+                    raise RunError(f"{who} demands that no model grades, and {task.id} has a model grader")
+                if demands.control and not task.control:
+                    raise RunError(f"{who} demands the control, which {task.path}/task.toml turns off")
+
+    def check_choice(self, runtime: str, recorder: str) -> None:
+        """Hold what was chosen against what is demanded.
+
+        Raises:
+            RunError: it may not be.
+        """
+        for who, demands in self.demands:
+            for what, chosen, allowed in (
+                ("runtime", runtime, demands.runtimes),
+                ("recorder", recorder, demands.recorders),
+            ):
+                if allowed is not None and chosen not in allowed:
+                    raise RunError(f"{who} demands the {what} {' or '.join(allowed)}, not {chosen}")
+
+    def _check_contract(self, who: str, demands: Demands, task: Task, contract: Contract) -> None:
+        enforced = self.enforced(contract)
+        if demands.contract and task.contract_path is None:
+            raise RunError(
+                f"{who} demands that each task has a contract, and {task.id} has none; affidavit contract new makes one"
+            )
+        if demands.contract == "signed" and not contract.signed_by:
+            raise RunError(
+                f"{who} demands signed contracts, and no known key signed that of {task.id}; affidavit contract sign"
+            )
+        if demands.mode and enforced.mode != demands.mode:
+            raise RunError(f"{who} demands mode {demands.mode}, and {task.id} is run in mode {enforced.mode}")
+        if missing := [action for action in demands.actions if action not in enforced.actions]:
+            raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {task.id}")
+
+
+def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None") -> Contract:
+    """A contract, to be judged in another mode or with other actions; None: its own."""
+    changed: dict[str, Any] = {}
+    if mode is not None:
+        changed["mode"] = mode
+    if actions is not None:
+        changed["actions"] = tuple(actions)
+    return replace(contract, document=contract.document.model_copy(update=changed)) if changed else contract
+
+
+def terms_of(
+    suite: Suite | None, profile: str | None, runtime: str | None, recorder: str | None, trials: int | None
+) -> Terms:
+    """What profile, suite file and command line say together, what is nearer to the run first.
+
+    Args:
+        suite: the suite file, where the run is of one.
+        profile: the name from the command line.
+        runtime, recorder, trials: from the command line.
+
+    Raises:
+        RunError, SuiteError: they contradict each other, or there is no such profile.
+    """
+    named = suite.document.profile if suite else None
+    if profile and named and profile != named:
+        raise RunError(f"--profile {profile}: the suite names the profile {named}; remove one of them")
+    chosen = profile or named
+    demands: list[tuple[str, Demands]] = []
+    values: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    if chosen:
+        base = load_profile(chosen)
+        demands.append((f"the profile {chosen}", base.demands))
+        values = merged(values, base.settings())
+        facts["profile"] = profile_facts(chosen)
+    if suite:
+        wanted = suite.document.demands
+        if suite.document.validation.model_judge is False:
+            wanted = wanted.model_copy(update={"model_judge": False})
+        demands.append((f"the suite {suite.document.id}", wanted))
+        values = merged(values, suite.document.settings())
+        facts["suite"] = {"id": suite.document.id, "version": suite.document.version, "digest": suite.digest}
+    head = {"schema": "affidavit.suite/v1", "id": "run", "version": "1.0.0"}
+    settings = validated({**values, **head}, Positions(), "profile and suite", SuiteDocument)
+    if facts:
+        facts |= {"settings": values, "not_honoured": suite.not_honoured if suite else {}}
+    return Terms(
+        runtime=runtime or settings.isolation.runtime or "auto",
+        recorder=recorder or settings.recording.recorder or "auto",
+        trials=trials or settings.validation.trials or 1,
+        mode=settings.contracts.mode,
+        actions=settings.contracts.actions,
+        writable=settings.isolation.writable,
+        endpoints=settings.isolation.endpoints,
+        keep_days=settings.retention.days,
+        demands=tuple(demands),
+        facts=facts,
+        not_honoured=suite.not_honoured if suite else {},
+    )

@@ -1,0 +1,189 @@
+"""The suite as it is written: schema ``affidavit.suite/v1``.
+
+Every key but ``schema``, ``id`` and ``version`` may be left out; what is left out is the profile's, or the run's own.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from affidavit.contracts import Section, Version, check_endpoint, check_id
+
+SCHEMA = "affidavit.suite/v1"
+COLLECTORS = ("syscall", "file-access", "network", "process-tree")
+# What every trial does, whatever graders its task names: the record is judged, the diff too, the tests are run.
+ALWAYS = ("execution_trace", "state_diff", "test_run")
+
+Collector = Literal["syscall", "file-access", "network", "process-tree"]
+Method = Literal["execution_trace", "state_diff", "test_run", "value", "ast", "semantic", "model", "human"]
+Action = Literal["flag", "halt", "alert"]
+Runtime = Literal["runc", "gvisor"]
+Recorder = Literal["ebpf", "gvisor", "ptrace"]
+
+
+def check_writable(text: str) -> str:
+    """A folder that is to be writable. Raises ValueError, as pydantic wants it."""
+    parts = text.split("/")
+    if not text.startswith("/") or "." in parts or ".." in parts or "\0" in text:
+        raise ValueError(f"must be an absolute path without '.' and '..', not {text[:60]!r}")
+    if not text.strip("/") or parts[1] in ("dev", "proc", "sys"):
+        raise ValueError(f"{text[:60]!r} can't be made writable: a read-only root would be none")
+    return "/" + text.strip("/")
+
+
+class Isolation(Section):
+    """What the sandbox makes possible.
+
+    Attributes:
+        runtime: which one.
+        network: ``none``, or ``allowlist`` for `endpoints`.
+        endpoints: what may be reached by a task without a contract of its own.
+        root: the root file system is always read-only.
+        writable: folders that are writable beside those that the task's contract lets the agent write. A task without a
+            contract of its own may write there; one that has one is held to it.
+    """
+
+    runtime: Literal["auto", "runc", "gvisor"] | None = None
+    network: Literal["none", "allowlist"] | None = None
+    endpoints: tuple[Annotated[str, AfterValidator(check_endpoint)], ...] = ()
+    root: Literal["read-only"] | None = None
+    writable: tuple[Annotated[str, AfterValidator(check_writable)], ...] = ()
+
+
+class Recording(Section):
+    """Who records, and what is wanted in the record."""
+
+    recorder: Literal["auto", "ebpf", "gvisor", "ptrace"] | None = None
+    collectors: tuple[Collector, ...] = COLLECTORS  # type: ignore[assignment]
+
+
+class Contracts(Section):
+    """How contracts are enforced; `mode` and `actions` go before those of the tasks' contracts."""
+
+    mode: Literal["strict", "audit"] | None = None
+    actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
+    versioning: Literal["semver"] | None = None
+    signature_algorithm: Literal["ed25519"] | None = None
+
+
+class Validation(Section):
+    """How results are validated.
+
+    Attributes:
+        trials: of each task.
+        methods: kinds of graders that are wanted.
+        model_judge: whether a model may grade; False: a task that has a model grader is refused.
+        fallback_to_deterministic: whether graders that are no model decide where a model can't.
+    """
+
+    trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    methods: tuple[Method, ...] = ALWAYS  # type: ignore[assignment]
+    model_judge: bool | None = None
+    fallback_to_deterministic: bool = True
+
+
+class Retention(Section):
+    """For how many days the evidence is to be kept."""
+
+    days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+
+
+class Analysis(Section):
+    """From which score on a run counts as anomalous."""
+
+    anomaly_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Export(Section):
+    """In which form the evidence is passed on; bundles hold Parquet and JSON."""
+
+    format: Literal["bundle", "otlp"] | None = None
+
+
+class Demands(Section):
+    """What must hold for a run to begin, whoever says otherwise.
+
+    Attributes:
+        runtimes, recorders: one of these; None: any.
+        contract: ``own``: no task runs under the default contract; ``signed``: and each contract is signed by a key
+            that is known.
+        mode: every contract is enforced strictly.
+        actions: these are taken.
+        control: every grading is repeated with tests that must fail.
+        trials: so many of each task at least.
+        alerts: somebody is told.
+        model_judge: False: no model grades.
+    """
+
+    runtimes: Annotated[tuple[Runtime, ...], Field(min_length=1)] | None = None
+    recorders: Annotated[tuple[Recorder, ...], Field(min_length=1)] | None = None
+    contract: Literal["own", "signed"] | None = None
+    mode: Literal["strict"] | None = None
+    actions: tuple[Action, ...] = ()
+    control: bool = False
+    trials: Annotated[int, Field(ge=1, le=10_000)] = 1
+    alerts: bool = False
+    model_judge: Literal[False] | None = None
+
+
+class SuiteDocument(Section):
+    """A suite as it is written."""
+
+    schema_: Annotated[Literal["affidavit.suite/v1"], Field(alias="schema")]
+    id: Annotated[str, AfterValidator(check_id)]
+    version: Version
+    summary: str = ""
+    profile: str | None = None
+    tasks: tuple[str, ...] | None = None
+    isolation: Isolation = Isolation()
+    recording: Recording = Recording()
+    contracts: Contracts = Contracts()
+    validation: Validation = Validation()
+    retention: Retention = Retention()
+    analysis: Analysis = Analysis()
+    export: Export = Export()
+    demands: Demands = Demands()
+
+    def settings(self) -> dict[str, Any]:
+        """What is written, but for name, tasks and demands."""
+        named = {"schema_", "id", "version", "summary", "profile", "tasks", "demands"}
+        return self.model_dump(mode="json", exclude_unset=True, exclude=named)
+
+    def not_honoured(self) -> dict[str, str]:
+        """What is written and not done yet, or not as one may think: field and sentence."""
+        said: dict[str, str] = {}
+        isolation, validation = self.isolation, self.validation
+        if isolation.network == "allowlist":
+            said["isolation.network"] = "sandboxes have no network yet: what is allowed can't be reached either"
+        if isolation.endpoints:
+            said["isolation.endpoints"] = (
+                "no way out exists yet: trying to reach them is no violation where the task has no contract of its "
+                "own, but they can't be reached"
+            )
+        if missing := [name for name in COLLECTORS if name not in self.recording.collectors]:
+            said["recording.collectors"] = f"the record is always whole: {', '.join(missing)} is in it all the same"
+        if further := [name for name in validation.methods if name not in ALWAYS]:
+            said["validation.methods"] = f"{', '.join(further)}: a task names such graders in its task.toml"
+        if missing := [name for name in ALWAYS if name not in validation.methods]:
+            said["validation.methods"] = f"{', '.join(missing)} takes place all the same"
+        if validation.model_judge:
+            said["validation.model_judge"] = "no model grades unless a task's task.toml names one"
+        if not validation.fallback_to_deterministic:
+            said["validation.fallback_to_deterministic"] = "graders that are no model always decide"
+        if self.retention.days is not None:
+            said["retention.days"] = "nothing is removed by itself: run.json and bundles say until when to keep them"
+        if self.analysis.anomaly_threshold is not None:
+            said["analysis.anomaly_threshold"] = "nothing computes anomaly scores yet"
+        if self.export.format == "otlp":
+            said["export.format"] = "there is no OTLP export yet: bundles hold Parquet and JSON"
+        return said
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Two documents' values, section by section; what `over` says counts."""
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result

@@ -1,0 +1,5 @@
+"""What is wrong with a suite file."""
+
+
+class SuiteError(Exception):
+    """A suite file or a profile can't be used: one line that names the file, the place and the mend."""
