@@ -1,5 +1,6 @@
 """What strace prints, as values: nothing that it prints may raise."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -167,4 +168,55 @@ def test_the_end_of_a_process_comes_after_its_forks() -> None:
         ("exit", 4000002, 0),
         ("exit", 1, 0),
     ]
+    assert not loss.reasons
+
+
+def test_tasks_that_waited_too_long_go_to_those_that_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, loss = Rows(), Loss()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    for text in (
+        '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
+        "1 1.000000002 fork() = 2",
+        "1 1.000000003 fork() = 3",
+        "4000001 1.000000004 fork() = 4",
+        "4000001 1.000000005 fork() = 5",
+        "4000001 1.000000006 +++ exited with 0 +++",
+        "4000003 1.000000007 +++ exited with 0 +++",
+        "4000004 1.000000008 +++ exited with 0 +++",
+    ):
+        transcript.feed(text)
+    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._HOLD_S", -1)
+    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
+    transcript.tick()
+    transcript.feed("4000002 1.000000009 +++ exited with 0 +++")
+    transcript.feed("1 1.000000010 +++ exited with 0 +++")
+    transcript.finish()
+    forks = [(row["pid"], row["ret"]) for row in rows.take().to_pylist() if row["op"] == "fork"]
+    assert sorted(forks) == [(1, 4000001), (1, 4000002), (4000001, 4000003), (4000001, 4000004)]
+    assert not loss.reasons
+
+
+def test_a_call_that_has_not_returned_is_given_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._HOLD_S", -1)
+    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
+    rows, loss = Rows(), Loss()
+    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    for text in (
+        '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
+        "1 1.000000002 fork() = 2",
+        "4000001 1.000000003 set_robust_list(0x1, 24) = 0",
+        "1 1.000000004 fork( <unfinished ...>",
+        "4000001 1.000000005 fork( <unfinished ...>",
+        "4000002 1.000000006 +++ exited with 0 +++",
+        "1 1.000000007 <... fork resumed>) = ? ERESTARTNOINTR (To be restarted)",
+        "4000001 1.000000008 <... fork resumed>) = 3",
+        "1 1.000000009 fork() = 4",
+        "4000003 1.000000010 +++ exited with 0 +++",
+        "4000001 1.000000011 +++ exited with 0 +++",
+        "1 1.000000012 +++ exited with 0 +++",
+    ):
+        transcript.feed(text)
+    transcript.finish()
+    forks = [(row["pid"], row["ret"]) for row in rows.take().to_pylist() if row["op"] == "fork" and row["ret"] > 0]
+    assert sorted(forks) == [(1, 4000001), (1, 4000003), (4000001, 4000002)]
     assert not loss.reasons

@@ -1,6 +1,7 @@
 """strace's lines, one after the other, turned into rows of the event schema."""
 
 import errno
+import math
 import sys
 import time
 from bisect import bisect, insort
@@ -24,8 +25,8 @@ _CLONE_UNTRACED = 0x800000
 _CLONE_PARENT = 0x8000
 _CLONE_THREAD = 0x10000
 _NUMBERS_KEPT = 4096
-# Lines of a task wait this long for others that tell who made it.
-_HOLD_S = 0.5
+# Lines of a task wait this long for others that tell who made it, on a loaded machine too.
+_HOLD_S = 5.0
 _LOOK_S = 0.005
 # A task that nobody has seen by then was killed before its first instruction.
 _STILLBORN_NS = 10_000_000_000
@@ -231,19 +232,23 @@ class Transcript:
         now = time.monotonic()
         if not self._held or (now < self._look_at and not all_of_them):
             return
-        self._look_at = now + _LOOK_S
+        # Not again for a call among the lines below: its caller's next ones may have made the tasks that still wait.
+        self._look_at = math.inf
         self._look()
         possible = self._possible()
         # Some may have been made by others of them.
         first = len(self._held) - sum(held.forks for held in self._held.values())
-        settled = len(possible) <= first and all(fork.vfork or fork.number is not None for fork in possible)
+        # A call that has not returned may fail yet: it must not be given a task that another made.
+        returned = not any(fork is self._forking.get(fork.tid) and not fork.vfork for fork in possible)
+        settled = returned and len(possible) <= first
         for tid in sorted(self._held):
             held = self._held.get(tid)
-            if held is not None and (settled or all_of_them or now - held.since > _HOLD_S):
+            if held is not None and (settled or all_of_them or (returned and now - held.since > _HOLD_S)):
                 del self._held[tid]
                 if self._claim(tid, held.lines[0], self._likeliest(tid)):
                     for line in held.lines:
                         self._take(line)
+        self._look_at = now + _LOOK_S
 
     def _look(self) -> None:
         """See which tasks that have not shown up yet are there."""
