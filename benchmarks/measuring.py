@@ -113,5 +113,5 @@ def recorded(wanted: SandboxSpec, how: Recorder, events: Path, runtime: str = "r
         events.unlink(missing_ok=True)
         captured = capture(sandbox, recording, events, timeout_s=_WALL_S)
         if not captured.summary.complete:
-            sys.exit(f"{wanted.name}: the record is incomplete: {captured.summary.reasons}")
+            sys.exit(f"{wanted.name}: the record is incomplete: {captured.summary.reasons} {captured.summary.facts}")
         return seconds_of(sandbox, captured.exit), captured
