@@ -1,11 +1,14 @@
 """From the record, the diff and the grade to the verdict: one pure function, the same in a run and in ``verify``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
 
 from affidavit.evaluation.result import Judgement, Verdict
 from affidavit.grading import Assessment
-from affidavit.policy import Violation
+from affidavit.policy import Violation, unexplained
 from affidavit.recorder import RecordSummary
+from affidavit.sandbox import Change
 
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -72,3 +75,8 @@ def stage_gaps(stage: str, summary: RecordSummary) -> list[str]:
         return []
     reasons = summary.reasons or (f"{summary.lost} events lost",)
     return [f"the {stage}'s record is incomplete: {reason}" for reason in reasons]
+
+
+def diff_gaps(batches: Iterable[pa.RecordBatch], diff: Sequence[Change]) -> list[str]:
+    """What the agent changed without its record explaining it, a sentence each."""
+    return [f"the agent's record is incomplete: {what}" for what in unexplained(batches, diff)]

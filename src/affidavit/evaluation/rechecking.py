@@ -7,7 +7,7 @@ from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.judging import decide, stage_gaps
+from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
 from affidavit.evaluation.regrading import regrade, stored_grades
 from affidavit.evaluation.standing import new_judge, read_exit
 from affidavit.evaluation.terms import under
@@ -69,6 +69,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     changes = [change_of(row) for row in reader.diff]
     violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
     gaps = [gap for stage in STAGES if stage in reader.parts() for gap in stage_gaps(stage, reader.summary(stage))]
+    gaps += diff_gaps(reader.events("agent"), changes)
     assessment = combine(stored_grades(reader.grade))
     return decide(contract.mode, violations, assessment, gaps, passing=reader.task["passing_score"]).to_json()
 

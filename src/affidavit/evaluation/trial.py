@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.judging import decide, stage_gaps
+from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
 from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.regrading import grade_all
@@ -42,7 +42,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import Capture, TraceError, capture, read_trace
+from affidavit.trace import Capture, TraceError, capture, read_trace, trace_batches
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ class _Trial:
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
         assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought))
+        self._gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
         judgement = decide(self._enforced.mode, violations, assessment, self._gaps, passing=task.passing_score)
         self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
