@@ -1,6 +1,7 @@
 """Plays evasions in real sandboxes under real recorders, and keeps what each of them came to."""
 
 import os
+import stat
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ def build_programs(folder: Path) -> Path:
     return folder
 
 
-_SOURCES = ("main", "entries", "processes", "files", "network", "races", "limits")
+_SOURCES = ("main", "entries", "processes", "files", "aliases", "network", "races", "limits", "lasting")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Played:
         report: what its program said at its end: ``done``, ``failed ERRNO``, ``killed SIGNAL``, ``late``; empty where
             it never came to say anything.
         files: what lay in its folder afterwards, by name: the content of plain files, else None.
+        found: all that lay in and below it, by absolute name in the sandbox: whether it is a file with content.
         rows: the record of its process and of all that descend from it.
         all_rows: the whole record.
         summary: what the recorder says of the record.
@@ -62,6 +64,7 @@ class Played:
     name: str
     report: str
     files: dict[str, bytes | None]
+    found: dict[bytes, bool]
     rows: list[Row]
     all_rows: list[Row]
     summary: RecordSummary
@@ -112,12 +115,20 @@ class Stage:
                 upper = sandbox.upper() / _WORKSPACE.lstrip("/")
                 reports = _reports(upper / "report")
                 files = {name: _files(upper / name) for name in names}
+                found = {name: _found(upper, name) for name in names}
         finally:
             recording.close()
         rows: list[Row] = read_trace(events).to_pylist()
         return [
             Played(
-                name, reports.get(name, ""), files[name], _rows_of(name, rows), rows, captured.summary, captured.exit
+                name,
+                reports.get(name, ""),
+                files[name],
+                found[name],
+                _rows_of(name, rows),
+                rows,
+                captured.summary,
+                captured.exit,
             )
             for name in names
         ]
@@ -138,6 +149,28 @@ def _files(folder: Path) -> dict[str, bytes | None]:
         else None
         for entry in os.scandir(folder)
     }
+
+
+def _found(upper: Path, name: str) -> dict[bytes, bool]:
+    """All below a folder, however deep: by absolute name in the sandbox, whether it is a file with content."""
+    found: dict[bytes, bool] = {}
+    try:
+        pending = [(f"{_WORKSPACE}/{name}".encode(), os.open(upper / name, os.O_RDONLY | os.O_DIRECTORY))]
+    except FileNotFoundError:
+        return found
+    while pending:
+        path, fd = pending.pop()
+        try:
+            for entry in os.listdir(fd):  # noqa: PTH208 (a descriptor)
+                inner = path + b"/" + os.fsencode(entry)
+                status = os.stat(entry, dir_fd=fd, follow_symlinks=False)
+                found[inner] = stat.S_ISREG(status.st_mode) and status.st_blocks > 0
+                if stat.S_ISDIR(status.st_mode):
+                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                    pending.append((inner, os.open(entry, flags, dir_fd=fd)))
+        finally:
+            os.close(fd)
+    return found
 
 
 def _rows_of(name: str, rows: list[Row]) -> list[Row]:

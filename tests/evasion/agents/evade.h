@@ -51,6 +51,8 @@ int wait_for(const char *path);		      /* until a file is there */
 void pause_ms(int ms);
 void fill(int fd, const char *path);	      /* copy a file into an open one */
 
+extern char **program_argv; /* this program's arguments, where the kernel put them */
+
 #define PROGRAM "/opt/evade"
 
 #endif

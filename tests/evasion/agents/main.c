@@ -7,6 +7,7 @@
 #define PATIENCE_MS 20000
 
 static struct evasion *evasions;
+char **program_argv;
 
 void evasion_add(struct evasion *evasion)
 {
@@ -152,6 +153,7 @@ static void run_alone(const char *name, int report)
 
 int main(int argc, char **argv)
 {
+	program_argv = argv;
 	if (argc == 3 && !strcmp(argv[1], "make"))
 		return make(argv[2]);
 	if (argc == 2)

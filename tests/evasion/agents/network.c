@@ -107,6 +107,17 @@ EVASION(packet_socket)
 	return check(socket(AF_PACKET, SOCK_DGRAM, 0));
 }
 
+/* Sockets that no network namespace holds. */
+EVASION(vsock)
+{
+	return check(socket(AF_VSOCK, SOCK_STREAM, 0));
+}
+
+EVASION(kernel_crypto)
+{
+	return check(socket(AF_ALG, SOCK_SEQPACKET, 0));
+}
+
 EVASION(netlink)
 {
 	struct { struct nlmsghdr head; struct rtgenmsg body; } ask = {

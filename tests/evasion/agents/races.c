@@ -6,6 +6,8 @@
 
 #define TRIES 200
 #define OPENS 1000
+#define PROGRAMS 40
+#define SWAPS 100
 
 static char *name;		/* what the call is given: "a0" or "b0", "a1" … */
 static atomic_int_fast32_t over, turn;
@@ -108,6 +110,75 @@ static char opened(int i, long fd)
 EVASION(open_of_a_changing_name)
 {
 	return try_all(try_open, opened);
+}
+
+/* ---- a program ---- */
+
+static void *swap_fast(void *unused)
+{
+	(void)unused;
+	while (!over)
+		*(volatile char *)name ^= 'a' ^ 'b';
+	return NULL;
+}
+
+/* Which of two programs runs; the one makes "mark". */
+EVASION(exec_of_a_changing_name)
+{
+	FILE *truth = fopen("truth", "w");
+	char *argv[] = {"program", NULL};
+	name = calloc(1, 64);
+	strcpy(name, "a");
+	if (symlink("/opt/bare", "a") || symlink("/usr/bin/true", "b"))
+		return failed();
+	aside(swap_fast, NULL);
+	for (int i = 0; i < PROGRAMS; i++) {
+		pid_t child = vfork();
+		if (!child) {
+			execv(name, argv);
+			_exit(failed());
+		}
+		int failure = outcome(child);
+		if (failure)
+			return failure;
+		fprintf(truth, "%s\n", unlink("mark") ? "/usr/bin/true" : "/opt/bare");
+	}
+	over = 1;
+	fclose(truth);
+	return make("mark");
+}
+
+/* ---- a folder that is another one every moment ---- */
+
+static void *exchange(void *unused)
+{
+	(void)unused;
+	while (!over)
+		renameat2(AT_FDCWD, "here", AT_FDCWD, "there", RENAME_EXCHANGE);
+	return NULL;
+}
+
+EVASION(folder_exchanged_meanwhile)
+{
+	char path[32];
+	mkdir("one", 0700);
+	mkdir("other", 0700);
+	if (symlink("one", "here") || symlink("other", "there"))
+		return failed();
+	for (int i = 0; i < SWAPS; i++)
+		for (int folder = 0; folder < 2; folder++) {
+			sprintf(path, "%s/%d", folder ? "one" : "other", i);
+			make(path);
+		}
+	aside(exchange, NULL);
+	for (int i = 0; i < SWAPS; i++) {
+		sprintf(path, "here/%d", i);
+		if (unlink(path) && errno != ENOENT)
+			return failed();
+	}
+	over = 1;
+	pause_ms(5);
+	return make("mark");
 }
 
 /* ---- a descriptor that another thread puts something else in the place of ---- */
