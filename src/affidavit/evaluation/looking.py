@@ -53,14 +53,19 @@ class WatchedFiles:
             self._kept += len(data)
         return data
 
-    def write(self, bundle: BundleWriter) -> dict[str, Any]:
+    def write(self, bundle: BundleWriter, beside: "WatchedFiles | None" = None) -> dict[str, Any]:
         """Put what was read into a bundle, as ``files/SHA256``.
+
+        Args:
+            bundle: where to.
+            beside: other files that were written there before.
 
         Returns:
             ``files`` of ``grade.json``: by path, what was asked and answered.
         """
-        for digest, data in self._contents.items():
-            bundle.add(f"files/{digest}", data)
+        there = {} if beside is None else beside._contents
+        for digest in self._contents.keys() - there.keys():
+            bundle.add(f"files/{digest}", self._contents[digest])
         return {path: self._seen[path] for path in sorted(self._seen)}
 
 

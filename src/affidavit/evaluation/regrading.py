@@ -106,6 +106,7 @@ def _material(reader: BundleReader, changes: Sequence[Change], carried: frozense
         changes=changes,
         carried=carried,
         files=KeptFiles(reader, grade.get("files") or {}),
+        before=KeptFiles(reader, grade.get("before") or {}),
         reference=None if task is None else task.tests_dir,
         verifier=grade.get("verifier"),
         grader_events=reader.event_table("grader") if tested else None,

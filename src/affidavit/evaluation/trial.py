@@ -246,6 +246,7 @@ class _Trial:
             verifier = run_tests(task, place, run)
             events = read_trace(bundle.file("grader/events.parquet"))
         files = WatchedFiles(LayerFiles(rootfs.layers))
+        before = WatchedFiles(LayerFiles(self._rootfs.layers))
         graded = grade_all(
             self._graders,
             Material(
@@ -259,6 +260,7 @@ class _Trial:
                 changes=changes,
                 carried=brought,
                 files=files,
+                before=before,
                 reference=task.tests_dir,
                 verifier=verifier,
                 grader_events=events,
@@ -272,6 +274,7 @@ class _Trial:
                 "graders": [one.to_json() for one in graded],
                 "verifier": verifier,
                 "files": files.write(bundle),
+                "before": before.write(bundle, files),
                 "carried": sorted(brought),
             },
         )

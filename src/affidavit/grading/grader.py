@@ -174,6 +174,7 @@ class Material:
         changes: all that it changed, permitted or not, as ``diff.json`` has it.
         carried: paths of those changes that were carried over to grading.
         files: the final files; see FinalFiles.
+        before: the same before the agent's work.
         reference: the task's folder ``tests/``, trusted, with what the settings name (an expected table, a schema);
             None where it is not at hand, which only graders without reference files survive.
         verifier: what the grading sandbox left (``test_run`` only); None where none ran.
@@ -190,6 +191,7 @@ class Material:
     changes: Sequence[Change]
     carried: frozenset[str]
     files: FinalFiles
+    before: FinalFiles
     reference: Path | None = None
     verifier: Mapping[str, Any] | None = None
     grader_events: pa.Table | None = None

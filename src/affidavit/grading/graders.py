@@ -10,7 +10,9 @@ from affidavit.tasks import GraderSpec
 
 # The module of each kind, which has a function `grader(spec: GraderSpec) -> Grader`; imported when a task wants it.
 KINDS = {
+    "state_diff": "affidavit.grading.state_diff",
     "test_run": "affidavit.grading.test_run",
+    "value": "affidavit.grading.value",
 }
 
 
