@@ -66,6 +66,24 @@ def test_a_contract_that_was_changed_afterwards(command: Command, contract: Path
     assert command("contract", "verify", contract).status == 0
 
 
+def test_diff(command: Command, contract: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    new.write_text(CONTRACT.replace("/workspace/**", "/opt/**, /workspace/src/**"))
+    ran = command("contract", "diff", contract, new)
+    assert (ran.status, ran.err) == (1, "")
+    assert "loosening" in ran.out
+    assert "now admits /opt" in ran.out
+    assert "needs 2.0.0" in ran.out
+    new.write_text(new.read_text().replace("1.0.0", "2.0.0"))
+    fits = command("contract", "diff", contract, new, "--json")
+    assert (fits.status, fits.json["fits"], fits.json["needed"]) == (0, True, "major")
+    assert {"place": "files.write", "kind": "loosening", "detail": "now admits /opt"} in fits.json["changes"]
+    same = command("contract", "diff", contract, contract)
+    assert (same.status, same.out) == (0, "small 1.0.0: the same\n")
+    new.write_text(CONTRACT.replace("small", "other"))
+    assert command("contract", "diff", contract, new).status == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

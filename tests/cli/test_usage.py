@@ -22,7 +22,8 @@ COMMANDS = {
     ("keys",): ("new", "show"),
     ("keys", "new"): ("never overwrites",),
     ("keys", "show"): ("--json",),
-    ("contract",): ("sign", "verify"),
+    ("contract",): ("sign", "verify", "diff"),
+    ("contract", "diff"): ("OLD", "NEW", "major", "--json"),
     ("contract", "sign"): ("--keys",),
     ("contract", "verify"): ("--trust", "--key", "--json"),
 }

@@ -1,5 +1,6 @@
 """``affidavit contract``: writing, signing, comparing and publishing contracts."""
 
+import sys
 import typing
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,9 @@ if typing.TYPE_CHECKING:
 
 _MOST_BYTES = 4 << 20
 
-contract_app = typer.Typer(help="Contracts: sign and verify them.", no_args_is_help=True, rich_markup_mode=None)
+contract_app = typer.Typer(
+    help="Contracts: sign, verify and compare them.", no_args_is_help=True, rich_markup_mode=None
+)
 
 ContractFile = Annotated[Path, typer.Argument(help="A contract's file.", metavar="CONTRACT")]
 Keys = Annotated[
@@ -105,6 +108,44 @@ def verify(contract: ContractFile, trust: TrustFile = None, key: PublicKeys = No
         what = "signed" if examined and examined.met else "unsigned" if examined is None else "not signed as it must be"
         typer.echo(f"{what}: {good} of {trusted.threshold} good signatures")
     raise typer.Exit(0 if examined and examined.met else 1)
+
+
+@contract_app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The contract as it was.", metavar="OLD")],
+    new: Annotated[Path, typer.Argument(help="The contract as it is now.", metavar="NEW")],
+    as_json: Json = False,
+) -> None:
+    """Show what a new version of a contract admits more or less.
+
+    Loosening needs a major version, tightening a minor one, anything else a patch. What is not shown to admit no more
+    counts as loosening.
+
+    Exit status: 0 the version fits (or nothing changed), 1 it does not, 2 wrong use.
+    """
+    from affidavit.contracts import ContractError, diff_contracts
+    from affidavit.report import print_contract_diff
+    from affidavit.signing import EvidenceError
+
+    try:
+        found = diff_contracts(_read(old), _read(new))
+    except (ContractError, EvidenceError) as error:
+        fail(error)
+    if as_json:
+        print_json(
+            {
+                "id": found.new.id,
+                "old": {"version": found.old.version, "digest": found.old.digest},
+                "new": {"version": found.new.version, "digest": found.new.digest},
+                "changes": [{"place": c.place, "kind": str(c.kind), "detail": c.detail} for c in found.changes],
+                "needed": str(found.needed),
+                "least_version": found.least,
+                "fits": found.fits,
+            }
+        )
+    else:
+        print_contract_diff(found, sys.stdout)
+    raise typer.Exit(0 if found.fits else 1)
 
 
 def _read(path: Path) -> "Contract":

@@ -15,11 +15,13 @@ from affidavit.contracts.contract import (
     validated,
 )
 from affidavit.contracts.default import contract_for, default_contract
+from affidavit.contracts.diff import ContractChange, ContractDiff, Kind, diff_contracts
 from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import Section, Version, check_endpoint, check_id
+from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.operations import OPERATIONS, Operation
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape
@@ -28,6 +30,7 @@ from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
+from affidavit.contracts.versions import Step
 from affidavit.contracts.yaml import MAX_BYTES, Positions
 
 __all__ = [
@@ -39,10 +42,13 @@ __all__ = [
     "SYSTEM_CALLS",
     "SYSTEM_CALL_NAMES",
     "Contract",
+    "ContractChange",
+    "ContractDiff",
     "ContractDocument",
     "ContractError",
     "Endpoint",
     "EndpointError",
+    "Kind",
     "Operation",
     "Pack",
     "PathMatcher",
@@ -53,6 +59,7 @@ __all__ = [
     "Scope",
     "Section",
     "Selector",
+    "Step",
     "Treatment",
     "Version",
     "canonical_bytes",
@@ -64,13 +71,16 @@ __all__ = [
     "contract_of",
     "default_contract",
     "did_you_mean",
+    "diff_contracts",
     "escape",
+    "folders_above",
     "load_contract",
     "load_signature",
     "matcher",
     "parse_contract",
     "read_mapping",
     "read_signature",
+    "same_programs",
     "sign_contract",
     "signature_path",
     "treatment",

@@ -67,7 +67,7 @@ def _first_group(pattern: str) -> tuple[int, int, list[str]] | None:
         match pattern[position]:
             case "\\":
                 position += 1
-            case "[" if (end := _class_end(pattern, position)) is not None:
+            case "[" if (end := class_end(pattern, position)) is not None:
                 position = end - 1
             case "{":
                 depth += 1
@@ -88,7 +88,7 @@ def _first_group(pattern: str) -> tuple[int, int, list[str]] | None:
     return None
 
 
-def _class_end(pattern: str, start: int) -> int | None:
+def class_end(pattern: str, start: int) -> int | None:
     """Where the set that begins at ``pattern[start] == "["`` ends; None where that is no set but a bracket."""
     position = start + 1
     if pattern[position : position + 1] in ("!", "^"):
@@ -156,7 +156,7 @@ def _regex_of_component(part: str) -> str:
             case "?":
                 out += _ANY
             case "[":
-                end_of_class = _class_end(part, position)
+                end_of_class = class_end(part, position)
                 if end_of_class is None:
                     raise PatternError("has a '[' without its ']' (a literal one is '\\[')")
                 out += _regex_of_class(part[position + 1 : end_of_class - 1])
@@ -179,7 +179,7 @@ def _literal(character: str) -> str:
 
 def _regex_of_class(body: str) -> str:
     negated = body[:1] in ("!", "^")
-    ranges = _class_ranges(body[1:] if negated else body)
+    ranges = class_ranges(body[1:] if negated else body)
     inside = "".join(
         _class_character(low) if low == high else f"{_class_character(low)}-{_class_character(high)}"
         for low, high in ranges
@@ -200,7 +200,12 @@ def _regex_of_class(body: str) -> str:
     return f"(?:{'|'.join(alternatives)})"
 
 
-def _class_ranges(body: str) -> list[tuple[str, str]]:
+def class_ranges(body: str) -> list[tuple[str, str]]:
+    """First and last characters of the ranges of a set, without its brackets and its ``!``.
+
+    Raises:
+        PatternError: one runs backwards.
+    """
     characters: list[tuple[str, bool]] = []
     position = 0
     while position < len(body):
@@ -268,7 +273,7 @@ class PathMatcher:
                 matchers = self._excluded if exception else self._included
                 matchers.append(PathMatcher((named or {})[text]))
             else:
-                (exclude if exception else include).append(_with_merged_usr(text))
+                (exclude if exception else include).append(with_merged_usr(text))
         self._include = _union(include)
         self._exclude = _union(exclude)
 
@@ -305,7 +310,7 @@ class PathMatcher:
         return mask
 
 
-def _with_merged_usr(pattern: str) -> str:
+def with_merged_usr(pattern: str) -> str:
     """/bin, /sbin and /lib… are the same as those in /usr on most systems: a pattern for one is a pattern for both."""
     if match := re.match(r"(?:/usr)?(/(?:bin|sbin|lib[0-9a-z]*\*?)(?:/.*)?)\Z", pattern, re.DOTALL):
         return f"{{,/usr}}{match[1]}"

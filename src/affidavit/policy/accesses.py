@@ -265,9 +265,8 @@ class AccessCheck:
         failed = ret < 0
         protected = (found.bits & p.PROTECTED) != 0
         excused |= writes & failed & ~protected & ((found.bits & p.CACHE) != 0)
-        on_the_way = (found.bits & p.ON_THE_WAY) != 0
-        excused |= is_op(Op.MKDIR) & failed & on_the_way & ~protected
-        excused |= is_op(Op.OPEN_READ) & ((flags & _O_DIRECTORY) != 0) & on_the_way
+        excused |= is_op(Op.MKDIR) & failed & ((found.bits & p.TO_WRITABLE) != 0) & ~protected
+        excused |= is_op(Op.OPEN_READ) & ((flags & _O_DIRECTORY) != 0) & ((found.bits & p.ON_THE_WAY) != 0)
         return np.asarray(excused, np.bool_)
 
 

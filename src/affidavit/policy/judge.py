@@ -382,7 +382,7 @@ def _runs_a_string(argv: list[str]) -> bool:
 
 def _made_by_the_way(change: Change, bits: int) -> bool:
     """Whether it is a folder above a writable one: making files below changes its times, or copies it up."""
-    return bool(bits & p.ON_THE_WAY) and change.type == "directory" and change.kind != "deleted"
+    return bool(bits & p.TO_WRITABLE) and change.type == "directory" and change.kind != "deleted"
 
 
 def _target(change: Change) -> str | None:

@@ -1,6 +1,5 @@
 """What a contract says of a path, found out once for each distinct one."""
 
-import posixpath
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.contracts import OPERATIONS, Contract, PathMatcher, escape, matcher
-from affidavit.contracts.patterns import expand_braces, literal_folder
+from affidavit.contracts import OPERATIONS, Contract, PathMatcher, escape, folders_above, matcher, same_programs
 
 Bits = npt.NDArray[np.uint32]
 
@@ -22,7 +20,8 @@ CACHE = np.uint32(1 << 5)  # honest programs try to write there, and do without 
 ON_THE_WAY = np.uint32(1 << 6)  # a folder above one that may be read or written
 OUTSIDE = np.uint32(1 << 7)  # not the working directory, /tmp or a device
 SHELL = np.uint32(1 << 8)  # an executable that takes commands with -c
-_FIRST_OPERATION = 9
+TO_WRITABLE = np.uint32(1 << 9)  # a folder above one that may be written
+_FIRST_OPERATION = 10
 
 # A row without a path breaks no rule on paths.
 NO_PATH = READ | WRITE | EXEC
@@ -50,24 +49,6 @@ _SHELLS = ("**/{sh,bash,dash,ash,ksh,ksh93,mksh,zsh,fish,busybox,rbash,tcsh,csh,
 
 _FOR_EVERYONE = ("/instruction.md",)
 
-# A contract names a program as it is called; the record names the file that runs.
-_SAME_PROGRAM = {
-    "sh": "{dash,bash,busybox}",
-    "awk": "{mawk,gawk,original-awk,busybox}",
-    "cc": "{gcc-*,*-gcc-*,clang-*}",
-    "gcc": "{gcc-*,*-gcc-*}",
-    "c++": "{g++-*,*-g++-*}",
-    "g++": "{g++-*,*-g++-*}",
-    "python": "python[23].*",
-    "python3": "python3.*",
-    "perl": "perl5.*",
-    "vi": "vim*",
-    "vim": "vim.*",
-    "which": "which.*",
-    "nc": "nc.*",
-    "node": "nodejs",
-}
-
 
 class PathVerdicts:
     """A contract's lists, compiled, and what they said of the paths seen so far.
@@ -87,13 +68,15 @@ class PathVerdicts:
         executable = contract.document.processes.exec
         if executable is not None:
             executable = tuple(program for program in executable if not program.startswith("sha256:"))
-        self._exec = None if executable is None else matcher(_same_programs(executable))
+        self._exec = None if executable is None else matcher(same_programs(executable))
         self._given = PathMatcher([*_FOR_EVERYONE, *(f"{escape(path)}/**" for path in given)])
         devices = ("/dev/**", "/proc/**")
         self._inside = PathMatcher([f"{escape(workdir).rstrip('/')}/**", "/{tmp,var/tmp}/**", *devices])
         self._caches = PathMatcher(_CACHES)
         self._shells = PathMatcher(_SHELLS)
-        self._on_the_way = _folders_above([*(readable or ()), *contract.write, escape(workdir) + "/**"])
+        to_writable = folders_above([*contract.write, escape(workdir) + "/**"])
+        self._to_writable = pa.array(sorted(to_writable), pa.utf8())
+        self._on_the_way = pa.array(sorted(to_writable | folders_above(readable or ())), pa.utf8())
         forbidden = contract.document.operations.forbid
         with_paths = [name for name in forbidden if OPERATIONS[name].paths]
         self.operations: dict[str, np.uint32] = {
@@ -137,6 +120,7 @@ class PathVerdicts:
         put(OUTSIDE, ~self._inside.mask(paths))
         put(SHELL, self._shells.mask(paths))
         put(ON_THE_WAY, pc.is_in(paths, value_set=self._on_the_way).to_numpy(zero_copy_only=False))
+        put(TO_WRITABLE, pc.is_in(paths, value_set=self._to_writable).to_numpy(zero_copy_only=False))
         for bit, operation in self._operations:
             put(bit, operation.mask(paths))
         given = self._given.mask(paths)
@@ -144,28 +128,3 @@ class PathVerdicts:
             bits[given] = (bits[given] | READ | EXEC) & (WRITE | READ | EXEC | PROTECTED | OUTSIDE | SHELL)
         bits[pc.match_substring_regex(paths, pattern=_NO_FILE).to_numpy(zero_copy_only=False)] = NO_PATH
         return bits
-
-
-def _same_programs(patterns: Sequence[str]) -> tuple[str, ...]:
-    extended = list(patterns)
-    for written in patterns:
-        if written.startswith(("!", "affidavit:")):
-            continue
-        for pattern in expand_braces(written):
-            folder, _, name = pattern.rpartition("/")
-            if name in _SAME_PROGRAM:
-                extended.append(f"{folder}/{_SAME_PROGRAM[name]}")
-    return tuple(extended)
-
-
-def _folders_above(patterns: Sequence[str]) -> pa.Array:
-    folders = {"/"}
-    for written in patterns:
-        if written.startswith(("!", "affidavit:", "**")):
-            continue
-        for pattern in expand_braces(written):
-            folder = literal_folder(pattern)
-            while folder != "/":
-                folders.add(folder)
-                folder = posixpath.dirname(folder)
-    return pa.array(sorted(folders), pa.utf8())

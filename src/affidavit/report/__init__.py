@@ -1,5 +1,6 @@
 """What people read: tables, trees and progress on a terminal."""
 
+from affidavit.report.contracts import print_contract_diff
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
@@ -14,6 +15,7 @@ from affidavit.report.text import printable
 
 __all__ = [
     "Progress",
+    "print_contract_diff",
     "print_doctor",
     "print_process_tree",
     "print_profiles",
