@@ -12,12 +12,14 @@ from affidavit.sandbox import Availability, Runtime, runtimes
 
 @dataclass(frozen=True)
 class Chosen:
-    """A runtime and a recorder that go together and work here; `why`, in a clause."""
+    """A runtime and a recorder that go together and work here; `why`, in a clause; `second_best` where better ones do
+    not work here."""
 
     runtime: Runtime
     recorder: Recorder
     runtime_detail: str
     why: str
+    second_best: bool
 
 
 def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
@@ -44,7 +46,8 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
         except RecorderError as error:
             failed.append(str(error))
             continue
-        return Chosen(known[name], choice.recorder, found.detail, choice.why)
+        why = "; ".join([choice.why, *failed])
+        return Chosen(known[name], choice.recorder, found.detail, why, choice.second_best or bool(failed))
     raise RunError("; ".join(failed))
 
 

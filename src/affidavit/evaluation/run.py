@@ -142,6 +142,8 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     if made:
         progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
     notes = list(_notes(tasks, prepared, terms))
+    if choice.second_best:
+        notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     for note in notes:
         progress.note(note)
     machinery = Machinery(

@@ -10,10 +10,11 @@ _BY_RUNTIME = {"runc": ("ebpf", "ptrace"), "gvisor": ("gvisor",)}
 
 @dataclass(frozen=True)
 class Choice:
-    """A recorder and, in one clause, why it."""
+    """A recorder and, in one clause, why it; `second_best` where a better one does not work here."""
 
     recorder: Recorder
     why: str
+    second_best: bool = False
 
 
 def recorder(name: str) -> Recorder:
@@ -68,6 +69,6 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
         found = candidate.available()
         if found.works:
             instead = f", since {'; '.join(failed)}" if failed else ""
-            return Choice(candidate, f"the best for {runtime} that works here{instead}")
+            return Choice(candidate, f"the best for {runtime} that works here{instead}", bool(failed))
         failed.append(f"{name} does not work ({found.detail}): {found.mend}")
     raise RecorderError(f"no recorder for {runtime} works here: {'; '.join(failed)}")
