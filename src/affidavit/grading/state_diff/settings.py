@@ -1,38 +1,15 @@
 """What a task tells a ``state_diff`` grader."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 
-from affidavit.contracts import PathMatcher, PatternError
-from affidavit.grading.documents import check_place
+from affidavit.grading.fields import Part, PathPattern, Place, Regex
 from affidavit.grading.numbers import Distance, Tolerance
 from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath
 
 # What programs leave behind by the way.
 BY_THE_WAY = ("/tmp/**", "**/__pycache__/**", "**/__pycache__", "**/.pytest_cache/**", "**/.pytest_cache")
-
-
-def _regex(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from None
-    return pattern
-
-
-def _pattern(pattern: str) -> str:
-    try:
-        PathMatcher((pattern,))
-    except PatternError as error:
-        raise ValueError(f"{pattern[:60]!r} {error}") from None
-    return pattern
-
-
-Regex = Annotated[str, AfterValidator(_regex)]
-PathPattern = Annotated[str, AfterValidator(_pattern)]
-Place = Annotated[str, AfterValidator(check_place)]
 
 
 class StateCheck(GraderSettings):
@@ -118,7 +95,7 @@ class JsonCheck(StateCheck):
     equals_file: ReferencePath | None = None
     count: NonNegativeInt | None = None
     tolerance: Distance = 0.0
-    relative: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    relative: Part = 0.0
 
     @model_validator(mode="after")
     def _one_question(self) -> "JsonCheck":
@@ -158,7 +135,7 @@ class RowsCheck(StateCheck):
     unique: tuple[str, ...] = ()
     partial: bool = False
     tolerance: Distance = 0.0
-    relative: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    relative: Part = 0.0
 
     @property
     def bound(self) -> Tolerance:

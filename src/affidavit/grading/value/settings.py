@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from affidavit.grading.documents import check_place
+from affidavit.grading.fields import Part, Place
 from affidavit.grading.numbers import Distance, Tolerance
 from affidavit.grading.settings import AnswerPath, GraderSettings, ReferencePath
 from affidavit.grading.value.texts import FORGIVABLE, Forgivable, normalised
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Place = Annotated[str, AfterValidator(check_place)]
 
 
 class Check(GraderSettings):
@@ -48,7 +47,7 @@ class NumberCheck(Check):
     unit: str | None = None
     unit_required: bool = True
     tolerance: Distance = 0.0
-    relative: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    relative: Part = 0.0
     zero_at: Distance | None = None
 
     @property
@@ -109,7 +108,7 @@ class CollectionCheck(Check):
     separator: Annotated[str, Field(min_length=1)] = "\n"
     partial: bool = False
     tolerance: Distance = 0.0
-    relative: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    relative: Part = 0.0
 
     @property
     def bound(self) -> Tolerance:
@@ -147,7 +146,7 @@ class JsonCheck(Check):
     expected_file: ReferencePath | None = None
     partial: bool = False
     tolerance: Distance = 0.0
-    relative: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    relative: Part = 0.0
 
     @property
     def bound(self) -> Tolerance:
