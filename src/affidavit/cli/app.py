@@ -13,7 +13,6 @@ import typer
 from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.profiles import profiles
-from affidavit.cli.redteam import redteam
 
 app = typer.Typer(
     name="affidavit",
@@ -28,7 +27,6 @@ keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_m
 app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.command()(profiles)
-app.command()(redteam)
 
 
 def _version(wanted: bool) -> None:
@@ -85,6 +83,19 @@ def run(
             show_default=False,
         ),
     ] = None,
+    alert: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alert",
+            help="Who is told of violations: https://… (signed with $AFFIDAVIT_ALERT_SECRET), command:PROGRAM, or a "
+            "URL that apprise knows; may be repeated.",
+            metavar="TO",
+            show_default=False,
+        ),
+    ] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(help="File that says who (TOML).", metavar="FILE", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -93,17 +104,19 @@ def run(
     Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
     inconclusive or in error; the highest that applies.
     """
+    from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.report import Progress, print_run
 
     if (agent is None) == (agent_cmd is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
+        told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
-        options = RunOptions(runtime, recorder, trials, workers, out, profile)
+        options = RunOptions(runtime, recorder, trials, workers, out, profile, told)
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
-    except RunError as error:
+    except (RunError, AlertError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.

@@ -291,8 +291,6 @@ def _said(kind: str, detail: Any) -> str:
 
 def _warnings(document: ContractDocument) -> tuple[str, ...]:
     found = []
-    if "alert" in document.actions:
-        found.append("actions: alert does nothing yet: nobody is told")
     if document.network.endpoints:
         found.append("network.endpoints: sandboxes have no network yet; what is allowed can't be reached either")
     for name in document.operations.forbid:

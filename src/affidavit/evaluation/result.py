@@ -113,6 +113,7 @@ class RunResult:
     Attributes:
         terms: profile and suite, where there are any, with their settings.
         keep_until: the day until which the evidence is to be kept; None: nobody says.
+        undelivered: for each destination that did not get all alerts: destination, count, why.
     """
 
     run_id: str
@@ -121,6 +122,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     terms: dict[str, Any] = field(default_factory=dict)
     keep_until: str | None = None
+    undelivered: tuple[dict[str, Any], ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -143,5 +145,6 @@ class RunResult:
             "notes": list(self.notes),
             "terms": self.terms,
             "keep_until": self.keep_until,
+            "alerts": {"undelivered": list(self.undelivered)},
             "trials": [trial.to_json() for trial in self.trials],
         }

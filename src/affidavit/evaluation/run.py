@@ -9,19 +9,20 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import Contract, ContractError, contract_for
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.choosing import choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
-from affidavit.evaluation.terms import Terms, terms_of
+from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.trial import Machinery, run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
@@ -66,6 +67,7 @@ class RunOptions:
         workers: trials at the same time.
         out: the folder that gets a folder for the run.
         profile: name of a built-in one.
+        alerts: who is told of violations.
     """
 
     runtime: str | None = None
@@ -74,6 +76,7 @@ class RunOptions:
     workers: int = 1
     out: Path = Path("runs")
     profile: str | None = None
+    alerts: tuple[Destination, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         clean_workplaces(state)
         prepared = {name: prepare(task, state, trust) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
-        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=0)
+        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
         folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
@@ -141,7 +144,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         raise RunError(str(error)) from error
     if made:
         progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
-    notes = list(_notes(tasks, prepared, terms))
+    notes = list(_notes(tasks, prepared, terms, told=bool(options.alerts)))
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     for note in notes:
@@ -156,9 +159,18 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         key=key,
         live=LiveSandboxes(),
         terms=terms,
+        alerts=Alerts(options.alerts),
     )
-    trials = _run_all(jobs, options, machinery, prepared, folder, progress)
-    result = RunResult(folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)))
+    try:
+        trials = _run_all(jobs, options, machinery, prepared, folder, progress)
+    except BaseException:
+        # Whoever interrupts a run does not want to wait for a server.
+        machinery.alerts.close(patience_s=1.0)
+        raise
+    undelivered = tuple(asdict(one) for one in machinery.alerts.close())
+    result = RunResult(
+        folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
+    )
     _write_atomic(folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
     return result
 
@@ -203,13 +215,16 @@ def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
     return prepared if task.contract_path else replace(prepared, contract=terms.for_default(prepared.contract))
 
 
-def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms) -> Iterator[str]:
+def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms, told: bool) -> Iterator[str]:
     yield from (f"suite: {name}: {text}" for name, text in terms.not_honoured.items())
     for name, task in tasks.items():
         contract = terms.enforced(prepared[name].contract)
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
         if contract.mode == "audit":
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
+    asking = [name for name in tasks if asks_for_alerts(terms.enforced(prepared[name].contract))]
+    if asking and not told:
+        yield f"actions: alert: nobody is told, for no --alert says who: {', '.join(asking)}"
     default = [name for name, task in tasks.items() if task.contract_path is None]
     if default:
         yield f"no contract.yaml, so the built-in default contract holds: {', '.join(default)}"

@@ -119,6 +119,28 @@ def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None
     return replace(contract, document=contract.document.model_copy(update=changed)) if changed else contract
 
 
+def asks_for_alerts(contract: Contract) -> bool:
+    """Whether a contract asks, for anything at all, that somebody is told."""
+    document = contract.document
+    written = [
+        document.actions,
+        document.files.actions,
+        document.network.actions,
+        document.processes.actions,
+        document.syscalls.actions,
+        document.operations.actions,
+        document.limits.actions,
+        *(scope.actions for scope in document.scopes),
+        *(rule.actions for rule in document.rules),
+    ]
+    return any("alert" in (actions or ()) for actions in written)
+
+
+def alerts_of(contract: Contract, rule: str) -> bool:
+    """Whether those who are told are told when a rule is broken: of what the contract says, or else of everything."""
+    return not asks_for_alerts(contract) or "alert" in contract.actions_for(rule)
+
+
 def terms_of(
     suite: Suite | None, profile: str | None, runtime: str | None, recorder: str | None, trials: int | None
 ) -> Terms:

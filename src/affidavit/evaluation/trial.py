@@ -3,7 +3,7 @@
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,21 +13,22 @@ from typing import Any
 
 import pyarrow as pa
 
+from affidavit.alerts import Alerts
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
 from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.regrading import grade_all
-from affidavit.evaluation.result import Judgement, TrialResult, Verdict
+from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
 from affidavit.evaluation.specs import agent_spec, outermost, verifier_spec
 from affidavit.evaluation.standing import new_judge
-from affidavit.evaluation.terms import Terms
+from affidavit.evaluation.terms import Terms, alerts_of
 from affidavit.evaluation.verifying import run_tests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
 from affidavit.grading import Assessment, Material, combine, make_graders
-from affidavit.policy import Judge
+from affidavit.policy import Judge, Violation
 from affidavit.recorder import Recorder, RecorderError, Recording
 from affidavit.sandbox import (
     Change,
@@ -44,6 +45,9 @@ from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import Capture, TraceError, capture, read_trace, trace_batches
 
+# In one alert; the bundle has them all.
+_MOST_TOLD = 50
+
 
 @dataclass(frozen=True)
 class Machinery:
@@ -58,6 +62,7 @@ class Machinery:
         key: signs the bundles.
         live: where sandboxes are held while they run.
         terms: what profile and suite say.
+        alerts: who is told of violations.
     """
 
     run_id: str
@@ -69,6 +74,7 @@ class Machinery:
     key: SigningKey
     live: LiveSandboxes
     terms: Terms = field(default_factory=Terms)
+    alerts: Alerts = field(default_factory=Alerts)
 
 
 def run_trial(
@@ -94,6 +100,7 @@ def run_trial(
         judgement, bundle = trial.run()
     except (SandboxError, RecorderError, TraceError, EvidenceError, OSError) as problem:
         judgement = Judgement(Verdict.ERROR, None, None, (" ".join(str(problem).split()) or repr(problem),), ())
+    trial.tell(judgement.violations, judgement.verdict, bundle)
     return TrialResult(
         task_id=task.id,
         trial=number,
@@ -139,6 +146,7 @@ class _Trial:
         self._number = number
         self._folder = folder
         self._gaps: list[str] = []
+        self._told = False
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
             "recorder": machinery.recorder.name,
@@ -164,6 +172,30 @@ class _Trial:
             tested = any(named.spec.kind == "test_run" for named in self._graders)
             agent, grader = self._open("agent"), self._open("grader") if tested else None
             return self._run(bundle, place, agent, grader)
+
+    def tell(self, violations: Iterable[Violation], verdict: Verdict | None, bundle: Path | None) -> bool:
+        """Tell those who are to be told of violations; whether there were any. None: the agent is still running."""
+        told = [one for one in violations if alerts_of(self._enforced, one.rule)]
+        if told:
+            self._machinery.alerts.tell(
+                {
+                    "run_id": self._machinery.run_id,
+                    "task_id": self._task.id,
+                    "trial": self._number,
+                    "agent": self._agent.name,
+                    "contract": self.contract_facts,
+                    "mode": self._enforced.mode,
+                    "verdict": verdict,
+                    "violations": [violation_json(one) for one in told[:_MOST_TOLD]],
+                    "count": len(told),
+                    "bundle": None if bundle is None else str(bundle.absolute()),
+                }
+            )
+        return bool(told)
+
+    def _tell_first(self, violations: Iterable[Violation]) -> None:
+        """Tell of the first violations while the agent is still running; of all there will be word at the end."""
+        self._told = self._told or self.tell(violations, None, None)
 
     def _open(self, stage: str) -> "_Stage":
         name = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
@@ -203,7 +235,9 @@ class _Trial:
         machinery = self._machinery
 
         def watch(batch: pa.RecordBatch) -> bool:
-            return judge is not None and any(violation.action == "halt" for violation in judge.feed(batch))
+            found = judge.feed(batch) if judge is not None else ()
+            self._tell_first(found)
+            return any(violation.action == "halt" for violation in found)
 
         with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
             events = bundle.file(f"{stage.name}/events.parquet")
