@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,9 @@ from affidavit.sandbox.seccomp import seccomp_profile, sentry_profile
 _STEP_S = 60.0
 # As whom runsc runs its sentry and what it starts.
 _NOBODY = 65534
+# How Go begins to tell of its end. The sentry's warnings come to the same file: of a raw socket that it refused, say.
+_PANIC = re.compile(rb"^(?:panic|fatal error|SIG[A-Z]+): ", re.MULTILINE)
+_PANIC_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class RunscCommand(RuntimeCommand):
 
     def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
         with contextlib.suppress(OSError):
-            if folder is not None and (folder / "bundle" / "panic").stat().st_size > 0:
+            if folder is not None and _panicked(folder / "bundle" / "panic"):
                 return None, None
         return status, None
 
@@ -142,6 +146,13 @@ class RunscCommand(RuntimeCommand):
             if not dying:
                 return
             time.sleep(0.002)
+
+
+def _panicked(log: Path) -> bool:
+    """Whether a sentry's panic log tells of one."""
+    with log.open("rb") as file:
+        text = file.read(_PANIC_BYTES)
+        return bool(_PANIC.search(text) or file.read(1))
 
 
 def runc() -> RuntimeCommand:
