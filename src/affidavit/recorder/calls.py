@@ -292,16 +292,17 @@ class Calls:
 
     # --- names ---
 
-    def _base(self, site: Site, args: Arguments, at: int | None) -> bytes:
-        """The folder that a relative name starts at: the descriptor in argument `at`, else the working directory."""
+    def _base(self, site: Site, args: Arguments, at: int | None) -> bytes | None:
+        """The folder that a relative name starts at: the descriptor in argument `at`, None where it is none or its path
+        is not known, else the working directory."""
         folder = site.process.folder
         if at is not None:
             number, path = args.fd(at)
-            if path is not None and path.startswith(b"/"):
-                if number != AT_FDCWD:
-                    return path
-                # The kernel's word for the working directory.
-                folder.path = path
+            known = _known(path)
+            if number != AT_FDCWD:
+                return known
+            # The kernel's word for the working directory.
+            folder.path = known or folder.path
         return folder.path
 
     def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> bytes | None:
@@ -310,7 +311,10 @@ class Calls:
         raw = args.name(name)
         return None if raw is None else self._resolve(site, raw, base, follow)
 
-    def _resolve(self, site: Site, name: bytes, base: bytes, follow: bool = True) -> bytes:
+    def _resolve(self, site: Site, name: bytes, base: bytes | None, follow: bool = True) -> bytes | None:
+        if base is None and not name.startswith(b"/"):
+            return None
+
         def link(path: bytes, goes_on: bool) -> bytes | None:
             match = _PROC_LINK.fullmatch(path)
             if match is None:
@@ -319,7 +323,7 @@ class Calls:
             self._astray = self._astray or (target is None and goes_on)
             return target
 
-        return self._names.resolve(name, base, follow, link)
+        return self._names.resolve(name, base or b"/", follow, link)
 
     def _linked(self, process: Process | None, link: bytes) -> bytes | None:
         """What a link in the folder of a process in proc(5) leads to; None where that is not known, or no file."""
@@ -331,8 +335,7 @@ class Calls:
             case b"root":
                 # chroot(2) and pivot_root(2) are refused.
                 return b"/"
-        found = _known(self._descriptor(process, int(link.removeprefix(b"fd/"))))
-        return found.removesuffix(b" (deleted)") if found is not None and found.startswith(b"/memfd:") else found
+        return _without_deleted(_known(self._descriptor(process, int(link.removeprefix(b"fd/")))))
 
     def _on_path(self, site: Site, call: Call) -> None:
         shape = _ON_PATH[call.name]
@@ -430,9 +433,11 @@ class Calls:
         name = 1 if call.name == "execveat" else 0
         raw = args.name(name)
         if name and not raw and args.number(4) & _AT_EMPTY_PATH:
-            path = args.fd(0).path
+            path = _without_deleted(args.fd(0).path)
         else:
             path = None if raw is None else self._resolve(site, raw, self._base(site, args, 0 if name else None))
+        if path in _OWN_EXECUTABLE and process.exe is not None:
+            path = decode_name(process.exe)
         source = self._memory
         if call.ret == 0:
             exe = self._runs(process, path)
@@ -442,19 +447,20 @@ class Calls:
             # Whichever thread asked for it goes on under the number of the process's first one.
             site = site._replace(tid=process.pid)
         argv, cut = args.argv(name + 1)
+        if call.ret == 0 and raw and path is not None and process.exe != _text(path):
+            # A script: the kernel puts its name in place of the first argument.
+            argv[:1] = [raw]
         words = [encode_name(word) for word in argv]
         self.emit(site, Op.EXEC, path=path, flags=int(cut), ret=call.result, argv=words, source=source)
 
     def _runs(self, process: Process, path: bytes | None) -> bytes | None:
         """What a process runs after its execve(2) of a file, as far as names and the kernel tell."""
-        if path in _OWN_EXECUTABLE and process.exe is not None:
-            path = decode_name(process.exe)
         named = None if path is None else self._names.interpreter(path)
-        found = self._executable(process)
+        found = _without_deleted(self._executable(process))
         if found is not None and path is not None and found == path + b" (deleted)":
             found = path
         if found is None or found == named:
-            if named == process.found:
+            if (named or path) == process.found:
                 process.found = None
             return named or path
         if named is None:
@@ -469,7 +475,7 @@ class Calls:
             raw = call.args.name(0)
             if raw is not None:
                 folder = site.process.folder
-                folder.path = self._resolve(site, raw, folder.path)
+                folder.path = self._resolve(site, raw, folder.path) or folder.path
 
     def _fchdir(self, site: Site, call: Call) -> None:
         path = call.args.fd(0).path
@@ -477,17 +483,19 @@ class Calls:
             site.process.folder.path = path
 
     def _mount(self, site: Site, call: Call) -> None:
-        args, path, path2 = call.args, None, None
+        args, path, path2, flags = call.args, None, None, 0
         match call.name:
             case "mount":
-                path, path2 = self._path(site, args, 1), args.name(0)
-            case "umount" | "umount2" | "pivot_root" | "chroot":
+                path, path2, flags = self._path(site, args, 1), args.name(0), args.number(3)
+            case "pivot_root":
+                path, path2 = self._path(site, args, 0), self._path(site, args, 1)
+            case "umount" | "umount2" | "chroot":
                 path = self._path(site, args, 0)
             case "move_mount":
                 path, path2 = self._path(site, args, 3, 2), self._path(site, args, 1, 0)
-            case "open_tree" | "mount_setattr":
+            case "open_tree" | "mount_setattr" | "fspick":
                 path = self._path(site, args, 1, 0)
-        self.emit(site, Op.MOUNT, path=path, path2=path2, ret=call.result, source=self._memory)
+        self.emit(site, Op.MOUNT, path=path, path2=path2, flags=flags, ret=call.result, source=self._memory)
 
     # --- processes ---
 
@@ -500,10 +508,11 @@ class Calls:
         self.emit(site, Op.SIGNAL, flags=signal, ret=ret, addr=target, source=self._memory)
 
     def _ptrace(self, site: Site, call: Call) -> None:
-        request, target = 0, None
+        request, target = _OTHERS_MEMORY.get(call.name, 0), None
+        if call.name == "ptrace":
+            request = call.args.number(0)
         if call.name != "pidfd_getfd":
-            at = 1 if call.name == "ptrace" else 0
-            request, target = call.args.number(0) if at else 0, f"pid:{_signed(call.args.number(at))}"
+            target = f"pid:{_signed(call.args.number(1 if call.name == 'ptrace' else 0))}"
         self.emit(site, Op.PTRACE, flags=request, addr=target, ret=call.result, source=self._memory)
 
     def _memfd(self, site: Site, call: Call) -> None:
@@ -572,12 +581,12 @@ class Calls:
         messages = [(args.address(4), args.data(1))] if call.name == "sendto" else args.messages(1)
         for address, data in messages:
             target = address or of.peer
-            if target is not None and target.port == _DNS_PORT:
-                for asked in sockets.dns_names(data, of.proto == "tcp"):
-                    self._emit_address(site, Op.DNS, of, target, call.result, path2=asked)
             # Sends without an address go where connect said.
             if address is not None:
                 self._emit_address(site, Op.SENDTO, of, address, call.result)
+            if target is not None and target.port == _DNS_PORT:
+                for asked in sockets.dns_names(data, of.proto == "tcp"):
+                    self._emit_address(site, Op.DNS, of, target, call.result, path2=asked)
 
     def _emit_address(
         self, site: Site, op: Op, of: _Socket, address: sockets.Address | None, ret: int, **columns: Any
@@ -653,6 +662,9 @@ _SET_ID = {
     "setresgid": "gid",
 }
 
+# Calls that are of one kind with ptrace(2) and have no request of their own: flags is their number on x86_64.
+_OTHERS_MEMORY = {"process_vm_readv": 310, "process_vm_writev": 311, "pidfd_getfd": 438}
+
 _Handler = Callable[[Calls, Site, Call], None]
 _HANDLERS: dict[str, _Handler] = {
     name: handler
@@ -696,6 +708,11 @@ def _text(path: bytes | None) -> str | None:
 def _known(path: bytes | None) -> bytes | None:
     """A path of the kernel's, None where it is none: the name of a pipe, say."""
     return path if path is not None and path.startswith(b"/") else None
+
+
+def _without_deleted(path: bytes | None) -> bytes | None:
+    """A path of the kernel's, which says of a file in memory that it is deleted."""
+    return path.removesuffix(b" (deleted)") if path is not None and path.startswith(b"/memfd:") else path
 
 
 def _signed(number: int) -> int:

@@ -94,9 +94,10 @@ static const volatile struct call calls[CALLS] = {
 	[165] = C(IS_NAME, EV_MOUNT, CWD, 1, NONE, 0, 3, NONE, NONE, 1), /* mount */
 	[166] = ONE(EV_MOUNT, CWD, 0, 1, NONE, NONE, 1),       /* umount2 */
 	[428] = ONE(EV_MOUNT, 0, 1, 2, NONE, NONE, 1),         /* open_tree */
-	[429] = TWO(EV_MOUNT, 0, 1, 2, 3, 4, NONE),            /* move_mount */
+	[429] = TWO(EV_MOUNT, 2, 3, 0, 1, 4, NONE),            /* move_mount: where to, then what */
 	[430] = JUST(EV_MOUNT, 1, NONE),                       /* fsopen */
 	[432] = JUST(EV_MOUNT, 1, NONE),                       /* fsmount */
+	[433] = ONE(EV_MOUNT, 0, 1, 2, NONE, NONE, 1),         /* fspick */
 	[442] = ONE(EV_MOUNT, 0, 1, 2, NONE, NONE, 1),         /* mount_setattr */
 	[467] = ONE(EV_MOUNT, 0, 1, 2, NONE, NONE, 1),         /* open_tree_attr */
 
@@ -118,6 +119,7 @@ static const volatile struct call calls[CALLS] = {
 	[101] = JUST(EV_PTRACE, 0, 1),
 	[310] = JUST(EV_PTRACE, NONE, 0), /* process_vm_readv */
 	[311] = JUST(EV_PTRACE, NONE, 0), /* process_vm_writev */
+	[438] = JUST(EV_PTRACE, NONE, NONE), /* pidfd_getfd */
 	[319] = C(IS_OPEN, EV_MEMFD, NONE, NONE, NONE, NONE, 1, NONE, NONE, 0),
 	[447] = C(IS_OPEN, EV_MEMFD, NONE, NONE, NONE, NONE, 0, NONE, NONE, 0), /* memfd_secret */
 

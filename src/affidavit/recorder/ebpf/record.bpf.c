@@ -620,6 +620,10 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 	bool at_root = start.dentry == root_dentry && start.mnt - bpf_core_field_offset(struct mount, mnt) == root_mount;
 	if (s->taken && start.dentry && !(absolute && at_root))
 		base_length = walk(start.mnt, start.dentry, 0);
+	if (!absolute && !start.dentry) { /* no such descriptor: the name stands for nothing */
+		s->length -= length;
+		length = 0;
+	}
 	if (second) {
 		s->record.len[PATH2] = length;
 		s->record.len[BASE2] = base_length;
@@ -1035,7 +1039,9 @@ static __always_inline void on_plain(const volatile struct call *c, long ret, __
 		return;
 	s->record.flags = (__s32)argument(s, c->flags);
 	s->record.target = argument(s, c->mode);
-	if (id == 310 || id == 311)
+	if (c->mode >= 0)
+		s->record.bits |= BIT_TARGETED;
+	if (c->op == EV_PTRACE && c->flags == NONE)
 		s->record.flags = id;
 	if (c->kind == IS_SOCKET) {
 		s->record.family = s->args[0];

@@ -600,7 +600,7 @@ static int on_record(void *context, void *data, size_t size)
 	row.argv = NULL;
 	if (r->op == EV_FORK && r->ret > 0)
 		inherit_exe(r->ret, r->pid);
-	else if ((r->op == EV_SIGNAL || r->op == EV_PTRACE) && r->target)
+	else if (r->bits & BIT_TARGETED)
 		row.addr_length = sprintf(row.addr, "pid:%d", (int)r->target);
 	else
 		read_sections(r, section, &row);

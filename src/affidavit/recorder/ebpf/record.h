@@ -35,6 +35,7 @@ enum {
 	BIT_ADDRESS = 64,  /* PATH1 is a struct sockaddr */
 	BIT_ALIAS1 = 128,  /* PATH1 is below /proc/…/cwd or /proc/…/fd/…, and BASE1 is where that leads for the caller */
 	BIT_ALIAS2 = 256,  /* likewise PATH2 */
+	BIT_TARGETED = 512, /* `target` is whom the call is for */
 };
 
 #define CALLS 512
@@ -55,7 +56,7 @@ struct record {
 	__u32 gid;
 	__u32 mode;
 	__u32 ns_pid, ns_tid; /* as the process itself counts; where there is a name from memory */
-	__u32 target; /* whom a signal is for, as the process itself counts */
+	__u32 target; /* whom a signal is for, as the process itself counts; see BIT_TARGETED */
 	__u32 inode;
 	__u16 family;
 	__u16 type; /* of a socket: SOCK_… */

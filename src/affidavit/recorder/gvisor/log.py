@@ -7,6 +7,7 @@ line is refused, and the recorder counts it as lost. Bytes that are not UTF-8 ar
 """
 
 import errno
+import ipaddress
 import json
 import os
 import re
@@ -29,7 +30,7 @@ _NAME = r"(0x[0-9a-f]+ .*|<null>)"
 _FD = r"(AT_FDCWD .*|0x[0-9a-f]+ .*)"
 _NUMBER = r"([A-Za-z0-9_|]+)"
 _VECTOR = r'(0x[0-9a-f]+ (?:\[(?:"(?:[^"\\]|\\.)*+"(?:, )?)*+\]|\{error[^{}]*\}))'
-_ADDRESS = r'(null|0x[0-9a-f]+ \{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\})'
+_ADDRESS = r'(null|0x[0-9a-f]+(?: \{(?:[^{}"]|"(?:[^"\\]|\\.)*+")*+\})?)'
 _STRUCT = r"(null|0x[0-9a-f]+(?: \{[^{}]*\}| \([^()]*\))?)"
 _REST = r"(.*)"
 _KINDS = {"P": _NAME, "F": _FD, "N": _NUMBER, "V": _VECTOR, "A": _ADDRESS, "S": _STRUCT, "*": _REST}
@@ -89,8 +90,8 @@ SHAPES: dict[str, str] = {
     "rt_sigqueueinfo": "NNN",
     "rt_tgsigqueueinfo": "NNNN",
     "ptrace": "NNNN",
-    "process_vm_readv": "*",
-    "process_vm_writev": "*",
+    "process_vm_readv": "N*",
+    "process_vm_writev": "N*",
     "memfd_create": "PN",
     "setuid": "N",
     "setgid": "N",
@@ -317,7 +318,11 @@ def address(text: str) -> sockets.Address | None:
         return sockets.unix(unquote(quoted[1]) if quoted else b"")
     if match[2] is None:
         return sockets.Address(family)
-    return sockets.Address(family, match[2].removeprefix("::ffff:") if "." in match[2] else match[2], int(match[3]))
+    try:
+        packed = ipaddress.ip_address(match[2]).packed
+    except ValueError:
+        return sockets.Address(family, match[2], int(match[3]))
+    return sockets.inet(family, packed, int(match[3]))
 
 
 def _folders(name: str, texts: list[str]) -> dict[int, Fd]:

@@ -81,7 +81,8 @@ _NESTING = re.compile(r"[\[\]{}]|, ")
 
 # Results that the kernel keeps to itself: the call begins anew or ends in EINTR (include/linux/errno.h).
 _RESTARTS = {"ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514, "ERESTART_RESTARTBLOCK": 516}
-_ERRNOS = {name: number for number, name in errno.errorcode.items()} | {"ENOTSUPP": 524}
+# Two names may stand for one number: EOPNOTSUPP, ENOTSUP.
+_ERRNOS = {name: number for name, number in vars(errno).items() if name.startswith("E")} | {"ENOTSUPP": 524}
 
 
 def parse(text: str) -> Line | None:

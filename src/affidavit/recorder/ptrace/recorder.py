@@ -38,6 +38,18 @@ GAPS: tuple[str, ...] = (
     "mislead",
     "an open that asks for a new file counts as one that creates it, also where the file was there",
     "system-call counts are of the traced calls only, not of read, write and the like",
+    "a name that ends in /proc/…/fd/… is resolved while its process is there only, else it stays as it is spelled; one "
+    "that goes on behind that makes the record incomplete",
+    "the peer of an accepted connection is known only where the program asks for it",
+    "questions to name servers that a program sends with write or writev are not seen",
+    "of a program's arguments the first 4,096 bytes of each are kept, and not all where there are very many; flags is "
+    "1 then",
+    "the file that open_by_handle_at opened has no path",
+    "of a call that is newer than this strace only the number is known: one that was done makes the record incomplete",
+    "the row of a refused call may stand behind later ones of its process, and has no executable where that has ended "
+    "meanwhile",
+    "clone3, of which a sandbox says that there is none, is not seen",
+    "a call by the 32-bit or x32 entry is not seen, only that the filter ends its program (SIGSYS)",
     "a program in the sandbox can't trace another (debuggers fail): one tracer is there already",
     "the parent of a process that ended within moments, while others were forking, is told from the order of pids",
 )
