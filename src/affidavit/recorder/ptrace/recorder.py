@@ -45,7 +45,7 @@ GAPS: tuple[str, ...] = (
     "of a program's arguments the first 4,096 bytes of each are kept, and not all where there are very many; flags is "
     "1 then",
     "the file that open_by_handle_at opened has no path",
-    "of a call that is newer than this strace only the number is known: one that was done makes the record incomplete",
+    "of a call that strace has no name for only the number is known: one that was done makes the record incomplete",
     "the row of a refused call may stand behind later ones of its process, and has no executable where that has ended "
     "meanwhile",
     "clone3, of which a sandbox says that there is none, is not seen",
