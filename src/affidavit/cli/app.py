@@ -13,6 +13,7 @@ import typer
 from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.profiles import profiles
+from affidavit.cli.redteam import redteam
 
 app = typer.Typer(
     name="affidavit",
@@ -27,6 +28,7 @@ keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_m
 app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.command()(profiles)
+app.command()(redteam)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,49 @@
+"""``affidavit redteam``."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.answers import Json, fail, print_json
+
+
+def redteam(
+    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", metavar="PATH")],
+    exploit: Annotated[
+        list[str] | None,
+        typer.Option("--exploit", help="Play this exploit only; may be repeated.", metavar="NAME", show_default=False),
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    workers: Annotated[int, typer.Option(help="Plays that run side by side.", min=1, max=256, metavar="N")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Play a battery of exploits against tasks.
+
+    Each that applies is played under Affidavit and, for comparison, under plain outcome grading.
+
+    Exit status: 0 none got a score that it should not, 1 some did, 2 wrong use.
+    """
+    from affidavit.evaluation import RunError, RunOptions
+    from affidavit.redteam import play_battery, print_battery
+    from affidavit.report import Progress
+
+    try:
+        options = RunOptions(runtime=runtime, recorder=recorder, workers=workers, out=out)
+        with Progress(sys.stderr, quiet=as_json) as progress:
+            result = play_battery(path, options, progress, exploit or ())
+    except RunError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fail("interrupted; every sandbox is gone, finished plays keep their bundles", 130)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print_battery(result, sys.stdout)
+    raise typer.Exit(result.exit_status)
