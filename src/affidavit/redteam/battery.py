@@ -155,7 +155,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         tasks = find_tasks(path)
     except TaskError as error:
         raise RunError(str(error)) from error
-    chosen = choose_runtime(options.runtime, options.recorder)
+    chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")
     plays: list[Play] = []
     jobs = [Job(task, _NOP) for task in tasks]
     for task in tasks:
