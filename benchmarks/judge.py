@@ -1,4 +1,5 @@
-"""How fast a record is judged and written: synthetic events against a contract of 200 patterns, on one core.
+"""How fast a record is judged and written: synthetic events against a contract of 200 patterns and 20 rules
+in CEL, on one core.
 
 Usage: judge.py [EVENTS]
 """
@@ -22,9 +23,32 @@ from affidavit.trace import TraceWriter
 BATCH = 1 << 18
 DISTINCT = 20_000
 
+RULES = [
+    'forbid: e.op == "exec" && e.exe.endsWith("/nc")',
+    'forbid: e.op == "connect" && e.port == 25',
+    'forbid: e.path.startsWith("/proc/") && e.path.endsWith("/mem")',
+    'forbid: e.op == "exec" && e.argv.exists(a, a.contains("base64"))',
+    'forbid: e.path.matches("^/workspace/.*[.]pem$") && !e.ok',
+    'forbid: e.path.glob("**/.ssh/**") && e.op in ["open_read", "open_write"]',
+    'forbid: e.mode > 511 && e.op == "chmod"',
+    'forbid: e.uid == 0 && e.op != "exit"',
+    'require: e.op != "mount"',
+    'require: e.gid >= 0 || e.op == "fork"',
+    'require: trace.exists(e, e.op == "exec" && e.exe.endsWith("/gcc"))',
+    'require: trace.all(e, !e.path.contains("secret"))',
+    'require: trace.count(e, e.op == "exec") < 1000000',
+    'forbid: trace.filter(e, e.op == "open_write").exists(w, w.path.endsWith(".so"))',
+    'require: trace.count(e, e.op == "fork") >= 1 && trace.exists(x, x.op == "exit")',
+    'forbid: trace.exists(e, e.op == "open_read" && e.path.startsWith("/workspace/part7/") && e.ret == -13)',
+    'forbid: trace.exists(e, process.exe.endsWith("/gcc") && e.op == "connect")',
+    'forbid: process.ancestors.exists(a, a.endsWith("/make")) && e.op == "sendto"',
+    'require: trace.count(e, e.source != "ebpf/kernel") == 0',
+    'require: !diff.exists(c, c.path.endsWith(".pth"))',
+]
 
-def contract() -> Contract:
-    """200 patterns in all lists, half of them with `**` in the middle."""
+
+def contract(rules: int = len(RULES)) -> Contract:
+    """200 patterns in all lists, half of them with `**` in the middle; and so many rules in CEL."""
     read = [f"/workspace/part{n}/**" for n in range(50)] + [f"/workspace/**/kept{n}-*.txt" for n in range(48)]
     write = [f"/workspace/part{n}/**/out*" for n in range(50)] + ["!**/conftest.py", "/workspace/part0/**"]
     deny = [f"/secret{n}/**/*.key" for n in range(25)] + [f"**/answer{n}.{{json,csv}}" for n in range(25)]
@@ -35,6 +59,9 @@ def contract() -> Contract:
             "version": "1.0.0",
             "files": {"read": [*read, "/usr/**"], "write": write, "deny": deny},
             "syscalls": {"deny": ["mount"]},
+            "rules": [
+                {"id": f"rule{number}", **dict([rule.split(": ", 1)])} for number, rule in enumerate(RULES[:rules])
+            ],
             "operations": {"forbid": ["system", "modify_test_runner"]},
             "extends": ["affidavit:base"],
         },
@@ -93,9 +120,9 @@ class Figures:
     size: int
 
 
-def measure(events: int, distinct: int = DISTINCT) -> Figures:
+def measure(events: int, distinct: int = DISTINCT, rules: int = len(RULES)) -> Figures:
     """Judge and write `events` events batch for batch, as a trial does."""
-    judge = Judge(contract())
+    judge = Judge(contract(rules))
     judging = writing = 0.0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "events.parquet"
@@ -117,11 +144,11 @@ def main() -> None:
     # Arrow must not use a second core.
     pa.set_cpu_count(1)
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
-    for distinct in (200, DISTINCT, 500_000):
-        of = measure(events, distinct)
+    for distinct, rules in [(distinct, rules) for distinct in (200, DISTINCT, 500_000) for rules in (0, len(RULES))]:
+        of = measure(events, distinct, rules)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
-            f"{events} events, {distinct} distinct paths, 200 patterns: judged in {of.judging:.2f} s CPU, "
+            f"{events} events, {distinct} distinct paths, 200 patterns, {rules} rules in CEL: judged in {of.judging:.2f} s CPU, "
             f"{events / of.judging / 1e6:.1f} million events/s, {of.found} violations; written in {of.writing:.2f} s, "
             f"{of.size / events:.1f} bytes an event; peak {peak} MiB",
             flush=True,

@@ -41,7 +41,7 @@ def _contract(files: dict[str, Sequence[str]] | None = None, **sections: Any) ->
     return contract_of({**content, "files": files or {"write": ["/workspace/**", "/tmp/**"]}, **sections}, "test")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def table() -> Callable[..., pa.Table]:
     """Make a record of rows, each given by what differs from an ordinary event of a Python process."""
     return _table

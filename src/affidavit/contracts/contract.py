@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from affidavit.contracts import cel
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
@@ -242,7 +243,10 @@ def _problem(detail: Any, positions: Positions, name: str, model: type[BaseModel
         line, column = positions.of(place[:-1])
         message = f"is missing{_MENDS.get(str(place[-1]), '')}"
     elif kind == "value_error":
-        message = str(detail["ctx"]["error"])
+        problem = detail["ctx"]["error"]
+        message = str(problem)
+        if isinstance(problem, cel.CelError):
+            line, column = positions.inside(place, problem.line, problem.column)
     else:
         message = _said(kind, detail)
     return (line, column), f"{name}:{line}:{column}: {shown}: {message}"
@@ -298,8 +302,6 @@ def _warnings(document: ContractDocument) -> tuple[str, ...]:
             found.append(f"operations.forbid: {name} is not checked yet. {OPERATIONS[name].misses}")
     if document.scopes:
         found.append("scopes: are not judged yet")
-    if document.rules:
-        found.append("rules: are not judged yet")
     if any(program.startswith("sha256:") for program in document.processes.exec or ()):
         found.append("processes.exec: digests are not judged yet: nothing runs by them")
     if document.files.read is not None and "affidavit:base" not in document.extends:

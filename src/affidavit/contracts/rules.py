@@ -1,15 +1,31 @@
 """``rules`` of a contract: order, time and counts by selectors of events; CEL for the rest."""
 
+from functools import reduce
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from affidavit.contracts import cel
 from affidavit.contracts.fields import Actions, Bound, Endpoints, Label, Patterns, Section, SeverityName
 from affidavit.events import OPS
 
 _Count = Annotated[int, Field(ge=0, le=2**40)]
 _Word = Annotated[str, Field(min_length=1, max_length=4096)]
-_Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def _expression(text: str) -> str:
+    cel.compile_cel(text)
+    return text
+
+
+def _condition(text: str) -> str:
+    cel.compile_condition(text)
+    return text
+
+
+_Text = Field(min_length=1, max_length=4096)
+_Expression = Annotated[str, _Text, AfterValidator(_expression)]
+_Condition = Annotated[str, _Text, AfterValidator(_condition)]
 
 
 class Selector(Section):
@@ -30,13 +46,37 @@ class Selector(Section):
         default=None, min_length=1, description="Its address, or the name asked for, is one of these endpoints."
     )
     ok: bool | None = Field(default=None, description="true: it succeeded; false: it failed.")
-    where: _Text | None = Field(default=None, description="CEL over the event e and its process that must be true.")
+    where: _Condition | None = Field(
+        default=None, description="CEL over the event e and its process that must be true."
+    )
 
     @model_validator(mode="after")
     def _says_something(self) -> "Selector":
         if not self.model_fields_set:
             raise ValueError("selects every event; write at least one of op, path, exe, argv, addr, ok, where")
         return self
+
+    def node(self) -> cel.Node:
+        """The same as a checked expression."""
+        parts: list[cel.Node] = []
+        if self.op is not None:
+            parts.append(cel.OneOf(cel.Column("event", "op", "string"), self.op))
+        if self.path is not None:
+            one, two = (cel.Text("glob", cel.Column("event", name, "string"), self.path) for name in ("path", "path2"))
+            parts.append(cel.Binary("||", one, two, "bool"))
+        if self.exe is not None:
+            parts.append(cel.Text("program", cel.Column("event", "exe", "string"), self.exe))
+        for word in self.argv or ():
+            same = cel.Binary("==", cel.Element(), cel.Constant(word, "string"), "bool")
+            parts.append(cel.OverWords("exists", cel.Column("event", "argv", "strings"), same))
+        if self.addr is not None:
+            parts.append(cel.Reaches(self.addr))
+        if self.ok is not None:
+            succeeded = cel.Column("event", "ok", "bool")
+            parts.append(succeeded if self.ok else cel.Not(succeeded))
+        if self.where is not None:
+            parts.append(cel.compile_condition(self.where))
+        return reduce(lambda left, right: cel.Binary("&&", left, right, "bool"), parts)
 
 
 _FORMS: dict[str, tuple[str, ...]] = {
@@ -57,10 +97,10 @@ class Rule(Section):
     message: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
         default=None, description="What a person is told when it is broken."
     )
-    forbid: _Text | None = Field(
+    forbid: _Expression | None = Field(
         default=None, description="CEL that must never be true, of any event e or of the whole record."
     )
-    require: _Text | None = Field(
+    require: _Expression | None = Field(
         default=None, description="CEL that must be true, of every event e or of the whole record."
     )
     never: Selector | None = Field(

@@ -23,6 +23,8 @@ class Positions:
 
     values: dict[Place, tuple[int, int]] = field(default_factory=dict)
     keys: dict[Place, tuple[int, int]] = field(default_factory=dict)
+    # How a text is written: plain (""), quoted, or a block; and for a block how far it is indented.
+    styles: dict[Place, tuple[str, int]] = field(default_factory=dict)
 
     def of(self, place: Place, key: bool = False) -> tuple[int, int]:
         """The place itself (its key's, where `key`), else the nearest around it."""
@@ -30,6 +32,17 @@ class Positions:
         while place and place not in table:
             place, table = place[:-1], self.values
         return table.get(place, (1, 1))
+
+    def inside(self, place: Place, line: int, column: int) -> tuple[int, int]:
+        """Where a place inside of a text stands, itself given as line and column from 1; where that can't be told
+        (folded lines, escapes), the nearest place that can."""
+        first, start = self.of(place)
+        style, indent = self.styles.get(place, ("", 0))
+        if style == "|":
+            return first + line, indent + column
+        if style == ">" or line > 1:
+            return first, start
+        return first, start + column - 1 + len(style)
 
 
 def read_yaml(data: bytes, name: str) -> tuple[Any, Positions]:
@@ -60,12 +73,13 @@ def read_yaml(data: bytes, name: str) -> tuple[Any, Positions]:
         raise ContractError(f"{name}: is nested too deep") from error
     if node is None:
         raise ContractError(f"{name}:1:1: is empty")
-    return _Builder(name).document(node)
+    return _Builder(name, text).document(node)
 
 
 class _Builder:
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str) -> None:
         self._name = name
+        self._text_lines = text.split("\n")
         self._positions = Positions()
         self._count = 0
 
@@ -90,6 +104,8 @@ class _Builder:
                 self._tag(node, "seq")
                 return [self._value(child, (*place, index)) for index, child in enumerate(node.value)]
             case ScalarNode():
+                if node.style:
+                    self._positions.styles[place] = (str(node.style), self._indent(node))
                 return self._scalar(node)
         raise self._error(node, "can't be read")
 
@@ -109,6 +125,10 @@ class _Builder:
     def _tag(self, node: Node, kind: str) -> None:
         if str(node.tag) != f"tag:yaml.org,2002:{kind}":
             raise self._error(node, f"the tag {str(node.tag)[:60]!r} has no meaning here")
+
+    def _indent(self, node: ScalarNode) -> int:
+        lines = self._text_lines[node.start_mark.line + 1 : node.end_mark.line + 1] if node.style in ("|", ">") else []
+        return next((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), 0)
 
     def _scalar(self, node: ScalarNode) -> Any:
         text = self._text(node)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from affidavit.policy.violation import Severity, Violation
+from affidavit.policy.violation import Action, Severity, Violation
 
 MAX_EVENTS = 20
 MAX_GROUPS = 100
@@ -29,11 +29,11 @@ class Findings:
     A rule has 100 violations at most; further events that break it are counted in one more.
 
     Args:
-        action: of a violation of a rule, by the rule's name.
+        action_of: the action of a rule's violations.
     """
 
-    def __init__(self, action: Callable[[str], Literal["flag", "halt", "audit"]]) -> None:
-        self._action = action
+    def __init__(self, action_of: Callable[[str], Action]) -> None:
+        self._action_of = action_of
         self._groups: dict[str, dict[str, _Group]] = {}
         self._severities: dict[str, Severity] = {}
         self._more: dict[str, int] = {}
@@ -100,6 +100,23 @@ class Findings:
         groups[key] = _Group(rule, severity, message, stage, count=count)
         self._new.append(groups[key])
 
+    def settle(
+        self,
+        rule: str,
+        severity: Severity,
+        message: str,
+        stage: Literal["agent", "diff"],
+        events: list[int],
+        count: int,
+    ) -> None:
+        """Say all that there is to say of a rule that is broken or not as a whole, in place of what was said before."""
+        groups = self._groups.setdefault(rule, {})
+        self._severities.setdefault(rule, severity)
+        if "" not in groups:
+            groups[""] = _Group(rule, severity, message, stage)
+            self._new.append(groups[""])
+        groups[""].message, groups[""].events, groups[""].count = message, events, count
+
     def take_new(self) -> list[Violation]:
         """Violations that were not known at the last call, with the events so far."""
         new = [self._violation(group) for group in self._new]
@@ -113,16 +130,11 @@ class Findings:
         found = [self._violation(group) for group in groups]
         for rule, count in sorted(self._more.items()):
             message = f"{count} more events or changes break {rule}"
-            found.append(Violation(rule, self._severities[rule], self._action(rule), message, (), "agent", count))
+            found.append(Violation(rule, self._severities[rule], self._action_of(rule), message, (), "agent", count))
         return found
 
     def _violation(self, group: _Group) -> Violation:
+        action = self._action_of(group.rule)
         return Violation(
-            group.rule,
-            group.severity,
-            self._action(group.rule),
-            group.message,
-            tuple(group.events),
-            group.stage,
-            group.count,
+            group.rule, group.severity, action, group.message, tuple(group.events), group.stage, group.count
         )

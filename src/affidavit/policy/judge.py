@@ -1,7 +1,7 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,13 @@ from affidavit.events import OPS, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
+from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
 from affidavit.policy.findings import Findings
+from affidavit.policy.lineage import Lineage
 from affidavit.policy.network import NetworkCheck
-from affidavit.policy.violation import Severity, Violation
+from affidavit.policy.rules import RuleChecks
+from affidavit.policy.violation import Action, Severity, Violation
 
 _SIGXCPU = 24
 # Folders of a root file system that no agent can write to, and that hold nothing hidden.
@@ -64,13 +67,8 @@ class Judge:
     def __init__(self, contract: Contract, *, workdir: str = "/workspace", given: Sequence[str] = ()) -> None:
         document = contract.document
         forbidden = document.operations.forbid
-
-        def action(rule: str) -> Literal["flag", "halt", "audit"]:
-            if document.mode == "audit":
-                return "audit"
-            return "halt" if "halt" in contract.actions_for(rule) else "flag"
-
-        self._findings = Findings(action)
+        self._contract = contract
+        self._findings = Findings(self._action_of)
         self._limits = document.limits
         self._max_processes = document.processes.max_processes
         self._verdicts = p.PathVerdicts(contract, workdir, given)
@@ -85,6 +83,9 @@ class Judge:
                 self._calls.setdefault(name, []).append((f"operations.{operation}", OPERATIONS[operation].severity))
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
+        self._rules = RuleChecks(document.rules) if document.rules else None
+        self._lineage = Lineage(with_argv=self._rules is not None and self._rules.needs_argv)
+        self._began_ns: int | None = None
 
     def feed(self, batch: pa.RecordBatch) -> list[Violation]:
         """Judge further events, in the record's order.
@@ -97,7 +98,7 @@ class Judge:
         """
         columns = Batch(batch)
         if columns.rows:
-            ops = _op_codes(columns.names("op"))
+            ops = op_codes(columns.names("op"))
             self._accesses.check(columns, ops, self._findings)
             self._network.check(columns, ops, self._findings)
             self._check_calls(columns, ops)
@@ -106,6 +107,8 @@ class Judge:
             self._check_cpu(columns, ops)
             if self._shells:
                 self._shells.check(columns, ops, self._findings)
+            if self._rules:
+                self._check_rules(columns, ops, self._rules)
         return self._findings.take_new()
 
     def finish(
@@ -125,8 +128,23 @@ class Judge:
             self._check_counts(counts)
         if end is not None:
             self._check_end(end)
-        self._check_diff(diff)
+        changes = list(diff)
+        self._check_diff(changes)
+        if self._rules:
+            self._rules.finish(changes, self._findings)
         return self._findings.all()
+
+    def _action_of(self, rule: str) -> Action:
+        if self._contract.mode == "audit":
+            return "audit"
+        return "halt" if "halt" in self._contract.actions_for(rule) else "flag"
+
+    def _check_rules(self, batch: Batch, ops: npt.NDArray[Any], rules: RuleChecks) -> None:
+        if self._began_ns is None:
+            self._began_ns = int(batch.numbers("ts_ns")[0])
+        images = self._lineage.follow(batch, ops) if rules.needs_lineage else None
+        frame = EventFrame(batch, self._began_ns, self._lineage, images)
+        rules.check(batch, Evaluation(frame), self._findings)
 
     def _check_calls(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
         if not self._calls:
@@ -146,7 +164,7 @@ class Judge:
 
             def message(index: int, chosen: Any = chosen, keys: Any = inverse[broken]) -> str:
                 row = int(chosen[index])
-                who = _who(batch, row)
+                who = sentences.who(batch, row)
                 name = called[int(keys[index])]
                 if int(batch.numbers("ret")[row]) < 0:
                     return f"{who} tried the system call {name}, which the contract forbids"
@@ -179,7 +197,7 @@ class Judge:
             np.zeros(len(rows), np.int64),
             lambda keys: ["processes"] * len(keys),
             lambda index: (
-                f"{_who(batch, int(rows[index]))} started a process when {limit} were alive, "
+                f"{sentences.who(batch, int(rows[index]))} started a process when {limit} were alive, "
                 f"and the contract allows no more than {limit} at the same time"
             ),
         )
@@ -198,8 +216,8 @@ class Judge:
             paths.codes[rows],
             paths.values,
             lambda index: (
-                f"{_who(batch, int(rows[index]))} changed a file name in memory while the kernel was reading it "
-                f"({sentences.shown(paths.at(int(rows[index])) or 'a name')}), as one does to deceive a recorder"
+                f"{sentences.who(batch, int(rows[index]))} changed a file name in memory while the kernel was reading "
+                f"it ({sentences.shown(paths.at(int(rows[index])) or 'a name')}), as one does to deceive a recorder"
             ),
         )
 
@@ -215,7 +233,8 @@ class Judge:
             np.zeros(len(rows), np.int64),
             lambda keys: ["time"] * len(keys),
             lambda index: (
-                f"{_who(batch, int(rows[index]))} used up the {limit} ms of CPU time that the contract gives it"
+                f"{sentences.who(batch, int(rows[index]))} used up the {limit} ms of CPU time that the contract "
+                "gives it"
             ),
         )
 
@@ -359,15 +378,11 @@ def judge(
 _NUMBERS = {name: number for number, name in SYSTEM_CALL_NAMES.items()}
 
 
-def _op_codes(column: Names) -> npt.NDArray[np.int8]:
+def op_codes(column: Names) -> npt.NDArray[np.int8]:
     """Each row's place in OPS; what is none of them is past the end."""
     known = {name: code for code, name in enumerate(OPS)}
     codes = np.array([known.get(name, len(OPS)) for name in column.distinct.to_pylist()], np.int8)
     return column.spread(codes, len(OPS))
-
-
-def _who(batch: Batch, row: int) -> str:
-    return sentences.process(batch.names("exe").at(row), batch.names("comm").at(row), int(batch.numbers("pid")[row]))
 
 
 def _runs_a_string(argv: list[str]) -> bool:

@@ -4,6 +4,7 @@ import errno
 import os
 
 from affidavit.events import Op
+from affidavit.policy.columns import Batch
 
 _MAX_NAME = 200
 
@@ -29,6 +30,14 @@ _DONE = {
     Op.SENDTO: "sent to {}",
     Op.DNS: "asked for the address of {}",
     Op.PTRACE: "traced another process",
+    Op.FORK: "started a process",
+    Op.EXIT: "ended",
+    Op.SIGNAL: "sent a signal",
+    Op.MEMFD: "made a file in memory",
+    Op.SOCKET: "asked for a socket",
+    Op.LISTEN: "listened for connections",
+    Op.ACCEPT: "took a connection",
+    Op.DENIED: "made a system call that is refused",
 }
 
 _TRIED = {
@@ -77,3 +86,23 @@ def act(op: str, of: str, ret: int) -> str:
         return _DONE.get(known, "did something to {}").format(of)
     reason = os.strerror(-ret) if -ret in errno.errorcode else f"error {-ret}"
     return f"tried to {_TRIED[known].format(of)} ({reason[0].lower()}{reason[1:]})"
+
+
+def who(batch: Batch, row: int) -> str:
+    """The process of an event."""
+    return process(batch.names("exe").at(row), batch.names("comm").at(row), int(batch.numbers("pid")[row]))
+
+
+def of_event(batch: Batch, row: int) -> str:
+    """What happened in an event: ``python3.11 (pid 812) connected to 10.0.0.1:80``."""
+    op = batch.names("op").at(row) or Op.DENIED
+    path, path2, address = (batch.names(name).at(row) for name in ("path", "path2", "addr"))
+    of = shown(path) if path is not None else "something"
+    if op == Op.DNS:
+        of = shown(path2 or "a name")
+    elif address is not None:
+        of = f"{shown(address)}:{int(batch.numbers('port')[row])}"
+    elif path2 is not None and op in (Op.RENAME, Op.LINK, Op.SYMLINK):
+        of = f"{of} {'as' if op == Op.LINK else 'to'} {shown(path2)}"
+    doer = f"process {int(batch.numbers('pid')[row])}" if op == Op.EXEC else who(batch, row)
+    return f"{doer} {act(op, of, int(batch.numbers('ret')[row]))}"

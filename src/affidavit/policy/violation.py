@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["low", "medium", "high", "critical"]
+Action = Literal["flag", "halt", "audit"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Violation:
 
     rule: str
     severity: Severity
-    action: Literal["flag", "halt", "audit"]
+    action: Action
     message: str
     events: tuple[int, ...]
     stage: Literal["agent", "grader", "diff"]
