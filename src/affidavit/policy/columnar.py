@@ -140,8 +140,9 @@ class Evaluation:
 
     def mask(self, node: cel.Node) -> Mask:
         """For each row whether a bool is true."""
-        value = self._value(node)
-        return np.full(self._frame.rows, value, np.bool_) if isinstance(value, bool) else np.asarray(value, np.bool_)
+        value = np.asarray(self._value(node), np.bool_)
+        # What is of constants only is one value for all rows.
+        return value if value.ndim else np.full(self._frame.rows, value)
 
     def _value(self, node: cel.Node) -> Any:
         if isinstance(node, cel.Constant):
