@@ -1,4 +1,4 @@
-"""``affidavit contract sign`` and ``verify``."""
+"""``affidavit contract`` and ``affidavit trust``."""
 
 from pathlib import Path
 
@@ -82,6 +82,100 @@ def test_diff(command: Command, contract: Path, tmp_path: Path) -> None:
     assert (same.status, same.out) == (0, "small 1.0.0: the same\n")
     new.write_text(CONTRACT.replace("small", "other"))
     assert command("contract", "diff", contract, new).status == 2
+
+
+def test_publish_log_and_pull(command: Command, contract: Path, tmp_path: Path) -> None:
+    registry = ("--registry", tmp_path / "registry")
+    command("contract", "sign", contract)
+    refused = command("contract", "publish", contract, *registry)
+    assert (refused.status, refused.out) == (2, "")
+    assert "say who may sign in it, with --trust FILE" in refused.err
+    made = command("trust", "new", tmp_path / "trust.json", "--name", "release")
+    assert (made.status, made.err) == (0, "")
+    assert "version 1 is signed as it must be" in made.out
+    published = command("contract", "publish", contract, *registry, "--trust", tmp_path / "trust.json")
+    assert (published.status, published.err) == (0, "")
+    assert published.out.startswith("published small@1.0.0 sha256:")
+    again = command("contract", "publish", contract, *registry)
+    assert again.out.startswith("is published already, nothing was written: small@1.0.0")
+
+    log = command("contract", "log", *registry)
+    assert (log.status, log.err) == (0, "")
+    assert "small@1.0.0" in log.out
+    shown = command("contract", "log", *registry, "--json", "--since", 1).json
+    assert (shown["size"], len(shown["consistency"])) == (2, 1)
+    assert command("contract", "log", *registry, "--since", 3).status == 2
+
+    assert command("contract", "pull", "small@1.0.0", *registry).status == 2  # contract.sig.json is there
+    pulled = command("contract", "pull", "small@1.0.0", *registry, "--out", "got.json")
+    assert (pulled.status, pulled.err) == (0, "")
+    assert {path.name for path in tmp_path.glob("got.*")} == {"got.json", "got.sig.json", "got.proof.json"}
+    verified = command("contract", "verify", "got.json", *registry)
+    assert (verified.status, verified.err) == (0, "")
+    assert "as entry 1 of" in verified.out
+    contract.write_text(CONTRACT.replace("1.0.0", "1.0.1"))
+    command("contract", "sign", contract)
+    unpublished = command("contract", "verify", contract, *registry, "--json")
+    assert (unpublished.status, unpublished.json["ok"]) == (1, False)
+    assert "is not published" in unpublished.json["problem"]
+    contract.write_text(CONTRACT.replace("/workspace", ""))
+    command("contract", "sign", contract)
+    assert "published in" in command("contract", "verify", contract, *registry).out
+
+
+def test_trust_is_rotated_and_a_key_revoked(
+    command: Command, contract: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, registry = tmp_path / "trust.json", ("--registry", tmp_path / "registry")
+    other = tmp_path / "other"
+    monkeypatch.setenv("AFFIDAVIT_KEYS", str(other))
+    command("keys", "new")
+    monkeypatch.setenv("AFFIDAVIT_KEYS", str(tmp_path / "keys"))
+    assert command("trust", "new", file, "--name", "first").status == 0
+    command("contract", "sign", contract)
+    command("contract", "publish", contract, *registry, "--trust", file)
+    added = command("trust", "change", file, "--add", f"second={other / 'signing.pub.pem'}")
+    assert (added.status, added.out) == (0, f"{file}: version 2 is signed as it must be\n")
+    both = command("trust", "change", file, "--threshold", 2)
+    assert "version 3 has 1 of the 2 signatures that it needs by its own keys" in both.out
+    assert command("trust", "show", file).status == 1
+    assert command("trust", "publish", file, *registry).status == 2
+    assert "is signed as it must be" in command("trust", "sign", file, "--keys", other).out
+    command("trust", "change", file, "--revoke", "first=2026-01-01", "--reason", "lost laptop", "--threshold", 1)
+    command("trust", "sign", file, "--keys", other)
+    shown = command("trust", "show", file)
+    assert (shown.status, shown.err) == (0, "")
+    assert "lost laptop" in shown.out
+    assert command("trust", "publish", file, *registry, "--keys", other).status == 0
+    assert "3 of 3" not in command("contract", "verify", contract, *registry).out
+    assert command("trust", "show", file, "--json").json["trust"]["version"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("trust", "show", "none"), "none: can't be read"),
+        (("trust", "change", "trust.json", "--revoke", "x"), "must be KEY=DATE"),
+        (("trust", "change", "trust.json", "--revoke", "x=2026-01-01"), "is no key of it; it has sha256:"),
+        (("trust", "change", "trust.json", "--until", "me=tomorrow"), "must be a date or a time"),
+        (("trust", "change", "trust.json", "--remove", "me"), "trust.json: trust document"),
+        (("trust", "change", "trust.json", "--add", "nobody.pem"), "nobody.pem"),
+        (("trust", "new", "trust.json"), "is there already"),
+        (("trust", "new", "other.json", "--threshold", "2"), "the threshold is 2, but only 1"),
+        (("contract", "log", "--registry", "nowhere"), "holds no registry"),
+        (("contract", "pull", "x", "--registry", "nowhere"), "holds no registry"),
+    ],
+)
+def test_wrong_use_of_trust_and_registry(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    assert command("trust", "new", "trust.json", "--name", "me").status == 0
+    before = (tmp_path / "trust.json").read_bytes()
+    ran = command(*arguments)
+    assert (ran.status, ran.out) == (2, "")
+    [line] = ran.err.splitlines()
+    assert says in line
+    assert (tmp_path / "trust.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

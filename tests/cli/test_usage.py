@@ -14,7 +14,7 @@ from harness import Command, Home
 Make = Callable[..., Path]
 
 COMMANDS = {
-    (): ("run", "verify", "trace", "doctor", "keys", "contract"),
+    (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust"),
     ("run",): ("--agent", "--agent-cmd", "--runtime", "--recorder", "--trials", "--workers", "--out", "--json"),
     ("verify",): ("--key", "--json"),
     ("trace",): ("--sql", "--process-tree", "--json"),
@@ -25,7 +25,13 @@ COMMANDS = {
     ("contract",): ("sign", "verify", "diff"),
     ("contract", "diff"): ("OLD", "NEW", "major", "--json"),
     ("contract", "sign"): ("--keys",),
-    ("contract", "verify"): ("--trust", "--key", "--json"),
+    ("contract", "verify"): ("--trust", "--key", "--registry", "--json"),
+    ("contract", "publish"): ("--registry", "--trust", "--keys"),
+    ("contract", "log"): ("--registry", "--since", "--json"),
+    ("contract", "pull"): ("ID@VERSION", "--registry", "--out"),
+    ("trust",): ("new", "change", "sign", "show", "publish"),
+    ("trust", "new"): ("--key", "--threshold", "--expires"),
+    ("trust", "change"): ("--add", "--remove", "--until", "--revoke", "--reason", "--threshold"),
 }
 HEAVY = {"cryptography", "duckdb", "numpy", "pyarrow", "pydantic", "rich", "ruamel", "securesystemslib"}
 TOML = 'version = "1.0"\n'

@@ -14,8 +14,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 # The tests load the agent's module in their own process, as most do.
 PYTHON = (
-    "cd /tests && python3 -B -m unittest test_it && reward=1 || reward=0\n"
-    "echo $reward >/logs/verifier/reward.txt\n"
+    "cd /tests && python3 -B -m unittest test_it && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n"
 )
 UNIT = """import sys
 import unittest

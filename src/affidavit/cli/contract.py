@@ -68,46 +68,79 @@ def sign(contract: ContractFile, keys: Keys = None) -> None:
 
 
 @contract_app.command()
-def verify(contract: ContractFile, trust: TrustFile = None, key: PublicKeys = None, as_json: Json = False) -> None:
+def verify(
+    contract: ContractFile,
+    trust: TrustFile = None,
+    key: PublicKeys = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry",
+            help="A registry that it must be published in; a folder or git+URL.",
+            metavar="R",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check who signed a contract.
 
-    Says what each signature is worth, and whether there are as many good ones as the trust file asks for. Without
-    --trust and --key, your own key is the one that counts.
+    Says what each signature is worth, and whether there are as many good ones as it takes. Whose count says the
+    registry or the trust file; without them and --key, your own key is the one that counts.
 
-    Exit status: 0 signed as it must be, 1 not, 2 wrong use.
+    Exit status: 0 signed (and published) as it must be, 1 not, 2 wrong use.
     """
-    from affidavit.contracts import ContractError, load_signature
-    from affidavit.signing import EvidenceError, now
+    from affidavit.contracts import ContractError, RegistryError, load_signature, registry_view
+    from affidavit.signing import EvidenceError, Trust, now, read_trust
 
+    at, published, problem = now(), None, ""
     try:
-        trusted = _trusted(trust, key)
         read = _read(contract)
-    except (ContractError, EvidenceError) as error:
+        if registry is None:
+            trusted: TrustDocument | Trust = _trusted(trust, key)
+            threshold = _trusted(trust, key).threshold
+        else:
+            view = registry_view(registry, None if trust is None else read_trust(trust))
+            trusted, threshold = view.judging, view.judging.check(at).threshold
+            published = view.versions(read.id).get((read.id, read.version))
+    except (ContractError, EvidenceError, RegistryError) as error:
         fail(error)
     try:
         envelope = load_signature(contract, read.document)
     except ContractError as error:
         fail(error, 1)
-    examined = trusted.examine(envelope, now()) if envelope else None
+    if registry is not None and published is None:
+        problem = f"{read.id}@{read.version} is not published in {registry}"
+    elif published is not None and published[1].digest != read.digest:
+        problem = f"{read.id}@{read.version} is published in {registry} with another content ({published[1].digest})"
+    elif published is not None and envelope is not None:
+        # What is in the log was there at the time that the log says.
+        at = published[1].at if set(envelope.signatures) <= set(view.signature(published[1]).signatures) else at
+    examined = trusted.examine(envelope, at) if envelope else None
+    ok = examined is not None and examined.met and not problem
     if as_json:
         document: dict[str, Any] = {
-            "ok": examined is not None and examined.met,
+            "ok": ok,
+            "problem": problem or None,
             "contract": {"id": read.id, "version": read.version, "digest": read.digest},
-            "threshold": trusted.threshold,
+            "threshold": threshold,
             "signatures": [
                 {"key": s.key_id, "state": str(s.state), "name": s.name, "detail": s.detail}
                 for s in (examined.signatures if examined else ())
             ],
+            "entry": None if published is None or problem else published[0],
         }
         print_json(document)
     else:
         typer.echo(f"{read.id} {read.version}, {read.digest}")
         for signed in examined.signatures if examined else ():
             typer.echo(str(signed))
+        if problem or published is not None:
+            typer.echo(problem or f"published on {at} as entry {published[0] if published else 0} of {registry}")
         good = len(examined.good) if examined else 0
         what = "signed" if examined and examined.met else "unsigned" if examined is None else "not signed as it must be"
-        typer.echo(f"{what}: {good} of {trusted.threshold} good signatures")
-    raise typer.Exit(0 if examined and examined.met else 1)
+        typer.echo(f"{what}: {good} of {threshold} good signatures")
+    raise typer.Exit(0 if ok else 1)
 
 
 @contract_app.command()
@@ -146,6 +179,97 @@ def diff(
     else:
         print_contract_diff(found, sys.stdout)
     raise typer.Exit(0 if found.fits else 1)
+
+
+Registry = Annotated[
+    str, typer.Option("--registry", help="A folder, or git+URL for a git repository.", metavar="R", show_default=False)
+]
+
+
+@contract_app.command()
+def publish(contract: ContractFile, registry: Registry, trust: TrustFile = None, keys: Keys = None) -> None:
+    """Publish a signed contract in a registry.
+
+    A published version never changes. The version must say what the changes are (affidavit contract diff), and the
+    contract must be signed as the registry's trust document asks for. A new registry needs --trust.
+    """
+    from affidavit.contracts import ContractError, RegistryError, load_contract, publish_contract
+    from affidavit.signing import EvidenceError, keys_dir, load_key, read_trust
+
+    try:
+        read = load_contract(contract)
+        trusted = None if trust is None else read_trust(trust)
+        done = publish_contract(registry, read, load_key(keys or keys_dir()), trusted)
+    except (ContractError, EvidenceError, RegistryError) as error:
+        fail(error)
+    said = "published" if done.is_new else "is published already, nothing was written:"
+    typer.echo(f"{said} {read.id}@{read.version} {read.digest} as entry {done.index} of {registry}")
+
+
+@contract_app.command()
+def log(
+    registry: Registry,
+    since: Annotated[
+        int | None,
+        typer.Option("--since", help="Prove that the first N entries are still the same.", min=1, metavar="N"),
+    ] = None,
+    trust: TrustFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was published in a registry, after checking all of it.
+
+    The head's signature, every entry, the trust document, and that nothing has changed since it was last looked at.
+    """
+    from affidavit.contracts import RegistryError, registry_view
+    from affidavit.report import print_log
+    from affidavit.signing import EvidenceError, consistency_proof, read_trust
+
+    try:
+        view = registry_view(registry, None if trust is None else read_trust(trust))
+        proof = None if since is None else [node.hex() for node in consistency_proof(view.leaves, since)]
+    except (EvidenceError, RegistryError) as error:
+        fail(error)
+    except IndexError:
+        fail(f"--since {since}: the log has {view.head.size} entries")
+    if as_json:
+        document = {
+            "registry": view.location,
+            "size": view.head.size,
+            "root": f"sha256:{view.head.root.hex()}",
+            "at": view.head.at,
+            "signed_by": view.head.envelope.key_id,
+            "consistency": proof,
+            "entries": [entry.model_dump(mode="json") for entry in view.entries],
+        }
+        print_json(document)
+    else:
+        print_log(view, sys.stdout)
+
+
+@contract_app.command()
+def pull(
+    reference: Annotated[str, typer.Argument(help="ID@VERSION.", metavar="REFERENCE")],
+    registry: Registry,
+    out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path("contract.json"),
+    trust: TrustFile = None,
+) -> None:
+    """Get a published contract, its signatures and the proof of its publication out of a registry."""
+    from affidavit.contracts import RegistryError, canonical_bytes, published_contract, signature_path
+    from affidavit.signing import EvidenceError, canonical_json, read_trust, write_whole
+
+    beside = signature_path(out)
+    proof = out.with_name(out.stem + ".proof.json")
+    try:
+        found = published_contract(registry, reference, None if trust is None else read_trust(trust))
+        if taken := [path for path in (out, beside, proof) if path.exists()]:
+            fail(f"{taken[0]}: is there already; choose another file with --out")
+        if found.signature is not None and found.publication is not None:
+            write_whole(beside, canonical_json(found.signature.to_json()) + b"\n")
+            write_whole(proof, canonical_json(found.publication.to_json()) + b"\n")
+        write_whole(out, canonical_bytes(found) + b"\n")
+    except (EvidenceError, RegistryError) as error:
+        fail(error)
+    typer.echo(f"{out}: {found.id} {found.version} {found.digest}, {found.examined}")
 
 
 def _read(path: Path) -> "Contract":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +23,9 @@ from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.yaml import MAX_BYTES, Place, Positions, read_yaml
 from affidavit.signing import Envelope, Examination, TrustDocument, now
 
+if TYPE_CHECKING:
+    from affidavit.contracts.registry.publication import Publication
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -34,12 +37,14 @@ class Contract:
         document: as it is written.
         signature: the signatures beside it; None where there are none.
         examined: what they are worth by the trust that it was loaded with, which they satisfy; None without one.
+        publication: that it is published in a registry; None where it is a file.
         warnings: what it says that is not checked or can't be honoured yet, a sentence each.
     """
 
     document: ContractDocument
     signature: Envelope | None = None
     examined: Examination | None = None
+    publication: "Publication | None" = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -1,6 +1,6 @@
 """What people read: tables, trees and progress on a terminal."""
 
-from affidavit.report.contracts import print_contract_diff
+from affidavit.report.contracts import print_contract_diff, print_log, print_trust
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
@@ -17,10 +17,12 @@ __all__ = [
     "Progress",
     "print_contract_diff",
     "print_doctor",
+    "print_log",
     "print_process_tree",
     "print_profiles",
     "print_run",
     "print_table",
+    "print_trust",
     "print_verification",
     "printable",
     "process_list",

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.contracts import ContractDiff, Kind
+from affidavit.contracts import ContractDiff, ContractEntry, Kind, View
 from affidavit.report.text import printable
+from affidavit.signing import TrustDocument
 
 _STYLE = {Kind.LOOSENING: "red", Kind.TIGHTENING: "green", Kind.NEUTRAL: "default"}
 _FILE_WIDTH = 140
@@ -15,17 +16,54 @@ _FILE_WIDTH = 140
 
 def print_contract_diff(found: ContractDiff, out: IO[str]) -> None:
     """What changed, a row each, and the version that it needs."""
-    console = Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
+    console = _console(out)
     old, new = found.old, found.new
     if not found.changes:
         console.print(Text(f"{new.id} {new.version}: the same"))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("place", "change", "detail"):
-        table.add_column(column, overflow="fold")
+    table = _table("place", "change", "detail")
     for change in found.changes:
         kind = Text(str(change.kind), _STYLE[change.kind])
         table.add_row(Text(printable(change.place)), kind, Text(printable(change.detail)))
     console.print(table)
     verdict = f"{old.version} → {new.version}: fits" if found.fits else f"{old.version} → {new.version}: does not fit"
     console.print(Text(f"{new.id} {verdict}; the changes are {found.needed}: needs {found.least} or above"))
+
+
+def print_log(view: View, out: IO[str]) -> None:
+    """The entries of a registry, a row each, and its head."""
+    table = _table("entry", "at", "what", "digest")
+    for index, entry in enumerate(view.entries):
+        named = f"{entry.id}@" if isinstance(entry, ContractEntry) else "trust document, version "
+        what = f"{named}{entry.version}"
+        table.add_row(str(index), entry.at, Text(printable(what)), entry.digest)
+    console = _console(out)
+    console.print(table)
+    head = view.head
+    console.print(Text(f"{head.size} entries under sha256:{head.root.hex()}, signed by {head.envelope.key_id}"))
+
+
+def print_trust(document: TrustDocument, problem: str, at: str, out: IO[str]) -> None:
+    """Who is trusted, a row for each key."""
+    table = _table("key", "name", "state")
+    for key_id, key in document.keys.items():
+        state, detail = key.state(at)
+        ends = f"until {key.until}" if key.until and not detail else detail
+        table.add_row(key_id, Text(printable(key.name or "")), Text(printable(f"{state}{f', {ends}' if ends else ''}")))
+    console = _console(out)
+    console.print(table)
+    end = f", expires on {document.expires}" if document.expires else ""
+    console.print(Text(f"version {document.version} of {document.issued}{end}: {document.threshold} signatures needed"))
+    if problem:
+        console.print(Text(f"NOT in force: {printable(problem)}", "red"))
+
+
+def _console(out: IO[str]) -> Console:
+    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

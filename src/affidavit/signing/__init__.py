@@ -2,6 +2,7 @@
 what is signed. Contracts and bundles of evidence both use it."""
 
 from affidavit.signing.canonical import canonical_json, strict_canonical_json, strict_json
+from affidavit.signing.changing import TrustChange, changed_trust, new_trust
 from affidavit.signing.envelope import Envelope, read_envelope, sign
 from affidavit.signing.errors import EvidenceError
 from affidavit.signing.files import read_bounded, write_whole
@@ -36,8 +37,10 @@ __all__ = [
     "SigningKey",
     "State",
     "Trust",
+    "TrustChange",
     "TrustDocument",
     "canonical_json",
+    "changed_trust",
     "consistency_proof",
     "inclusion_proof",
     "keys_dir",
@@ -47,6 +50,7 @@ __all__ = [
     "load_public_key",
     "merkle_root",
     "new_key",
+    "new_trust",
     "now",
     "point_in_time",
     "read_bounded",

@@ -314,6 +314,21 @@ class Trust:
         payloads = [envelope.payload for envelope in older.envelopes] if isinstance(older, Trust) else list(older)
         return [envelope.payload for envelope in self.envelopes][: len(payloads)] == payloads
 
+    def examine(self, envelope: Envelope, at: str) -> Examination:
+        """What signatures that are known to have been there at a point in time are worth.
+
+        How many it takes says the version that was in force then; what became of a key since, the newest that lists it.
+        One that is listed no more was good until then.
+        """
+        in_force = [document for document in self.documents if document.issued <= at] or [self.documents[0]]
+        keys: dict[str, TrustedKey] = {}
+        for document in self.documents:
+            for key_id, key in keys.items():
+                if key_id not in document.keys and (key.until is None or key.until > document.issued):
+                    keys[key_id] = key.model_copy(update={"until": document.issued})
+            keys |= document.keys
+        return in_force[-1].model_copy(update={"keys": keys}).examine(envelope, at)
+
     def check(self, at: str) -> TrustDocument:
         """The last version, complete and in force.
 

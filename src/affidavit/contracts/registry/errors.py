@@ -1,0 +1,5 @@
+"""What is wrong with a registry."""
+
+
+class RegistryError(Exception):
+    """A registry can't be used or does not take what is published; one clear line that names it and the mend."""
