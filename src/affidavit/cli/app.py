@@ -14,6 +14,7 @@ from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
+from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_m
 app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
+app.add_typer(task_app, name="task")
 app.command()(profiles)
 app.command()(redteam)
 

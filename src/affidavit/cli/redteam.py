@@ -11,7 +11,9 @@ from affidavit.cli.answers import Json, fail, print_json
 
 
 def redteam(
-    path: Annotated[Path, typer.Argument(help="A task folder, or a folder of task folders.", metavar="PATH")],
+    path: Annotated[
+        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+    ],
     exploit: Annotated[
         list[str] | None,
         typer.Option("--exploit", help="Play this exploit only; may be repeated.", metavar="NAME", show_default=False),

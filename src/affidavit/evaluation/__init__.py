@@ -5,7 +5,7 @@ from affidavit.evaluation.choosing import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.rechecking import verify
 from affidavit.evaluation.result import Judgement, RunResult, TrialResult, Verdict
-from affidavit.evaluation.run import Job, Progress, RunOptions, prepare, run_jobs, run_suite
+from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
 from affidavit.evaluation.specs import agent_spec
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "agent_spec",
     "choose_runtime",
     "examine",
+    "load_tasks",
     "prepare",
     "run_jobs",
     "run_suite",

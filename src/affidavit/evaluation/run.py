@@ -95,12 +95,21 @@ class _Prepared:
 
 def run_suite(path: Path, agent: Agent, options: RunOptions, progress: Progress) -> RunResult:
     """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`."""
+    tasks, suite = load_tasks(path)
+    return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
+
+
+def load_tasks(path: Path) -> tuple[Sequence[Task], Suite | None]:
+    """The tasks of a task folder, of a folder of task folders, or of a suite file, and the suite where it is one.
+
+    Raises:
+        RunError: they can't be used.
+    """
     try:
         suite = load_suite(path) if path.is_file() and path.name != "task.toml" else None
-        tasks = suite.tasks if suite else find_tasks(path)
+        return (suite.tasks if suite else find_tasks(path)), suite
     except (TaskError, SuiteError) as error:
         raise RunError(str(error)) from error
-    return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
 
 
 def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None = None) -> RunResult:

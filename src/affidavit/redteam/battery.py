@@ -20,6 +20,7 @@ from affidavit.evaluation import (
     TrialResult,
     agent_spec,
     choose_runtime,
+    load_tasks,
     prepare,
     run_jobs,
 )
@@ -28,7 +29,7 @@ from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
 from affidavit.redteam.layers import Layer, skipped, stopping_layers
 from affidavit.redteam.outcome import outcome_score
 from affidavit.sandbox import OciSandbox, SandboxError, SandboxSpec, state_dir
-from affidavit.tasks import Task, TaskError, find_tasks
+from affidavit.tasks import Task, TaskError
 
 _NOP = Agent.named("nop")
 
@@ -141,7 +142,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
     """Play exploits against a task, or every task in a folder.
 
     Args:
-        path: a task folder, or a folder of task folders.
+        path: a task folder, a folder of task folders, or a suite file.
         options: how Affidavit's trials are run; plain outcome grading always has runc.
         progress: who is told.
         names: exploits to play; all where empty.
@@ -151,10 +152,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         KeyboardInterrupt: it was interrupted.
     """
     exploits = _chosen(names)
-    try:
-        tasks = find_tasks(path)
-    except TaskError as error:
-        raise RunError(str(error)) from error
+    tasks, suite = load_tasks(path)
     chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")
     plays: list[Play] = []
     jobs = [Job(task, _NOP) for task in tasks]
@@ -169,7 +167,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         raise RunError(f"{path}: none of the exploits applies: {plays[0].skipped}")
     paid = _outcomes(jobs, options.workers, progress)
     options = replace(options, trials=1)
-    result = run_jobs(jobs, options, progress)
+    result = run_jobs(jobs, options, progress, suite)
     trials = {(trial.task_id, trial.agent): trial for trial in result.trials}
     finished = [_finished(play, paid, trials) for play in plays]
     return BatteryResult(tuple(finished), chosen.runtime.name, chosen.recorder.name, result.folder)

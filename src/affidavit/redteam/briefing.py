@@ -39,6 +39,7 @@ class Briefing:
 
     Attributes:
         workdir: the task's working directory; every path below it is absolute.
+        told: what the instruction names.
         answers: data files that instruction or tests name.
         modules: Python files that they name, or that the tests import.
         programs: scripts and programs that they name.
@@ -49,6 +50,7 @@ class Briefing:
     """
 
     workdir: str
+    told: frozenset[str]
     answers: tuple[str, ...]
     modules: tuple[str, ...]
     programs: tuple[str, ...]
@@ -72,13 +74,14 @@ def brief(task: Task) -> Briefing:
     root = task.environment_root
     start = {f"/{name}" for name in _names(root)} if root else set()
     # What the tests call by a relative name may be a file of their own.
-    named = {*_named(said, task.workdir, start), *_named(task.instruction, task.workdir, start, relative=True)}
-    named = {path for path in named if not path.startswith("/tests/")}
+    told = frozenset(_named(task.instruction, task.workdir, start, relative=True))
+    named = {path for path in {*_named(said, task.workdir, start), *told} if not path.startswith("/tests/")}
     inside = sorted(path for path in named if path.startswith(f"{task.workdir.rstrip('/')}/"))
     modules = {path for path in inside if Path(path).suffix in _CODE} | _imported(tests, start, task.workdir)
     hidden = tuple(sorted(f"/tests/{name}" for name in _names(task.tests_dir)))
     briefing = Briefing(
         workdir=task.workdir,
+        told=told,
         answers=tuple(path for path in inside if Path(path).suffix in _DATA and path not in start),
         modules=tuple(sorted(path for path in modules if not Path(path).name.startswith(("test_", "conftest")))),
         programs=tuple(path for path in inside if _is_program(path, start | named)),

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +127,22 @@ def find_tasks(path: Path) -> list[Task]:
         raise TaskError(f"{path}: can't be read: {error.strerror}") from error
     if not folders:
         raise TaskError(f"{path}: holds no task: neither it nor a folder in it has a task.toml")
-    return distinct(load_task(folder) for folder in folders)
+    return distinct(_load_all(folders))
+
+
+def _load_all(folders: Sequence[Path]) -> list[Task]:
+    """All tasks, or one error that names all that is wrong: who mends a suite wants to know it at once."""
+    tasks, wrong = [], []
+    for folder in folders:
+        try:
+            tasks.append(load_task(folder))
+        except TaskError as error:
+            wrong.append(str(error))
+    if not wrong:
+        return tasks
+    if len(wrong) == 1:
+        raise TaskError(wrong[0])
+    raise TaskError(f"{len(wrong)} of {len(folders)} tasks can't be used: {'; '.join(wrong)}")
 
 
 def distinct(found: Iterable[Task]) -> list[Task]:

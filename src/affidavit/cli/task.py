@@ -1,0 +1,94 @@
+"""``affidavit task``: making tasks, and looking whether they are good ones."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.answers import Json, fail, print_json
+
+task_app = typer.Typer(help="Tasks: make and check them.", no_args_is_help=True, rich_markup_mode=None)
+
+TaskPath = Annotated[
+    Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+]
+
+
+@task_app.command()
+def check(
+    path: TaskPath,
+    repeat: Annotated[int, typer.Option(help="How often the solution is run.", min=1, max=10_000, metavar="N")] = 20,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each run.", metavar="DIR")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a task to see whether its score can be believed.
+
+    The solution must score 1 on every grader and the same every time; nothing, an empty answer, {}, random text and the
+    unchanged start at most 0.1; tests and solution must be out of the agent's reach.
+
+    Exit status: 0 all is well, 1 something is wrong, 2 wrong use.
+    """
+    from affidavit.evaluation import RunError, RunOptions
+    from affidavit.quality import check_tasks, print_reports
+    from affidavit.report import Progress
+
+    try:
+        options = RunOptions(runtime=runtime, recorder=recorder, workers=workers, out=out)
+        with Progress(sys.stderr, quiet=as_json) as progress:
+            reports = check_tasks(path, repeat, options, progress)
+    except RunError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fail("interrupted; every sandbox is gone", 130)
+    if as_json:
+        print_json({"ok": all(report.ok for report in reports), "tasks": [report.to_json() for report in reports]})
+    else:
+        print_reports(reports, sys.stdout)
+    raise typer.Exit(0 if all(report.ok for report in reports) else 1)
+
+
+@task_app.command()
+def lint(path: TaskPath, as_json: Json = False) -> None:
+    """Look through a task's files without running anything.
+
+    Exit status: 0 nothing found, 1 something is wrong, 2 wrong use.
+    """
+    from affidavit.contracts import ContractError
+    from affidavit.evaluation import RunError, load_tasks
+    from affidavit.quality import lint_task, print_findings
+
+    try:
+        findings = {task.id: lint_task(task) for task in load_tasks(path)[0]}
+    except (RunError, ContractError) as error:
+        fail(error)
+    if as_json:
+        rows = [
+            {"task_id": task, "ok": not found, "findings": [finding.to_json() for finding in found]}
+            for task, found in findings.items()
+        ]
+        print_json({"ok": not any(findings.values()), "tasks": rows})
+    else:
+        print_findings(findings, sys.stdout)
+    raise typer.Exit(1 if any(findings.values()) else 0)
+
+
+@task_app.command()
+def new(
+    name: Annotated[Path, typer.Argument(help="The folder to make; its name is the task's.", metavar="NAME")],
+) -> None:
+    """Make a small working task to begin with."""
+    from affidavit.quality import new_task
+    from affidavit.tasks import TaskError
+
+    try:
+        folder = new_task(name)
+    except TaskError as error:
+        fail(error)
+    typer.echo(f"made {folder}; try  affidavit task check {folder}")

@@ -1,0 +1,169 @@
+"""``affidavit task lint``: what can be seen in a task's folder without running it."""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from affidavit.contracts import Contract, contract_for, matcher
+from affidavit.quality.finding import Finding, Part
+from affidavit.redteam import Briefing, brief
+from affidavit.tasks import Task
+
+_MOST_BYTES = 256 << 10
+_NETWORK = re.compile(
+    r"^(?!\s*#).*?\b(apt-get|apt|pip3?|uv|uvx|npm|npx|cargo|go|curl|wget|git)\s+"
+    r"(?:-\S+\s+)*(install|update|add|get|clone|pip|tool|fetch|https?://\S+|-\S*\s*https?://\S+|-w\b|-p\b)",
+    re.MULTILINE,
+)
+_REWARD = re.compile(r"/logs/verifier|reward\.(?:txt|json)")
+_TEMPORARY = re.compile(r"(?:>>?|\btee\s+(?:-a\s+)?)\s*[\"']?(/(?:var/)?tmp/[\w./-]+)")
+# Where a shell script writes, as far as it says so plainly.
+_SHELL_WRITES = (
+    re.compile(r"(?<![<>=&|\d-])>>?\s*[\"']?([\w./-]*[\w-])[\"']?(?=\s|;|$)", re.MULTILINE),
+    re.compile(r"\btee\s+(?:-a\s+)?[\"']?([\w./-]*[\w-])"),
+    re.compile(r"\bsed\s+-i\S*\s+(?:'[^']*'|\"[^\"]*\"|\S+)\s+[\"']?([\w./-]*[\w-])"),
+    re.compile(r"\b(?:cp|mv)\s+(?:-\w+\s+)*\S+\s+[\"']?([\w./-]*[\w-])[\"']?\s*$", re.MULTILINE),
+)
+_PYTHON_WRITES = (
+    re.compile(r"\bopen\(\s*[\"']([^\"'$]+)[\"']\s*,\s*[\"'][wax]"),
+    re.compile(r"\bPath\(\s*[\"']([^\"'$]+)[\"']\s*\)\.write_"),
+)
+# Comments, quoted text and arithmetic: a ">" in them writes nothing.
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
+_QUOTED = re.compile(r"'[^']*'|\(\([^\n]*?\)\)|\[\[ [^\n]*? \]\]")
+_HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?[^\n]*\n.*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
+
+
+def lint_task(task: Task) -> tuple[Finding, ...]:
+    """What is wrong, or will not do here, by a task's files alone.
+
+    Raises:
+        ContractError: the contract can't be used.
+    """
+    contract, briefing = contract_for(task), brief(task)
+    return (
+        *(
+            Finding("keys", Part.TASK, warning, "remove it, or mend it as docs/architecture.md has it")
+            for warning in task.warnings
+        ),
+        *(Finding("contract", Part.CONTRACT, warning, "mend the contract") for warning in contract.warnings),
+        *_files(task),
+        *_network(task, contract),
+        *_promises(task, contract, briefing),
+        *_solution_writes(task, contract),
+        *_temporary_files(task),
+    )
+
+
+def _files(task: Task) -> Iterator[Finding]:
+    if not (task.solution_dir / "solve.sh").is_file():
+        yield Finding(
+            "files", Part.TASK, "there is no solution/solve.sh", "write one: it shows that the task can be solved"
+        )
+    if not task.instruction.strip():
+        yield Finding(
+            "files", Part.TASK, "instruction.md is empty", "say what is to be done, and where the answer belongs"
+        )
+    tested = any(grader.kind == "test_run" for grader in task.graders)
+    if tested and not any(_REWARD.search(text) for _, text in _texts(task.tests_dir)):
+        yield Finding(
+            "files",
+            Part.GRADER,
+            "nothing in tests/ names /logs/verifier or a reward file",
+            "let tests/test.sh write a number from 0 to 1 to /logs/verifier/reward.txt",
+        )
+
+
+def _network(task: Task, contract: Contract) -> Iterator[Finding]:
+    """Downloads: the grading sandbox never has a network, the agent's only where the contract says so."""
+    for folder, part, allowed in (
+        (task.tests_dir, Part.GRADER, False),
+        (task.solution_dir, Part.TASK, bool(contract.document.network)),
+    ):
+        for name, text in _texts(folder):
+            match = _NETWORK.search(text) if name.endswith((".sh", ".bash")) and not allowed else None
+            if match:
+                line = text.count("\n", 0, match.start(1)) + 1
+                yield Finding(
+                    "network",
+                    part,
+                    f"{folder.name}/{name}:{line}: {match[1]} {match[2]} wants a network, and there is none",
+                    "put what it fetches into the root file system",
+                )
+
+
+def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Finding]:
+    """Paths that the instruction names, that are not there, and that the contract lets nobody make."""
+    root = task.environment_root
+    if not briefing.knows_start:
+        return
+    inside = sorted(path for path in briefing.told if path.startswith(f"{task.workdir.rstrip('/')}/"))
+    absent = [path for path in inside if path in task.instruction and not (root and (root / path.lstrip("/")).exists())]
+    for path in _not_writable(absent, contract):
+        yield Finding(
+            "promises",
+            Part.CONTRACT,
+            f"instruction.md names {path}, which is not there, and the contract lets nobody write it",
+            "let the contract allow it, put it into environment/root, or do not name it",
+        )
+
+
+def _solution_writes(task: Task, contract: Contract) -> Iterator[Finding]:
+    """Files that the solution writes and that the contract forbids."""
+    script = task.solution_dir / "solve.sh"
+    text = script.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace") if script.is_file() else ""
+    # What stands in a here-document is another language's, or text.
+    shell = _HEREDOC.sub(lambda match: match[0].partition("\n")[0] + "\n", text)
+    shell = _QUOTED.sub("''", _COMMENT.sub("", shell))
+    written: list[str] = []
+    folder = task.workdir.rstrip("/")
+    for line in shell.splitlines():
+        if moved := re.match(r"\s*cd\s+[\"']?(/[\w./-]+)[\"']?\s*(?:\|\||&&|;|$)", line):
+            folder = moved[1].rstrip("/")
+        written += [_absolute(match[1], folder) for pattern in _SHELL_WRITES for match in pattern.finditer(line)]
+    written += [_absolute(match[1], folder) for pattern in _PYTHON_WRITES for match in pattern.finditer(text)]
+    wanted = [
+        path for path in dict.fromkeys(written) if path.startswith("/") and not path.startswith(("/dev/", "/proc/"))
+    ]
+    for path in _not_writable(wanted, contract):
+        yield Finding(
+            "solution",
+            Part.CONTRACT,
+            f"solution/solve.sh writes {path}, which the contract does not allow",
+            "let the contract allow it, or let the solution write elsewhere",
+        )
+
+
+def _absolute(path: str, folder: str) -> str:
+    if path.startswith("/"):
+        return path
+    return f"{folder}/{path.removeprefix('./')}" if ".." not in path.split("/") else ""
+
+
+def _not_writable(paths: list[str], contract: Contract) -> Iterable[str]:
+    if not paths:
+        return []
+    allowed = matcher(contract.write).mask(paths) & ~matcher(contract.deny).mask(paths)
+    # A folder counts as writable where what is in it is.
+    below = matcher(contract.write).mask([f"{path}/x" for path in paths])
+    return [path for path, yes, within in zip(paths, allowed, below, strict=True) if not (yes or within)]
+
+
+def _temporary_files(task: Task) -> Iterator[Finding]:
+    for name, text in _texts(task.tests_dir):
+        if name.endswith((".sh", ".bash")) and (match := _TEMPORARY.search(text)):
+            line = text.count("\n", 0, match.start(1)) + 1
+            yield Finding(
+                "scratch",
+                Part.GRADER,
+                f"tests/{name}:{line}: writes {match[1]}, where a read-only file of the agent's may lie",
+                "keep it in /logs/verifier, or use mktemp",
+            )
+
+
+def _texts(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_BYTES:
+            data = path.read_bytes()
+            if b"\0" not in data:
+                yield str(path.relative_to(folder)), data.decode("utf-8", "replace")
