@@ -93,6 +93,8 @@ def main() -> None:
 
 
 def _confine(cpu_seconds: int) -> None:
+    # Trees of code are walked by functions that call themselves, a few frames a level.
+    sys.setrecursionlimit(5000)
     libc = ctypes.CDLL(None, use_errno=True)
     for what, most in (
         (resource.RLIMIT_CORE, 0),

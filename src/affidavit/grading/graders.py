@@ -10,6 +10,7 @@ from affidavit.tasks import GraderSpec
 
 # The module of each kind, which has a function `grader(spec: GraderSpec) -> Grader`; imported when a task wants it.
 KINDS = {
+    "ast": "affidavit.grading.syntax",
     "execution_trace": "affidavit.grading.execution_trace",
     "state_diff": "affidavit.grading.state_diff",
     "test_run": "affidavit.grading.test_run",
