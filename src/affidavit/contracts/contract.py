@@ -88,15 +88,22 @@ class Contract:
     def read(self) -> tuple[str, ...] | None:
         """Patterns of what may be read beside what may be written; None: everything. Packs included."""
         own = self.document.files.read
-        return None if own is None else own + tuple(p for name in self.document.extends for p in PACKS[name].read)
+        return None if own is None else self.with_read_of_packs(own)
 
     @property
     def write(self) -> tuple[str, ...]:
         """Patterns of what may be written. Packs included."""
+        return self.with_write_of_packs(self.document.files.write)
+
+    def with_read_of_packs(self, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of what may be read, with what the contract's packs add to it."""
+        return patterns + tuple(pattern for name in self.document.extends for pattern in PACKS[name].read)
+
+    def with_write_of_packs(self, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        """A list of what may be written, with what the contract's packs add to it and take from it."""
         packs = [PACKS[name] for name in self.document.extends]
         added = tuple(pattern for pack in packs for pattern in pack.write)
-        exceptions = tuple(f"!{pack.name}" for pack in packs if pack.patterns)
-        return self.document.files.write + added + exceptions
+        return patterns + added + tuple(f"!{pack.name}" for pack in packs if pack.patterns)
 
     def actions_for(self, rule: str) -> tuple[str, ...]:
         """What happens when a rule is broken.
@@ -305,8 +312,6 @@ def _warnings(document: ContractDocument) -> tuple[str, ...]:
     for name in document.operations.forbid:
         if not OPERATIONS[name].checked:
             found.append(f"operations.forbid: {name} is not checked yet. {OPERATIONS[name].misses}")
-    if document.scopes:
-        found.append("scopes: are not judged yet")
     if any(program.startswith("sha256:") for program in document.processes.exec or ()):
         found.append("processes.exec: digests are not judged yet: nothing runs by them")
     if document.files.read is not None and "affidavit:base" not in document.extends:

@@ -27,7 +27,7 @@ from affidavit.contracts.suggestions import did_you_mean
 
 SCHEMA = "affidavit.contract/v1"
 _MAX_RULES = 200
-_MAX_SCOPES = 64
+_MAX_SCOPES = 32
 
 
 def check_operation(text: str) -> str:

@@ -33,6 +33,7 @@ from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import Findings
+from affidavit.policy.scoping import Sets
 from affidavit.policy.violation import Severity
 
 OP_CODES = {Op(name): code for code, name in enumerate(OPS)}
@@ -95,12 +96,13 @@ class AccessCheck:
     """The rules on files and executables.
 
     Args:
-        verdicts: what the contract says of paths.
+        verdicts_of: what the contract says of paths, for a process in some scopes.
         forbidden: names of forbidden operations.
     """
 
-    def __init__(self, verdicts: p.PathVerdicts, forbidden: tuple[str, ...]) -> None:
-        self._verdicts = verdicts
+    def __init__(self, verdicts_of: Callable[[int], p.PathVerdicts], forbidden: tuple[str, ...]) -> None:
+        self._verdicts_of = verdicts_of
+        verdicts = self._verdicts = verdicts_of(0)
         self._outside = "write_outside_workspace" in forbidden
         # For each operation by its code: the bits that its path needs, and those it must not have.
         self._need = np.zeros(len(OPS) + 1, np.uint32)
@@ -117,14 +119,15 @@ class AccessCheck:
         self._bad[OP_CODES[Op.OPEN_READ]] |= by_access["read"]
         self._need[OP_CODES[Op.EXEC]] = p.EXEC
 
-    def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings) -> None:
+    def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings, sets: Sets | None = None) -> None:
         """Judge a batch.
 
         Args:
             ops: for each row the operation's place in OPS.
+            sets: for each row the scopes that its process is in; None: none is in any.
         """
         names: list[str | None] = []
-        found = self._suspects(batch, ops, names)
+        found = self._suspects(batch, ops, sets, names)
         if found is None:
             return
         ret = batch.numbers("ret")[found.row]
@@ -147,9 +150,17 @@ class AccessCheck:
                 lambda index: _sentence(batch, int(rows[index]), bool(second[index]), why),
             )
 
-        report("files.deny", _SEVERITY["files.deny"], _WHY["files.deny"], denied)
-        for rule, need in (("files.write", p.WRITE), ("files.read", p.READ), ("processes.exec", p.EXEC)):
-            report(rule, _SEVERITY[rule], _WHY[rule], lacking & (found.need == need))
+        inside = np.zeros(len(found.row), np.int64) if sets is None else sets[found.row]
+        broken = {
+            "files.deny": denied,
+            "files.write": lacking & (found.need == p.WRITE),
+            "files.read": lacking & (found.need == p.READ),
+            "processes.exec": lacking & (found.need == p.EXEC),
+        }
+        for rule, mask in broken.items():
+            # Each scope's list is a rule of its own.
+            for name, of_name in self._named(rule, inside[mask]):
+                report(name, _SEVERITY[rule], _WHY[rule], mask & np.isin(inside, of_name))
         bad = self._bad[op]
         for name, bit in self._verdicts.operations.items():
             mask = (found.bits & bad & bit) != 0
@@ -161,7 +172,16 @@ class AccessCheck:
             why = "outside of its workspace, which the contract forbids"
             report("operations.write_outside_workspace", "high", why, mask)
 
-    def _suspects(self, batch: Batch, ops: npt.NDArray[Any], names: list[str | None]) -> _Accesses | None:
+    def _named(self, rule: str, inside: Sets) -> list[tuple[str, list[int]]]:
+        """What a rule is called in the sets of scopes that occur, in the order of the names."""
+        named: dict[str, list[int]] = {}
+        for one in np.unique(inside).tolist():
+            named.setdefault(self._verdicts_of(one).rules[rule], []).append(one)
+        return sorted(named.items())
+
+    def _suspects(
+        self, batch: Batch, ops: npt.NDArray[Any], sets: Sets | None, names: list[str | None]
+    ) -> _Accesses | None:
         parts: list[_Accesses] = []
 
         def add(rows: npt.NDArray[Any], keys: npt.NDArray[Any], bits: p.Bits, need: p.Bits, second: bool) -> None:
@@ -173,8 +193,11 @@ class AccessCheck:
 
         # The great mass: one look-up a row, and what is left over is little.
         column = batch.names("path")
-        of_distinct = self._verdicts.of(column.distinct)
-        bits = column.spread(of_distinct, p.NO_PATH)
+        bits = column.spread(self._verdicts.of(column.distinct), p.NO_PATH)
+        if sets is not None:
+            for one in np.unique(sets[sets != 0]).tolist():
+                inside = sets == one
+                bits[inside] = column.spread(self._verdicts_of(one).of(column.distinct), p.NO_PATH)[inside]
         need = self._need[ops]
         rows = np.flatnonzero(((need & ~bits) | (self._bad[ops] & bits)) != 0)
         if len(rows):
@@ -182,11 +205,11 @@ class AccessCheck:
             add(rows, column.codes[rows], bits[rows], need[rows], False)
 
         two = np.flatnonzero((ops == OP_CODES[Op.RENAME]) | (ops == OP_CODES[Op.LINK]))
-        self._add_names(batch.names("path2"), two, p.WRITE, ops, names, add)
+        self._add_names(batch, batch.names("path2"), two, p.WRITE, ops, sets, names, add)
         ran = np.flatnonzero(ops == OP_CODES[Op.EXEC])
         ran = ran[batch.numbers("ret")[ran] >= 0]
-        self._add_names(batch.names("exe"), ran, p.EXEC, ops, names, add)
-        self._add_targets(batch, ops, names, add)
+        self._add_names(batch, batch.names("exe"), ran, p.EXEC, ops, sets, names, add)
+        self._add_targets(batch, ops, sets, names, add)
         if not parts:
             return None
         if len(parts) == 1:
@@ -203,10 +226,12 @@ class AccessCheck:
 
     def _add_names(
         self,
+        batch: Batch,
         column: Any,
         rows: npt.NDArray[Any],
         need: np.uint32,
         ops: npt.NDArray[Any],
+        sets: Sets | None,
         names: list[str | None],
         add: Callable[..., None],
     ) -> None:
@@ -215,13 +240,23 @@ class AccessCheck:
             return
         used, codes = np.unique(column.codes[rows], return_inverse=True)
         texts = column.values(used)
-        bits = self._bits_of(texts)[codes]
+        bits = self._bits_of(texts, codes, None if sets is None else sets[rows])
         mask = ((need & ~bits) | (self._bad[ops[rows]] & bits)) != 0
+        if need == p.EXEC:
+            # A program under its own name is one access.
+            asked = batch.names("path")
+            again = [asked.at(int(rows[at])) == texts[codes[at]] for at in np.flatnonzero(mask).tolist()]
+            mask[mask] = ~np.array(again, np.bool_)
         add(rows[mask], codes[mask] + len(names), bits[mask], np.full(int(mask.sum()), need, np.uint32), True)
         names.extend(texts)
 
     def _add_targets(
-        self, batch: Batch, ops: npt.NDArray[Any], names: list[str | None], add: Callable[..., None]
+        self,
+        batch: Batch,
+        ops: npt.NDArray[Any],
+        sets: Sets | None,
+        names: list[str | None],
+        add: Callable[..., None],
     ) -> None:
         """What symlinks lead to, by their names alone."""
         rows = np.flatnonzero(ops == OP_CODES[Op.SYMLINK])
@@ -235,15 +270,21 @@ class AccessCheck:
             leads_to(link, target) if link and target else None
             for link, target in zip(link_names, target_names, strict=True)
         ]
-        bits = self._bits_of(texts)[codes]
+        bits = self._bits_of(texts, codes, None if sets is None else sets[rows])
         mask = (bits & self._any) != 0
         add(rows[mask], codes[mask] + len(names), bits[mask], np.zeros(int(mask.sum()), np.uint32), True)
         names.extend(texts)
 
-    def _bits_of(self, texts: list[str | None]) -> p.Bits:
-        bits = np.full(len(texts), p.NO_PATH, np.uint32)
+    def _bits_of(self, texts: list[str | None], codes: npt.NDArray[Any], sets: Sets | None) -> p.Bits:
+        """For each row the bits of its name, `codes` telling which that is."""
         there = [index for index, text in enumerate(texts) if text is not None]
-        bits[there] = self._verdicts.of(pa.array([texts[index] for index in there], pa.utf8()))
+        array = pa.array([texts[index] for index in there], pa.utf8())
+        bits = np.full(len(codes), p.NO_PATH, np.uint32)
+        for one in [0] if sets is None else np.unique(sets).tolist():
+            of_text = np.full(len(texts), p.NO_PATH, np.uint32)
+            of_text[there] = self._verdicts_of(one).of(array)
+            inside = slice(None) if sets is None else sets == one
+            bits[inside] = of_text[codes[inside]]
         return bits
 
     def _excused(

@@ -1,6 +1,7 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,9 +17,10 @@ from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
 from affidavit.policy.findings import Findings
-from affidavit.policy.lineage import Lineage
+from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
 from affidavit.policy.rules import RuleChecks
+from affidavit.policy.scoping import Scoping, lists_of
 from affidavit.policy.violation import Action, Severity, Violation
 
 _SIGXCPU = 24
@@ -71,9 +73,11 @@ class Judge:
         self._findings = Findings(self._action_of)
         self._limits = document.limits
         self._max_processes = document.processes.max_processes
-        self._verdicts = p.PathVerdicts(contract, workdir, given)
-        self._accesses = AccessCheck(self._verdicts, forbidden)
-        self._network = NetworkCheck(document.network.endpoints, "unexpected_network" in forbidden)
+        lists = cache(partial(lists_of, contract))
+        self._verdicts_of = cache(lambda scopes: p.PathVerdicts(contract, lists(scopes), workdir, given))
+        self._verdicts = self._verdicts_of(0)
+        self._accesses = AccessCheck(self._verdicts_of, forbidden)
+        self._network = NetworkCheck(lists, "unexpected_network" in forbidden)
         # Which rules a refused system call breaks.
         self._calls: dict[str, list[tuple[str, Severity]]] = {}
         for name in document.syscalls.deny:
@@ -84,7 +88,10 @@ class Judge:
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
         self._rules = RuleChecks(document.rules) if document.rules else None
-        self._lineage = Lineage(with_argv=self._rules is not None and self._rules.needs_argv)
+        scoping = Scoping(contract) if document.scopes else None
+        self._lineage = Lineage(
+            scoping.entered if scoping else None, with_argv=self._rules is not None and self._rules.needs_argv
+        )
         self._began_ns: int | None = None
 
     def feed(self, batch: pa.RecordBatch) -> list[Violation]:
@@ -99,8 +106,11 @@ class Judge:
         columns = Batch(batch)
         if columns.rows:
             ops = op_codes(columns.names("op"))
-            self._accesses.check(columns, ops, self._findings)
-            self._network.check(columns, ops, self._findings)
+            images = self._images(columns, ops)
+            scoped = images is not None and bool(self._contract.document.scopes)
+            sets = Scoping.sets(self._lineage, images) if scoped and images is not None else None
+            self._accesses.check(columns, ops, self._findings, sets)
+            self._network.check(columns, ops, self._findings, sets)
             self._check_calls(columns, ops)
             self._check_processes(columns, ops)
             self._check_races(columns)
@@ -108,7 +118,7 @@ class Judge:
             if self._shells:
                 self._shells.check(columns, ops, self._findings)
             if self._rules:
-                self._check_rules(columns, ops, self._rules)
+                self._check_rules(columns, images, self._rules)
         return self._findings.take_new()
 
     def finish(
@@ -139,10 +149,15 @@ class Judge:
             return "audit"
         return "halt" if "halt" in self._contract.actions_for(rule) else "flag"
 
-    def _check_rules(self, batch: Batch, ops: npt.NDArray[Any], rules: RuleChecks) -> None:
+    def _images(self, batch: Batch, ops: npt.NDArray[Any]) -> Images | None:
+        """What the processes of the events are; None where no rule and no scope asks."""
+        if not (self._contract.document.scopes or (self._rules and self._rules.needs_lineage)):
+            return None
+        return self._lineage.follow(batch, ops)
+
+    def _check_rules(self, batch: Batch, images: Images | None, rules: RuleChecks) -> None:
         if self._began_ns is None:
             self._began_ns = int(batch.numbers("ts_ns")[0])
-        images = self._lineage.follow(batch, ops) if rules.needs_lineage else None
         frame = EventFrame(batch, self._began_ns, self._lineage, images)
         rules.check(batch, Evaluation(frame), self._findings)
 
@@ -268,7 +283,12 @@ class Judge:
 
     def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
         changes = list(diff)
-        bits = self._verdicts.of(pa.array([change.path for change in changes], pa.utf8()))
+        paths = pa.array([change.path for change in changes], pa.utf8())
+        bits = self._verdicts.of(paths)
+        # Who made a change the diff does not tell: what some scope's processes may write may be there.
+        for place, scope in enumerate(self._contract.document.scopes):
+            if scope.files.write is not None:
+                bits = bits | (self._verdicts_of(1 << place).of(paths) & p.WRITE)
         return list(zip(changes, bits.tolist(), strict=True))
 
     def _bits(self, path: str) -> int:

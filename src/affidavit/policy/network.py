@@ -1,6 +1,6 @@
 """Which uses of the network break a rule."""
 
-import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from affidavit.events import OPS, Op
 from affidavit.policy import sentences
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import Findings
+from affidavit.policy.reaching import ip_of
+from affidavit.policy.scoping import Lists, Sets
 
 _CODES = {Op(name): code for code, name in enumerate(OPS)}
 _DNS_PORT = 53
@@ -28,17 +30,21 @@ class NetworkCheck:
     interface (where the C library looks when it is told of none), unless a host is allowed by name.
 
     Args:
-        endpoints: what may be reached.
+        lists_of: what holds for a process in some scopes.
         forbidden: operations.unexpected_network is forbidden too.
     """
 
-    def __init__(self, endpoints: tuple[str, ...], forbidden: bool) -> None:
-        self._endpoints = [Endpoint.parse(text) for text in endpoints]
-        self._by_name = any(endpoint.host for endpoint in self._endpoints)
-        self._rules = ["network.endpoints", *(["operations.unexpected_network"] if forbidden else [])]
+    def __init__(self, lists_of: Callable[[int], Lists], forbidden: bool) -> None:
+        self._lists_of = lists_of
+        self._forbidden = forbidden
+        self._parsed: dict[int, _Allowed] = {}
 
-    def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings) -> None:
-        """Judge a batch."""
+    def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings, sets: Sets | None = None) -> None:
+        """Judge a batch.
+
+        Args:
+            sets: for each row the scopes that its process is in; None: none is in any.
+        """
         wanted = [_CODES[op] for op in (Op.CONNECT, Op.SENDTO, Op.DNS, Op.SOCKET)]
         rows = np.flatnonzero(np.isin(ops, wanted))
         if not len(rows):
@@ -54,17 +60,19 @@ class NetworkCheck:
                 batch.numbers("port")[rows].astype(np.int64),
                 np.where(op == _CODES[Op.DNS], names.codes[rows], -1),
                 kinds.codes[rows],
+                np.zeros(len(rows), np.int64) if sets is None else sets[rows],
             ],
             axis=1,
         )
         unique, inverse = np.unique(table, axis=0, return_inverse=True)
         inverse = inverse.reshape(-1)
         reached: list[str | None] = []
-        for op_code, family_number, addr, port, name, kind in unique.tolist():
+        for op_code, family_number, addr, port, name, kind, inside in unique.tolist():
             address = None if addr < 0 else addresses.distinct[addr].as_py()
             asked = None if name < 0 else names.distinct[name].as_py()
             protocol = None if kind < 0 else kinds.distinct[kind].as_py()
-            reached.append(self._reached(Op(OPS[op_code]), family_number, address, port, asked, protocol))
+            allowed = self._allowed(inside)
+            reached.append(allowed.lacks(Op(OPS[op_code]), family_number, address, port, asked, protocol))
         mask = np.array([text is not None for text in reached])[inverse]
         chosen = np.flatnonzero(mask)
         bad_rows, keys = rows[chosen], inverse[chosen]
@@ -80,17 +88,38 @@ class NetworkCheck:
             deed = sentences.act(OPS[int(ops[row])], of, int(batch.numbers("ret")[row]))
             return f"{who} {deed}, which the contract does not allow"
 
-        for rule in self._rules:
+        inside_of = unique[:, -1][keys]
+        rules = {one: self._lists_of(one).rules["network.endpoints"] for one in np.unique(inside_of).tolist()}
+        masks = {name: np.isin(inside_of, [one for one in rules if rules[one] == name]) for name in rules.values()}
+        if self._forbidden:
+            masks["operations.unexpected_network"] = np.ones(len(keys), np.bool_)
+        for rule, mask in sorted(masks.items()):
+            places = np.flatnonzero(mask)
             findings.add(
                 rule,
                 "high",
-                batch.numbers("seq")[bad_rows],
-                keys,
+                batch.numbers("seq")[bad_rows[places]],
+                keys[places],
                 lambda codes: [reached[code] for code in codes.tolist()],
-                message,
+                lambda index, places=places: message(int(places[index])),  # type: ignore[misc]
             )
 
-    def _reached(
+    def _allowed(self, inside: int) -> "_Allowed":
+        if inside not in self._parsed:
+            self._parsed[inside] = _Allowed(self._lists_of(inside).endpoints)
+        return self._parsed[inside]
+
+
+class _Allowed:
+    """Lists of endpoints, each of which must allow what is reached."""
+
+    def __init__(self, lists: tuple[tuple[str, ...], ...]) -> None:
+        self._lists = [[Endpoint.parse(text) for text in endpoints] for endpoints in lists]
+
+    def _all(self, allows: Callable[[Endpoint], bool]) -> bool:
+        return all(any(allows(endpoint) for endpoint in endpoints) for endpoints in self._lists)
+
+    def lacks(
         self, op: Op, family: int, address: str | None, port: int, asked: str | None, protocol: str | None
     ) -> str | None:
         """What is reached for that may not be; None where nothing is."""
@@ -98,7 +127,7 @@ class NetworkCheck:
             return f"a {protocol} socket" if protocol in _RAW else None
         if op == Op.DNS:
             name = asked or "a name"
-            if name.lower().rstrip(".") in _OWN_NAMES or any(e.allows_name(name) for e in self._endpoints):
+            if name.lower().rstrip(".") in _OWN_NAMES or self._all(lambda e: e.allows_name(name)):
                 return None
             return name
         if address is None:
@@ -109,16 +138,14 @@ class NetworkCheck:
         if address.startswith("@") or family == 1:
             return None
         number = port if port >= 0 else None
-        try:
-            # gVisor writes the unspecified address as nothing at all.
-            ip = ipaddress.ip_address(address.partition("%")[0] or "0.0.0.0")
-        except ValueError:
+        ip = ip_of(address)
+        if ip is None:
             return f"{address}:{port}"
-        if any(endpoint.allows_address(ip, number, protocol) for endpoint in self._endpoints):
+        if self._all(lambda endpoint: endpoint.allows_address(ip, number, protocol)):
             return None
         # The unspecified address is the sandbox itself when it is connected to.
         if ip.is_loopback or ip.is_unspecified:
-            if number != _DNS_PORT or self._by_name:
+            if number != _DNS_PORT or self._all(lambda endpoint: endpoint.host is not None):
                 return None
             return f"a name server ({address})"
         return f"[{address}]:{port}" if ip.version == 6 else f"{address}:{port}"

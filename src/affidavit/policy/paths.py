@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.contracts import OPERATIONS, Contract, PathMatcher, escape, folders_above, matcher, same_programs
+from affidavit.policy.scoping import AllOf, Lists
 
 Bits = npt.NDArray[np.uint32]
 
@@ -54,29 +55,27 @@ class PathVerdicts:
     """A contract's lists, compiled, and what they said of the paths seen so far.
 
     Args:
-        contract: whose lists.
+        contract: whose lists and operations.
+        lists: those that hold.
         workdir: the working directory, for operations.write_outside_workspace.
         given: folders and files that Affidavit itself put into the sandbox for this agent: it may read and run them.
     """
 
-    def __init__(self, contract: Contract, workdir: str, given: Sequence[str]) -> None:
-        readable = contract.read
-        write = matcher(contract.write)
-        self._write = write
-        self._read = None if readable is None else matcher(readable)
-        self._deny = matcher(contract.deny)
-        executable = contract.document.processes.exec
-        if executable is not None:
-            executable = tuple(program for program in executable if not program.startswith("sha256:"))
-        self._exec = None if executable is None else matcher(same_programs(executable))
+    def __init__(self, contract: Contract, lists: Lists, workdir: str, given: Sequence[str]) -> None:
+        self.rules = lists.rules
+        self._write = AllOf(lists.write)
+        self._read = None if lists.read is None else AllOf(lists.read)
+        self._deny = matcher(lists.deny)
+        self._exec = None if lists.exec is None else AllOf(lists.exec, _programs)
         self._given = PathMatcher([*_FOR_EVERYONE, *(f"{escape(path)}/**" for path in given)])
         devices = ("/dev/**", "/proc/**")
         self._inside = PathMatcher([f"{escape(workdir).rstrip('/')}/**", "/{tmp,var/tmp}/**", *devices])
         self._caches = PathMatcher(_CACHES)
         self._shells = PathMatcher(_SHELLS)
-        to_writable = folders_above([*contract.write, escape(workdir) + "/**"])
+        to_writable = folders_above([*(pattern for one in lists.write for pattern in one), escape(workdir) + "/**"])
         self._to_writable = pa.array(sorted(to_writable), pa.utf8())
-        self._on_the_way = pa.array(sorted(to_writable | folders_above(readable or ())), pa.utf8())
+        to_readable = folders_above([pattern for one in lists.read or () for pattern in one])
+        self._on_the_way = pa.array(sorted(to_writable | to_readable), pa.utf8())
         forbidden = contract.document.operations.forbid
         with_paths = [name for name in forbidden if OPERATIONS[name].paths]
         self.operations: dict[str, np.uint32] = {
@@ -128,3 +127,7 @@ class PathVerdicts:
             bits[given] = (bits[given] | READ | EXEC) & (WRITE | READ | EXEC | PROTECTED | OUTSIDE | SHELL)
         bits[pc.match_substring_regex(paths, pattern=_NO_FILE).to_numpy(zero_copy_only=False)] = NO_PATH
         return bits
+
+
+def _programs(patterns: Sequence[str]) -> tuple[str, ...]:
+    return same_programs(tuple(program for program in patterns if not program.startswith("sha256:")))
