@@ -1,5 +1,6 @@
 """Plays cases in real sandboxes under real recorders, and keeps the record of each."""
 
+import shutil
 import subprocess
 import sys
 import uuid
@@ -68,6 +69,7 @@ def build_programs(folder: Path) -> Path:
         check=True,
     )
     (place / "old").symlink_to("/workspace")
+    shutil.copy(Path(__file__).parent / "programs" / "standard_library.py", place)
     for made in (folder, place):
         made.chmod(0o755)
     return folder

@@ -33,6 +33,7 @@ class Case:
         calls: the system calls that it is about, for people.
         box: ``user`` or ``root``.
         processes: the expected rows of its process, then those of each that it made.
+        among: there may be other rows between them, and they are one list, whichever process they are of.
         status: what its process ends with, as a shell tells.
         absent: recorders whose runtime may lack the call.
         since: the kernel that has the call, major and minor number.
@@ -47,6 +48,7 @@ class Case:
     calls: str
     box: str
     processes: tuple[tuple[Row, ...], ...]
+    among: bool
     status: int
     absent: tuple[str, ...]
     since: tuple[int, ...]
@@ -54,10 +56,6 @@ class Case:
     gaps: dict[str, str]
     loss: dict[str, str]
     varies: dict[str, str]
-
-    def expected(self, recorder: str) -> tuple[tuple[Row, ...], ...]:
-        """Its rows, process by process."""
-        return self.instead.get(recorder, self.processes)
 
     def gap(self, recorder: str) -> str | None:
         """The name of the recorder's gap, whatever its kind."""
@@ -90,7 +88,7 @@ def table() -> Table:
 
 
 def _case(operation: str, entry: dict[str, Any]) -> Case:
-    known = {"name", "calls", "box", "rows", "children", "status", "absent", "since", "instead", *_GAPS}
+    known = {"name", "calls", "box", "rows", "children", "among", "status", "absent", "since", "instead", *_GAPS}
     if unknown := entry.keys() - known:
         raise ValueError(f"{entry['name']}: {unknown}")
     folder = f"/workspace/{entry['name']}"
@@ -100,7 +98,8 @@ def _case(operation: str, entry: dict[str, Any]) -> Case:
         operation,
         entry["calls"],
         entry.get("box", "user"),
-        tuple(tuple(_process(rows, folder)) for rows in processes),
+        tuple(tuple(_process(rows, folder, entry.get("among", False))) for rows in processes),
+        entry.get("among", False),
         entry.get("status", 0),
         tuple(entry.get("absent", ())),
         tuple(map(int, entry.get("since", "0").split("."))),
@@ -109,7 +108,7 @@ def _case(operation: str, entry: dict[str, Any]) -> Case:
     )
 
 
-def _process(rows: list[Row], folder: str) -> list[Row]:
+def _process(rows: list[Row], folder: str, among: bool = False) -> list[Row]:
     if not any(row["op"] == "exit" for row in rows):
         rows = [*rows, {"op": "exit", "flags": 0}]
     exe = PROGRAM
@@ -121,7 +120,8 @@ def _process(rows: list[Row], folder: str) -> list[Row]:
                 row[column] = _path(row[column], folder)
         if row["op"] == "exec" and row["ret"] == 0:
             exe = _path(row["exe"], folder) if "exe" in row else row["path"]
-        row["exe"] = exe
+        if not among:
+            row["exe"] = exe
         if "argv" in row:
             row["argv"] = [text for word in row["argv"] for text in _words(word)]
         full.append(row)
@@ -143,8 +143,11 @@ def _words(word: str | dict[str, Any]) -> list[str]:
     return [_path(f"={word}", "")]
 
 
-def differences(expected: tuple[tuple[Row, ...], ...], found: list[list[Row]]) -> list[str]:
-    """What of the found rows, process by process, is not as expected; empty where all is."""
+def differences(case: Case, recorder: str, found: list[list[Row]]) -> list[str]:
+    """What of the rows that a recorder found, process by process, is not as expected; empty where all is."""
+    expected = case.instead.get(recorder, case.processes)
+    if case.among:
+        return _missing(expected[0], sorted((row for rows in found for row in rows), key=lambda row: row["seq"]))
     wrong = []
     if len(found) != len(expected):
         wrong.append(f"{len(found)} processes, expected {len(expected)}")
@@ -159,10 +162,23 @@ def differences(expected: tuple[tuple[Row, ...], ...], found: list[list[Row]]) -
     return wrong
 
 
+def _missing(expected: tuple[Row, ...], found: list[Row]) -> list[str]:
+    """Those expected that are not among the found, in their order."""
+    absent, at = [], 0
+    for wanted in expected:
+        for place in range(at, len(found)):
+            if all(_same(column, value, found[place][column], [], 0) for column, value in wanted.items()):
+                at = place + 1
+                break
+        else:
+            absent.append(f"no {_short(wanted)}")
+    return absent
+
+
 def _same(column: str, wanted: Any, value: Any, found: list[list[Row]], number: int) -> bool:
     if column == "ret":
         match wanted:
-            case "any":
+            case "any" | "ignored":
                 return True
             case "fd":
                 return value >= 0

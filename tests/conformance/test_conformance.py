@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from page import PAGE, rendered
 from playing import Played, build_programs, play
 from table import PROGRAM, RECORDERS, WHOLE, Case, differences, table
 
@@ -59,7 +60,7 @@ def test_case(played: Play, recorder_name: str, case: Case) -> None:
     status = record.status[case.name]
     if status == ABSENT and (recorder_name in case.absent or case.since > KERNEL):
         pytest.skip("the call is not there")
-    wrong = differences(case.expected(recorder_name), record.processes(case))
+    wrong = differences(case, recorder_name, record.processes(case))
     gap = case.gap(recorder_name)
     if gap is not None:
         assert table().gaps[gap] in record.summary.gaps
@@ -101,6 +102,10 @@ def test_every_gap_is_shown_by_a_case_or_elsewhere(recorder_name: str) -> None:
     marked = {table().gaps[gap] for case in table().cases if (gap := case.gap(recorder_name))}
     assert marked <= set(found.gaps)
     assert set(found.gaps) - marked <= table().elsewhere.keys()
+
+
+def test_the_page_is_current() -> None:
+    assert rendered(PAGE.read_text()) == PAGE.read_text(), "run: .venv/bin/python tests/conformance/page.py"
 
 
 def test_every_operation_has_a_case() -> None:

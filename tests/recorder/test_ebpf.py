@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent))
 
 import oci
-import operations
 
 from affidavit.events import EVENT_SCHEMA, OPS, encode_name, process_tree
 from affidavit.recorder import RecorderError, RecordSummary
@@ -128,178 +127,12 @@ def test_operations_stand_in_the_order_of_the_schema() -> None:
     assert tuple(name.lower() for name in names) == OPS
 
 
-def test_every_operation(folder: Path) -> None:
-    rows, summary = run(folder, PYTHON, "-c", operations.PROGRAM)
-    assert operations.missing(rows) == []
-    assert is_whole(summary)
-    assert summary.events == len(rows)
-    assert [row["seq"] for row in rows] == list(range(len(rows)))
-    assert abs(rows[-1]["ts_ns"] - time.monotonic_ns()) < 10_000_000_000
-    assert {(row["uid"], row["gid"]) for row in rows} == {(1000, 1000)}
-    assert "ebpf/raced" not in {row["source"] for row in rows}
-
-
 def test_begins_with_the_command_and_ends_with_it(folder: Path) -> None:
     rows, _ = run(folder, "/bin/true")
     assert (rows[0]["op"], rows[0]["path"], rows[0]["exe"]) == ("exec", "/usr/bin/true", "/usr/bin/true")
     assert rows[0]["argv"] == ["/bin/true"]
     assert (rows[-1]["op"], rows[-1]["pid"]) == ("exit", rows[0]["pid"])
     assert {row["pid"] for row in rows} == {rows[0]["pid"]}
-
-
-VARIANTS = r"""
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/wait.h>
-#include <sys/xattr.h>
-#include <utime.h>
-#include <unistd.h>
-
-int main(int argc, char **argv)
-{
-	if (argc > 1)
-		return 0;
-	syscall(SYS_creat, "creat", 0600);
-	syscall(SYS_open, "open", O_CREAT | O_RDWR, 0604);
-	syscall(SYS_openat, AT_FDCWD, "openat", O_CREAT | O_EXCL | O_WRONLY, 0640);
-	struct open_how how = {.flags = O_CREAT | O_WRONLY, .mode = 0444};
-	syscall(SYS_openat2, AT_FDCWD, "openat2", &how, sizeof(how));
-	how = (struct open_how){.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
-	syscall(SYS_openat2, AT_FDCWD, "../beneath", &how, sizeof(how));
-	struct { struct file_handle head; char space[128]; } h = {.head.handle_bytes = 128};
-	int mount, fd;
-	name_to_handle_at(AT_FDCWD, "creat", &h.head, &mount, 0);
-	syscall(SYS_open_by_handle_at, open(".", O_RDONLY), &h, O_RDWR);
-	syscall(SYS_openat, AT_FDCWD, ".", O_TMPFILE | O_RDWR, 0600);
-	fd = open("openat", O_PATH);
-	char text[64];
-	sprintf(text, "/proc/self/fd/%d", fd);
-	open(text, O_RDWR);
-
-	syscall(SYS_rename, "creat", "rename");
-	syscall(SYS_renameat, AT_FDCWD, "rename", AT_FDCWD, "renameat");
-	syscall(SYS_renameat2, AT_FDCWD, "open", AT_FDCWD, "openat", 2);
-	syscall(SYS_mknod, "fifo", S_IFIFO | 0600, 0);
-	syscall(SYS_mknodat, AT_FDCWD, "fifo2", S_IFIFO | 0640, 0);
-	syscall(SYS_link, "open", "link");
-	syscall(SYS_linkat, fd, "", AT_FDCWD, "link2", AT_EMPTY_PATH);
-	syscall(SYS_symlink, "link", "symlink");
-	syscall(SYS_symlinkat, "link", AT_FDCWD, "symlinkat");
-	syscall(SYS_chmod, "symlink", 0600);
-	syscall(SYS_fchmodat, AT_FDCWD, "symlink", 0601);
-	syscall(452, AT_FDCWD, "symlink", 0602, AT_SYMLINK_NOFOLLOW);
-	syscall(452, fd, "", 0603, AT_EMPTY_PATH);
-	syscall(SYS_chown, "symlink", -1, -1);
-	syscall(SYS_lchown, "symlink", -1, -1);
-	syscall(SYS_fchownat, AT_FDCWD, "symlink", -1, -1, AT_SYMLINK_NOFOLLOW);
-	fd = open("link", O_RDWR);
-	syscall(SYS_fchown, fd, -1, -1);
-	syscall(SYS_setxattr, "symlink", "user.a", "b", 1, 0);
-	syscall(SYS_lsetxattr, "symlink", "user.a", "b", 1, 0);
-	syscall(SYS_fsetxattr, fd, "user.a", "b", 1, 0);
-	syscall(SYS_removexattr, "symlink", "user.a");
-	syscall(SYS_utime, "symlink", NULL);
-	syscall(SYS_utimes, "symlink", NULL);
-	syscall(SYS_utimensat, AT_FDCWD, "symlink", NULL, AT_SYMLINK_NOFOLLOW);
-	syscall(SYS_utimensat, fd, NULL, NULL, 0);
-	syscall(SYS_mkdir, "mkdir", 0700);
-	syscall(SYS_mkdirat, AT_FDCWD, "mkdirat", 0711);
-	syscall(SYS_rmdir, "mkdir");
-	syscall(SYS_unlinkat, AT_FDCWD, "mkdirat", AT_REMOVEDIR);
-	syscall(SYS_unlink, "symlink");
-	syscall(SYS_unlinkat, AT_FDCWD, "symlinkat", 0);
-	syscall(SYS_mount, "none", "mkdir", "tmpfs", 0, NULL);
-	syscall(SYS_umount2, "mkdir", 0);
-	syscall(SYS_chroot, "mkdir");
-	syscall(SYS_ptrace, 16, 1, 0, 0);
-	syscall(SYS_process_vm_writev, 1, NULL, 0, NULL, 0, 0);
-	syscall(SYS_tgkill, getpid(), gettid(), 0);
-
-	char *empty[] = {NULL}, *again[] = {"again", "1", NULL};
-	if (!fork())
-		execve("/proc/self/exe", again, empty);
-	wait(NULL);
-	if (!fork())
-		syscall(SYS_execveat, open("/proc/self/exe", O_RDONLY), "", again, empty, AT_EMPTY_PATH);
-	wait(NULL);
-	int memory = syscall(SYS_memfd_create, "code", 0), self = open("/proc/self/exe", O_RDONLY);
-	char buffer[65536];
-	for (ssize_t n; (n = read(self, buffer, sizeof(buffer))) > 0;)
-		if (write(memory, buffer, n) != n)
-			return 1;
-	if (!vfork())
-		fexecve(memory, again, empty);
-	wait(NULL);
-	struct clone_args { unsigned long flags, a, b, c, exit_signal, d[6]; } args = {.exit_signal = SIGCHLD};
-	if (!syscall(SYS_clone3, &args, sizeof(args)))
-		_exit(9);
-	wait(NULL);
-	return 3;
-}
-"""
-
-
-def test_every_variant_of_a_call(tmp_path: Path, c_program: Callable[[str], Path]) -> None:
-    program = c_program(VARIANTS)
-    rows, summary = watch(program, cwd=tmp_path)
-    assert is_whole(summary)
-    here = str(tmp_path)
-    first = rows[0]["pid"]
-    assert (rows[0]["op"], rows[0]["path"]) == ("exec", str(program))
-
-    def short(op: str, *columns: str) -> list[Any]:
-        def cut(value: Any) -> Any:
-            return value.replace(here + "/", "") if isinstance(value, str) else value
-
-        values = of([row for row in rows if row["pid"] == first], op, *columns)
-        return [tuple(map(cut, v)) if isinstance(v, tuple) else cut(v) for v in values]
-
-    assert short("create", "path", "mode") == [
-        ("creat", 0o600),
-        ("open", 0o604),
-        ("openat", 0o640),
-        ("openat2", 0o444),
-        (short("create", "path")[4], 0o600),  # O_TMPFILE: a number
-        ("fifo", 0o600),
-        ("fifo2", 0o640),
-    ]
-    assert short("open_write", "path") == ["creat", "openat", "link"]
-    assert (str(tmp_path.parent) + "/beneath", -errno.EXDEV) in short("open_read", "path", "ret")
-    assert short("rename", "path", "path2", "flags") == [
-        ("creat", "rename", 0),
-        ("rename", "renameat", 0),
-        ("open", "openat", 2),
-    ]
-    # What was opened as "openat" is called "open" since the exchange.
-    assert short("link", "path", "path2") == [("open", "link"), ("open", "link2")]
-    assert short("symlink", "path", "path2") == [("symlink", "link"), ("symlinkat", "link")]
-    followed, itself = "link", "symlink"
-    assert short("chmod", "mode") == [0o600, 0o601, 0o602, 0o603]
-    assert short("chmod", "path")[3] == "open"
-    assert short("chown", "path")[1:] == [itself, itself, followed]
-    assert short("setxattr", "path")[1:3] == [itself, followed]
-    assert short("utime", "path")[2:] == [itself, followed]
-    assert short("mkdir", "path") == ["mkdir", "mkdirat"]
-    assert short("rmdir", "path") == ["mkdir", "mkdirat"]
-    assert short("unlink", "path") == ["symlink", "symlinkat"]
-    assert [ret < 0 for ret in short("mount", "ret")] == [True, True, True]
-    assert short("ptrace", "flags") == [16, 311]
-    assert short("signal", "flags") == [0]
-    execs = [(row["path"], row["exe"], row["argv"]) for row in rows if row["op"] == "exec"][1:]
-    again = ["again", "1"]
-    assert execs == [(str(program),) * 2 + (again,)] * 2 + [("/memfd:code",) * 2 + (again,)]
-    assert short("fork", "ret") == [child for child in dict.fromkeys(row["pid"] for row in rows) if child != first]
-    assert of(rows, "exit", "ret") == [0, 0, 0, 9, 3]
 
 
 @pytest.fixture

@@ -85,6 +85,13 @@ CASE(exec_of_memfd)
 static int exec_in_thread(void *program) { return DO(syscall(SYS_execve, program, NOTHING, NONE)); }
 CASE(execve_by_a_thread) { in_thread(exec_in_thread, PROGRAM); }
 
+/* A program of another language, whose own start makes many more rows. */
+CASE(python)
+{
+	char *const argv[] = {"python3", "-ISB", "/opt/standard_library.py", NULL};
+	DO(syscall(SYS_execve, "/usr/bin/python3", argv, NONE));
+}
+
 /* ---- processes and their ends ---- */
 
 static void end(int pid)
