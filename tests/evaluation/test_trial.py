@@ -236,7 +236,7 @@ def test_a_solution_that_does_its_work_passes_the_control(trials: Trials, task: 
     folder = task(test=RUN_IN_PROCESS, files=IN_PROCESS)
     outcome = trials(way, folder, "printf 'def value():\\n    return 42\\n' >/workspace/answer.py")
     assert (outcome.verdict, outcome.rules) == ("pass", set())
-    assert outcome.json("grade.json")["verifier"]["control"]["turned"] == 1
+    assert outcome.json("grade.json")["verifier"]["control"]["edits"] == 1
 
 
 def test_what_the_environment_lays_down_is_there_and_stays_the_tasks(trials: Trials, task: Make, way: Way) -> None:

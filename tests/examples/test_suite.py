@@ -61,7 +61,7 @@ def test_hidden_tests_can_be_made_to_fail(name: str, tmp_path: Path) -> None:
         without = [node.name for node in hidden if not any(isinstance(part, ast.Assert) for part in node.body)]
         assert (without, hidden != []) == ([], True), path
     shutil.copytree(tests, tmp_path / "tests")
-    assert turn_tests(tmp_path / "tests") > 0
+    assert turn_tests(tmp_path / "tests")
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent["name"])

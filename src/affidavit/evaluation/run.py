@@ -26,7 +26,7 @@ from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.trial import Machinery, run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
-from affidavit.grading import make_graders
+from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import (
     RootFilesystem,
@@ -135,7 +135,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         _check(job)
     try:
         for task in tasks.values():
-            make_graders(task.graders)
+            check_graders(task)
         terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
         choice = choose_runtime(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
@@ -217,6 +217,13 @@ def prepare(task: Task, state: Path, trust: TrustDocument | None = None) -> _Pre
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
     return _Prepared(rootfs, contract_for(task, trust))
+
+
+def check_graders(task: Task) -> None:
+    """Raise TaskError where a task's graders can't be made or its hidden tests can't be planned."""
+    for named in make_graders(task.graders):
+        if named.spec.kind == "test_run":
+            plan_tests(named.spec, task)
 
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:

@@ -2,12 +2,12 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
-from affidavit.grading import VERIFIER_LOGS
+from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS
 from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec, User
 from affidavit.tasks import Task
 
@@ -56,28 +56,47 @@ def agent_spec(
     )
 
 
-def verifier_spec(task: Task, rootfs: RootFilesystem, settings: SandboxSettings, tests: Path, name: str) -> SandboxSpec:
+@dataclass(frozen=True)
+class Verifier:
+    """What runs in a grading sandbox.
+
+    Attributes:
+        tests: a copy of the task's tests.
+        argv: the command.
+        harness: the folder that appears at HARNESS; None where there is none.
+    """
+
+    tests: Path
+    argv: tuple[str, ...]
+    harness: Path | None = None
+
+
+def verifier_spec(
+    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, verifier: Verifier, name: str
+) -> SandboxSpec:
     """The sandbox that grades: the hidden tests at /tests, read-only, over the changes that the agent was allowed.
 
     Args:
         task, settings: what decides.
         rootfs: with the layer of those changes on top.
-        tests: a copy of the task's tests.
+        verifier: what runs in it.
         name: the sandbox's.
     """
+    mounts = [Mount(verifier.tests, TESTS)]
+    if verifier.harness is not None:
+        mounts.append(Mount(verifier.harness, HARNESS))
     if task.verifier_user != task.user:
         rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
     return SandboxSpec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
-        # A script without an interpreter line is run by this shell itself.
-        argv=("/bin/sh", "-c", "exec /tests/test.sh"),
+        argv=verifier.argv,
         env={**_env(task, rootfs), **task.verifier_env},
         cwd=task.workdir,
         user=rootfs.user,
         writable=outermost((task.workdir, "/tmp", rootfs.user.home, *settings.writable)),
-        mounts=(Mount(tests, "/tests"),),
+        mounts=mounts,
         scratch=(VERIFIER_LOGS,),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )

@@ -1,5 +1,7 @@
 """One trial, start to end (DESIGN.md): sandbox, record, diff, second sandbox, judgement, bundle."""
 
+import hashlib
+import json
 import os
 import time
 import uuid
@@ -21,13 +23,13 @@ from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
-from affidavit.evaluation.specs import agent_spec, outermost, verifier_spec
+from affidavit.evaluation.specs import Verifier, agent_spec, outermost, verifier_spec
 from affidavit.evaluation.standing import new_judge
 from affidavit.evaluation.terms import Terms, alerts_of
 from affidavit.evaluation.verifying import run_tests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
-from affidavit.grading import Assessment, Material, combine, make_graders
+from affidavit.grading import Assessment, Material, combine, make_graders, plan_tests
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import Recorder, RecorderError, Recording
 from affidavit.sandbox import (
@@ -273,11 +275,12 @@ class _Trial:
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
         if grader is not None:
 
-            def run(stage: str, tests: Path) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
+            def run(stage: str, verifier: Verifier) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
                 made = grader if stage == grader.name else self._open(stage)
-                return self._stage(bundle, made, verifier_spec(task, rootfs, self._settings, tests, made.sandbox))
+                return self._stage(bundle, made, verifier_spec(task, rootfs, self._settings, verifier, made.sandbox))
 
-            verifier = run_tests(task, place, run)
+            (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+            verifier = run_tests(task, plan_tests(spec, task), place, digest_of(changes, brought), run)
             events = read_trace(bundle.file("grader/events.parquet"))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))
@@ -345,6 +348,12 @@ class _Trial:
             "runtime": self._machinery.runtime.name,
             "recorder": self._machinery.recorder.name,
         }
+
+
+def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
+    """A digest of what the agent brought to grading."""
+    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def _is_full(folder: Path) -> bool:

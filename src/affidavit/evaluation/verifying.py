@@ -1,6 +1,7 @@
 """Running the hidden tests in the second sandbox, and the control at the same time."""
 
 import base64
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterable
@@ -10,19 +11,28 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from affidavit.evaluation.specs import copy_readable
-from affidavit.grading import VERIFIER_LOGS, RewardError, read_reward, turn_tests
-from affidavit.sandbox import OciSandbox
+from affidavit.evaluation.specs import Verifier, copy_readable
+from affidavit.grading import (
+    RUN_HERE,
+    VERIFIER_LOGS,
+    ResultsError,
+    RewardError,
+    TestPlan,
+    read_left,
+    read_lines,
+    read_reward,
+)
+from affidavit.sandbox import Limits, OciSandbox
 from affidavit.tasks import Task
 from affidavit.trace import Capture
 
 _Item = TypeVar("_Item")
 
-# Runs the verifier of a stage over a copy of the tests; its frozen remains are there inside the ``with``.
-RunVerifier = Callable[[str, Path], AbstractContextManager[tuple[Capture, OciSandbox]]]
+# Runs the verifier of a stage; its frozen remains are there inside the ``with``.
+RunVerifier = Callable[[str, Verifier], AbstractContextManager[tuple[Capture, OciSandbox]]]
 
 
-def run_tests(task: Task, place: Path, run: RunVerifier) -> dict[str, Any]:
+def run_tests(task: Task, plan: TestPlan, place: Path, submission: str, run: RunVerifier) -> dict[str, Any]:
     """Run the hidden tests, and the control at the same time.
 
     What the agent brought must not know which of the two it runs under, not even by the clock: they begin together,
@@ -30,7 +40,9 @@ def run_tests(task: Task, place: Path, run: RunVerifier) -> dict[str, Any]:
 
     Args:
         task: whose tests.
+        plan: how they are run.
         place: a private folder.
+        submission: a digest of what the agent brought; the same gets the same control.
         run: runs the stages ``grader`` and ``control``.
 
     Returns:
@@ -39,23 +51,48 @@ def run_tests(task: Task, place: Path, run: RunVerifier) -> dict[str, Any]:
     Raises:
         SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
     """
-    tests, turned_tests = place / "tests", place / "tests-turned"
-    for folder in shuffled((tests, turned_tests)):
+    folders = {"grader": place / "tests", "control": place / "tests-turned"}
+    for folder in shuffled(folders.values()):
         copy_readable(task.tests_dir, folder)
-    turned = turn_tests(turned_tests) if task.control else 0
-    stages = {"grader": tests, **({"control": turned_tests} if turned else {})}
-    for folder in stages.values():
-        same_times(folder)
+    seed = hashlib.sha256(f"{task.digest} {submission}".encode()).digest()
+    turned = plan.turn(folders["control"], seed) if task.control else None
+    verifiers: dict[str, Verifier] = {}
+    for stage, folder in folders.items():
+        if stage == "grader" or turned:
+            verifiers[stage] = Verifier(folder, plan.argv, plan.write_harness(place / f"harness-{stage}"))
+    for verifier in verifiers.values():
+        for made in filter(None, (verifier.tests, verifier.harness)):
+            same_times(made)
 
-    def verify(stage: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        with run(stage, folder) as (captured, sandbox):
-            return reward_json(sandbox.scratch(VERIFIER_LOGS)), asdict(captured.exit)
+    def verify(stage: str, verifier: Verifier) -> dict[str, Any]:
+        with run(stage, verifier) as (captured, sandbox):
+            return {**left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
 
-    with ThreadPoolExecutor(len(stages)) as pool:
-        runs = {stage: pool.submit(verify, stage, folder) for stage, folder in shuffled(stages.items())}
-    reward, exit_facts = runs["grader"].result()
-    control = {**runs["control"].result()[0], "turned": turned} if turned else None
-    return {**reward, "exit": exit_facts, "control": control}
+    with ThreadPoolExecutor(len(verifiers)) as pool:
+        runs = {stage: pool.submit(verify, stage, verifier) for stage, verifier in shuffled(verifiers.items())}
+    control = {**runs["control"].result(), **turned} if turned else None
+    settings = plan.settings
+    planned = {"framework": settings.framework, "credit": settings.credit, "expected": list(plan.expected)}
+    return {**planned, **runs["grader"].result(), "control": control}
+
+
+def left(plan: TestPlan, captured: Capture, logs: Path) -> dict[str, Any]:
+    """What a verifier left: a reward, a report, or what the harness told."""
+    nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "error": None}
+    try:
+        if plan.settings.framework == "reward":
+            reward = read_reward(logs)
+            return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}
+        if plan.settings.framework in RUN_HERE:
+            whole = len(captured.output.stdout) < Limits.output_bytes
+            lines, forged = read_lines(captured.output.stdout, whole=whole)
+            return {**nothing, "tests": lines, "forged": forged}
+        raw = read_left(logs, plan.settings.report_file)
+        if raw is None:
+            raise ResultsError(f"tests/test.sh left no {VERIFIER_LOGS}/{plan.settings.report_file}")
+        return {**nothing, "report": {"file": plan.settings.report_file, "raw": base64.b64encode(raw).decode()}}
+    except (RewardError, ResultsError) as error:
+        return {**nothing, "error": str(error)}
 
 
 def shuffled(items: Iterable[_Item]) -> list[_Item]:
@@ -67,12 +104,3 @@ def same_times(folder: Path) -> None:
     """Give everything in a folder the same times, which then tell nothing of what was written later."""
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (0, 0), follow_symlinks=False)
-
-
-def reward_json(logs: Path) -> dict[str, Any]:
-    """The reward in a verifier's logs as it stands in ``grade.json``."""
-    try:
-        reward = read_reward(logs)
-    except RewardError as error:
-        return {"reward": None, "error": str(error)}
-    return {"reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}, "error": None}

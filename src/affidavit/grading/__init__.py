@@ -13,11 +13,24 @@ from affidavit.grading.grader import (
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
-from affidavit.grading.reward import Reward, RewardError, parse_reward, read_reward
-from affidavit.grading.test_run import VERIFIER_LOGS, grade_run
+from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward
+from affidavit.grading.test_run import (
+    HARNESS,
+    RUN_HERE,
+    TESTS,
+    VERIFIER_LOGS,
+    ResultsError,
+    TestPlan,
+    grade_run,
+    plan_tests,
+    read_lines,
+)
 
 __all__ = [
+    "HARNESS",
     "KINDS",
+    "RUN_HERE",
+    "TESTS",
     "VERIFIER_LOGS",
     "Assessment",
     "Component",
@@ -29,12 +42,17 @@ __all__ = [
     "Grader",
     "Material",
     "NamedGrader",
+    "ResultsError",
     "Reward",
     "RewardError",
+    "TestPlan",
     "combine",
     "grade_run",
     "make_graders",
     "parse_reward",
+    "plan_tests",
+    "read_left",
+    "read_lines",
     "read_reward",
     "turn_tests",
     "weighted",

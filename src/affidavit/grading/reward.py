@@ -13,6 +13,7 @@ from pathlib import Path
 
 REWARD_FILES = ("reward.txt", "reward.json")
 _MAX_BYTES = 64 << 10
+_MAX_REPORT_BYTES = 16 << 20
 
 
 class RewardError(Exception):
@@ -76,7 +77,20 @@ def read_reward(folder: Path) -> Reward:
     return Reward(values.pop(), name, raw)
 
 
-def _read(directory: int, name: str) -> bytes | None:
+def read_left(folder: Path, name: str) -> bytes | None:
+    """A report in a verifier's log folder, whose content is hostile; None where there is none.
+
+    Raises:
+        RewardError: it is no regular file, or is larger than 16 MiB.
+    """
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _read(directory, name, _MAX_REPORT_BYTES)
+    finally:
+        os.close(directory)
+
+
+def _read(directory: int, name: str, most: int = _MAX_BYTES) -> bytes | None:
     try:
         # O_NONBLOCK: a FIFO must not hold us up.
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
@@ -87,9 +101,10 @@ def _read(directory: int, name: str) -> bytes | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise RewardError(f"{name} is not a regular file")
-        raw = os.read(fd, _MAX_BYTES + 1)
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            raw = file.read(most + 1)
     finally:
         os.close(fd)
-    if len(raw) > _MAX_BYTES:
-        raise RewardError(f"{name} is larger than {_MAX_BYTES} bytes")
+    if len(raw) > most:
+        raise RewardError(f"{name} is larger than {most} bytes")
     return raw

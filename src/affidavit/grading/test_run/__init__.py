@@ -1,0 +1,26 @@
+"""The grader ``test_run``: the hidden tests in the second sandbox.
+
+``plan`` says which tests must report and what the sandbox is told; ``harness/`` runs in it; ``grader`` reads what it
+left.
+"""
+
+from affidavit.grading.test_run.grader import TestRunGrader, grade_run, grader
+from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, TestPlan, plan_tests
+from affidavit.grading.test_run.reports import MOST_BYTES
+from affidavit.grading.test_run.results import ResultsError, read_lines
+from affidavit.grading.test_run.settings import RUN_HERE
+
+__all__ = [
+    "HARNESS",
+    "MOST_BYTES",
+    "RUN_HERE",
+    "TESTS",
+    "VERIFIER_LOGS",
+    "ResultsError",
+    "TestPlan",
+    "TestRunGrader",
+    "grade_run",
+    "grader",
+    "plan_tests",
+    "read_lines",
+]

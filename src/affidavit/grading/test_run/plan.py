@@ -1,0 +1,197 @@
+"""Which hidden tests must report, and what the grading sandbox is told."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affidavit.grading.control import turn_tests
+from affidavit.grading.settings import read_settings
+from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
+from affidavit.grading.test_run.settings import REPORTED, RUN_HERE, TestRunSettings
+from affidavit.tasks import GraderSpec, Task
+
+HARNESS = "/run/affidavit"
+"""Where the harness lies in a grading sandbox."""
+
+TESTS = "/tests"
+VERIFIER_LOGS = "/logs/verifier"
+
+_SOURCES = Path(__file__).with_name("harness")
+_PYTHON = ("python3", "-s")
+_MOST_EXPECTED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class TestPlan:
+    """The hidden tests of a task, planned.
+
+    Attributes:
+        settings: the grader's.
+        expected: names of the tests that must report, in order; none with the framework ``reward``.
+        workdir: the task's.
+    """
+
+    settings: TestRunSettings
+    expected: tuple[str, ...]
+    workdir: str
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The verifier's command."""
+        if self.settings.framework in RUN_HERE:
+            return "/bin/sh", "-c", f"exec python3 -I -S {HARNESS}/runner.py {HARNESS}/plan.json"
+        # A script without an interpreter line is run by this shell itself.
+        return "/bin/sh", "-c", f"exec {TESTS}/test.sh"
+
+    def write_harness(self, folder: Path) -> Path | None:
+        """Make the folder that appears at HARNESS in the sandbox; None where there is to be none.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        if self.settings.framework not in RUN_HERE:
+            return None
+        shutil.copytree(_SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "plan.json").write_text(json.dumps(self._told()))
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755)
+        return folder
+
+    def _told(self) -> dict[str, Any]:
+        framework = self.settings.framework
+        argv = [f"{TESTS}/{{name}}"]
+        if framework != "script":
+            argv = [*_PYTHON, f"{HARNESS}/{framework}_test.py", "{name}", "{fd}", f"{HARNESS}/plan.json"]
+        return {
+            "tests": self.expected,
+            "argv": argv,
+            "timeout_s": self.settings.test_timeout_sec,
+            "tests_dir": TESTS,
+            "pythonpath": [self.workdir] if self.settings.pythonpath is None else self.settings.pythonpath,
+        }
+
+    def turn(self, folder: Path, seed: bytes) -> dict[str, Any] | None:
+        """Make a copy of the tests wrong in place.
+
+        Which assertion of a test is turned follows from `seed`, so that the same submission is always held against the
+        same control; nobody can foretell it who does not know the tests.
+
+        Returns:
+            ``turned``: the names of the expected tests that must fail now; ``edits``: how many were made. None where no
+            control can be made.
+        """
+
+        def choose(name: str, number: int) -> int:
+            return int.from_bytes(hashlib.sha256(seed + name.encode("utf-8", "surrogateescape")).digest()[:8]) % number
+
+        for edit in self.settings.turn:
+            path = folder / edit.file
+            path.write_bytes(path.read_bytes().replace(edit.find.encode(), edit.replace.encode(), 1))
+        python = turn_tests(folder, choose)
+        names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
+        turned = [name for name in self.expected if name in names or _base(name) in names]
+        edits = len(python) + len(self.settings.turn)
+        return {"turned": turned, "edits": edits} if edits else None
+
+    def _names(self, python: Sequence[str]) -> list[str]:
+        match self.settings.framework:
+            case "pytest":
+                return list(python)
+            case "unittest":
+                return [name.replace(".py::", ".").replace("::", ".") for name in python]
+        return []
+
+
+def _base(name: str) -> str:
+    """A pytest name without its parameters."""
+    return name.partition("[")[0]
+
+
+def plan_tests(spec: GraderSpec, task: Task) -> TestPlan:
+    """Plan the hidden tests of a task.
+
+    Raises:
+        TaskError: the settings do not fit the tests.
+    """
+    settings = read_settings(spec, TestRunSettings)
+    expected = _expected(spec, settings, task.tests_dir)
+    for edit in settings.turn:
+        _check_edit(spec, task.tests_dir, edit.file, edit.find, edit.replace)
+        for name in edit.tests:
+            if name not in expected:
+                raise spec.error("turn", f"names the test {name[:100]!r}, which is not expected")
+    if settings.framework in REPORTED and task.control and not settings.turn and not turn_tests_exist(task.tests_dir):
+        raise spec.error(
+            "framework",
+            f"is {settings.framework}, whose report the code under test could write itself, and there is no control: "
+            "give edits that a right solution must fail ([[affidavit.graders.turn]]), or set control = false under "
+            "[affidavit] to trust the report",
+        )
+    return TestPlan(settings, expected, task.workdir)
+
+
+def turn_tests_exist(folder: Path) -> bool:
+    """Whether there are Python tests in a folder, which can be turned."""
+    return any(folder.rglob("test_*.py")) or any(folder.rglob("*_test.py"))
+
+
+def _check_edit(spec: GraderSpec, folder: Path, file: str, find: str, replace: str) -> None:
+    try:
+        count = (folder / file).read_bytes().count(find.encode())
+    except OSError as error:
+        raise spec.error("turn", f"tests/{file} can't be read: {error.strerror}") from error
+    if count != 1:
+        raise spec.error("turn", f"{find[:60]!r} stands {count} times in tests/{file}, not once")
+    if find == replace:
+        raise spec.error("turn", f"{find[:60]!r} is replaced by itself, so that nothing is wrong then")
+
+
+def _expected(spec: GraderSpec, settings: TestRunSettings, folder: Path) -> tuple[str, ...]:
+    if settings.framework == "reward":
+        if settings.expected:
+            raise spec.error("expected", 'names tests, but framework = "reward" has no result for each; choose another')
+        return ()
+    names = settings.expected or _listed(spec, folder)
+    if not names:
+        names = _read(spec, settings.framework, folder)
+    if len(set(names)) < len(names):
+        raise spec.error("expected", f"names {next(n for n in names if names.count(n) > 1)!r} twice")
+    for name in names if settings.framework == "script" else ():
+        if not (folder / name).is_file() or ".." in name.split("/"):
+            raise spec.error("expected", f"names {name[:100]!r}, which is no file below tests/")
+    return names
+
+
+def _listed(spec: GraderSpec, folder: Path) -> tuple[str, ...]:
+    """The names in tests/expected.txt, if there is one."""
+    path = folder / "expected.txt"
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_EXPECTED_BYTES + 1)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise spec.error("expected", f"{path} can't be read: {error.strerror}") from error
+    if len(data) > _MOST_EXPECTED_BYTES:
+        raise spec.error("expected", f"{path} is larger than 1 MiB")
+    try:
+        return tuple(line.strip() for line in data.decode().splitlines() if line.strip() and line[0] != "#")
+    except UnicodeDecodeError:
+        raise spec.error("expected", f"{path} is not UTF-8") from None
+
+
+def _read(spec: GraderSpec, framework: str, folder: Path) -> tuple[str, ...]:
+    readers = {"pytest": pytest_names, "unittest": unittest_names, "script": script_names}
+    if framework not in readers:
+        raise spec.error("expected", "is missing: name the tests that must report, or list them in tests/expected.txt")
+    try:
+        return readers[framework](folder)
+    except UnclearNames as unclear:
+        raise spec.error(
+            "expected",
+            f"is missing, and which tests there are can't be told: {unclear}; name the tests that must report",
+        ) from None
