@@ -15,8 +15,18 @@ Make = Callable[..., Path]
 
 COMMANDS = {
     (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust"),
-    ("run",): ("--agent", "--agent-cmd", "--runtime", "--recorder", "--trials", "--workers", "--out", "--json"),
-    ("verify",): ("--key", "--json"),
+    ("run",): (
+        "--agent",
+        "--agent-cmd",
+        "--runtime",
+        "--recorder",
+        "--trials",
+        "--workers",
+        "--out",
+        "--json",
+        "--contract",
+    ),
+    ("verify",): ("--key", "--trust", "--json"),
     ("trace",): ("--sql", "--process-tree", "--json"),
     ("doctor",): ("--json",),
     ("keys",): ("new", "show"),

@@ -102,6 +102,25 @@ def run(
     alerts: Annotated[
         Path | None, typer.Option(help="File that says who (TOML).", metavar="FILE", show_default=False)
     ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            "--contract",
+            help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
+            metavar="FILE|REF",
+            show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -119,7 +138,7 @@ def run(
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
-        options = RunOptions(runtime, recorder, trials, workers, out, profile, told)
+        options = RunOptions(runtime, recorder, trials, workers, out, profile, told, contract, registry, trust)
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
     except (RunError, AlertError) as error:
@@ -157,6 +176,12 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a bundle offline.
@@ -170,7 +195,7 @@ def verify(
     from affidavit.report import print_verification
 
     try:
-        verification = verify(bundle, key, task)
+        verification = verify(bundle, key, task, trust)
     except (EvidenceError, RunError) as error:
         fail(error)
     if as_json:

@@ -42,6 +42,7 @@ from affidavit.contracts.registry import (
 from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
+from affidavit.contracts.sources import ContractSource
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 from affidavit.contracts.versions import Step
@@ -61,6 +62,7 @@ __all__ = [
     "ContractDocument",
     "ContractEntry",
     "ContractError",
+    "ContractSource",
     "Endpoint",
     "EndpointError",
     "Entry",

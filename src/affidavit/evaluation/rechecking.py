@@ -23,21 +23,23 @@ from affidavit.evidence import (
 )
 from affidavit.grading import combine
 from affidavit.sandbox import Change
+from affidavit.signing import read_trust
 from affidavit.tasks import Task, TaskError, load_task
 
 STAGES = ("agent", "grader", "control")
 
 
-def verify(bundle: Path, key: Path | None = None, task: Path | None = None) -> Verification:
+def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Args:
         bundle: its folder.
         key: the public key that must have signed; the user's own where None.
         task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
+        trust: the trust file that says who must have signed the contract; None: whoever the run found good.
 
     Raises:
-        EvidenceError: there is no such folder, or the key can't be read.
+        EvidenceError: there is no such folder, or the key or the trust file can't be read.
         RunError: there is no such task.
     """
     try:
@@ -45,7 +47,8 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None) -> V
     except TaskError as error:
         raise RunError(str(error)) from error
     keys = [load_public_key(key)] if key is not None else own_keys()
-    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given))
+    trusted = None if trust is None else read_trust(trust)
+    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
 
 
 def own_keys() -> list[PublicKey]:

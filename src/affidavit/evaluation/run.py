@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Protocol
 
 from affidavit.alerts import Alerts, Destination
-from affidavit.contracts import Contract, ContractError, contract_for
+from affidavit.contracts import Contract, ContractError, ContractSource
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.choosing import choose_runtime
 from affidavit.evaluation.errors import RunError
@@ -39,9 +39,9 @@ from affidavit.sandbox import (
     state_dir,
     tarball_rootfs,
 )
-from affidavit.signing import TrustDocument
+from affidavit.signing import TrustDocument, read_trust
 from affidavit.suites import Suite, SuiteError, load_suite
-from affidavit.tasks import Rootfs, Task, TaskError, find_tasks
+from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
 
 
 class Progress(Protocol):
@@ -68,6 +68,9 @@ class RunOptions:
         out: the folder that gets a folder for the run.
         profile: name of a built-in one.
         alerts: who is told of violations.
+        contract: a contract's file, or ID@VERSION in `registry`, which every task runs under in place of its own.
+        registry: a folder or git+URL.
+        trust: the trust file that says who must have signed the contracts.
     """
 
     runtime: str | None = None
@@ -77,6 +80,9 @@ class RunOptions:
     out: Path = Path("runs")
     profile: str | None = None
     alerts: tuple[Destination, ...] = ()
+    contract: str | None = None
+    registry: str | None = None
+    trust: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,7 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
 
 def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
     state = state_dir()
+    jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job)
@@ -140,10 +147,11 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         choice = choose_runtime(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
-        trust = TrustDocument.of([own.public]) if own else None
+        trusted = None if options.trust is None else read_trust(options.trust)
+        contracts = ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
         clean_stale(state)
         clean_workplaces(state)
-        prepared = {name: prepare(task, state, trust) for name, task in tasks.items()}
+        prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
         folder = _run_folder(options.out)
@@ -184,6 +192,23 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     return result
 
 
+def _with_contract(task: Task, options: RunOptions) -> Task:
+    """The task with the contract that the options name for it."""
+    wanted, registry = options.contract, options.registry
+    if wanted is None:
+        if registry is None:
+            return task
+        if task.published is None:
+            raise RunError(f"--registry {registry}: is of no use without --contract ID@VERSION: {task.id} names none")
+        return replace(task, published=replace(task.published, registry=registry))
+    if registry is not None:
+        return replace(task, contract_path=None, published=PublishedContract(wanted, registry))
+    if not Path(wanted).exists():
+        mend = "; say where with --registry" if "@" in wanted else ""
+        raise RunError(f"--contract {wanted}: there is no such file{mend}")
+    return replace(task, contract_path=Path(wanted), published=None)
+
+
 def _own_key() -> SigningKey | None:
     """The user's key, where there is one. Raises EvidenceError for one that can't be used."""
     return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
@@ -195,13 +220,13 @@ def _check(job: Job) -> None:
         raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
 
 
-def prepare(task: Task, state: Path, trust: TrustDocument | None = None) -> _Prepared:
+def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> _Prepared:
     """The root file system and the contract of a task.
 
     Args:
         task: the task.
         state: the state folder.
-        trust: who may sign the contract.
+        contracts: where its contract comes from.
 
     Raises:
         ContractError, SandboxError: one of them can't be used.
@@ -216,7 +241,7 @@ def prepare(task: Task, state: Path, trust: TrustDocument | None = None) -> _Pre
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, contract_for(task, trust))
+    return _Prepared(rootfs, (contracts or ContractSource()).contract_for(task))
 
 
 def check_graders(task: Task) -> None:
@@ -228,7 +253,7 @@ def check_graders(task: Task) -> None:
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
     """What a task rests on, under the terms of the run."""
-    return prepared if task.contract_path else replace(prepared, contract=terms.for_default(prepared.contract))
+    return prepared if task.has_contract else replace(prepared, contract=terms.for_default(prepared.contract))
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms, told: bool) -> Iterator[str]:
@@ -241,7 +266,7 @@ def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms,
     asking = [name for name in tasks if asks_for_alerts(terms.enforced(prepared[name].contract))]
     if asking and not told:
         yield f"actions: alert: nobody is told, for no --alert says who: {', '.join(asking)}"
-    default = [name for name, task in tasks.items() if task.contract_path is None]
+    default = [name for name, task in tasks.items() if not task.has_contract]
     if default:
         yield f"no contract.yaml, so the built-in default contract holds: {', '.join(default)}"
 

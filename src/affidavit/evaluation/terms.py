@@ -95,7 +95,7 @@ class Terms:
 
     def _check_contract(self, who: str, demands: Demands, task: Task, contract: Contract) -> None:
         enforced = self.enforced(contract)
-        if demands.contract and task.contract_path is None:
+        if demands.contract and not task.has_contract:
             raise RunError(
                 f"{who} demands that each task has a contract, and {task.id} has none; affidavit contract new makes one"
             )

@@ -163,6 +163,16 @@ class _Trial:
             "digest": contract.digest,
             "signed_by": contract.signed_by,
         }
+        if contract.examined is not None and len(contract.examined.good) > 1:
+            self.contract_facts["signers"] = list(contract.examined.good)
+        if (publication := contract.publication) is not None:
+            self.contract_facts["published"] = {
+                "registry": publication.location,
+                "entry": publication.index,
+                "at": publication.entry.at,
+                "size": publication.head.size,
+                "root": f"sha256:{publication.head.root.hex()}",
+            }
 
     def run(self) -> tuple[Judgement, Path]:
         with (
@@ -225,6 +235,8 @@ class _Trial:
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
+        if contract.publication is not None:
+            bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", self._environment())
         return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))

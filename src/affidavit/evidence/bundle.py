@@ -32,6 +32,7 @@ from affidavit.trace import (
 STATEMENT = "statement.dsse.json"
 EVENTS = "events.parquet"
 CONTRACT_SIGNATURE = "contract.sig.json"
+CONTRACT_PROOF = "contract.proof.json"
 
 # What every bundle holds, whatever came of the trial.
 REQUIRED = ("contract.json", "diff.json", "environment.json", "grade.json", "task.json", "verdict.json")

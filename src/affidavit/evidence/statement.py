@@ -32,12 +32,14 @@ class TaskFacts(_Facts):
 
 
 class ContractFacts(_Facts):
-    """Which contract; `signed_by` is the id of the key that signed it, None where none did."""
+    """Which contract; `signed_by` is the id of the key that signed it, None where none did; `published` says where it
+    is in the log of a registry, None where it was a file."""
 
     id: str
     version: str
     digest: str = Field(pattern=_DIGEST)
     signed_by: str | None
+    published: dict[str, str | int] | None = None
 
 
 class TraceFacts(_Facts):

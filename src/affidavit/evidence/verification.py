@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -10,10 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from affidavit.evidence.bundle import CONTRACT_SIGNATURE, MOST_STATEMENT_BYTES, STATEMENT, BundleReader, trace_facts
+from affidavit.contracts import Publication
+from affidavit.evidence.bundle import (
+    CONTRACT_PROOF,
+    CONTRACT_SIGNATURE,
+    MOST_STATEMENT_BYTES,
+    STATEMENT,
+    BundleReader,
+    trace_facts,
+)
 from affidavit.evidence.statement import IN_TOTO, Statement, TrialFacts, read_statement
 from affidavit.grading import Graded, combine
-from affidavit.signing import Envelope, EvidenceError, PublicKey, read_envelope, strict_canonical_json
+from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
 
 # Computes the content of verdict.json from the rest of the bundle.
@@ -23,6 +32,7 @@ Recompute = Callable[[BundleReader], Mapping[str, Any]]
 Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
+_RUN_BEGAN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z-")
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,11 @@ class _Wrong(Exception):
 
 
 def verify_bundle(
-    path: Path, keys: Iterable[PublicKey], recompute: Recompute, regrade: Regrade | None = None
+    path: Path,
+    keys: Iterable[PublicKey],
+    recompute: Recompute,
+    regrade: Regrade | None = None,
+    trust: Trust | None = None,
 ) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
@@ -96,24 +110,31 @@ def verify_bundle(
             TraceError or ValueError: the check fails with that text.
         regrade: grades the bundle anew as far as that goes, and says how far; it raises EvidenceError where a grade
             comes out otherwise. None: grades are taken as signed.
+        trust: who must have signed the contract; None: what the run found is taken as signed.
 
     Raises:
         EvidenceError: `path` is no folder.
     """
     with BundleReader(path) as reader:
-        return _Checks(reader, {key.key_id: key for key in keys}, recompute, regrade).run()
+        return _Checks(reader, {key.key_id: key for key in keys}, recompute, regrade, trust).run()
 
 
 class _Checks:
     """The checks of one bundle and what they have found."""
 
     def __init__(
-        self, reader: BundleReader, keys: Mapping[str, PublicKey], recompute: Recompute, regrade: Regrade | None
+        self,
+        reader: BundleReader,
+        keys: Mapping[str, PublicKey],
+        recompute: Recompute,
+        regrade: Regrade | None,
+        trust: Trust | None,
     ) -> None:
         self._reader = reader
         self._keys = keys
         self._recompute = recompute
         self._regrade = regrade
+        self._trust = trust
         self._done: list[Check] = []
 
     def _check(self, name: str, check: Callable[[], str], part: str | None = None) -> bool:
@@ -209,7 +230,11 @@ class _Checks:
             self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
             self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
-        self._check("contract", lambda: self._contract(facts), "contract.json")
+        if self._check("contract", lambda: self._contract(facts), "contract.json"):
+            if facts.contract.published is not None:
+                self._check("published", lambda: self._published(facts), CONTRACT_PROOF)
+            elif self._trust is not None:
+                self._check("contract signers", lambda: self._signers(facts), CONTRACT_SIGNATURE)
         if self._regrade is not None:
             self._check("grades", self._grades, "grade.json")
         self._check("score", lambda: self._score(facts), "verdict.json")
@@ -276,11 +301,7 @@ class _Checks:
         """Check the contract's own signature as far as keys are known."""
         if signed_by is None:
             return "unsigned"
-        value = self._reader.json(CONTRACT_SIGNATURE)
-        try:
-            envelope = Envelope.from_json(value)
-        except EvidenceError as error:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
+        envelope = self._contract_envelope()
         if envelope.payload != contract or signed_by not in envelope.signatures:
             raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature by {signed_by} over contract.json", CONTRACT_SIGNATURE)
         if (key := self._keys.get(signed_by)) is None:
@@ -288,6 +309,48 @@ class _Checks:
         if not envelope.signed_by(key):
             raise _Wrong(f"{CONTRACT_SIGNATURE}: the signature does not fit contract.json", CONTRACT_SIGNATURE)
         return f"signed by {signed_by}"
+
+    def _contract_envelope(self) -> Envelope:
+        value = self._reader.json(CONTRACT_SIGNATURE)
+        try:
+            return Envelope.from_json(value)
+        except EvidenceError as error:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
+
+    def _published(self, facts: TrialFacts) -> str:
+        """The contract is the one that was published under its id and version."""
+        contract = facts.contract
+        envelope = self._contract_envelope()
+        if envelope.payload != self._reader.contract:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+        try:
+            publication = Publication.from_json(self._reader.json(CONTRACT_PROOF))
+            named = {"id": contract.id, "version": contract.version, "digest": contract.digest}
+            examined = publication.check(named, envelope, self._trust)
+        except EvidenceError as error:
+            raise _Wrong(f"{CONTRACT_PROOF}: {error}", CONTRACT_PROOF) from error
+        by = "the trust given here" if self._trust else "its registry's own trust, for no --trust was given here"
+        signers = ", ".join(examined.good)
+        return (
+            f"{contract.id}@{contract.version} is entry {publication.index} of {publication.head.size} in the log of "
+            f"{publication.location}, signed by {signers} by {by}"
+        )
+
+    def _signers(self, facts: TrialFacts) -> str:
+        """The contract, which is not published, is signed by whom it must be."""
+        assert self._trust is not None
+        if CONTRACT_SIGNATURE not in self._reader.names():
+            raise _Wrong("the contract is not signed", "contract.json")
+        envelope = self._contract_envelope()
+        if envelope.payload != self._reader.contract:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+        # The signatures were there when the run began, which its signed name says.
+        match = _RUN_BEGAN.match(facts.run_id)
+        at = "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else now()
+        examined = self._trust.examine(envelope, at)
+        if not examined.met:
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: {examined}", CONTRACT_SIGNATURE)
+        return f"signed by {', '.join(examined.good)}"
 
     def _score(self, facts: TrialFacts) -> str:
         verdict = self._reader.verdict

@@ -7,6 +7,8 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 - ``workdir``: absolute path in the sandbox, ``/workspace`` where nothing says otherwise;
 - ``control``: whether the grading is repeated with tests that must fail (true);
 - ``graders``: what makes the score (``tests/test.sh`` and its reward), see :class:`GraderSpec`;
+- ``contract`` and ``registry``: a published contract, ``ID@VERSION``, in place of ``contract.yaml``, and the folder or
+  ``git+URL`` that it is published in;
 - ``passing_score``: the least score that counts as solved (1).
 """
 
@@ -14,11 +16,12 @@ from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, GraderSpec
 from affidavit.tasks.rootfs import Rootfs, TaskUser
-from affidavit.tasks.task import Task, distinct, find_tasks, load_task
+from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
     "DEFAULT_GRADERS",
     "GraderSpec",
+    "PublishedContract",
     "Rootfs",
     "Task",
     "TaskError",

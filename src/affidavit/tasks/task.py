@@ -39,6 +39,14 @@ _IGNORED = {
 
 
 @dataclass(frozen=True)
+class PublishedContract:
+    """A contract that is in a registry: ``ID@VERSION``, and a folder or ``git+URL``."""
+
+    reference: str
+    registry: str
+
+
+@dataclass(frozen=True)
 class Task:
     """A task folder in Harbor's layout, read and checked.
 
@@ -61,6 +69,7 @@ class Task:
         solution_dir: solution/; need not exist.
         environment_root: environment/root/, laid over the root file system; None where there is none.
         contract_path: contract.yaml, contract.json or behavioral_contract.json; None where there is none.
+        published: the published contract that it names instead; None where it names none.
         control: whether the grading is repeated with tests that must fail.
         graders: what makes the score, at least one.
         passing_score: the least score that counts as solved.
@@ -89,10 +98,16 @@ class Task:
     solution_dir: Path
     environment_root: Path | None
     contract_path: Path | None
+    published: PublishedContract | None
     control: bool
     graders: tuple[GraderSpec, ...]
     passing_score: float
     warnings: tuple[str, ...]
+
+    @property
+    def has_contract(self) -> bool:
+        """Whether it has a contract of its own, in a file or published."""
+        return self.contract_path is not None or self.published is not None
 
 
 def load_task(path: Path) -> Task:
@@ -212,6 +227,7 @@ class _Reader:
             solution_dir=path / "solution",
             environment_root=self._folder("environment/root"),
             contract_path=self._contract(),
+            published=self._published(own),
             control=own.boolean("control") is not False,
             graders=graders,
             passing_score=self._passing_score(own),
@@ -287,6 +303,19 @@ class _Reader:
         if len(there) > 1:
             raise TaskError(f"{there[1]}: there is {there[0].name} too; keep the one that holds")
         return there[0] if there else None
+
+    def _published(self, own: TomlTable) -> PublishedContract | None:
+        reference, registry = own.text("contract"), own.text("registry")
+        if reference is None and registry is None:
+            return None
+        if reference is None or not registry:
+            missing, there = ("contract", "registry") if reference is None else ("registry", "contract")
+            raise own.error(there, f'needs {missing} beside it, as in contract = "ID@1.2.0" and registry = "FOLDER"')
+        if (there_too := self._contract()) is not None:
+            raise own.error("contract", f"names a published contract, but there is {there_too.name} too; remove one")
+        if "://" not in registry:
+            registry = os.path.normpath(self._path / registry)
+        return PublishedContract(reference, registry)
 
     def _rootfs(self, own: TomlTable, environment: TomlTable) -> Rootfs:
         wanted = own.text("rootfs")
