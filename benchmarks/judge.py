@@ -148,7 +148,8 @@ def main() -> None:
         of = measure(events, distinct, rules)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         print(
-            f"{events} events, {distinct} distinct paths, 200 patterns, {rules} rules in CEL: judged in {of.judging:.2f} s CPU, "
+            f"{events} events, {distinct} distinct paths, 200 patterns, {rules} rules in CEL: "
+            f"judged in {of.judging:.2f} s CPU, "
             f"{events / of.judging / 1e6:.1f} million events/s, {of.found} violations; written in {of.writing:.2f} s, "
             f"{of.size / events:.1f} bytes an event; peak {peak} MiB",
             flush=True,

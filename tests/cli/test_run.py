@@ -64,7 +64,7 @@ def test_json_is_one_document_and_nothing_else(
     document = ran.json
     assert ran.out.endswith("}\n")
     assert document["summary"] == {"pass": 2, "fail": 0, "violation": 2, "inconclusive": 0, "error": 0}
-    assert set(document) == {"run_id", "summary", "notes", "trials"}
+    assert set(document) == {"run_id", "summary", "notes", "alerts", "terms", "keep_until", "trials"}
     assert [(trial["task_id"], trial["trial"]) for trial in document["trials"]] == [
         ("pass", 0),
         ("pass", 1),

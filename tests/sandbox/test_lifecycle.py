@@ -24,8 +24,9 @@ def traces(state: Path, name: str = "") -> list[str]:
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"{state}/" in line]
     found += map(str, (state / "sandboxes").iterdir())
     found += [str(path) for path in (state / "runtimes").glob("*/*")]
-    groups = set(Path("/sys/fs/cgroup").rglob(f"affidavit-{name}*")) if name else set()
-    found += map(str, groups)
+    if name:
+        # In each hierarchy; not deeper, where other sandboxes' groups come and go.
+        found += (str(path) for at in (".", "*") for path in Path("/sys/fs/cgroup").glob(f"{at}/affidavit-{name}*"))
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if str(state) in (process / "cmdline").read_text() and "python" not in (process / "cmdline").read_text():

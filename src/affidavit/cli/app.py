@@ -302,6 +302,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = app(standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
         text = error.format_message()
         # A bare `affidavit` or `affidavit keys` comes here with its help.

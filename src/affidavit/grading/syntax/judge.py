@@ -5,7 +5,6 @@ from affidavit.grading.syntax.features import occurrences
 from affidavit.grading.syntax.settings import BanCheck, CodeCheck, RequireCheck, SameCheck
 from affidavit.grading.syntax.tree import SyntaxFault, read
 
-
 Task = tuple[CodeCheck, bool, bytes | None, bytes | None, bytes | None]
 
 
