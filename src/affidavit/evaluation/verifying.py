@@ -17,7 +17,7 @@ from affidavit.grading import (
     VERIFIER_LOGS,
     ResultsError,
     RewardError,
-    TestPlan,
+    RunPlan,
     read_left,
     read_lines,
     read_reward,
@@ -32,7 +32,7 @@ _Item = TypeVar("_Item")
 RunVerifier = Callable[[str, Verifier], AbstractContextManager[tuple[Capture, OciSandbox]]]
 
 
-def run_tests(task: Task, plan: TestPlan, place: Path, submission: str, run: RunVerifier) -> dict[str, Any]:
+def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, run: RunVerifier) -> dict[str, Any]:
     """Run the hidden tests, and the control at the same time.
 
     What the agent brought must not know which of the two it runs under, not even by the clock: they begin together,
@@ -76,7 +76,7 @@ def run_tests(task: Task, plan: TestPlan, place: Path, submission: str, run: Run
     return {**planned, **runs["grader"].result(), "control": control}
 
 
-def left(plan: TestPlan, captured: Capture, logs: Path) -> dict[str, Any]:
+def left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
     """What a verifier left: a reward, a report, or what the harness told."""
     nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "error": None}
     try:

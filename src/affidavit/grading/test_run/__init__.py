@@ -5,7 +5,7 @@ left.
 """
 
 from affidavit.grading.test_run.grader import TestRunGrader, grade_run, grader
-from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, TestPlan, plan_tests
+from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.settings import RUN_HERE
@@ -17,7 +17,7 @@ __all__ = [
     "TESTS",
     "VERIFIER_LOGS",
     "ResultsError",
-    "TestPlan",
+    "RunPlan",
     "TestRunGrader",
     "grade_run",
     "grader",

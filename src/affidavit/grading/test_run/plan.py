@@ -26,7 +26,7 @@ _MOST_EXPECTED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class TestPlan:
+class RunPlan:
     """The hidden tests of a task, planned.
 
     Attributes:
@@ -111,7 +111,7 @@ def _base(name: str) -> str:
     return name.partition("[")[0]
 
 
-def plan_tests(spec: GraderSpec, task: Task) -> TestPlan:
+def plan_tests(spec: GraderSpec, task: Task) -> RunPlan:
     """Plan the hidden tests of a task.
 
     Raises:
@@ -131,7 +131,7 @@ def plan_tests(spec: GraderSpec, task: Task) -> TestPlan:
             "give edits that a right solution must fail ([[affidavit.graders.turn]]), or set control = false under "
             "[affidavit] to trust the report",
         )
-    return TestPlan(settings, expected, task.workdir)
+    return RunPlan(settings, expected, task.workdir)
 
 
 def turn_tests_exist(folder: Path) -> bool:

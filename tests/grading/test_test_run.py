@@ -1,0 +1,320 @@
+"""Which hidden tests are expected, and what is made of what the sandboxes left."""
+
+import base64
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from affidavit.events import EVENT_SCHEMA, empty_events
+from affidavit.grading import Grade, ResultsError, RunPlan, grade_run, plan_tests, read_lines
+from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
+from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
+from affidavit.tasks import Task, TaskError, load_task
+
+
+def rows(*events: Mapping[str, Any]) -> pa.Table:
+    base = {
+        "ts_ns": 0,
+        "pid": 7,
+        "tid": 7,
+        "ppid": 1,
+        "flags": 0,
+        "mode": 0,
+        "ret": 3,
+        "uid": 0,
+        "gid": 0,
+        "source": "t",
+    }
+    full = [{**base, "source": "ebpf/kernel", "seq": seq, **event} for seq, event in enumerate(events)]
+    return pa.Table.from_pylist(full, EVENT_SCHEMA) if full else empty_events()
+
+
+class TestNames:
+    def names(self, tmp_path: Path, source: str, read: Any = pytest_names) -> tuple[str, ...]:
+        (tmp_path / "test_a.py").write_text(dedent(source))
+        names: tuple[str, ...] = read(tmp_path)
+        return names
+
+    def test_pytest(self, tmp_path: Path) -> None:
+        source = """
+            import unittest, pytest
+            def test_one(): pass
+            async def test_two(): pass
+            @pytest.mark.parametrize("n", [1, 2])
+            def test_three(n): pass
+            def helper():
+                def test_inner(): pass
+            class Base:
+                def test_four(self): pass
+            class TestSome(Base):
+                def test_five(self): pass
+            class Cases(unittest.TestCase):
+                def test_six(self): pass
+        """
+        (tmp_path / "sub").mkdir()
+        (tmp_path / "sub" / "b_test.py").write_text("def test_b(): pass\n")
+        assert [name.removeprefix("test_a.py::") for name in self.names(tmp_path, source)] == [
+            "sub/b_test.py::test_b",
+            "test_one",
+            "test_two",
+            "test_three",
+            "TestSome::test_five",
+            "TestSome::test_four",
+            "Cases::test_six",
+        ]
+
+    def test_unittest(self, tmp_path: Path) -> None:
+        source = """
+            from unittest import TestCase
+            class A(TestCase):
+                def test_one(self): pass
+            class B(A):
+                def test_two(self): pass
+            class C:
+                def test_three(self): pass
+        """
+        found = self.names(tmp_path, source, unittest_names)
+        assert found == ("test_a.A.test_one", "test_a.B.test_two", "test_a.B.test_one")
+
+    def test_scripts(self, tmp_path: Path) -> None:
+        for name in ("test_b", "test_a.sh", "test.sh", "data.txt"):
+            (tmp_path / name).write_text("")
+        assert script_names(tmp_path) == ("test_a.sh", "test_b")
+
+    @pytest.mark.parametrize(
+        ("source", "said"),
+        [
+            ("", "have no test"),
+            ("def test(:", "can't be read as Python"),
+            ("import sys\nif sys.platform:\n    def test_a(): pass", "under a condition"),
+            ("from other import Base\nclass TestA(Base):\n    pass", "may inherit tests from Base"),
+            ("class TestA(make()):\n    pass", "may inherit tests from what it calls"),
+            ("class TestA(TestA):\n    def test(self): pass", "inherits from itself"),
+            ("class TestA(TestB): pass\nclass TestB(TestA): pass", "inherits from itself"),
+            ("class A:\n    class TestB:\n        def test_c(self): pass", "under a condition"),
+            ("def load_tests(a, b, c): pass\ndef test_a(): pass", "at run time"),
+        ],
+    )
+    def test_unclear(self, tmp_path: Path, source: str, said: str) -> None:
+        with pytest.raises(UnclearNames, match=said):
+            self.names(tmp_path, source)
+
+
+class RunPlanning:
+    def task(self, tmp_path: Path, settings: str, **tests: str) -> Task:
+        (tmp_path / "tests").mkdir(exist_ok=True)
+        (tmp_path / "task.toml").write_text(f'[[affidavit.graders]]\nkind = "test_run"\n{settings}')
+        (tmp_path / "instruction.md").write_text("x")
+        for name, text in {"test.sh": "", **tests}.items():
+            (tmp_path / "tests" / name).write_text(text)
+        return load_task(tmp_path)
+
+    def plan(self, tmp_path: Path, settings: str, **tests: str) -> RunPlan:
+        task = self.task(tmp_path, settings, **tests)
+        return plan_tests(task.graders[0], task)
+
+    def test_expected_names(self, tmp_path: Path) -> None:
+        source = "def test_a(): pass\n"
+        assert self.plan(tmp_path, "", **{"test_x.py": source}).expected == ()
+        framework = 'framework = "pytest"\n'
+        assert self.plan(tmp_path, framework, **{"test_x.py": source}).expected == ("test_x.py::test_a",)
+        (tmp_path / "tests" / "expected.txt").write_text("# all\ntest_x.py::test_a[1]\n\ntest_x.py::test_a[2]\n")
+        assert self.plan(tmp_path, framework).expected == ("test_x.py::test_a[1]", "test_x.py::test_a[2]")
+        assert self.plan(tmp_path, framework + 'expected = ["test_x.py::b"]').expected == ("test_x.py::b",)
+
+    @pytest.mark.parametrize(
+        ("settings", "said"),
+        [
+            ('framework = "nose"', "framework is wrong"),
+            ('framework = "pytest"', "expected is missing, and which tests there are can't be told"),
+            ('framework = "tap"', "expected is missing: name the tests"),
+            ('framework = "tap"\nexpected = ["a", "a"]', "names 'a' twice"),
+            ('framework = "tap"\nexpected = ["a"]', "there is no control"),
+            ('framework = "script"\nexpected = ["../solution/solve.sh"]', "no file below tests/"),
+            ('expected = ["a"]', "has no result for each"),
+            ('framework = "tap"\nreport = "../x"', "report is wrong"),
+            ('turn = [{file = "test.sh", find = "x", replace = "y"}]', "stands 0 times"),
+            ('turn = [{file = "nothing", find = "x", replace = "y"}]', "can't be read"),
+        ],
+    )
+    def test_wrong(self, tmp_path: Path, settings: str, said: str) -> None:
+        with pytest.raises(TaskError, match=said.replace("(", r"\(")):
+            self.plan(tmp_path, settings + "\n")
+
+    def test_turning(self, tmp_path: Path) -> None:
+        settings = (
+            'framework = "pytest"\n[[affidavit.graders.turn]]\nfile = "cases.json"\nfind = "42"\nreplace = "43"\n'
+            'tests = ["test_x.py::test_b"]\n'
+        )
+        source = "def test_a():\n    assert f() == 1\n    assert f() == 5\n\n\ndef test_b():\n    check('cases.json')\n"
+        plan = self.plan(tmp_path, settings, **{"test_x.py": source, "cases.json": '{"want": 42}'})
+        turned = plan.turn(tmp_path / "tests", b"seed")
+        assert turned == {"turned": ["test_x.py::test_a", "test_x.py::test_b"], "edits": 2}
+        assert (tmp_path / "tests" / "cases.json").read_text() == '{"want": 43}'
+
+    def test_what_is_turned_follows_from_the_seed(self, tmp_path: Path) -> None:
+        source = "def test_a():\n" + "".join(f"    assert f() == {n}0\n" for n in range(1, 9))
+        texts = []
+        for seed in (b"1", b"1", b"2", b"3", b"4"):
+            self.plan(tmp_path, 'framework = "pytest"\n', **{"test_x.py": source}).turn(tmp_path / "tests", seed)
+            texts.append((tmp_path / "tests" / "test_x.py").read_text())
+        assert texts[0] == texts[1] != source
+        assert len(set(texts)) > 2
+
+
+KEY = bytes(32)
+
+
+def line(number: int, value: object, key: bytes = KEY) -> bytes:
+    data = json.dumps(value).encode()
+    return hmac.new(key, b"%d %b" % (number, data), "sha256").hexdigest().encode() + b" " + data + b"\n"
+
+
+HEAD = b"key " + KEY.hex().encode() + b"\n"
+
+
+class TestLines:
+    def test_what_the_harness_told(self) -> None:
+        told = HEAD + line(0, {"test": "a"}) + line(1, {"end": 1})
+        assert read_lines(told, whole=True) == ([{"test": "a"}], 0)
+        assert read_lines(b"", whole=True) == ([], 0)
+        assert read_lines(HEAD + line(0, {"test": "a"})[:-9], whole=True) == ([], 0)
+
+    def test_what_others_put_between(self) -> None:
+        first, again = line(0, {"test": "a"}), line(1, {"test": "b"})
+        forged = line(1, {"test": "b"}, b"x" * 32)
+        assert read_lines(HEAD + first + forged + again, whole=True) == ([{"test": "a"}, {"test": "b"}], 1)
+        assert read_lines(HEAD + first + first, whole=True) == ([{"test": "a"}], 1)
+        assert read_lines(HEAD + b"\n\xff\n" + first, whole=True) == ([{"test": "a"}], 2)
+
+    def test_what_is_none_of_it(self) -> None:
+        with pytest.raises(ResultsError, match="begins with something else"):
+            read_lines(b"hello\n", whole=True)
+        with pytest.raises(ResultsError, match="too many tests"):
+            read_lines(HEAD + line(0, {"test": "a"}), whole=False)
+
+
+def told(name: str, passed: bool = True, **change: object) -> dict[str, Any]:
+    report = {"exit": int(not passed), "items": 1, "passed": int(passed), "others": [], "errors": [], "changed": []}
+    return {
+        "test": name,
+        "status": int(not passed),
+        "signal": None,
+        "timed_out": False,
+        "odd": None,
+        "reports": [{**report, **change}],
+    }
+
+
+def left(tests: Sequence[Mapping[str, Any]], **change: object) -> dict[str, Any]:
+    exit_facts = {"code": 0, "signal": None, "timed_out": False, "oom": False, "duration_ms": 9}
+    none = {"reward": None, "report": None, "error": None, "forged": 0}
+    return {**none, "tests": [*tests], "exit": exit_facts, **change}
+
+
+def grade(tests: Sequence[Mapping[str, Any]], control: Mapping[str, Any] | None = None, **change: object) -> Grade:
+    facts = {
+        "framework": "pytest",
+        "credit": "each",
+        "expected": ["a", "b"],
+        **left(tests),
+        "control": control,
+        **change,
+    }
+    return grade_run(facts, empty_events(), ())
+
+
+class TestGrades:
+    def test_part_of_them(self) -> None:
+        both = grade([told("a"), told("b", False)])
+        assert (both.score, both.message, both.findings) == (0.5, "1 of 2 tests passed", ())
+        assert [component.score for component in both.components] == [1.0, 0.0]
+        assert grade([told("a"), told("b", False)], credit="all").score == 0.0
+        assert grade([told("a"), told("b")], credit="all").score == 1.0
+
+    @pytest.mark.parametrize(
+        ("tests", "said"),
+        [
+            ([], "did not report"),
+            ([told("a"), told("a")], "reported more than once"),
+            ([{"test": "a"}], "can't be read"),
+            ([{**told("a"), "status": 3}], "ended oddly, with exit status 3"),
+            ([{**told("a"), "status": None, "signal": 9}], "ended oddly, by signal 9"),
+            ([{**told("a"), "timed_out": True}], "still running"),
+            ([{**told("a"), "reports": []}], "before it reported"),
+            ([{**told("a"), "reports": [{}]}], "none of this framework's"),
+            ([{**told("a"), "reports": told("a")["reports"] * 2}], "more than once"),
+            ([{**told("a"), "odd": "its report broke off"}], "broke off"),
+            ([told("a", items=0, passed=0)], "no such test"),
+            ([told("a", items=2)], "failed"),
+            ([told("a", others=[["a", "skipped", "no network"]])], "skipped: no network"),
+            ([told("a", errors=["ImportError: x"])], "could not be loaded: ImportError"),
+            ([told("a", exit=5)], "failed"),
+        ],
+    )
+    def test_what_is_no_pass(self, tests: Sequence[Mapping[str, Any]], said: str) -> None:
+        found = grade([*tests, told("b")])
+        assert (found.score, found.findings) == (0.5, ())
+        assert said in found.components[0].message
+
+    def test_nobody_can_run_them(self) -> None:
+        exit_facts = {**left([])["exit"], "code": 127}
+        assert "needs python3" in str(grade([], exit=exit_facts).error)
+        assert "can't be loaded" in str(grade([{**told("a"), "reports": [{"fault": "No module named pytest"}]}]).error)
+
+    def test_a_test_that_passes_wrong_as_well(self) -> None:
+        wrong = {**left([told("a"), told("b", False)]), "turned": ["a", "b"], "edits": 2}
+        found = grade([told("a"), told("b")], wrong)
+        assert [finding.rule for finding in found.findings] == ["grading.control"]
+        assert found.findings[0].message.startswith("a passed even when made so")
+        assert grade([told("a", False), told("b")], wrong).findings == ()
+        assert grade([told("a"), told("b")], {**wrong, "turned": ["b"]}).findings == ()
+
+    def test_where_nobody_knows_which_tests_are_wrong_the_score_must_sink(self) -> None:
+        half = {**left([told("a"), told("b", False)]), "turned": [], "edits": 1}
+        assert grade([told("a"), told("b")], half).findings == ()
+        assert [f.rule for f in grade([told("a"), told("b", False)], half).findings] == ["grading.control"]
+
+    def test_framework_and_forgery(self) -> None:
+        assert [f.rule for f in grade([told("a", changed=["_pytest.runner.f"])]).findings] == [
+            "grading.framework_changed"
+        ]
+        assert [f.rule for f in grade([told("a")], forged=2).findings] == ["grading.forged_result"]
+
+    def test_a_report_that_is_written_by_nobody_known(self) -> None:
+        raw = {"file": "r.tap", "raw": base64.b64encode(b"1..2\nok 1 - a\nnot ok 2 - b\n").decode()}
+        found = grade([], framework="tap", report=raw)
+        assert (found.score, found.unproven) == (0.5, "the grader's record does not show who wrote the report")
+        assert grade([], framework="tap", report=None, error="there is no report").error == "there is no report"
+
+
+class TestIntrusions:
+    def test_memory(self) -> None:
+        events = rows(
+            {"op": "open_read", "path": "/proc/self/mem"},
+            {"op": "open_write", "path": "/workspace/proc/1/mem"},
+            {"op": "open_write", "path": "/proc/1/task/1/mem", "ret": -13, "exe": "/usr/bin/python3"},
+        )
+        (finding,) = memory_writes(events)
+        assert (finding.rule, finding.events) == ("grading.process_memory", (2,))
+        assert memory_writes(events.slice(0, 2)) == memory_writes(rows()) == ()
+
+    def test_machinery(self) -> None:
+        machinery = ["/workspace/conftest.py", "/usr/lib/python3/x.pth", "/workspace/_pytest/runner.py"]
+        brought = ["/workspace/a.py", *machinery]
+        events = rows(
+            {"op": "open_read", "path": "/workspace/a.py"},
+            {"op": "open_read", "path": "/tests/conftest.py"},
+            {"op": "open_read", "path": "/workspace/conftest.py", "ret": -2},
+        )
+        assert agents_machinery(events, brought) == agents_machinery(rows(), brought) == ()
+        for path in machinery:
+            (finding,) = agents_machinery(rows({"op": "open_read", "path": path}), brought)
+            assert (finding.rule, finding.events) == ("grading.test_machinery", (0,))
+        assert agents_machinery(rows({"op": "open_read", "path": brought[1]}), []) == ()
