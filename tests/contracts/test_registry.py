@@ -422,3 +422,30 @@ def test_git_runs_nothing_that_a_registry_brings(tmp_path: Path, key: SigningKey
     run("push", "--quiet")
     with pytest.raises(RegistryError, match=r"log\.jsonl is no regular file"):
         registry_view(location)
+
+
+def test_the_documentations_commands(folder: Path, key: SigningKey, trust: Trust, tmp_path: Path) -> None:
+    """docs/registry.md, By hand."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl: not installed")
+    text = (Path(__file__).parents[2] / "docs" / "registry.md").read_text()
+    script = "set -e\n" + text.split("```sh\n")[1].split("```")[0]
+    for number in range(4):
+        publish_contract(str(folder), contract(key, contract_id=f"c{number}"), key, trust)
+    found = published_contract(str(folder), "c3@1.0.0")
+    assert found.signature is not None
+    assert found.publication is not None
+    (tmp_path / "contract.json").write_bytes(found.document.canonical_bytes() + b"\n")
+    (tmp_path / "contract.sig.json").write_bytes(canonical_json(found.signature.to_json()))
+    proof = tmp_path / "contract.proof.json"
+    proof.write_bytes(canonical_json(found.publication.to_json()))
+
+    def by_hand() -> "subprocess.CompletedProcess[str]":
+        environment = {**os.environ, "KEY": str(key.public_path)}
+        return subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    done = by_hand()
+    assert done.returncode == 0, done.stderr
+    assert f"published under sha256:{found.publication.head.root.hex()}" in done.stdout
+    proof.write_text(proof.read_text().replace('"index":', '"index":1'))
+    assert "published under" not in by_hand().stdout
