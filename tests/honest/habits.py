@@ -33,7 +33,7 @@ HABITS = {
         no-such-command; cat no-such-file; python3 -c 'raise SystemExit(3)'; (exit 7); ls /nowhere
         cat /etc/shadow; cd /nowhere || cd /workspace
         for i in 1 2 3; do grep -q nothing /dev/null && break; done
-        kill -SEGV $$ 2>/dev/null & wait
+        sh -c 'kill -SEGV $$'; wait
         true
     """,
     "slow work": "sleep 1.5; python3 -c 'import time; time.sleep(0.5)'",
