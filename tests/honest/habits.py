@@ -6,7 +6,7 @@ None of them solves a task: whoever plays one writes the answer afterwards.
 
 HABITS = {
     "scratch files in /tmp": """
-        mkdir -p /tmp/work/a/b && echo draft >/tmp/work/a/b/c && cp -a /tmp/work /tmp/copy && mv /tmp/copy /tmp/old
+        mkdir -p /tmp/play/a/b && echo draft >/tmp/play/a/b/c && cp -a /tmp/play /tmp/copy && mv /tmp/copy /tmp/old
         d=$(mktemp -d) && f=$(mktemp) && trap 'rm -rf "$d" "$f"' EXIT && echo 1 >"$f"
         rm -rf /tmp/old
     """,
