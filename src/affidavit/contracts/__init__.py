@@ -22,7 +22,7 @@ from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs,
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import Section, Version, check_endpoint, check_id
 from affidavit.contracts.implied import folders_above, same_programs
-from affidavit.contracts.operations import OPERATIONS, Operation
+from affidavit.contracts.operations import ENTRY_POINTS, OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape
 from affidavit.contracts.registry import (
@@ -50,6 +50,7 @@ from affidavit.contracts.yaml import MAX_BYTES, Positions
 
 __all__ = [
     "COMBINATIONS",
+    "ENTRY_POINTS",
     "MAX_BYTES",
     "OPERATIONS",
     "PACKS",
@@ -63,6 +64,8 @@ __all__ = [
     "ContractEntry",
     "ContractError",
     "ContractSource",
+    "Detection",
+    "Detector",
     "Endpoint",
     "EndpointError",
     "Entry",
@@ -84,6 +87,7 @@ __all__ = [
     "Treatment",
     "Version",
     "View",
+    "Watch",
     "canonical_bytes",
     "check_endpoint",
     "check_id",

@@ -15,7 +15,6 @@ from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import moment_of
-from affidavit.contracts.operations import OPERATIONS
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher
 from affidavit.contracts.signature import load_signature, signature_path
@@ -309,9 +308,6 @@ def _warnings(document: ContractDocument) -> tuple[str, ...]:
     found = []
     if document.network.endpoints:
         found.append("network.endpoints: sandboxes have no network yet; what is allowed can't be reached either")
-    for name in document.operations.forbid:
-        if not OPERATIONS[name].checked:
-            found.append(f"operations.forbid: {name} is not checked yet. {OPERATIONS[name].misses}")
     if any(program.startswith("sha256:") for program in document.processes.exec or ()):
         found.append("processes.exec: digests are not judged yet: nothing runs by them")
     if document.files.read is not None and "affidavit:base" not in document.extends:

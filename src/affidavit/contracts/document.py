@@ -21,7 +21,7 @@ from affidavit.contracts.fields import (
     SystemCall,
     Version,
 )
-from affidavit.contracts.operations import OPERATIONS
+from affidavit.contracts.operations import BUILT_IN, OPERATIONS
 from affidavit.contracts.rules import Rule, unique_ids
 from affidavit.contracts.suggestions import did_you_mean
 
@@ -34,6 +34,8 @@ def check_operation(text: str) -> str:
     """The name of an operation. Raises ValueError."""
     if text not in OPERATIONS:
         raise ValueError(f"there is no operation {text[:60]!r}{did_you_mean(text, OPERATIONS)}")
+    # What an installed distribution brings must be there to be promised.
+    OPERATIONS.detector(text)
     return text
 
 
@@ -96,7 +98,7 @@ class Operations(Section):
                     "description": "A detector; an installed one may bring further names.",
                     "anyOf": [
                         {"const": name, "description": f"{operation.sees} Not seen: {operation.misses}".strip()}
-                        for name, operation in OPERATIONS.items()
+                        for name, operation in BUILT_IN.items()
                     ]
                     + [{"type": "string"}],
                 }

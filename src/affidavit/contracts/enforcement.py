@@ -110,9 +110,8 @@ _APART: dict[tuple[str, str], Treatment] = {
 def _operation(name: str) -> Treatment:
     operation = OPERATIONS[name]
     prevented, how = _PREVENTED_OPERATIONS.get(name, ("no", ""))
-    detected: Detected = "live" if operation.checked else "no"
     parts = (how, operation.sees, f"Not seen: {operation.misses}")
-    return Treatment(f"operations.{name}", prevented, detected, " ".join(part for part in parts if part))
+    return Treatment(f"operations.{name}", prevented, "live", " ".join(part for part in parts if part))
 
 
 def constructs() -> tuple[str, ...]:

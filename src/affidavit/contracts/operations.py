@@ -1,9 +1,20 @@
-"""Operations that a contract forbids by name (``operations.forbid``), and what each detector sees."""
+"""Operations that a contract forbids by name (``operations.forbid``), and what each detector sees.
 
-from collections.abc import Mapping
+An installed distribution brings further ones by the entry point group ``affidavit.detectors``: the entry's name is the
+operation's, and what it points at is a :class:`Detector`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ENTRY_POINTS = "affidavit.detectors"
 
 
 @dataclass(frozen=True)
@@ -11,28 +22,69 @@ class Operation:
     """A detector.
 
     Attributes:
-        sees: what it sees, a sentence; empty where nothing checks it yet.
+        sees: what it sees, a sentence.
         misses: what it can't see, a sentence.
         access: which operations on `paths` it is about.
         paths: patterns of the files it is about.
         syscalls: refused system calls it is about.
+        expression: CEL over one event that it is about; empty for none.
         severity: of a violation.
     """
 
     sees: str
     misses: str
-    access: Literal["read", "write", "any", "special"] = "special"
+    access: Literal["read", "write", "exec", "any", "special"] = "special"
     paths: tuple[str, ...] = ()
     syscalls: tuple[str, ...] = ()
+    expression: str = ""
     severity: Literal["low", "medium", "high", "critical"] = "high"
 
-    @property
-    def checked(self) -> bool:
-        """Whether there is a detector for it."""
-        return bool(self.sees)
+
+@dataclass(frozen=True)
+class Detection:
+    """What a detector of an installed distribution found.
+
+    Attributes:
+        events: sequence numbers of the events that prove it; empty where the diff does.
+        about: what it is about: what is found of one thing is one violation.
+        message: a sentence for a person.
+    """
+
+    events: tuple[int, ...]
+    about: str
+    message: str
 
 
-_INSIDE = "What an interpreter does inside itself makes no system call that tells it from other work."
+class Watch(Protocol):
+    """One record, watched. What it finds may not depend on how the record is cut into batches."""
+
+    def feed(self, batch: "pa.RecordBatch") -> Iterable[Detection]:
+        """Look at further events: rows of affidavit.events.EVENT_SCHEMA, in the record's order."""
+
+    def finish(self, changes: Sequence[Any]) -> Iterable[Detection]:
+        """Look at what the agent changed (affidavit.sandbox.Change); once, at the end."""
+
+
+class Detector(Protocol):
+    """What an entry point of the group ``affidavit.detectors`` points at."""
+
+    operation: Operation
+
+    def watch(self, workdir: str) -> Watch:
+        """Begin a record.
+
+        Args:
+            workdir: the task's working directory.
+        """
+
+
+_INSIDE = (
+    "What an interpreter does inside itself (eval() and exec() of strings in a running program) makes no system call "
+    "that tells it from other work."
+)
+_STRING = (
+    "Python started to run a string (-c) or what comes on its standard input; workers of multiprocessing are let be."
+)
 
 _TOOLS = (
     "ar,awk,bash,cargo,cat,cc,clang,cmake,cmp,cp,ctest,curl,dash,diff,echo,env,false,find,g++,gcc,git,go,grep,java,javac,"
@@ -40,12 +92,21 @@ _TOOLS = (
     "sed,sh,sha256sum,sleep,sort,sqlite3,tar,tee,test,timeout,tox,true,unzip,uv,uvx,wget,which,xargs,yarn,zip"
 )
 
-OPERATIONS: Mapping[str, Operation] = MappingProxyType(
+BUILT_IN: Mapping[str, Operation] = MappingProxyType(
     {
-        "eval": Operation("", _INSIDE),
-        "exec": Operation("", _INSIDE),
+        "eval": Operation(_STRING, _INSIDE, severity="medium"),
+        "exec": Operation(
+            f"{_STRING} A program that lies in no file: in memory (memfd), or named by a descriptor.",
+            _INSIDE,
+            expression='e.op == "exec" && e.ok && '
+            '(e.exe.startsWith("/memfd:") || e.path.startsWith("/memfd:") || e.path.glob("/{dev/fd,proc/*/fd}/*"))',
+            severity="medium",
+        ),
         "execvp": Operation(
-            "", "execvp(3) searches PATH inside the process; the execve(2) it ends in is like any other."
+            "A program that was searched for along PATH by trying to execute it folder by folder, as execvp(3) and "
+            "posix_spawnp(3) do: at least one attempt found nothing, a later one of the same name succeeded.",
+            "A search that ends in its first folder, or looks before it executes, as shells do.",
+            severity="low",
         ),
         "system": Operation(
             "A shell started with -c by a program that is no shell: system(3), popen(3), subprocess(shell=True).",
@@ -87,12 +148,28 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             ("/{tmp,var/tmp,dev/shm}/**", "!/{tmp,var/tmp,dev/shm}"),
             severity="low",
         ),
-        "spawn_unexpected_process": Operation("", "Use processes.exec, which names what is expected."),
+        "spawn_unexpected_process": Operation(
+            "Running, or trying to run, a program that processes.exec does not name; without that list, one outside "
+            "of /usr, /bin, /sbin, /lib and /opt.",
+            "What an expected program does with its arguments: a shell or an interpreter runs anything.",
+            "exec",
+            ("/**", "!/{usr,bin,sbin,lib*,opt}/**"),
+            severity="medium",
+        ),
         "unexpected_network": Operation(
             "Every attempt to reach an address that is neither the sandbox's own nor one of network.endpoints.",
             "Nothing that the recorder records.",
         ),
-        "privilege_change": Operation("", "Programs set their own unchanged ids all the time."),
+        "privilege_change": Operation(
+            "A process that runs as another user or group than the first; a set-uid bit given to a file; sudo, su and "
+            "the like; attempts at setns, chroot, pivot_root.",
+            "Attempts at setuid(2) and capset(2) that fail: programs set their own unchanged ids all the time.",
+            "exec",
+            ("**/{sudo,su,doas,pkexec,newuidmap,newgidmap,runuser,setpriv,capsh,setcap,newgrp,sg}",),
+            ("chroot", "pivot_root", "setns"),
+            # S_ISUID (inode(7)).
+            'e.op in ["chmod", "create", "open_write"] && e.mode / 2048 % 2 == 1',
+        ),
         "clock_change": Operation(
             "Attempts to set the clock, which no sandbox lets through.",
             "A faked clock inside a process (LD_PRELOAD).",
@@ -125,7 +202,17 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
                 "!**/{venv,.venv,env,.tox/*,node_modules/.bin}/bin/**",
             ),
         ),
-        "history_mining": Operation("", "Which commits a process reads is inside the packs that git opens."),
+        "history_mining": Operation(
+            "git asked for what no branch at hand leads to (log --all, reflog, fsck --lost-found, cat-file "
+            "--batch-all-objects and the like), and other programs than git that read its objects, packs and logs.",
+            "A commit that is named outright (git show HASH, git log BRANCH): which commits git reads is inside of its "
+            "packs. Plain tools that read all files (grep, cp, tar) are let be.",
+            expression='e.op == "open_read" && e.ok && '
+            'e.path.glob("**/.git/{objects/pack/*.{pack,idx},objects/[0-9a-f][0-9a-f]/*,logs/**,packed-refs}") && '
+            '!e.exe.glob("**/{git,git-*,grep,egrep,fgrep,rg,ag,find,cp,mv,rsync,tar,du,ls,wc,file,diff,cmp,sed,stat,'
+            'md5sum,sha1sum,sha256sum,chmod,chown,rm,cat,head,tail,busybox}")',
+            severity="medium",
+        ),
         "process_injection": Operation(
             "Attempts at ptrace, process_vm_writev and process_vm_readv; writing to a process' memory.",
             "LD_PRELOAD in the environment of one's own child.",
@@ -133,7 +220,66 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             ("/proc/*/{mem,task/*/mem}", "/etc/ld.so.preload"),
             ("ptrace", "process_vm_writev", "process_vm_readv"),
         ),
-        "self_modifying_record": Operation("", "The record lies outside of the sandbox; there is nothing to see."),
+        "self_modifying_record": Operation(
+            "Reaching for what records: the kernel's tracing and BPF file systems, attempts at bpf(2), and a name that "
+            "is changed in memory while the kernel reads it.",
+            "The record itself lies outside of the sandbox, where nothing in it can reach.",
+            "any",
+            ("/sys/kernel/{tracing,debug}/**", "/sys/fs/bpf/**", "/sys/kernel/security/**"),
+            ("bpf",),
+            'e.source.endsWith("/raced")',
+            severity="critical",
+        ),
     }
 )
+"""The operations that are built in, by name."""
+
+
+class _Operations(Mapping[str, Operation]):
+    """The operations that are built in, and those that installed distributions bring, loaded when one is asked for."""
+
+    @cached_property
+    def _entries(self) -> dict[str, EntryPoint]:
+        return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILT_IN}
+
+    @cached_property
+    def _loaded(self) -> dict[str, Detector]:
+        return {}
+
+    def detector(self, name: str) -> Detector | None:
+        """The detector of an installed distribution; None where the operation is built in.
+
+        Raises:
+            KeyError: there is no such operation.
+            ValueError: it can't be loaded.
+        """
+        if name in BUILT_IN:
+            return None
+        if name not in self._loaded:
+            entry = self._entries[name]
+            try:
+                detector = entry.load()
+                if not isinstance(detector.operation, Operation) or not callable(detector.watch):
+                    raise TypeError(f"{entry.value} is no detector")
+            except Exception as error:
+                of = entry.dist.name if entry.dist else entry.value
+                raise ValueError(f"the detector {name!r} of {of} can't be loaded: {error}") from error
+            self._loaded[name] = detector
+        return self._loaded[name]
+
+    def __getitem__(self, name: str) -> Operation:
+        detector = self.detector(name)
+        return BUILT_IN[name] if detector is None else detector.operation
+
+    def __contains__(self, name: object) -> bool:
+        return name in BUILT_IN or name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*BUILT_IN, *sorted(self._entries)])
+
+    def __len__(self) -> int:
+        return len(BUILT_IN) + len(self._entries)
+
+
+OPERATIONS = _Operations()
 """The operations by name."""

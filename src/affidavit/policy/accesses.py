@@ -107,7 +107,7 @@ class AccessCheck:
         # For each operation by its code: the bits that its path needs, and those it must not have.
         self._need = np.zeros(len(OPS) + 1, np.uint32)
         self._bad = np.zeros(len(OPS) + 1, np.uint32)
-        by_access = {"read": np.uint32(0), "write": np.uint32(0), "any": np.uint32(0)}
+        by_access = {access: np.uint32(0) for access in ("read", "write", "exec", "any")}
         for name, bit in verdicts.operations.items():
             by_access[OPERATIONS[name].access] |= bit
         self._any = p.DENIED | by_access["any"]
@@ -118,6 +118,7 @@ class AccessCheck:
         self._need[OP_CODES[Op.OPEN_READ]] = p.READ
         self._bad[OP_CODES[Op.OPEN_READ]] |= by_access["read"]
         self._need[OP_CODES[Op.EXEC]] = p.EXEC
+        self._bad[OP_CODES[Op.EXEC]] |= by_access["exec"]
 
     def check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings, sets: Sets | None = None) -> None:
         """Judge a batch.
@@ -166,6 +167,10 @@ class AccessCheck:
             mask = (found.bits & bad & bit) != 0
             if OPERATIONS[name].access != "any":
                 mask &= ~excused & (found.need != 0)
+            if name == "spawn_unexpected_process":
+                # A list of what is expected says it better than where a program lies.
+                listed = np.array([self._verdicts_of(one).lists_programs for one in inside.tolist()], np.bool_)
+                mask = np.where(listed, broken["processes.exec"], mask)
             report(f"operations.{name}", OPERATIONS[name].severity, f"which the contract forbids ({name})", mask)
         if self._outside:
             mask = ((found.bits & bad & p.OUTSIDE) != 0) & (found.need == p.WRITE) & ~excused

@@ -34,7 +34,7 @@ class Findings:
 
     def __init__(self, action_of: Callable[[str], Action]) -> None:
         self._action_of = action_of
-        self._groups: dict[str, dict[str, _Group]] = {}
+        self._groups: dict[tuple[str, str], dict[str, _Group]] = {}
         self._severities: dict[str, Severity] = {}
         self._more: dict[str, int] = {}
         self._new: list[_Group] = []
@@ -47,6 +47,7 @@ class Findings:
         keys: npt.NDArray[Any],
         names: Callable[[npt.NDArray[Any]], Sequence[str | None]],
         message: Callable[[int], str],
+        by: str = "",
     ) -> None:
         """Add events that break a rule.
 
@@ -55,6 +56,8 @@ class Findings:
             keys: for each a number that tells what it is about.
             names: what the numbers stand for; several may stand for the same.
             message: the sentence, from the index of an event.
+            by: what found them, where several things find what breaks the rule: each has its own 100, so that it does
+                not matter in which order they come.
         """
         if not len(seqs):
             return
@@ -66,7 +69,7 @@ class Findings:
         _, first, inverse, counts = np.unique(
             merged[inverse], return_index=True, return_inverse=True, return_counts=True
         )
-        groups = self._groups.setdefault(rule, {})
+        groups = self._groups.setdefault((rule, by), {})
         self._severities.setdefault(rule, severity)
         order: npt.NDArray[np.intp] | None = None
         ends = np.cumsum(counts)
@@ -87,10 +90,17 @@ class Findings:
                 group.events.extend(seqs[order[begin : begin + min(wanted, count)]].tolist())
 
     def add_fact(
-        self, rule: str, severity: Severity, key: str, message: str, stage: Literal["agent", "diff"], count: int = 0
+        self,
+        rule: str,
+        severity: Severity,
+        key: str,
+        message: str,
+        stage: Literal["agent", "diff"],
+        count: int = 0,
+        by: str = "",
     ) -> None:
         """Add what no event shows. Nothing where the rule is known to be broken by the same thing."""
-        groups = self._groups.setdefault(rule, {})
+        groups = self._groups.setdefault((rule, by), {})
         self._severities.setdefault(rule, severity)
         if key in groups:
             return
@@ -110,7 +120,7 @@ class Findings:
         count: int,
     ) -> None:
         """Say all that there is to say of a rule that is broken or not as a whole, in place of what was said before."""
-        groups = self._groups.setdefault(rule, {})
+        groups = self._groups.setdefault((rule, ""), {})
         self._severities.setdefault(rule, severity)
         if "" not in groups:
             groups[""] = _Group(rule, severity, message, stage)

@@ -16,6 +16,7 @@ from affidavit.policy import sentences
 from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
+from affidavit.policy.detectors import Detectors
 from affidavit.policy.findings import Findings
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
@@ -88,6 +89,7 @@ class Judge:
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
         self._rules = RuleChecks(document.rules) if document.rules else None
+        self._detectors = Detectors(forbidden, workdir)
         scoping = Scoping(contract) if document.scopes else None
         self._lineage = Lineage(
             scoping.entered if scoping else None, with_argv=self._rules is not None and self._rules.needs_argv
@@ -117,8 +119,7 @@ class Judge:
             self._check_cpu(columns, ops)
             if self._shells:
                 self._shells.check(columns, ops, self._findings)
-            if self._rules:
-                self._check_rules(columns, images, self._rules)
+            self._check_expressions(batch, columns, ops, images)
         return self._findings.take_new()
 
     def finish(
@@ -140,7 +141,8 @@ class Judge:
             self._check_end(end)
         changes = list(diff)
         self._check_diff(changes)
-        if self._rules:
+        self._detectors.finish(changes, self._findings)
+        if self._rules is not None:
             self._rules.finish(changes, self._findings)
         return self._findings.all()
 
@@ -150,16 +152,23 @@ class Judge:
         return "halt" if "halt" in self._contract.actions_for(rule) else "flag"
 
     def _images(self, batch: Batch, ops: npt.NDArray[Any]) -> Images | None:
-        """What the processes of the events are; None where no rule and no scope asks."""
-        if not (self._contract.document.scopes or (self._rules and self._rules.needs_lineage)):
+        """What the processes of the events are; None where no rule, scope or detector asks."""
+        of_rules = self._rules is not None and self._rules.needs_lineage
+        if not (self._contract.document.scopes or of_rules or self._detectors.needs_lineage):
             return None
         return self._lineage.follow(batch, ops)
 
-    def _check_rules(self, batch: Batch, images: Images | None, rules: RuleChecks) -> None:
+    def _check_expressions(
+        self, raw: pa.RecordBatch, batch: Batch, ops: npt.NDArray[Any], images: Images | None
+    ) -> None:
         if self._began_ns is None:
             self._began_ns = int(batch.numbers("ts_ns")[0])
-        frame = EventFrame(batch, self._began_ns, self._lineage, images)
-        rules.check(batch, Evaluation(frame), self._findings)
+        if self._rules is None and not self._detectors.needed:
+            return
+        evaluation = Evaluation(EventFrame(batch, self._began_ns, self._lineage, images))
+        self._detectors.check(raw, batch, ops, self._lineage, images, evaluation, self._findings)
+        if self._rules is not None:
+            self._rules.check(batch, evaluation, self._findings)
 
     def _check_calls(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
         if not self._calls:
@@ -192,6 +201,7 @@ class Judge:
                 inverse[broken],
                 lambda keys: [called[key] for key in keys.tolist()],
                 message,
+                by="calls",
             )
 
     def _check_processes(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
@@ -259,7 +269,7 @@ class Judge:
             name, count = row["syscall"], row["count_sum"]
             for rule, severity in self._calls[name] if count else ():
                 message = f"the system call {name} was made {count} times, which the contract forbids"
-                self._findings.add_fact(rule, severity, name, message, "agent", count)
+                self._findings.add_fact(rule, severity, name, message, "agent", count, by="calls")
 
     def _check_end(self, end: End) -> None:
         limits = self._limits

@@ -63,6 +63,7 @@ class PathVerdicts:
 
     def __init__(self, contract: Contract, lists: Lists, workdir: str, given: Sequence[str]) -> None:
         self.rules = lists.rules
+        self.lists_programs = lists.exec is not None
         self._write = AllOf(lists.write)
         self._read = None if lists.read is None else AllOf(lists.read)
         self._deny = matcher(lists.deny)
