@@ -12,6 +12,7 @@ import typer
 
 from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
+from affidavit.cli.grade import grade_app
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.task import task_app
@@ -31,6 +32,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
 app.add_typer(task_app, name="task")
+app.add_typer(grade_app, name="grade")
 app.command()(profiles)
 app.command()(redteam)
 

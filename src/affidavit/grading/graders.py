@@ -12,6 +12,7 @@ from affidavit.tasks import GraderSpec
 KINDS = {
     "ast": "affidavit.grading.syntax",
     "execution_trace": "affidavit.grading.execution_trace",
+    "human": "affidavit.grading.human",
     "model": "affidavit.grading.model",
     "state_diff": "affidavit.grading.state_diff",
     "test_run": "affidavit.grading.test_run",
