@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from measuring import Timed, medians, recorded, show, spec, unrecorded
-from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, Sizes, prepare
+from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, WORKERS, Sizes, prepare
 
 from affidavit.recorder import recorder
 from affidavit.sandbox import RuntimeHooks
@@ -145,12 +145,13 @@ def gvisor(bench: Path, folder: Path, rounds: int) -> dict[str, float]:
 
 
 def losses(bench: Path, folder: Path) -> dict[str, int]:
-    """Events of the full sizes, of which none may be lost: a build of 2,000 files, 100,000 processes."""
+    """Events of the full sizes, of which none may be lost."""
     events = {}
     for name, command in {
         "C build, 2,000 files": BUILD,
         "100,000 processes": SHORT_PROCESSES.format(number=100_000),
-        "git": GIT,
+        "tests, 8 workers": WORKERS,
+        "git, 20,000 files": GIT,
         "find /usr": FIND,
     }.items():
         seconds, captured = recorded(spec(command, bench), recorder("ebpf"), folder / "full.parquet")

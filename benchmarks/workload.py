@@ -47,6 +47,23 @@ export PYTHONPATH=/bench/packages PYTHONDONTWRITEBYTECODE=1
 python3 -m pytest -q -p no:cacheprovider -W ignore -k 'not big_arrays and not large_archive' \\
     test__datasource.py test_io.py test_format.py > /tmp/out || { tail -30 /tmp/out; exit 1; }
 """
+# Eight at once, each with tests and files of its own.
+WORKERS = r"""
+mkdir /tmp/w && cd /tmp/w || exit
+cat > test_it.py <<'PY'
+import json, pytest
+@pytest.mark.parametrize("n", range(500))
+def test_file(n, tmp_path):
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps([n]))
+    assert json.loads(file.read_text()) == [n]
+PY
+for i in 1 2 3 4 5 6 7 8; do
+    python3 -m pytest -q -p no:cacheprovider --basetemp=/tmp/b$i test_it.py > /tmp/out$i || exit 1 &
+done
+wait
+grep -l '500 passed' /tmp/out* | wc -l | grep -qx 8
+"""
 GIT = """
 set -e
 git clone -q --no-hardlinks /bench/repository /tmp/w && cd /tmp/w
