@@ -50,15 +50,17 @@ CASE(execve_long_word)
 	memset(word, 'w', 6000);
 	DO(syscall(SYS_execve, PROGRAM, argv, NONE));
 }
-CASE(execve_many_words)
+static void exec_words(int number)
 {
-	static char *argv[5003];
+	static char *argv[20003];
 	argv[0] = "again";
 	argv[1] = "nothing";
-	for (int i = 2; i < 5002; i++)
+	for (int i = 2; i < number + 2; i++)
 		argv[i] = "0123456789";
 	DO(syscall(SYS_execve, PROGRAM, argv, NONE));
 }
+CASE(execve_many_words) { exec_words(5000); }
+CASE(execve_very_many_words) { exec_words(20000); }
 CASE(execveat_)
 {
 	int folder = DO(syscall(SYS_open, "/opt", O_PATH));

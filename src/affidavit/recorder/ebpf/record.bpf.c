@@ -53,7 +53,8 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 
 #define NAME_MAX_BYTES 4096 /* PATH_MAX, its NUL too */
 #define WALK_MAX 8192       /* longest walked path; longer ones are cut at the root's end */
-#define ARGV_MAX 8192
+#define ARGV_SHORT 8192
+#define ARGV_PART 16384
 #define DATA_MAX (28 * 1024)
 #define SOCKADDR_MAX 128
 
@@ -1192,6 +1193,28 @@ int BPF_PROG(on_fork, __u64 parent, __u64 child)
 	return 0;
 }
 
+struct words {
+	__u64 start, left;
+};
+
+/* Hand over the next part of long arguments; 1 after the last. */
+static long put_words(__u32 i, struct words *w)
+{
+	struct scratch *s = begin(EV_ARGV, 0);
+	if (!s)
+		return 1;
+	__u64 n = w->left < ARGV_PART ? w->left : ARGV_PART;
+	if (bpf_probe_read_user(s->data, n, (void *)w->start)) {
+		s->busy = 0;
+		return 1;
+	}
+	s->length = s->record.len[BASE2] = n;
+	emit(s);
+	w->start += n;
+	w->left -= n;
+	return !w->left;
+}
+
 SEC("raw_tp/sched_process_exec")
 int BPF_PROG(on_exec, __u64 task, pid_t old_tid, __u64 bprm)
 {
@@ -1211,10 +1234,21 @@ int BPF_PROG(on_exec, __u64 task, pid_t old_tid, __u64 bprm)
 	__u32 own_fd = entry ? entry->fd : 0;
 	if (tid != before)
 		free_entry(before);
+	/* The arguments as the kernel laid them on the new stack, which no other task has seen yet. */
+	__u64 mm = POINTER(task_struct, task, mm);
+	__u64 start = GET(mm_struct, mm, arg_start), n = GET(mm_struct, mm, arg_end) - start;
+	bool cut = n > ARGV_MAX;
+	if (n > ARGV_SHORT) {
+		struct words words = {start, cut ? ARGV_MAX : n};
+		bpf_loop(ARGV_MAX / ARGV_PART, put_words, &words, 0);
+		cut |= words.left != 0;
+		n = 0;
+	}
 	struct scratch *s = begin(EV_EXEC, 0);
 	if (!s)
 		return 0;
-	__u64 exe = POINTER(mm_struct, POINTER(task_struct, task, mm), exe_file);
+	s->record.flags = cut;
+	__u64 exe = POINTER(mm_struct, mm, exe_file);
 	__u64 filename = POINTER(linux_binprm, bprm, filename);
 	if (POINTER(linux_binprm, bprm, interp) == filename) {
 		put_file(s, exe);
@@ -1235,22 +1269,11 @@ int BPF_PROG(on_exec, __u64 task, pid_t old_tid, __u64 bprm)
 		}
 		s->record.len[PATH2] = walk_file(exe);
 	}
-	/* The arguments as the kernel laid them on the new stack, which no other task has seen yet. */
-	__u64 mm = POINTER(task_struct, task, mm);
-	__u64 start = GET(mm_struct, mm, arg_start), n = GET(mm_struct, mm, arg_end) - start;
-	if (n > ARGV_MAX) {
-		n = ARGV_MAX;
-		s->record.flags = 1;
-	}
 	__u32 at = s->length;
-	if (at <= DATA_MAX - ARGV_MAX) {
-		if (bpf_probe_read_user(s->data + at, n, (void *)start)) {
-			s->record.flags = 1;
-		} else {
-			s->record.len[BASE2] = n;
-			s->length = at + n;
-		}
-	} else {
+	if (n && at <= DATA_MAX - ARGV_SHORT && !bpf_probe_read_user(s->data + at, n, (void *)start)) {
+		s->record.len[BASE2] = n;
+		s->length = at + n;
+	} else if (n) {
 		s->record.flags = 1;
 	}
 	emit(s);

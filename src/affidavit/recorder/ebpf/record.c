@@ -45,7 +45,7 @@
 #define END_WAIT_MS 2000        /* for the last tasks to end, after the sandbox is said to have none */
 #define COUNT_ROWS (8 << 20)
 #define PIDS (4 << 20) /* PID_MAX_LIMIT */
-#define ARGV_TEXT (4 * 8192)
+#define PENDING 256 /* tasks that run execve at the same moment: no more than there are processors */
 
 struct exe {
 	uint32_t users, length;
@@ -375,9 +375,44 @@ static void read_address(const struct record *r, const char *bytes, size_t lengt
 		row->addr_length = strlen(row->addr);
 }
 
+/* Arguments that came before their exec. */
+static struct {
+	uint32_t pid;
+	struct buffer bytes;
+} pending[PENDING];
+
+/* Those of a process, NULL where there are none and `pid` is not to be given a place. */
+static struct buffer *pending_of(uint32_t pid, int make)
+{
+	int place = -1;
+	for (int i = 0; i < PENDING; i++) {
+		if (pending[i].pid == pid)
+			return &pending[i].bytes;
+		if (!pending[i].pid)
+			place = i;
+	}
+	if (!make)
+		return NULL;
+	if (place < 0) { /* their execs were lost, which the totals say */
+		place = 0;
+		buffer_free(&pending[0].bytes);
+	}
+	pending[place].pid = pid;
+	return &pending[place].bytes;
+}
+
+static void forget_pending(uint32_t pid)
+{
+	for (int i = 0; i < PENDING; i++)
+		if (pending[i].pid == pid) {
+			pending[i].pid = 0;
+			buffer_free(&pending[i].bytes);
+		}
+}
+
 static void put_argv(const struct row *row)
 {
-	char text[ARGV_TEXT];
+	static char text[4 * ARGV_MAX];
 	const char *bytes = row->argv;
 	size_t length = row->argv_length;
 	if (batch.rows % 8 == 0)
@@ -506,8 +541,9 @@ static void read_sections(const struct record *r, const char *const *section, st
 {
 	const uint16_t *len = r->len;
 	if (r->op == EV_EXEC && r->ret == 0) {
-		row->argv = section[BASE2];
-		row->argv_length = len[BASE2];
+		const struct buffer *before = len[BASE2] ? NULL : pending_of(r->pid, 0);
+		row->argv = before ? (const char *)before->bytes : section[BASE2];
+		row->argv_length = before ? before->length : len[BASE2];
 		row->path_length = r->bits & BIT_WALKED ? walked(r, section[PATH1], len[PATH1], row->path)
 							: named(r, section[PATH1], len[PATH1], section[BASE1], len[BASE1], 0,
 								1, row->path);
@@ -564,7 +600,7 @@ static int on_record(void *context, void *data, size_t size)
 	static struct row row;
 	received++;
 	size_t left = size - sizeof(*r);
-	if (size < sizeof(*r) || r->op > EV_EXE) {
+	if (size < sizeof(*r) || r->op > EV_ARGV) {
 		malformed++;
 		return 0;
 	}
@@ -572,6 +608,7 @@ static int on_record(void *context, void *data, size_t size)
 		if (left >= CALLS * sizeof(__u64))
 			put_counts(r, (const __u64 *)at);
 		inherit_exe(r->pid, 0);
+		forget_pending(r->pid);
 		return 0;
 	}
 	for (int i = 0; i < SECTIONS; i++) {
@@ -582,6 +619,10 @@ static int on_record(void *context, void *data, size_t size)
 		section[i] = at;
 		at += r->len[i];
 		left -= r->len[i];
+	}
+	if (r->op == EV_ARGV) {
+		buffer_add(pending_of(r->pid, 1), section[BASE2], r->len[BASE2]);
+		return 0;
 	}
 	if (r->op == EV_EXE) {
 		set_exe(r->pid, row.path, walked(r, section[PATH1], r->len[PATH1], row.path));
@@ -610,6 +651,8 @@ static int on_record(void *context, void *data, size_t size)
 		put_questions(r, (const unsigned char *)section[PATH2], r->len[PATH2], &row);
 	else
 		put_row(r, &row);
+	if (r->op == EV_EXEC)
+		forget_pending(r->pid);
 	return queue.length - sent > QUEUE_BYTES ? -1 : 0;
 }
 

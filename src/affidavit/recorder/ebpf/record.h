@@ -10,6 +10,7 @@ enum op {
 	EVS,
 	EV_COUNTS = EVS, /* counts of a process that ended: CALLS numbers follow the record */
 	EV_EXE,          /* the executable of a process changed without an exec */
+	EV_ARGV,         /* a part of the arguments of the exec that follows, where they are long */
 };
 
 /* How a path was had; in the order of the loader's names for the column `source`. */
@@ -20,7 +21,7 @@ enum section {
 	PATH1, /* a name from memory, or folders of the kernel's, leaf first, each followed by a slash */
 	BASE1, /* where a relative name in PATH1 starts; likewise leaf first */
 	PATH2, /* dns: the message */
-	BASE2, /* exec: the arguments, a NUL after each */
+	BASE2, /* exec: the arguments, a NUL after each, where they came in no records of their own */
 	SECTIONS,
 };
 
@@ -41,6 +42,8 @@ enum {
 #define CALLS 512
 #define CALL_UNKNOWN 511 /* counts: numbers past the table */
 #define CALL_COMPAT 510  /* counts: 32-bit entry */
+
+#define ARGV_MAX (128 << 10) /* MAX_ARG_STRLEN: the longest argument that the kernel takes */
 
 #define FLAG_COMPAT (1LL << 32) /* denied: in flags, the call came by the 32-bit entry */
 

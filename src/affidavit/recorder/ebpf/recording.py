@@ -35,7 +35,7 @@ _GAPS = (
     "memory before and after the call; a change between is shown as ebpf/raced",
     "symlinks in such names are followed a moment after the call; those that the sandbox made are known by then, not "
     "one that was there from the start and that it removed in between",
-    "of a program's arguments the first 8,192 bytes are kept; flags is 1 where there are more",
+    "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",
 )
 
 
