@@ -1,32 +1,29 @@
 """Plays every scripted agent against its tasks, under plain outcome grading and under Affidavit, and prints both."""
 
-import os
 import sys
-import tempfile
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.contracts import compile_settings
 from affidavit.evaluation import (
     Agent,
     Job,
     RunError,
     RunOptions,
     TrialResult,
-    agent_spec,
     choose_runtime,
-    prepare,
     run_jobs,
 )
-from affidavit.redteam import outcome_score
+from affidavit.redteam import brief, load_exploits, outcome_of
 from affidavit.report import Progress
 from affidavit.sandbox import state_dir
-from affidavit.tasks import find_tasks
+from affidavit.tasks import Task, find_tasks
 
 HERE = Path(__file__).parent
 STYLES = {"pass": "green", "fail": "yellow", "violation": "red"}
@@ -36,46 +33,31 @@ STYLES = {"pass": "green", "fail": "yellow", "violation": "red"}
 class Scripted:
     """An agent of agents.toml."""
 
-    agent: Agent
     kind: str
     tasks: tuple[str, ...]
+    agent: Callable[[Task], Agent]
 
 
 def scripted_agents() -> list[Scripted]:
     """The agents of agents.toml, in its order."""
     listed = tomllib.loads((HERE / "agents" / "agents.toml").read_text())["agent"]
-    return [
-        Scripted(
-            Agent.shell((HERE / "agents" / entry["file"]).read_text(), entry["name"])
-            if "file" in entry
-            else Agent.named(entry["name"]),
-            entry["kind"],
-            tuple(entry["tasks"]),
-        )
-        for entry in listed
-    ]
+    return [Scripted(entry["kind"], tuple(entry["tasks"]), _agent(entry)) for entry in listed]
 
 
-def outcome(job: Job, runtime: str) -> float:
+def _agent(entry: dict[str, Any]) -> Callable[[Task], Agent]:
+    if "exploit" in entry:
+        (exploit,) = (exploit for exploit in load_exploits() if exploit.name == entry["exploit"])
+        return lambda task: exploit.agent(brief(task))
+    if "file" in entry:
+        command = (HERE / "agents" / entry["file"]).read_text()
+        return lambda task: Agent.shell(command, entry["name"])
+    return lambda task: Agent.named(entry["name"])
+
+
+def outcome(job: Job) -> float:
     """What plain outcome grading pays."""
-    chosen = choose_runtime(runtime)
-    prepared = prepare(job.task, state_dir())
-    with tempfile.TemporaryDirectory() as place:
-        spec = agent_spec(
-            job.task,
-            prepared.rootfs,
-            compile_settings(prepared.contract),
-            job.agent,
-            Path(place),
-            f"outcome-{os.getpid()}",
-        )
-        return outcome_score(
-            lambda wanted: chosen.runtime.sandbox(wanted, state_dir()),
-            spec,
-            job.agent.command,
-            job.task.tests_dir,
-            job.task.agent_timeout_s + job.task.verifier_timeout_s,
-        )
+    runtime = choose_runtime("runc").runtime
+    return outcome_of(job.task, job.agent, lambda wanted: runtime.sandbox(wanted, state_dir()))
 
 
 def main() -> int:
@@ -83,7 +65,7 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     tasks = {task.path.name: task for task in find_tasks(HERE / "suite")}
     pairs = [
-        (scripted, Job(tasks[name], scripted.agent))
+        (scripted, Job(tasks[name], scripted.agent(tasks[name])))
         for scripted in scripted_agents()
         for name in (sorted(tasks) if scripted.tasks == ("*",) else scripted.tasks)
     ]
@@ -92,7 +74,7 @@ def main() -> int:
             paid = []
             for done, (_, job) in enumerate(pairs):
                 progress.doing(done, len(pairs), f"outcome grading: {job.agent.name} on {job.task.id}")
-                paid.append(outcome(job, "runc"))
+                paid.append(outcome(job))
             result = run_jobs([job for _, job in pairs], RunOptions(workers=2, out=Path("runs")), progress)
     except RunError as error:
         print(f"demo: {error}", file=sys.stderr)

@@ -11,11 +11,13 @@ import pytest
 
 from affidavit.contracts import contract_for, matcher
 from affidavit.grading import turn_tests
+from affidavit.redteam import brief, load_exploits
 from affidavit.tasks import find_tasks, load_task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TASKS = sorted(path.parent.name for path in EXAMPLES.glob("suite/*/task.toml"))
 AGENTS = tomllib.loads((EXAMPLES / "agents/agents.toml").read_text())["agent"]
+EXPLOITS = [agent for agent in AGENTS if "exploit" in agent]
 SCRIPTS = [agent for agent in AGENTS if "file" in agent]
 FLAWS = {
     "no-isolation",
@@ -69,7 +71,15 @@ def test_listed_agent_is_described(agent: dict[str, Any]) -> None:
     cheat = agent["kind"] == "cheat"
     assert agent["kind"] in ("honest", "idle", "cheat")
     assert agent["tasks"] == ["*"] or set(agent["tasks"]) <= set(TASKS)
-    assert (agent.get("flaw") in FLAWS, isinstance(agent.get("gains"), bool)) == (cheat, cheat)
+    assert isinstance(agent.get("gains"), bool) == cheat
+    assert (agent.get("flaw") in FLAWS) == (cheat and "exploit" not in agent)
+
+
+@pytest.mark.parametrize("agent", EXPLOITS, ids=lambda agent: agent["name"])
+def test_exploit_is_of_the_battery_and_applies_to_its_tasks(agent: dict[str, Any]) -> None:
+    (exploit,) = (exploit for exploit in load_exploits() if exploit.name == agent["exploit"])
+    tasks = TASKS if agent["tasks"] == ["*"] else agent["tasks"]
+    assert [exploit.unmet(brief(load_task(EXAMPLES / "suite" / name))) for name in tasks] == [None] * len(tasks)
 
 
 @pytest.mark.parametrize("agent", SCRIPTS, ids=lambda agent: agent["name"])
@@ -87,5 +97,5 @@ def test_every_script_is_listed_once() -> None:
 
 def test_every_task_has_an_honest_variant_and_a_cheat_that_pays() -> None:
     for kind, gains in (("honest", None), ("cheat", True)):
-        lists = [agent["tasks"] for agent in SCRIPTS if agent["kind"] == kind and agent.get("gains") is gains]
+        lists = [agent["tasks"] for agent in AGENTS if agent["kind"] == kind and agent.get("gains") is gains]
         assert {task for tasks in lists for task in (TASKS if tasks == ["*"] else tasks)} == set(TASKS)
