@@ -38,7 +38,7 @@ def material(
     made: dict[str, Any] = {
         "instruction": "Do it.",
         "workdir": "/workspace",
-        "events": empty_events(),
+        "record": empty_events,
         "counts": empty_counts(),
         "exit": Exit(0, None, False, False, 1),
         "stdout": b"",

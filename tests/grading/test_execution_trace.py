@@ -59,7 +59,7 @@ def record(*rows):
 def grade(tmp_path):
     def made(check, *rows, files=None):
         (named,) = make_graders([GraderSpec("execution_trace", "trace", settings={"checks": [check]})])
-        return named.grade(material(tmp_path / "made", files=files or {}, events=record(*rows)))
+        return named.grade(material(tmp_path / "made", files=files or {}, record=lambda: record(*rows)))
 
     return made
 

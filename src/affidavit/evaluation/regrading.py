@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from affidavit.evaluation.looking import KeptFiles
@@ -98,7 +99,7 @@ def _material(reader: BundleReader, changes: Sequence[Change], carried: frozense
     return Material(
         instruction=about["instruction"],
         workdir=about["workdir"],
-        events=reader.event_table("agent"),
+        record=partial(reader.event_table, "agent"),
         counts=reader.counts("agent"),
         exit=read_exit(reader.json_object("agent/exit.json")),
         stdout=reader.read("agent/stdout"),

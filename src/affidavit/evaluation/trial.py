@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as affidavit_version
 from pathlib import Path
 from typing import Any
@@ -301,7 +302,7 @@ class _Trial:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                events=read_trace(bundle.file("agent/events.parquet")),
+                record=partial(read_trace, bundle.file("agent/events.parquet")),
                 counts=agent.summary.counts,
                 exit=agent.exit,
                 stdout=agent.output.stdout,

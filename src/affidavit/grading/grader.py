@@ -33,7 +33,7 @@ What the agent did wrong is a low score with a sentence, never an exception. An 
 the verdict is ``error``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from math import isfinite
@@ -167,7 +167,7 @@ class Material:
     Attributes:
         instruction: what the agent was told.
         workdir: the task's working directory, absolute.
-        events: the agent's record, EVENT_SCHEMA.
+        record: reads the agent's record, EVENT_SCHEMA: most graders never ask, and it may be gigabytes.
         counts: its system call counts, COUNT_SCHEMA.
         exit: how the agent's command ended.
         stdout, stderr: what it wrote there, bounded by the sandbox.
@@ -183,7 +183,7 @@ class Material:
 
     instruction: str
     workdir: str
-    events: pa.Table
+    record: Callable[[], pa.Table]
     counts: pa.Table
     exit: Exit
     stdout: bytes
@@ -195,6 +195,11 @@ class Material:
     reference: Path | None = None
     verifier: Mapping[str, Any] | None = None
     grader_events: pa.Table | None = None
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """The agent's record, EVENT_SCHEMA."""
+        return self.record()
 
     @cached_property
     def processes(self) -> list[Process]:
