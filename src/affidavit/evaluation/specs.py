@@ -1,5 +1,6 @@
 """Which sandbox a task wants for its agent, and which for its verifier."""
 
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
@@ -12,6 +13,9 @@ from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec, User
 from affidavit.tasks import Task
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Of those that a container gives to root, what a verifier may need to run the solution as somebody else and to hand it
+# files. None of them reaches beyond the sandbox's own files and processes; no set-id bit is honoured there.
+_ROOT_MAY = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 # execve(2) takes 128 KiB a string.
 _MOST_IN_ENVIRONMENT = 100_000
 
@@ -61,7 +65,7 @@ class Verifier:
     """What runs in a grading sandbox.
 
     Attributes:
-        tests: a copy of the task's tests.
+        tests: a copy of the task's tests; where the verifier may write in it, the only thing in its folder.
         argv: the command.
         harness: the folder that appears at HARNESS; None where there is none.
     """
@@ -82,11 +86,18 @@ def verifier_spec(
         verifier: what runs in it.
         name: the sandbox's.
     """
-    mounts = [Mount(verifier.tests, TESTS)]
+    mounts = [] if task.tests_writable else [Mount(verifier.tests, TESTS)]
     if verifier.harness is not None:
         mounts.append(Mount(verifier.harness, HARNESS))
     if task.verifier_user != task.user:
         rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
+    writable = [task.workdir, "/tmp", rootfs.user.home, *settings.writable]
+    if task.tests_writable:
+        # As a layer, so that what is written counts for the sandbox's disk and the copy itself stays.
+        rootfs = replace(rootfs, layers=(verifier.tests.parent, *rootfs.layers))
+        writable.append(TESTS)
+        for path in (verifier.tests, *verifier.tests.rglob("*")):
+            os.chown(path, rootfs.user.uid, rootfs.user.gid, follow_symlinks=False)
     return SandboxSpec(
         name=name,
         rootfs=rootfs.layers,
@@ -95,9 +106,10 @@ def verifier_spec(
         env={**_env(task, rootfs), **task.verifier_env},
         cwd=task.workdir,
         user=rootfs.user,
-        writable=outermost((task.workdir, "/tmp", rootfs.user.home, *settings.writable)),
+        writable=outermost(writable),
         mounts=mounts,
         scratch=(VERIFIER_LOGS,),
+        capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )
 

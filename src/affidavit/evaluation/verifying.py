@@ -51,7 +51,7 @@ def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, run: RunV
     Raises:
         SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
     """
-    folders = {"grader": place / "tests", "control": place / "tests-turned"}
+    folders = {stage: place / f"verifier-{stage}" / "tests" for stage in ("grader", "control")}
     for folder in shuffled(folders.values()):
         copy_readable(task.tests_dir, folder)
     seed = hashlib.sha256(f"{task.digest} {submission}".encode()).digest()

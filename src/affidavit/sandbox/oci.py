@@ -91,7 +91,11 @@ def bundle_config(
             "args": list(spec.argv),
             "env": [f"{name}={value}" for name, value in spec.env.items()],
             "cwd": spec.cwd,
-            "capabilities": {kind: [] for kind in ("bounding", "effective", "inheritable", "permitted", "ambient")},
+            # Ambient and inheritable ones would stay with a process that becomes another user.
+            "capabilities": {
+                **{kind: list(spec.capabilities) for kind in ("bounding", "effective", "permitted")},
+                **{kind: [] for kind in ("inheritable", "ambient")},
+            },
             "rlimits": _rlimits(spec),
             "noNewPrivileges": True,
         },

@@ -67,7 +67,7 @@ class Mount:
 
 @dataclass(frozen=True)
 class User:
-    """Who the sandbox's processes run as (no user is root with privileges: the sandbox has no capabilities)."""
+    """Who the sandbox's processes run as; root has no privileges either, but for :attr:`SandboxSpec.capabilities`."""
 
     uid: int = 1000
     gid: int = 1000
@@ -93,6 +93,7 @@ class SandboxSpec:
             (``/logs/verifier`` for the grader); readable afterwards through :meth:`Sandbox.scratch`.
         limits: see Limits.
         deny_syscalls: names, beside those that no sandbox allows.
+        capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
     """
 
     name: str
@@ -107,6 +108,7 @@ class SandboxSpec:
     scratch: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     deny_syscalls: Sequence[str] = ()
+    capabilities: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

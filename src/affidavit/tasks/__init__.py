@@ -6,6 +6,7 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 - ``rootfs``: ``"host"``, ``"oci:PATH"`` or ``"tarball:PATH"``, the path relative to the task's folder;
 - ``workdir``: absolute path in the sandbox, ``/workspace`` where nothing says otherwise;
 - ``control``: whether the grading is repeated with tests that must fail (true);
+- ``tests_writable``: whether the verifier may write in ``/tests``, to a copy that is thrown away (false);
 - ``graders``: what makes the score (``tests/test.sh`` and its reward), see :class:`GraderSpec`;
 - ``contract`` and ``registry``: a published contract, ``ID@VERSION``, in place of ``contract.yaml``, and the folder or
   ``git+URL`` that it is published in;

@@ -71,6 +71,7 @@ class Task:
         contract_path: contract.yaml, contract.json or behavioral_contract.json; None where there is none.
         published: the published contract that it names instead; None where it names none.
         control: whether the grading is repeated with tests that must fail.
+        tests_writable: whether the verifier may write in /tests, to a copy that is thrown away.
         graders: what makes the score, at least one.
         passing_score: the least score that counts as solved.
         warnings: what is in task.toml and does nothing here, a sentence each.
@@ -100,6 +101,7 @@ class Task:
     contract_path: Path | None
     published: PublishedContract | None
     control: bool
+    tests_writable: bool
     graders: tuple[GraderSpec, ...]
     passing_score: float
     warnings: tuple[str, ...]
@@ -229,6 +231,7 @@ class _Reader:
             contract_path=self._contract(),
             published=self._published(own),
             control=own.boolean("control") is not False,
+            tests_writable=own.boolean("tests_writable") is True,
             graders=graders,
             passing_score=self._passing_score(own),
             warnings=(),

@@ -10,7 +10,7 @@ import pyarrow as pa
 from affidavit.grading.authorship import authorship
 from affidavit.grading.grader import Component, Evidence, Finding, Grade, Material, weighted
 from affidavit.grading.settings import read_settings
-from affidavit.grading.test_run.blame import blame_author, blame_peek
+from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
@@ -74,6 +74,7 @@ def _grade_tests(facts: Mapping[str, Any], events: pa.Table, brought: Collection
     findings = (
         *blame_author(told.writes, facts["exit"]),
         *blame_peek(told),
+        *blame_tampering(told),
         *(agents_machinery(events, brought) if here else ()),
         *_forged(facts["forged"]),
     )

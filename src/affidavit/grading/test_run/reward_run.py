@@ -9,7 +9,7 @@ import pyarrow as pa
 from affidavit.grading.authorship import authorship
 from affidavit.grading.grader import Evidence, Finding, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
-from affidavit.grading.test_run.blame import blame_author, blame_peek
+from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 
 
@@ -20,7 +20,12 @@ def grade_reward(grade: Mapping[str, Any], events: pa.Table, brought: Collection
     writes = told.writes
     foreign = [write for write in writes if write.agents_code and write.done]
     score = _value(grade)
-    findings = (*blame_author(writes, grade["exit"]), *blame_peek(told), *_control(grade["control"], score))
+    findings = (
+        *blame_author(writes, grade["exit"]),
+        *blame_peek(told),
+        *blame_tampering(told),
+        *_control(grade["control"], score),
+    )
     if grade["exit"]["timed_out"]:
         # A reward that it wrote before may not be its last word.
         late = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
