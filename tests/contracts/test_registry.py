@@ -17,12 +17,14 @@ from affidavit.contracts import (
     Publication,
     Published,
     RegistryError,
+    audit,
     contract_of,
     publish_contract,
     publish_trust,
     published_contract,
     registry_view,
     sign_contract,
+    standing_in,
 )
 from affidavit.contracts.registry import store as store_module
 from affidavit.contracts.registry.memory import memory_path
@@ -109,6 +111,11 @@ def test_publish_and_get(location: str, key: SigningKey, trust: Trust) -> None:
     assert found.digest == first.digest
     assert found.signed_by == key.key_id
     assert published_contract(location, "d/e.f@1.0.0").id == "d/e.f"
+    states = audit(location).states
+    assert states == ("", *["1 of 1 good signatures"] * 3)
+    assert standing_in(location, first, first.signature, None).ok
+    other = contract(key, limits={"wall_ms": 7})
+    assert "with another content" in standing_in(location, other, other.signature, trust).problem
     with pytest.raises(RegistryError, match=r"has no c@1\.2\.0; published: 1\.0\.0, 1\.1\.0"):
         published_contract(location, "c@1.2.0")
     with pytest.raises(RegistryError, match="ID@VERSION"):
@@ -226,6 +233,9 @@ class TestTampering:
         path.unlink()
         with pytest.raises(RegistryError, match="is missing"):
             published_contract(str(published), "c1@1.0.0")
+
+        with pytest.raises(RegistryError, match="is missing"):
+            audit(str(published))
 
     def test_an_entry(self, published: Path) -> None:
         log = published / "log.jsonl"

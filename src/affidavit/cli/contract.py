@@ -90,57 +90,43 @@ def verify(
 
     Exit status: 0 signed (and published) as it must be, 1 not, 2 wrong use.
     """
-    from affidavit.contracts import ContractError, RegistryError, load_signature, registry_view
-    from affidavit.signing import EvidenceError, Trust, now, read_trust
+    from affidavit.contracts import ContractError, RegistryError, load_signature, standing, standing_in
+    from affidavit.report import print_standing
+    from affidavit.signing import EvidenceError, read_trust
 
-    at, published, problem = now(), None, ""
     try:
         read = _read(contract)
-        if registry is None:
-            trusted: TrustDocument | Trust = _trusted(trust, key)
-            threshold = _trusted(trust, key).threshold
-        else:
-            view = registry_view(registry, None if trust is None else read_trust(trust))
-            trusted, threshold = view.judging, view.judging.check(at).threshold
-            published = view.versions(read.id).get((read.id, read.version))
-    except (ContractError, EvidenceError, RegistryError) as error:
+        trusted = None if registry is not None else _trusted(trust, key)
+        given = None if registry is None or trust is None else read_trust(trust)
+    except (ContractError, EvidenceError) as error:
         fail(error)
     try:
         envelope = load_signature(contract, read.document)
     except ContractError as error:
         fail(error, 1)
-    if registry is not None and published is None:
-        problem = f"{read.id}@{read.version} is not published in {registry}"
-    elif published is not None and published[1].digest != read.digest:
-        problem = f"{read.id}@{read.version} is published in {registry} with another content ({published[1].digest})"
-    elif published is not None and envelope is not None:
-        # What is in the log was there at the time that the log says.
-        at = published[1].at if set(envelope.signatures) <= set(view.signature(published[1]).signatures) else at
-    examined = trusted.examine(envelope, at) if envelope else None
-    ok = examined is not None and examined.met and not problem
+    try:
+        if trusted is not None:
+            found = standing(envelope, trusted)
+        else:
+            found = standing_in(registry or "", read, envelope, given)
+    except (EvidenceError, RegistryError) as error:
+        fail(error)
     if as_json:
+        signatures = found.examined.signatures if found.examined else ()
         document: dict[str, Any] = {
-            "ok": ok,
-            "problem": problem or None,
+            "ok": found.ok,
+            "problem": found.problem or None,
             "contract": {"id": read.id, "version": read.version, "digest": read.digest},
-            "threshold": threshold,
+            "threshold": found.threshold,
             "signatures": [
-                {"key": s.key_id, "state": str(s.state), "name": s.name, "detail": s.detail}
-                for s in (examined.signatures if examined else ())
+                {"key": s.key_id, "state": str(s.state), "name": s.name, "detail": s.detail} for s in signatures
             ],
-            "entry": None if published is None or problem else published[0],
+            "entry": found.entry,
         }
         print_json(document)
     else:
-        typer.echo(f"{read.id} {read.version}, {read.digest}")
-        for signed in examined.signatures if examined else ():
-            typer.echo(str(signed))
-        if problem or published is not None:
-            typer.echo(problem or f"published on {at} as entry {published[0] if published else 0} of {registry}")
-        good = len(examined.good) if examined else 0
-        what = "signed" if examined and examined.met else "unsigned" if examined is None else "not signed as it must be"
-        typer.echo(f"{what}: {good} of {threshold} good signatures")
-    raise typer.Exit(0 if ok else 1)
+        print_standing(read, found, registry, sys.stdout)
+    raise typer.Exit(0 if found.ok else 1)
 
 
 @contract_app.command()
@@ -218,14 +204,16 @@ def log(
 ) -> None:
     """Show what was published in a registry, after checking all of it.
 
-    The head's signature, every entry, the trust document, and that nothing has changed since it was last looked at.
+    The head's signature, every entry, contract and signature, the trust document, and that nothing has changed since it
+    was last looked at.
     """
-    from affidavit.contracts import RegistryError, registry_view
+    from affidavit.contracts import RegistryError, audit
     from affidavit.report import print_log
     from affidavit.signing import EvidenceError, consistency_proof, read_trust
 
     try:
-        view = registry_view(registry, None if trust is None else read_trust(trust))
+        audited = audit(registry, None if trust is None else read_trust(trust))
+        view = audited.view
         proof = None if since is None else [node.hex() for node in consistency_proof(view.leaves, since)]
     except (EvidenceError, RegistryError) as error:
         fail(error)
@@ -239,11 +227,14 @@ def log(
             "at": view.head.at,
             "signed_by": view.head.envelope.key_id,
             "consistency": proof,
-            "entries": [entry.model_dump(mode="json") for entry in view.entries],
+            "entries": [
+                {**entry.model_dump(mode="json"), "state": state or None}
+                for entry, state in zip(view.entries, audited.states, strict=True)
+            ],
         }
         print_json(document)
     else:
-        print_log(view, sys.stdout)
+        print_log(audited, sys.stdout)
 
 
 @contract_app.command()

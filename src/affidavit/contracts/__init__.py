@@ -43,6 +43,7 @@ from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
 from affidavit.contracts.sources import ContractSource
+from affidavit.contracts.standing import Audit, Standing, audit, standing, standing_in
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 from affidavit.contracts.versions import Step
@@ -57,6 +58,7 @@ __all__ = [
     "PAYLOAD_TYPE",
     "SYSTEM_CALLS",
     "SYSTEM_CALL_NAMES",
+    "Audit",
     "Contract",
     "ContractChange",
     "ContractDiff",
@@ -83,11 +85,13 @@ __all__ = [
     "Scope",
     "Section",
     "Selector",
+    "Standing",
     "Step",
     "Treatment",
     "Version",
     "View",
     "Watch",
+    "audit",
     "canonical_bytes",
     "check_endpoint",
     "check_id",
@@ -115,6 +119,8 @@ __all__ = [
     "same_programs",
     "sign_contract",
     "signature_path",
+    "standing",
+    "standing_in",
     "treatment",
     "treatments",
     "validated",

@@ -1,6 +1,6 @@
 """What people read: tables, trees and progress on a terminal."""
 
-from affidavit.report.contracts import print_contract_diff, print_log, print_trust
+from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
@@ -21,6 +21,7 @@ __all__ = [
     "print_process_tree",
     "print_profiles",
     "print_run",
+    "print_standing",
     "print_table",
     "print_trust",
     "print_verification",

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.contracts import ContractDiff, ContractEntry, Kind, View
+from affidavit.contracts import Audit, Contract, ContractDiff, ContractEntry, Kind, Standing
 from affidavit.report.text import printable
 from affidavit.signing import TrustDocument
 
@@ -30,16 +30,31 @@ def print_contract_diff(found: ContractDiff, out: IO[str]) -> None:
     console.print(Text(f"{new.id} {verdict}; the changes are {found.needed}: needs {found.least} or above"))
 
 
-def print_log(view: View, out: IO[str]) -> None:
+def print_standing(contract: Contract, found: Standing, registry: str | None, out: IO[str]) -> None:
+    """Whose signatures a contract has, and whether it is published."""
+    lines = [f"{contract.id} {contract.version}, {contract.digest}"]
+    lines += [str(signed) for signed in found.examined.signatures] if found.examined else []
+    if found.entry is not None:
+        lines.append(f"published as entry {found.entry} of {registry}")
+    if found.problem:
+        lines.append(found.problem)
+    good = len(found.examined.good) if found.examined else 0
+    what = "unsigned" if found.examined is None else "signed" if found.examined.met else "not signed as it must be"
+    lines.append(f"{what}: {good} of {found.threshold} good signatures")
+    for line in lines:
+        out.write(printable(line) + "\n")
+
+
+def print_log(audited: Audit, out: IO[str]) -> None:
     """The entries of a registry, a row each, and its head."""
-    table = _table("entry", "at", "what", "digest")
-    for index, entry in enumerate(view.entries):
+    table = _table("entry", "at", "what", "signatures", "digest")
+    for index, (entry, state) in enumerate(zip(audited.view.entries, audited.states, strict=True)):
         named = f"{entry.id}@" if isinstance(entry, ContractEntry) else "trust document, version "
         what = f"{named}{entry.version}"
-        table.add_row(str(index), entry.at, Text(printable(what)), entry.digest)
+        table.add_row(str(index), entry.at, Text(printable(what)), Text(printable(state)), entry.digest)
     console = _console(out)
     console.print(table)
-    head = view.head
+    head = audited.view.head
     console.print(Text(f"{head.size} entries under sha256:{head.root.hex()}, signed by {head.envelope.key_id}"))
 
 

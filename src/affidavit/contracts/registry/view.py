@@ -163,6 +163,25 @@ class View:
         except EvidenceError as error:
             raise RegistryError(f"{self.location}: the signatures of {entry.id}@{entry.version}: {error}") from error
 
+    def state(self, index: int) -> str:
+        """What the signatures of an entry's contract are worth now; empty where it is none.
+
+        Raises:
+            RegistryError: an object of the entry is missing or was changed.
+        """
+        entry = self.entries[index]
+        if not isinstance(entry, ContractEntry):
+            return ""
+        name = f"{self.location}: {entry.id}@{entry.version}"
+        try:
+            document = parse_contract(self.content(entry.digest), name).document
+            signature = read_signature(self.content(entry.signatures), name, document)
+        except ContractError as error:
+            raise RegistryError(str(error)) from error
+        if (document.id, document.version) != (entry.id, entry.version):
+            raise RegistryError(f"{name}: is {document.id}@{document.version} under another name")
+        return str(self.judging.examine(signature, entry.at))
+
     def contract(self, reference: str) -> Contract:
         """A published contract, whose signatures are good, with the proof that it is published.
 
