@@ -40,6 +40,7 @@ from affidavit.contracts.registry import (
     registry_view,
 )
 from affidavit.contracts.rules import Rule, Selector
+from affidavit.contracts.schema import json_schema, schema_text
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
 from affidavit.contracts.sources import ContractSource
@@ -104,6 +105,7 @@ __all__ = [
     "diff_contracts",
     "escape",
     "folders_above",
+    "json_schema",
     "load_contract",
     "load_signature",
     "matcher",
@@ -117,6 +119,7 @@ __all__ = [
     "read_signature",
     "registry_view",
     "same_programs",
+    "schema_text",
     "sign_contract",
     "signature_path",
     "standing",
