@@ -16,7 +16,7 @@ if typing.TYPE_CHECKING:
 _MOST_BYTES = 4 << 20
 
 contract_app = typer.Typer(
-    help="Contracts: sign, verify and compare them.", no_args_is_help=True, rich_markup_mode=None
+    help="Contracts: write, check, sign, verify and compare them.", no_args_is_help=True, rich_markup_mode=None
 )
 
 ContractFile = Annotated[Path, typer.Argument(help="A contract's file.", metavar="CONTRACT")]

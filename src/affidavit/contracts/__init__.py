@@ -14,7 +14,7 @@ from affidavit.contracts.contract import (
     read_mapping,
     validated,
 )
-from affidavit.contracts.default import contract_for, default_contract
+from affidavit.contracts.default import contract_for, default_contract, default_for
 from affidavit.contracts.diff import ContractChange, ContractDiff, Kind, diff_contracts
 from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
@@ -24,7 +24,7 @@ from affidavit.contracts.fields import Section, Version, check_endpoint, check_i
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.operations import ENTRY_POINTS, OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
-from affidavit.contracts.patterns import PathMatcher, PatternError, escape
+from affidavit.contracts.patterns import PathMatcher, PatternError, escape, expand_braces
 from affidavit.contracts.registry import (
     ContractEntry,
     Entry,
@@ -101,9 +101,11 @@ __all__ = [
     "contract_for",
     "contract_of",
     "default_contract",
+    "default_for",
     "did_you_mean",
     "diff_contracts",
     "escape",
+    "expand_braces",
     "folders_above",
     "json_schema",
     "load_contract",

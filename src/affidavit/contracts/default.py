@@ -17,7 +17,17 @@ def default_contract(task: Task) -> Contract:
     """Reads anywhere in its sandbox, writes in the working directory and /tmp but never to test infrastructure, no
     network, no privileged operation, the task's own time limit. The hidden parts of a task, which its sandbox does not
     hold, may not be looked for."""
-    workdir = escape(task.workdir)
+    return default_for(task.workdir, task.agent_timeout_s)
+
+
+def default_for(folder: str, timeout_s: float) -> Contract:
+    """The default contract of a task.
+
+    Args:
+        folder: its working directory.
+        timeout_s: its time limit, seconds.
+    """
+    workdir = escape(folder)
     below = "" if workdir == "/" else workdir
     return contract_of(
         {
@@ -34,10 +44,10 @@ def default_contract(task: Task) -> Contract:
                     f"!{below}/{{pytest,_pytest,pluggy,unittest,iniconfig}}{{,.py,/**}}",
                     f"!{below}/*.dist-info/**",
                 ],
-                "deny": [f"{folder}/**" for folder in _HIDDEN if not f"{task.workdir}/".startswith(f"{folder}/")],
+                "deny": [f"{hidden}/**" for hidden in _HIDDEN if not f"{folder}/".startswith(f"{hidden}/")],
             },
             "syscalls": {"deny": list(PRIVILEGED_CALLS)},
-            "limits": {"wall_ms": max(1, round(task.agent_timeout_s * 1000))},
+            "limits": {"wall_ms": max(1, round(timeout_s * 1000))},
             "extends": ["affidavit:base"],
         },
         "the default contract",

@@ -3,10 +3,11 @@
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.choosing import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.rechecking import verify
+from affidavit.evaluation.rechecking import change_of, verify
 from affidavit.evaluation.result import Judgement, RunResult, TrialResult, Verdict
 from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
 from affidavit.evaluation.specs import agent_spec
+from affidavit.evaluation.standing import given_to
 
 __all__ = [
     "Agent",
@@ -19,8 +20,10 @@ __all__ = [
     "TrialResult",
     "Verdict",
     "agent_spec",
+    "change_of",
     "choose_runtime",
     "examine",
+    "given_to",
     "load_tasks",
     "prepare",
     "run_jobs",

@@ -20,7 +20,12 @@ def new_judge(contract: Contract, workdir: str, agent: str) -> Judge:
         workdir: the task's working directory.
         agent: the agent's name.
     """
-    return Judge(contract, workdir=workdir, given=_GIVEN.get(agent, ()))
+    return Judge(contract, workdir=workdir, given=given_to(agent))
+
+
+def given_to(agent: str) -> tuple[str, ...]:
+    """The folders that Affidavit itself puts into the sandbox for an agent of this name."""
+    return _GIVEN.get(agent, ())
 
 
 def read_exit(facts: Mapping[str, Any]) -> Exit:

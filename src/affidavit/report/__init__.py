@@ -1,6 +1,7 @@
 """What people read: tables, trees and progress on a terminal."""
 
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
+from affidavit.report.linting import print_lint
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
@@ -17,6 +18,7 @@ __all__ = [
     "Progress",
     "print_contract_diff",
     "print_doctor",
+    "print_lint",
     "print_log",
     "print_process_tree",
     "print_profiles",

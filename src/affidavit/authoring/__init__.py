@@ -1,0 +1,24 @@
+"""Writing contracts: a first one, one learned from recorded runs, and what is wrong with one."""
+
+from affidavit.authoring.errors import LearningError
+from affidavit.authoring.first import first_contract
+from affidavit.authoring.generalising import Grant, generalised
+from affidavit.authoring.learning import Learned, Lesson, Line, learn_contract
+from affidavit.authoring.lessons import read_lessons
+from affidavit.authoring.linting import Finding, lint
+from affidavit.authoring.writing import as_yaml
+
+__all__ = [
+    "Finding",
+    "Grant",
+    "Learned",
+    "LearningError",
+    "Lesson",
+    "Line",
+    "as_yaml",
+    "first_contract",
+    "generalised",
+    "learn_contract",
+    "lint",
+    "read_lessons",
+]

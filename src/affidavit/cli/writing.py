@@ -1,0 +1,135 @@
+"""``affidavit contract new``, ``learn`` and ``lint``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.answers import Json, fail, print_json
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="File to write, which must not be there yet.", metavar="FILE", show_default=False),
+]
+
+
+def new(
+    task: Annotated[Path, typer.Argument(help="A task folder.", metavar="TASK")],
+    out: Out = None,
+) -> None:
+    """Write a first contract for a task.
+
+    It says what holds without one, with a word on each line. Written to contract.yaml in the task folder unless --out
+    says otherwise.
+    """
+    from affidavit.authoring import first_contract
+    from affidavit.tasks import TaskError, load_task
+
+    try:
+        read = load_task(task)
+    except TaskError as error:
+        fail(error)
+    if out is None and read.contract_path is not None:
+        fail(f"{read.contract_path}: is there already; say --out FILE to write another one")
+    path = out or read.path / "contract.yaml"
+    _write(path, first_contract(read))
+    typer.echo(f"{path}: tighten it, then: affidavit contract lint {path}")
+
+
+def learn(
+    runs: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.", metavar="RUN_DIR…")],
+    out: Out = None,
+    contract_id: Annotated[
+        str | None, typer.Option("--id", help="The contract's id; else the task's.", metavar="ID", show_default=False)
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", help="Public key (PEM) that must have signed; else your own.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the smallest contract that admits recorded honest runs.
+
+    Each line says which runs and how many events it rests on. Refuses to learn from a run that did not pass, can't be
+    verified, or shows what the default contract forbids. Printed unless --out says where to write it.
+
+    Exit status: 0 learned, 1 the runs are not fit to learn from, 2 wrong use.
+    """
+    from affidavit.authoring import LearningError, as_yaml, learn_contract, read_lessons
+    from affidavit.contracts import ContractError
+    from affidavit.evaluation import RunError
+    from affidavit.evidence import EvidenceError
+
+    for path in runs:
+        if not path.is_dir():
+            fail(f"{path}: no such folder; give a bundle, or the folder of a run")
+    try:
+        task, lessons = read_lessons(runs, key)
+        learned = learn_contract(lessons, contract_id or task)
+    except LearningError as error:
+        fail(error, 1)
+    except (ContractError, EvidenceError, RunError) as error:
+        fail(error)
+    if as_json:
+        print_json({"contract": learned.value, "runs": list(learned.lessons), "evidence": learned.evidence()})
+    if out is not None:
+        _write(out, as_yaml(learned))
+        typer.echo(f"{out}: learned from {len(lessons)} runs", err=True)
+    elif not as_json:
+        sys.stdout.write(as_yaml(learned))
+
+
+def lint(
+    contract: Annotated[Path, typer.Argument(help="A contract's file.", metavar="CONTRACT")],
+    as_json: Json = False,
+) -> None:
+    """Find holes in a contract, and show what of it is prevented and what is only detected.
+
+    Exit status: 0 no errors, 1 errors, 2 wrong use.
+    """
+    from datetime import UTC, datetime
+
+    from affidavit.authoring import lint as find_holes
+    from affidavit.contracts import COMBINATIONS, ContractError, parse_contract, treatments
+    from affidavit.report import print_lint
+    from affidavit.signing import EvidenceError, read_bounded
+
+    try:
+        read = parse_contract(read_bounded(contract, 4 << 20), str(contract))
+    except (ContractError, EvidenceError) as error:
+        fail(error)
+    findings = find_holes(read, datetime.now(UTC))
+    table = {combination: treatments(read, *combination) for combination in COMBINATIONS}
+    if as_json:
+        print_json(
+            {
+                "contract": {"id": read.id, "version": read.version, "digest": read.digest},
+                "findings": [vars(finding) for finding in findings],
+                "treatment": [
+                    {"runtime": runtime, "recorder": recorder, **vars(one)}
+                    for (runtime, recorder), rows in table.items()
+                    for one in rows
+                ],
+            }
+        )
+    else:
+        print_lint(findings, table, sys.stdout)
+    raise typer.Exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+def _write(path: Path, text: str) -> None:
+    """All of a new file or nothing; never in the place of another."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            try:
+                file.write(text)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        fail(f"{path}: is there already")
+    except OSError as error:
+        fail(f"{path}: can't be written: {error.strerror}")

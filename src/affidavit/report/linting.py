@@ -1,0 +1,34 @@
+"""What is wrong with a contract, for a person at a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from affidavit.authoring import Finding
+from affidavit.contracts import Treatment
+from affidavit.report.text import printable
+
+_STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def print_lint(
+    findings: Sequence[Finding], treatments: Mapping[tuple[str, str], Sequence[Treatment]], out: IO[str]
+) -> None:
+    """The findings, then what of the contract is prevented and detected under each runtime and recorder."""
+    console = Console(file=out, width=None if out.isatty() else 140, highlight=False)
+    for finding in findings:
+        line = Text(f"{finding.severity:<8}", _STYLE[finding.severity]).append(f"{finding.place}: ", "bold")
+        console.print(line.append(printable(finding.message), "default"), soft_wrap=True)
+    if not findings:
+        console.print("no holes found")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("\nconstruct")
+    for runtime, recorder in treatments:
+        table.add_column(f"{runtime}+{recorder}\nprevented, detected")
+    for rows in zip(*treatments.values(), strict=True):
+        table.add_row(printable(rows[0].construct), *(f"{one.prevented}, {one.detected}" for one in rows))
+    console.print()
+    console.print(table)
