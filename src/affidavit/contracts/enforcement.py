@@ -100,9 +100,10 @@ _APART: dict[tuple[str, str], Treatment] = {
     ),
     ("gvisor", "operations.process_injection"): Treatment(
         "operations.process_injection",
-        "partly",
+        "yes",
         "live",
-        f"The filter refuses the calls. {_FILTERED_UNSEEN} Opening a process' memory is recorded.",
+        "The filter refuses the calls, and a process' memory can't be opened for writing, which is recorded. "
+        f"{_FILTERED_UNSEEN}",
     ),
 }
 
