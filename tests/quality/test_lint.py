@@ -126,6 +126,15 @@ def test_a_log_that_an_agent_could_put_there_first(found: Found) -> None:
     assert "tests/test.sh:2: writes /tmp/run.log" in message
 
 
+@pytest.mark.parametrize("named", ["tests", "tests/test_mine.py", "/workspace/tests/test_mine.py", '"tests/"'])
+def test_visible_tests_that_the_agent_may_rewrite(found: Found, named: str) -> None:
+    files = {"environment/root/workspace/tests/test_mine.py": "def test_fine():\n    pass\n"}
+    test = f"cd /workspace; python3 -m pytest {named}\n{TEST}"
+    assert only(found(test=test, files=files))[:2] == ("trust", "contract")
+    assert found(test=test, files=files, contract={"files": {"write": ["/workspace/answer"]}}) == []
+    assert found(test=f"python3 -m pytest /tests\n{TEST}", files=files) == []
+
+
 def test_the_command(affidavit: Command, task: Callable[..., Path], tmp_path: Path) -> None:
     task(name="tasks/good")
     task(name="tasks/bad", solve=None)

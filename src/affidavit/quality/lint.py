@@ -31,6 +31,7 @@ _PYTHON_WRITES = (
 # Comments, quoted text and arithmetic: a ">" in them writes nothing.
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _QUOTED = re.compile(r"'[^']*'|\(\([^\n]*?\)\)|\[\[ [^\n]*? \]\]")
+_TEST_FILE = re.compile(r"test_.*\.py|.*_test\.(?:py|go|rb)|.*\.(?:test|spec)\.[cm]?[jt]sx?")
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?[^\n]*\n.*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -52,6 +53,7 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
         *_promises(task, contract, briefing),
         *_solution_writes(task, contract),
         *_temporary_files(task),
+        *_visible_tests(task, contract),
     )
 
 
@@ -159,6 +161,37 @@ def _temporary_files(task: Task) -> Iterator[Finding]:
                 f"tests/{name}:{line}: writes {match[1]}, where a read-only file of the agent's may lie",
                 "keep it in /logs/verifier, or use mktemp",
             )
+
+
+def _visible_tests(task: Task, contract: Contract) -> Iterator[Finding]:
+    """Tests of the start state that tests/ runs and that the agent may rewrite: they then say what it likes."""
+    root = task.environment_root
+    base = task.workdir.strip("/")
+    folder = root / base if root else None
+    if folder is None or not folder.is_dir():
+        return
+    visible = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if _TEST_FILE.fullmatch(path.name)]
+    if not visible:
+        return
+    open_ = matcher(contract.write).mask([f"/{base}/{name}" for name in visible])
+    editable = [name for name, yes in zip(visible, open_, strict=True) if yes]
+    for script, text in _texts(task.tests_dir):
+        run = [name for name in editable if script.endswith((".sh", ".bash")) and _runs(text, name, base)]
+        if run:
+            yield Finding(
+                "trust",
+                Part.CONTRACT,
+                f"tests/{script} runs /{base}/{run[0]}{' and others' if run[1:] else ''}, which the agent may rewrite",
+                "do not let the contract allow it, or let the tests run a copy of their own",
+            )
+
+
+def _runs(text: str, name: str, base: str) -> bool:
+    """Whether a script names a file, or a folder that it is in."""
+    names = [name, *(str(parent) for parent in Path(name).parents if str(parent) != ".")]
+    return any(
+        re.search(rf"(?<![\w/.-])(?:/{re.escape(base)}/)?{re.escape(one)}/?(?=[\s\"'<>|;&)]|$)", text) for one in names
+    )
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, str]]:
