@@ -178,3 +178,28 @@ def test_a_file_that_the_verifier_never_uses_is_its_input() -> None:
 def test_a_test_framework_reads_its_tests() -> None:
     again = {"op": "open_read", "pid": 2, "path": "/tests/test_a.py", "ret": 3}
     assert told(SH, FORK, PYTEST, again, IMPORT, again, READ_BY_VERIFIER).peeks == ()
+
+
+TOUCHES = [
+    {"op": "open_write", "path": "/tests/test_a.py", "ret": 3},
+    {"op": "rename", "path": "/workspace/x", "path2": "/tests/test_a.py"},
+    {"op": "rename", "path": "/tests/test_a.py", "path2": "/workspace/x"},
+    {"op": "unlink", "path": "/tests/test_a.py"},
+]
+
+
+@pytest.mark.parametrize("touch", TOUCHES, ids=lambda touch: str(touch["op"]))
+def test_a_program_of_the_agents_that_changes_the_tests_tampers(touch: dict[str, object]) -> None:
+    [tampering] = told(SH, FORK, *program(), {**touch, "pid": 2}).tamperings
+    assert (tampering.pid, tampering.program, tampering.path) == (2, SOLUTION, "/tests/test_a.py")
+    assert told(SH, FORK, *program(), {**touch, "pid": 2, "ret": -30}).tamperings == ()
+
+
+@pytest.mark.parametrize("touch", TOUCHES, ids=lambda touch: str(touch["op"]))
+def test_the_verifier_and_its_framework_do_not(touch: dict[str, object]) -> None:
+    assert told(SH, FORK, {**touch, "pid": 1}, PYTEST, IMPORT, {**touch, "pid": 2}).tamperings == ()
+
+
+def test_removing_an_old_reward_is_not_writing_one() -> None:
+    removed = {"op": "unlink", "pid": 1, "path": REWARD}
+    assert [write.seq for write in writes(SH, removed, reward_by(1))] == [2]

@@ -59,6 +59,7 @@ def _control(control: Mapping[str, Any] | None, score: float | None) -> tuple[Fi
         return ()
     message = (
         f"the reward was {against:g} even with tests that a right solution must fail: something that the agent brought "
-        "decides the result of the tests"
+        "decides the result of the tests (should the task's own solution get this, too, the reward does not hang on "
+        "the assertions of the tests: set control = false under [affidavit] in task.toml)"
     )
     return (Finding("grading.control", message, ()),)
