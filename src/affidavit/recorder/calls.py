@@ -32,6 +32,7 @@ _O_TMPFILE = 0o20000000
 _COMM = 15
 _UNREAD = 200
 _SOCKETS_KEPT = 65536
+_DESCRIPTORS_KEPT = 65536
 _DNS_PORT = 53
 
 PRIVILEGED = {
@@ -229,10 +230,14 @@ class Calls:
         self._process = process
         # Whether a name of the call in hand goes through a link in proc(5) that leads nobody knows where.
         self._astray = False
+        # Whether one starts at a folder of which it is not known which it is.
+        self._adrift = False
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
         self._folders: WeakSet[Folder] = WeakSet()
         # By what the kernel calls the socket, or by process and descriptor where it does not say.
         self._sockets: OrderedDict[object, _Socket] = OrderedDict()
+        # What was opened, by process and descriptor, where the kernel does not say of a descriptor what it is.
+        self._opened: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
     def take(self, site: Site, call: Call) -> None:
         """Count a call, and add a row where it means one."""
@@ -241,13 +246,15 @@ class Calls:
         handler = _HANDLERS.get(call.name)
         if handler is None:
             return
-        self._astray = False
+        self._astray = self._adrift = False
         try:
             handler(self, site, call)
         except (IndexError, ValueError):
             self._loss.add(f"the arguments of a call of {call.name} could not be read")
         if self._astray and call.result >= 0:
             self._loss.add("a name goes through a link in /proc of which it is not known where it leads")
+        if self._adrift and call.result >= 0:
+            self._loss.add("a name starts at a folder descriptor of which it is not known where that came from")
 
     def ended(self, site: Site, code: int, signal: int) -> None:
         """Add the row of a process's end."""
@@ -300,10 +307,14 @@ class Calls:
             number, path = args.fd(at)
             known = _known(path)
             if number != AT_FDCWD:
-                return known
+                return known or self._opened_folder(site.process, number)
             # The kernel's word for the working directory.
             folder.path = known or folder.path
         return folder.path
+
+    def _opened_folder(self, process: Process, fd: int) -> bytes | None:
+        """What a process, or the one that made it, had opened under a number, for recorders that don't say."""
+        return self._opened.get((process.pid, fd)) or self._opened.get((process.ppid, fd))
 
     def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> bytes | None:
         """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
@@ -313,6 +324,7 @@ class Calls:
 
     def _resolve(self, site: Site, name: bytes, base: bytes | None, follow: bool = True) -> bytes | None:
         if base is None and not name.startswith(b"/"):
+            self._adrift = True
             return None
 
         def link(path: bytes, goes_on: bool) -> bytes | None:
@@ -417,11 +429,19 @@ class Calls:
             self._base(site, args, at)
         else:
             path, source = self._path(site, args, name, at, follow), self._memory
+            self._remember(site.process, call.result, path)
         path2 = None
         if call.raced is not None:
             source = self._raced
             path2 = self._resolve(site, call.raced, self._base(site, args, at), follow)
         self.emit(site, op, path=path, path2=path2, flags=flags, mode=mode, ret=call.result, source=source)
+
+    def _remember(self, process: Process, fd: int, path: bytes | None) -> None:
+        if fd >= 0 and path is not None:
+            self._opened[process.pid, fd] = path
+            self._opened.move_to_end((process.pid, fd))
+            if len(self._opened) > _DESCRIPTORS_KEPT:
+                self._opened.popitem(last=False)
 
     def _open_by_handle(self, site: Site, call: Call) -> None:
         flags = call.args.number(len(call.args) - 1)

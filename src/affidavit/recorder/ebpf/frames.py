@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES
+from affidavit.contracts import SYSTEM_CALL_NAMES
 from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA, OPS
 
 SOURCES = ("ebpf/kernel", "ebpf/memory", "ebpf/raced")

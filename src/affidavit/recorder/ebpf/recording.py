@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.events import empty_counts
+from affidavit.recorder.ebpf.astray import astray
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
 from affidavit.sandbox import RuntimeHooks, Sandbox
@@ -106,6 +107,7 @@ class EbpfRecording:
         self._ready_ms: int | None = None
         self._attached: bool | None = None  # None: not asked for
         self._events = 0
+        self._astray = 0
         self._totals: Totals | None = None
         self._counts = empty_counts()
         self._broken = ""
@@ -143,6 +145,7 @@ class EbpfRecording:
                 if kind == "B":
                     rows = batch(payload, self._events)
                     self._events += rows.num_rows
+                    self._astray += astray(rows)
                     yield rows
                 elif kind == "F":
                     self._totals, self._counts = end(payload)
@@ -179,6 +182,7 @@ class EbpfRecording:
                 f"{totals.reentered + totals.missed} runs of a program were left out": totals.reentered + totals.missed,
                 f"{totals.malformed} events could not be read": totals.malformed,
                 f"{totals.cut} events have a path that is too long": totals.cut,
+                f"{self._astray} names go through a link in /proc that leads nobody knows where": self._astray,
             }
             reasons += [reason for reason, number in losses.items() if number]
             lost = sum(abs(number) for number in losses.values())
