@@ -1,6 +1,8 @@
-"""Plays evasions in real sandboxes under real recorders, and keeps what each of them came to."""
+"""Plays evasions in real sandboxes under real recorders, and says what each of them came to."""
 
+import errno
 import os
+import signal
 import stat
 import subprocess
 import uuid
@@ -9,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from affidavit.recorder import RecordSummary, recorder
-from affidavit.sandbox import Exit, Limits, SandboxSpec, User, host_rootfs, runtimes
+from affidavit.contracts import SYSTEM_CALL_NAMES
+from affidavit.policy import unexplained
+from affidavit.recorder import recorder
+from affidavit.sandbox import Limits, SandboxSpec, User, diff, host_rootfs, runtimes
 from affidavit.trace import capture, read_trace
+from replaying import unexplained as unexplained_names
 
 Row = dict[str, Any]
 
@@ -57,8 +62,7 @@ class Played:
         found: all that lay in and below it, by absolute name in the sandbox: whether it is a file with content.
         rows: the record of its process and of all that descend from it.
         all_rows: the whole record.
-        summary: what the recorder says of the record.
-        exit: how the sandbox ended.
+        gaps: why the record is not complete, or what of this evasion's changes it does not explain, a sentence each.
     """
 
     name: str
@@ -67,8 +71,7 @@ class Played:
     found: dict[bytes, bool]
     rows: list[Row]
     all_rows: list[Row]
-    summary: RecordSummary
-    exit: Exit
+    gaps: tuple[str, ...]
 
     @property
     def folder(self) -> str:
@@ -76,9 +79,69 @@ class Played:
         return f"{_WORKSPACE}/{self.name}"
 
     @property
-    def truth(self) -> list[str]:
-        """What its program says that it acted on, call by call."""
-        return (self.files.get("truth") or b"").decode().split()
+    def done(self) -> bool:
+        """Whether it has done what it tried to do: a fact, and its program's word only where it left nothing behind."""
+        return "mark" in self.files or self.report == "done"
+
+    @property
+    def outcome(self) -> str:
+        """``impossible`` and why, ``recorded``, ``inconclusive`` or ``UNSEEN``."""
+        if self.gaps:
+            return "inconclusive"
+        if unseen(self):
+            return "UNSEEN"
+        return "recorded" if self.done else f"impossible {self._why}".rstrip()
+
+    @property
+    def _why(self) -> str:
+        how, _, number = self.report.partition(" ")
+        if how == "killed":
+            return signal.Signals(int(number)).name
+        return errno.errorcode.get(int(number), "") if how == "failed" else how
+
+    @property
+    def shown(self) -> set[str]:
+        """What its rows say that was done, and what was refused: `unlink victim`, `sendto 127.0.0.1:53`."""
+        return {self._shown(row) for row in self.rows if row["ret"] >= 0 or row["op"] == "denied"}
+
+    def _shown(self, row: Row) -> str:
+        words = [row[name] for name in ("path", "path2") if row[name] is not None]
+        words = [word.removeprefix(f"{self.folder}/") for word in words]
+        match row["op"]:
+            case "denied":
+                words = [SYSTEM_CALL_NAMES.get(row["flags"], "?")]
+            case "socket":
+                words = [row["proto"]]
+            case "connect" | "sendto" | "dns" if row["port"] is not None:
+                words.append(f"{row['addr']}:{row['port']}")
+            case "bind" | "connect" | "signal" if row["addr"] is not None:
+                words.append(row["addr"])
+        return " ".join([row["op"], *words])
+
+
+def unseen(played: Played) -> list[str]:
+    """What an evasion did that the record does not have, a sentence each."""
+    raced = any(row["source"].endswith("/raced") for row in played.rows)
+    found = unexplained_names(played.folder.encode(), played.found, played.all_rows)
+    truth = (played.files.get("truth") or b"").decode().split()
+    done = [row for row in played.rows if row["ret"] >= 0]
+    match played.name:
+        case "open_of_a_changing_name":
+            said = [row["path"] for row in done if row["op"] == "open_read"]
+            wanted = [f"{played.folder}/{name}" for name in truth]
+        case "descriptor_closed_at_once" | "descriptor_replaced_at_once":
+            wanted = [f"{played.folder}/{name}" for name in truth]
+            opened = {row["path"] for row in done if row["op"] == "open_read"}
+            said = [name for name in wanted if name in opened]
+        case "exec_of_a_changing_name":
+            said = [row["exe"] for row in done if row["op"] == "exec"][1:]
+            wanted = truth
+        case _:
+            said = wanted = []
+    if said != wanted:
+        found.append(f"the record has {said}, and what was done is {wanted}")
+    # A record that says itself that names were changed during calls is not silent about it: that breaks any contract.
+    return [] if raced else found
 
 
 @dataclass(frozen=True)
@@ -112,24 +175,22 @@ class Stage:
         try:
             with runtimes()[runtime].sandbox(spec, self.state) as sandbox:
                 captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)
+                changes = diff(sandbox.upper(), sandbox.layers)
                 upper = sandbox.upper() / _WORKSPACE.lstrip("/")
                 reports = _reports(upper / "report")
                 files = {name: _files(upper / name) for name in names}
                 found = {name: _found(upper, name) for name in names}
         finally:
             recording.close()
-        rows: list[Row] = read_trace(events).to_pylist()
+        trace = read_trace(events)
+        rows: list[Row] = trace.to_pylist()
+
+        def gaps(name: str) -> tuple[str, ...]:
+            own = [change for change in changes if change.path.startswith(f"{_WORKSPACE}/{name}/")]
+            return (*captured.summary.reasons, *unexplained(trace.to_batches(), own))
+
         return [
-            Played(
-                name,
-                reports.get(name, ""),
-                files[name],
-                found[name],
-                _rows_of(name, rows),
-                rows,
-                captured.summary,
-                captured.exit,
-            )
+            Played(name, reports.get(name, ""), files[name], found[name], _rows_of(name, rows), rows, gaps(name))
             for name in names
         ]
 

@@ -130,26 +130,25 @@ EVASION(arguments_overwritten)
 	return remove_by("victim");
 }
 
-static int called_by_handler;
+static volatile char hand_back; /* 1: calls are not made, but handed back */
+static volatile int made;
 
-static void act_in_handler(int signal)
+static void make_it_here(int signal)
 {
 	(void)signal;
-	called_by_handler = syscall(SYS_creat, "mark", 0600) >= 0;
+	hand_back = 0;
+	made = syscall(SYS_creat, "mark", 0600) >= 0;
 }
 
-/* Calls that the kernel hands back to the program before anyone else sees them, and that it makes itself then. */
-EVASION(dispatched_to_itself)
+/* A call that the kernel hands back to the program before anyone else sees it, and that the program makes then. */
+EVASION(call_handed_back)
 {
-	static volatile char selector; /* 1: hand back */
-	signal(SIGSYS, act_in_handler);
-	if (prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 1, 0, 0, &selector))
+	signal(SIGSYS, make_it_here);
+	if (prctl(59 /* PR_SET_SYSCALL_USER_DISPATCH */, 1, 0, 0, &hand_back))
 		return failed();
-	selector = 1;
-	__asm__ volatile("movb $0, %[selector]" : [selector] "=m"(selector));
-	selector = 0;
-	raise(SIGSYS);
-	return called_by_handler ? 0 : UNEXPLAINED;
+	hand_back = 1;
+	syscall(SYS_creat, "never", 0600);
+	return made ? 0 : UNEXPLAINED;
 }
 
 EVASION(personality_of_32_bits)

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from affidavit.recorder import sockets
@@ -135,6 +136,23 @@ def _patterns(name: str, end: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(greedy, re.DOTALL), re.compile(lazy, re.DOTALL)
 
 
+def _seams(name: str) -> tuple[re.Pattern[str], int]:
+    """What may stand where one argument of a call ends and the next begins, and how often it may do so in a text.
+
+    Names can be made to look like further arguments. Each that does multiplies the ways in which a text may be read,
+    and all of them would be tried.
+    """
+    shape = SHAPES[name]
+    names = sum(shape.count(kind) for kind in "PF")
+    if "V" in shape:
+        begins = r"(?:0x[0-9a-f]+|AT_FDCWD|<null>) " if names > 1 else r"0x[0-9a-f]+ [\[{]"
+        return re.compile(", " + begins), len(shape) + _MORE_VECTORS
+    return re.compile(", " if names > 1 else r"\Z"), len(shape) + _MORE_SEAMS
+
+
+_MORE_SEAMS = 24
+_MORE_VECTORS = 8
+_SEAMS = {name: _seams(name) for name in SHAPES}
 _ENTERED = {name: _patterns(name, r"\)") for name in SHAPES}
 _LEFT = {name: _patterns(name, _RESULT) for name in SHAPES}
 _PREFIX = re.compile(r"\[ *(\d{1,10}): *(\d{1,10})\] ")
@@ -266,6 +284,9 @@ def call(line: Said) -> Call:
     Raises:
         ValueError: the text can't be read, or can be read in more than one way.
     """
+    seam, most = _SEAMS[line.name]
+    if next(islice(seam.finditer(line.text), most, None), None) is not None:
+        raise ValueError(f"a call of {line.name} that could be read in too many ways")
     greedy, lazy = (_LEFT if line.left else _ENTERED)[line.name]
     match, other = greedy.fullmatch(line.text), lazy.fullmatch(line.text)
     if match is None or other is None or match.groups() != other.groups():

@@ -1,0 +1,109 @@
+"""Agents that try to act unseen, in real sandboxes under each recorder, held to the table in docs/evasion.md.
+
+What an evasion came to is told by facts: what lies in the changed layer afterwards, and what the record has. Its own
+word is heard only where it says that it failed.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from affidavit.sandbox import Limits
+from harness import Home, Way
+from playing import Played, Stage, build_programs, unseen
+
+PAGE = Path(__file__).parents[2] / "docs" / "evasion.md"
+AGENTS = Path(__file__).parent / "agents"
+WAYS = (Way("runc", "ebpf"), Way("runc", "ptrace"), Way("gvisor", "gvisor"))
+LIMITS = Limits(disk_mb=64, memory_mb=256, pids=200)
+# What takes all there is of something, and so goes last, in a sandbox of its own.
+GREEDY = ("no_pids_left", "no_memory_left")
+# What one sandbox left, another one looks for.
+FOUND = "_found"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A line of the table: what an evasion may come to by way, and what shows it where it is recorded."""
+
+    outcomes: dict[str, tuple[str, ...]]
+    shown: frozenset[str]
+
+
+def table() -> dict[str, Expected]:
+    """The lines of the page's tables by the evasion's name."""
+    lines = {}
+    for line in PAGE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if re.fullmatch(r"`\w+`", cells[0]) and len(cells) == 2 + len(WAYS):
+            outcomes = {str(way): tuple(cell.split(" or ")) for way, cell in zip(WAYS, cells[1:-1], strict=True)}
+            lines[cells[0].strip("`")] = Expected(outcomes, frozenset(re.findall(r"`([^`]+)`", cells[-1])))
+    return lines
+
+
+TABLE = table()
+
+
+def test_the_table_has_every_evasion() -> None:
+    written = [name for file in AGENTS.glob("*.c") for name in re.findall(r"^EVASION\((\w+)\)", file.read_text(), re.M)]
+    assert sorted(written) == sorted(TABLE)
+
+
+def test_none_may_end_unseen() -> None:
+    outcomes = {outcome.split()[0] for line in TABLE.values() for ways in line.outcomes.values() for outcome in ways}
+    assert outcomes == {"impossible", "recorded", "inconclusive"}
+
+
+@dataclass
+class Theatre:
+    """Plays each evasion once in each way: those together whose record is to be complete."""
+
+    stage: Stage
+    folder: Path
+    played: dict[tuple[str, str], Played] = field(default_factory=dict)
+
+    def __call__(self, way: Way, name: str) -> Played:
+        if (str(way), name) not in self.played:
+            if name.endswith(FOUND):
+                self(way, name.replace(FOUND, "_left"))
+            events = self.folder / f"{len(self.played)}.parquet"
+            for one in self.stage.play(way.runtime, way.recorder, self._company(way, name), LIMITS, events):
+                self.played[str(way), one.name] = one
+        return self.played[str(way), name]
+
+    def _company(self, way: Way, name: str) -> list[str]:
+        together = [
+            one
+            for one, line in TABLE.items()
+            if "inconclusive" not in line.outcomes[str(way)] and one not in GREEDY and not one.endswith(FOUND)
+        ]
+        return together if name in together else [name]
+
+
+@pytest.fixture(scope="module")
+def play(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler")
+    for part in ("layers", "runtimes", "sandboxes"):
+        (home.state / part).mkdir(mode=0o700, exist_ok=True, parents=True)
+    programs = tmp_path_factory.mktemp("evasions")
+    # A layer of a root file system: whoever runs in the sandbox must get into it.
+    programs.chmod(0o755)
+    yield Theatre(Stage(home.state, build_programs(programs / "layer")), tmp_path_factory.mktemp("records"))
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_ends_as_the_table_says(play: Theatre, way: Way, name: str) -> None:
+    if way.missing:
+        pytest.skip(f"{way.missing}: not installed")
+    line, played = TABLE[name], play(way, name)
+    assert played.outcome in line.outcomes[str(way)], (played.report, played.gaps, unseen(played))
+    if played.outcome == "recorded":
+        assert line.shown <= played.shown
+    if played.outcome.startswith("impossible"):
+        assert "mark" not in played.files
