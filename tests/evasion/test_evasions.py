@@ -4,17 +4,18 @@ What an evasion came to is told by facts: what lies in the changed layer afterwa
 word is heard only where it says that it failed.
 """
 
+import functools
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from acting import Played, Stage, build_programs, unseen
 
+from affidavit.recorder import recorder
 from affidavit.sandbox import Limits
 from harness import Home, Way
-from playing import Played, Stage, build_programs, unseen
 
 PAGE = Path(__file__).parents[2] / "docs" / "evasion.md"
 AGENTS = Path(__file__).parent / "agents"
@@ -55,7 +56,12 @@ def test_the_table_has_every_evasion() -> None:
 
 def test_none_may_end_unseen() -> None:
     outcomes = {outcome.split()[0] for line in TABLE.values() for ways in line.outcomes.values() for outcome in ways}
-    assert outcomes == {"impossible", "recorded", "inconclusive"}
+    assert outcomes == {"impossible", "recorded", "inconclusive", "gap:"}
+
+
+@functools.cache
+def _gaps(way: Way) -> tuple[str, ...]:
+    return recorder(way.recorder).available().gaps
 
 
 @dataclass
@@ -85,7 +91,7 @@ class Theatre:
 
 
 @pytest.fixture(scope="module")
-def play(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theatre]:
+def play(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Theatre:
     if shutil.which("cc") is None:
         pytest.skip("no C compiler")
     for part in ("layers", "runtimes", "sandboxes"):
@@ -93,7 +99,7 @@ def play(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theat
     programs = tmp_path_factory.mktemp("evasions")
     # A layer of a root file system: whoever runs in the sandbox must get into it.
     programs.chmod(0o755)
-    yield Theatre(Stage(home.state, build_programs(programs / "layer")), tmp_path_factory.mktemp("records"))
+    return Theatre(Stage(home.state, build_programs(programs / "layer")), tmp_path_factory.mktemp("records"))
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -102,7 +108,12 @@ def test_ends_as_the_table_says(play: Theatre, way: Way, name: str) -> None:
     if way.missing:
         pytest.skip(f"{way.missing}: not installed")
     line, played = TABLE[name], play(way, name)
-    assert played.outcome in line.outcomes[str(way)], (played.report, played.gaps, unseen(played))
+    wanted = line.outcomes[str(way)]
+    if wanted[0].startswith("gap: "):
+        # Not seen, or not whole, and said so wherever the record is shown.
+        assert any(wanted[0].removeprefix("gap: ") in gap for gap in _gaps(way)), wanted
+        return
+    assert played.outcome in wanted, (played.report, played.gaps, unseen(played))
     if played.outcome == "recorded":
         assert line.shown <= played.shown
     if played.outcome.startswith("impossible"):

@@ -230,7 +230,7 @@ class Calls:
         self._process = process
         # Whether a name of the call in hand goes through a link in proc(5) that leads nobody knows where.
         self._astray = False
-        # Whether one starts at a folder of which it is not known which it is.
+        # Whether one could not be read, or starts at a folder of which it is not known which it is.
         self._adrift = False
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
         self._folders: WeakSet[Folder] = WeakSet()
@@ -254,7 +254,7 @@ class Calls:
         if self._astray and call.result >= 0:
             self._loss.add("a name goes through a link in /proc of which it is not known where it leads")
         if self._adrift and call.result >= 0:
-            self._loss.add("a name starts at a folder descriptor of which it is not known where that came from")
+            self._loss.add("a name could not be read, or starts at a folder descriptor that is not known")
 
     def ended(self, site: Site, code: int, signal: int) -> None:
         """Add the row of a process's end."""
@@ -320,7 +320,10 @@ class Calls:
         """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
         base = self._base(site, args, at)
         raw = args.name(name)
-        return None if raw is None else self._resolve(site, raw, base, follow)
+        if raw is None:
+            self._adrift = True
+            return None
+        return self._resolve(site, raw, base, follow)
 
     def _resolve(self, site: Site, name: bytes, base: bytes | None, follow: bool = True) -> bytes | None:
         if base is None and not name.startswith(b"/"):

@@ -34,6 +34,8 @@ _ATTACH_S = 20.0
 _GAPS = (
     "names in unlink, rename, mkdir, link, symlink, chmod, chown, truncate and failed calls are read from the caller's "
     "memory before and after the call; a change between is shown as ebpf/raced",
+    "such a name on a page of a mapped file that was not in memory before the call is taken as it is after it: a file "
+    "that is written meanwhile may mislead",
     "symlinks in such names are followed a moment after the call; those that the sandbox made are known by then, not "
     "one that was there from the start and that it removed in between",
     "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",
@@ -182,7 +184,7 @@ class EbpfRecording:
                 f"{totals.reentered + totals.missed} runs of a program were left out": totals.reentered + totals.missed,
                 f"{totals.malformed} events could not be read": totals.malformed,
                 f"{totals.cut} events have a path that is too long": totals.cut,
-                f"{self._astray} names go through a link in /proc that leads nobody knows where": self._astray,
+                f"{self._astray} names could not be read, or lead nobody knows where": self._astray,
             }
             reasons += [reason for reason, number in losses.items() if number]
             lost = sum(abs(number) for number in losses.values())

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import json
 import os
-import queue
 import re
 import shutil
 import socket
@@ -22,6 +21,7 @@ from affidavit.events import empty_counts
 from affidavit.recorder.calls import Loss
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.transcript import Transcript
+from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
 from affidavit.recorder.rows import Rows
@@ -62,7 +62,6 @@ _CHUNK = 4 << 20
 _LONGEST_LINE = 64 << 20
 _FURTHEST_BEHIND = 512 << 20
 _SOCKET_BYTES = 4 << 20
-_CLOCK_JUMP_NS = 1_000_000_000
 _FALLOC_FL_KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -114,7 +113,6 @@ class GvisorRecording:
         self._server.listen(1)
         self._config = os.memfd_create(f"affidavit {sandbox_name} session")
         os.write(self._config, json.dumps(_session(f"@{name}")).encode())
-        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
         self._rows = Rows()
         self._loss = Loss()
         self._names = Names(None)
@@ -122,11 +120,11 @@ class GvisorRecording:
         self._connected = threading.Event()
         self._attached = threading.Event()
         self._closing = threading.Event()
+        self._outbox = Outbox(self._rows, self._closing)
         self._stop_at: float | None = None
         self._read_to = 0
         self._rest = b""
-        self._offset = time.time_ns() - time.monotonic_ns()
-        self._last_ns = 0
+        self._clock = Clock()
         self._thread = threading.Thread(target=self._read, name=f"gvisor-{sandbox_name}", daemon=True)
 
     def hooks(self) -> RuntimeHooks:
@@ -152,13 +150,12 @@ class GvisorRecording:
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
         self._names = Names(sandbox.root_fd())
-        self._transcript = Transcript(self._rows, self._loss, self._names, self._monotonic)
+        self._transcript = Transcript(self._rows, self._loss, self._names, self._clock.monotonic)
         self._attached.set()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches of events as they come; ends when the sentry is gone."""
-        while (batch := self._batches.get()) is not None:
-            yield batch
+        return self._outbox.batches()
 
     def stop(self) -> None:
         """The sandbox has no process left: the sentry's end is waited for a while."""
@@ -185,9 +182,7 @@ class GvisorRecording:
         """Let go of the socket and the log. Harmless when called twice."""
         self._closing.set()
         if self._thread.is_alive():
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    self._batches.get_nowait()
+            self._outbox.drop()
             self._thread.join(timeout=10)
         self._server.close()
         self._names.close()
@@ -207,9 +202,7 @@ class GvisorRecording:
         finally:
             if self._transcript is not None:
                 self._transcript.finish()
-            if len(self._rows):
-                self._put(self._rows.take())
-            self._put(None)
+            self._outbox.end()
 
     def _accept(self) -> socket.socket:
         """The sentry's connection, its handshake answered."""
@@ -240,12 +233,12 @@ class GvisorRecording:
         open_ = True
         while open_ and not self._closing.is_set():
             began = time.time_ns()
-            self._check_clock()
+            self._clock.check(self._loss)
             # First the log: what made a process has then been said on the sink before its first line is read here.
             busy = self._read_log(transcript)
             open_ = self._read_sink(sink, transcript)
             transcript.advance(began - _SETTLED_NS)
-            self._hand_over()
+            self._outbox.hand_over()
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"the sentry had not ended {_END_S:.0f} s after the sandbox's last process", 0)
                 return
@@ -253,7 +246,7 @@ class GvisorRecording:
                 time.sleep(_TICK_S)
         while self._read_log(transcript):
             transcript.advance(time.time_ns() - _SETTLED_NS)
-            self._hand_over()
+            self._outbox.hand_over()
         # A line without its end is one that the sentry was killed in: of a call that had not begun, or of one that is
         # known to have begun.
         transcript.line(self._rest.decode("utf-8", "replace"), last=True)
@@ -294,30 +287,6 @@ class GvisorRecording:
             self._loss.add("the sentry's log has a line without an end")
             self._rest = b""
         return True
-
-    def _hand_over(self) -> None:
-        if len(self._rows):
-            self._put(self._rows.take())
-
-    def _put(self, batch: pa.RecordBatch | None) -> None:
-        while True:
-            try:
-                self._batches.put(batch, timeout=0.2)
-            except queue.Full:
-                if self._closing.is_set():
-                    return
-            else:
-                return
-
-    def _check_clock(self) -> None:
-        offset = time.time_ns() - time.monotonic_ns()
-        if abs(offset - self._offset) > _CLOCK_JUMP_NS:
-            self._loss.add("the machine's clock was set while the sandbox ran", 0)
-        self._offset = offset
-
-    def _monotonic(self, time_ns: int) -> int:
-        self._last_ns = max(self._last_ns, time_ns - self._offset)
-        return self._last_ns
 
 
 def _peer_uid(of: socket.socket) -> int:

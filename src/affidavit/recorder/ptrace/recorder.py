@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import platform
-import queue
 import re
 import select
 import shutil
@@ -20,6 +19,7 @@ import pyarrow as pa
 
 from affidavit.events import empty_counts
 from affidavit.recorder.calls import Loss
+from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.refusals import Refusals
@@ -63,7 +63,6 @@ _PIPE_BYTES = 1 << 20
 _BEFORE_ATTACH_BYTES = 64 << 20
 _LONGEST_LINE = 64 << 20
 _END_S = 20.0
-_CLOCK_JUMP_NS = 1_000_000_000
 
 
 class PtraceRecorder:
@@ -107,7 +106,6 @@ class PtraceRecording:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=16)
         self._refusals = Refusals(sandbox_name, self._poke)
         self._rows = Rows()
         self._loss = Loss()
@@ -117,9 +115,9 @@ class PtraceRecording:
         self._mounts = -1
         self._attached = threading.Event()
         self._closing = threading.Event()
+        self._outbox = Outbox(self._rows, self._closing)
         self._stop_at: float | None = None
-        self._offset = time.time_ns() - time.monotonic_ns()
-        self._last_ns = 0
+        self._clock = Clock()
         self._summary_events = 0
         self._ended = False
         self._thread = threading.Thread(target=self._read, name=f"ptrace-{sandbox_name}", daemon=True)
@@ -146,14 +144,13 @@ class PtraceRecording:
         # Else its mounts are gone from below its root as soon as its last process is.
         self._mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._names = Names(sandbox.root_fd())
-        self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._monotonic)
+        self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._clock.monotonic)
         self._attached.set()
         self._poke()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches of events as they come; ends when strace has ended."""
-        while (batch := self._batches.get()) is not None:
-            yield batch
+        return self._outbox.batches()
 
     def stop(self) -> None:
         """The sandbox has no process left: strace ends by itself, and is waited for a while."""
@@ -187,7 +184,7 @@ class PtraceRecording:
             os.close(self._tracer)
             self._tracer = None
         if self._thread.is_alive():
-            self._drop_batches()
+            self._outbox.drop()
             self._thread.join(timeout=10)
         self._let_go()
         self._refusals.close()
@@ -217,11 +214,6 @@ class PtraceRecording:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake, b"x")
 
-    def _drop_batches(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._batches.get_nowait()
-
     def _read(self) -> None:
         try:
             self._read_lines()
@@ -231,8 +223,7 @@ class PtraceRecording:
             if self._transcript is not None:
                 self._transcript.finish()
             self._let_go()
-            self._hand_over()
-            self._put(None)
+            self._outbox.end()
 
     def _read_lines(self) -> None:
         poll = select.poll()
@@ -266,7 +257,7 @@ class PtraceRecording:
             if waiting is False and len(self._rows):
                 since = time.monotonic()
             if len(self._rows) >= _BATCH_ROWS or (len(self._rows) and time.monotonic() - since >= _BATCH_S):
-                self._hand_over()
+                self._outbox.hand_over()
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"strace had not ended {_END_S:.0f} s after the sandbox's last process")
                 return
@@ -282,7 +273,7 @@ class PtraceRecording:
     def _take(self, data: bytes) -> bytes:
         """Work through the whole lines in `data`; what is left over of the last one comes back."""
         assert self._transcript is not None
-        self._check_clock()
+        self._clock.check(self._loss)
         whole, end, rest = data.rpartition(b"\n")
         if end:
             for line in whole.decode("ascii", "replace").split("\n"):
@@ -291,30 +282,6 @@ class PtraceRecording:
             self._loss.add("strace printed a line without an end")
             return b""
         return rest
-
-    def _hand_over(self) -> None:
-        if len(self._rows):
-            self._put(self._rows.take())
-
-    def _put(self, batch: pa.RecordBatch | None) -> None:
-        while True:
-            try:
-                self._batches.put(batch, timeout=0.2)
-            except queue.Full:
-                if self._closing.is_set():
-                    return
-            else:
-                return
-
-    def _check_clock(self) -> None:
-        offset = time.time_ns() - time.monotonic_ns()
-        if abs(offset - self._offset) > _CLOCK_JUMP_NS:
-            self._loss.add("the machine's clock was set while the sandbox ran", 0)
-        self._offset = offset
-
-    def _monotonic(self, time_ns: int) -> int:
-        self._last_ns = max(self._last_ns, time_ns - self._offset)
-        return self._last_ns
 
 
 def _options(strace: str, output: str) -> tuple[str, ...]:

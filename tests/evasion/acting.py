@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from replaying import unexplained as unexplained_names
+
 from affidavit.contracts import SYSTEM_CALL_NAMES
 from affidavit.policy import unexplained
 from affidavit.recorder import recorder
 from affidavit.sandbox import Limits, SandboxSpec, User, diff, host_rootfs, runtimes
 from affidavit.trace import capture, read_trace
-from replaying import unexplained as unexplained_names
 
 Row = dict[str, Any]
 
@@ -125,6 +126,10 @@ def unseen(played: Played) -> list[str]:
     found = unexplained_names(played.folder.encode(), played.found, played.all_rows)
     truth = (played.files.get("truth") or b"").decode().split()
     done = [row for row in played.rows if row["ret"] >= 0]
+    if played.files.get("victim") == b"" and played.files.get("decoy") == b"text":
+        cut = {row["path"] for row in done if row["op"] == "truncate"}
+        if f"{played.folder}/victim" not in cut:
+            found.append(f"the record has {cut} cut short, and it was victim")
     match played.name:
         case "open_of_a_changing_name":
             said = [row["path"] for row in done if row["op"] == "open_read"]
