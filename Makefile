@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test lint bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -35,6 +35,15 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Each target for so many seconds.
+FUZZ_SECONDS := 60
+fuzz: setup
+	@for target in tests/fuzz/seeds/*; do \
+		mkdir -p build/fuzz/$${target##*/} && \
+		$(BIN)/python tests/fuzz/fuzz.py $${target##*/} -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+			-artifact_prefix=build/fuzz/ build/fuzz/$${target##*/} $$target || exit 1; \
+	done
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -7,6 +7,7 @@ word is heard only where it says that it failed.
 import functools
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,9 @@ WAYS = (Way("runc", "ebpf"), Way("runc", "ptrace"), Way("gvisor", "gvisor"))
 LIMITS = Limits(disk_mb=64, memory_mb=256, pids=200)
 # What takes all there is of something, and so goes last, in a sandbox of its own.
 GREEDY = ("no_pids_left", "no_memory_left")
+# What floods a recorder or forges what it reads, and what goes on beside it in another sandbox.
+HOSTILE = ("forged_output", "odd_names", "forged_arguments", "name_of_lines", "flood_of_calls", "flood_of_processes")
+CALM = ("root_of_self", "folder_moved", "hard_link", "link_of_folders", "abstract_socket")
 # What one sandbox left, another one looks for.
 FOUND = "_found"
 
@@ -118,3 +122,24 @@ def test_ends_as_the_table_says(play: Theatre, way: Way, name: str) -> None:
         assert line.shown <= played.shown
     if played.outcome.startswith("impossible"):
         assert "mark" not in played.files
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_hostile_sandbox_changes_nothing_in_anothers_record(play: Theatre, way: Way, tmp_path: Path) -> None:
+    if way.missing:
+        pytest.skip(f"{way.missing}: not installed")
+
+    def act(names: tuple[str, ...]) -> list[Played]:
+        return play.stage.play(way.runtime, way.recorder, names, LIMITS, tmp_path / f"{names[0]}.parquet")
+
+    with ThreadPoolExecutor(2) as pool:
+        hostile, calm = pool.map(act, (HOSTILE, CALM))
+    for company, others in ((calm, HOSTILE), (hostile, CALM)):
+        for played in company:
+            assert (played.outcome, TABLE[played.name].shown - played.shown) == ("recorded", set())
+        named = {str(row[name]) for row in company[0].all_rows for name in ("path", "path2")}
+        assert not [name for name in named if any(f"/workspace/{other}" in name for other in others)]
+    # As the machine counts, they have no process in common; as two sentries do, they may.
+    if way.runtime == "runc":
+        one, other = ({row["pid"] for row in company[0].all_rows} for company in (calm, hostile))
+        assert not one & other

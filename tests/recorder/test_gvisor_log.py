@@ -112,3 +112,42 @@ def test_negative_numbers_on_the_wire() -> None:
     event = wire.packet(data).event
     assert isinstance(event, wire.TaskExit)
     assert event.status == 0xFFFF
+
+
+def field(number: int, value: int | bytes) -> bytes:
+    """A field of a protobuf message, short ones only."""
+    if isinstance(value, bytes):
+        return bytes([number << 3 | 2, len(value)]) + value
+    return bytes([number << 3]) + bytes([value & 0x7F | 0x80 * (value > 0x7F)]) + (b"\x01" if value > 0x7F else b"")
+
+
+def packet(kind: int, time_ns: int, tid: int, *fields: tuple[int, int | bytes]) -> bytes:
+    context = field(1, time_ns) + field(2, tid) + field(4, 2)
+    body = field(1, context) + b"".join(field(*one) for one in fields)
+    return struct.pack("<HHI", 8, kind, 0) + body
+
+
+def test_a_thread_that_goes_on_under_the_first_ones_number_keeps_what_it_opened() -> None:
+    made, rows, loss = transcript()
+    # The first thread ends as another one runs a program, and that one's open is told on the sink at once.
+    made.packet(packet(1, 1, 1, (3, b"/"), (4, b"/a")))
+    made.packet(packet(5, 2, 2, (2, 0)))
+    made.packet(packet(7, 3, 2, (6, b"/mark")))
+    # 1970-01-01 and three nanoseconds.
+    said = "[   2:   2] sh X open(0x1 /mark, O_RDONLY, 0o0) = 3 (0x3) (1µs)"
+    made.line(entry(said, "1970-01-01T00:00:00.000000003Z"))
+    made.finish()
+    opened = [row for row in rows.take().to_pylist() if row["op"] == "open_read"]
+    assert [(row["path"], row["path2"], row["source"]) for row in opened] == [("/mark", None, "gvisor/memory")]
+    assert not loss.events
+
+
+def test_a_text_that_looks_like_many_arguments_is_refused_at_once() -> None:
+    much = "0x1 " + ", 0x3 /a, 0x1 b, 0x1 /c" * 10_000
+    for name in ("mount", "renameat2", "execveat", "symlinkat"):
+        made, _, loss = transcript()
+        kinds = {"P": much, "F": f"0x3 /{much}", "N": "0x0", "V": '0x1 ["a"]'}
+        arguments = ", ".join(kinds[kind] for kind in log.SHAPES[name])
+        made.line(entry(f"[   1:   1] sh X {name}({arguments}) = 0 (0x0) (1µs)"))
+        made.finish()
+        assert any("too many ways" in reason for reason in loss.reasons), name

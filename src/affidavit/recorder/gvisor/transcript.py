@@ -66,7 +66,7 @@ class Transcript:
         self._binaries: dict[int, bytes] = {}
         self._entered: dict[int, tuple[int, Said]] = {}
         # What the sink says of opens, by task; and the time of each task's latest line.
-        self._opened: dict[int, deque[bytes]] = {}
+        self._opened: dict[int, deque[wire.Opened]] = {}
         self._latest: dict[int, int] = {}
         # Messages that the sentry dropped, and those of them that it had to, being longer than a packet can be.
         self._dropped = self._too_long = 0
@@ -85,7 +85,7 @@ class Transcript:
         if isinstance(packet.event, wire.Clone) and not packet.event.thread:
             self._parents[packet.event.child_pid] = packet.event.context.pid
         if isinstance(packet.event, wire.Opened):
-            self._opened.setdefault(packet.event.context.tid, deque()).append(packet.event.name)
+            self._opened.setdefault(packet.event.context.tid, deque()).append(packet.event)
         elif packet.event is not None:
             heapq.heappush(self._waiting, (packet.event.context.time_ns, next(self._order), packet.event))
 
@@ -151,10 +151,10 @@ class Transcript:
         """An open with the name that was there after it, where that is another one."""
         before = call.args.name(1 if said.name == "openat" else 0) or b""
         opened = self._opened.get(said.tid)
-        if _NOT_TEXT in said.text and (not opened or opened[0] != before):
+        if _NOT_TEXT in said.text and (not opened or opened[0].name != before):
             # Bytes that are not UTF-8 don't come on the sink.
             return call
-        after = opened.popleft() if opened else b""
+        after = opened.popleft().name if opened else b""
         return call if after == before else call._replace(raced=after)
 
     def counts(self) -> pa.Table:
@@ -216,12 +216,21 @@ class Transcript:
         site = self._site(context.pid, context.tid, context.time_ns)
         self._calls.emit(site, Op.FORK, ret=clone.child_pid, flags=clone.child_pid)
 
+    def _forget(self, context: wire.Context) -> None:
+        """Forget what is waited for of a task that has ended; a thread that runs execve goes on under the number of its
+        process's first one, and may have said something already."""
+        opened = self._opened.pop(context.tid, None)
+        later = deque(one for one in opened or () if one.context.time_ns > context.time_ns)
+        if later:
+            self._opened[context.tid] = later
+        if self._latest.get(context.tid, 0) <= context.time_ns:
+            self._latest.pop(context.tid, None)
+
     def _exit(self, ended: wire.TaskExit) -> None:
         context = ended.context
         process = self._process(context.pid)
         entered = self._entered.pop(context.tid, None)
-        self._opened.pop(context.tid, None)
-        self._latest.pop(context.tid, None)
+        self._forget(context)
         if entered is not None:
             # Killed in the middle of it.
             self._call(*entered)

@@ -305,7 +305,7 @@ class Transcript:
             return
         self._begun[tid] = (line.time_ns, begun)
         if begun.name in _FORKS:
-            self._forking[tid] = _fork(process, tid, line.time_ns, lines.call(begun.name, begun.text))
+            self._forking[tid] = _fork(process, tid, line.time_ns, lines.call(begun.name, begun.text), self._loss)
             self._unseen.append(self._forking[tid])
 
     def _resume(self, process: Process, line: Line, resumed: Resumed) -> None:
@@ -406,7 +406,7 @@ class Transcript:
                 self._calls.emit(self._site(process, tid, time_ns), Op.FORK, ret=call.ret)
             return
         if fork is None:
-            fork = _fork(process, tid, time_ns, call)
+            fork = _fork(process, tid, time_ns, call, self._loss)
             self._unseen.append(fork)
         fork.number = call.ret
         self._number(fork)
@@ -421,11 +421,14 @@ class Transcript:
             self._loss.add(f"system call {number} was done, which this strace has no name for")
 
 
-def _fork(parent: Process, tid: int, time_ns: int, call: Call) -> _Fork:
+def _fork(parent: Process, tid: int, time_ns: int, call: Call, loss: Loss) -> _Fork:
     args, flags = call.args, 0
     assert isinstance(args, lines.Texts)
-    if call.name == "clone3":
-        flags = args.field(0, "flags") if len(args) else 0
-    elif call.name == "clone":
-        flags = next((lines.number(text[6:]) for text in args.texts if text.startswith("flags=")), 0)
+    try:
+        if call.name == "clone3":
+            flags = args.field(0, "flags") if len(args) else 0
+        elif call.name == "clone":
+            flags = next((lines.number(text[6:]) for text in args.texts if text.startswith("flags=")), 0)
+    except ValueError:
+        loss.add(f"the arguments of a call of {call.name} could not be read")
     return _Fork(parent, tid, time_ns, flags, call.name == "vfork" or bool(flags & _CLONE_VFORK))
