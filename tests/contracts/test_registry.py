@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from affidavit.contracts import (
     Contract,
@@ -26,7 +29,9 @@ from affidavit.contracts import (
     sign_contract,
     standing_in,
 )
+from affidavit.contracts.registry import TreeHead
 from affidavit.contracts.registry import store as store_module
+from affidavit.contracts.registry.log import read_entry
 from affidavit.contracts.registry.memory import memory_path
 from affidavit.signing import (
     Envelope,
@@ -305,6 +310,48 @@ class TestTampering:
         (published / name).symlink_to("/etc/passwd")
         with pytest.raises(RegistryError, match="can't be read"):
             registry_view(str(published))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["trust", "contract", "sha256:" + "0" * 64, ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "at", "id", "schema", "entry", "proof", "head", "payload"]), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(_JSON)
+def test_whatever_a_registry_holds_it_is_taken_or_refused(value: Any) -> None:
+    for read in (
+        Publication.from_json,
+        TreeHead.from_json,
+        Trust.from_json,
+        lambda one: read_entry(canonical_json(one)),
+    ):
+        with pytest.raises(EvidenceError):
+            read(value)
+
+
+def test_every_flipped_bit_is_noticed(folder: Path, key: SigningKey, trust: Trust) -> None:
+    for number in range(2):
+        publish_contract(str(folder), contract(key, contract_id=f"c{number}"), key, trust)
+    dice = random.Random(1)
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (".lock", "index.json")]
+    assert len(files) == 2 + 1 + 2 * 2
+    for path in files:
+        data = path.read_bytes()
+        for _ in range(4):
+            place = dice.randrange(len(data))
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1 << dice.randrange(8)]) + data[place + 1 :])
+            with pytest.raises(RegistryError):
+                audit(str(folder))
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(RegistryError):
+            audit(str(folder))
+        path.write_bytes(data)
+    assert len(audit(str(folder)).states) == 3
 
 
 class TestProof:
