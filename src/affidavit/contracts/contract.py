@@ -104,6 +104,12 @@ class Contract:
         added = tuple(pattern for pack in packs for pattern in pack.write)
         return patterns + added + tuple(f"!{pack.name}" for pack in packs if pack.patterns)
 
+    @property
+    def names_digests(self) -> bool:
+        """Whether it names a program by its digest."""
+        lists = [self.document.processes.exec, *(scope.processes.exec for scope in self.document.scopes)]
+        return any(program.startswith("sha256:") for programs in lists for program in programs or ())
+
     def actions_for(self, rule: str) -> tuple[str, ...]:
         """What happens when a rule is broken.
 
@@ -308,8 +314,6 @@ def _warnings(document: ContractDocument) -> tuple[str, ...]:
     found = []
     if document.network.endpoints:
         found.append("network.endpoints: sandboxes have no network yet; what is allowed can't be reached either")
-    if any(program.startswith("sha256:") for program in document.processes.exec or ()):
-        found.append("processes.exec: digests are not judged yet: nothing runs by them")
     if document.files.read is not None and "affidavit:base" not in document.extends:
         found.append(
             "files.read: without extends: [affidavit:base] even starting a program reads what the list must name"

@@ -9,7 +9,7 @@ from affidavit.contracts import Contract, parse_contract
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
 from affidavit.evaluation.regrading import regrade, stored_grades
-from affidavit.evaluation.standing import new_judge, read_exit
+from affidavit.evaluation.standing import new_judge, read_exit, read_programs
 from affidavit.evaluation.terms import under
 from affidavit.evidence import (
     BundleReader,
@@ -66,7 +66,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
     """
     contract = enforced_contract(reader)
-    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
+    programs = read_programs(reader.environment.get("programs", {}))
+    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get)
     for batch in reader.events("agent"):
         judge.feed(batch)
     changes = [change_of(row) for row in reader.diff]

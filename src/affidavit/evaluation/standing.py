@@ -1,31 +1,51 @@
 """What a trial is judged by, from what its bundle holds: the same objects in a run and in ``verify``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from affidavit.contracts import Contract
 from affidavit.evidence import EvidenceError
 from affidavit.policy import Judge
-from affidavit.sandbox import Exit
+from affidavit.sandbox import Exit, Program
 
 # What the built-in agents are handed beside the task.
 _GIVEN = {"oracle": ("/solution",)}
 
 
-def new_judge(contract: Contract, workdir: str, agent: str) -> Judge:
+def new_judge(
+    contract: Contract, workdir: str, agent: str, program_of: Callable[[str], Program | None] = lambda path: None
+) -> Judge:
     """A judge of the agent's record.
 
     Args:
         contract: what was promised.
         workdir: the task's working directory.
         agent: the agent's name.
+        program_of: what a name stood for in the root file system.
     """
-    return Judge(contract, workdir=workdir, given=given_to(agent))
+    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of)
 
 
 def given_to(agent: str) -> tuple[str, ...]:
     """The folders that Affidavit itself puts into the sandbox for an agent of this name."""
     return _GIVEN.get(agent, ())
+
+
+def programs_json(programs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the names of programs stood for, as it stands in ``environment.json``."""
+    return {path: None if of is None else {"digest": of.digest, "via": list(of.via)} for path, of in programs.items()}
+
+
+def read_programs(facts: Mapping[str, Any]) -> dict[str, Program]:
+    """What `programs_json` wrote.
+
+    Raises:
+        EvidenceError: it did not.
+    """
+    try:
+        return {path: Program(of["digest"], tuple(of["via"])) for path, of in facts.items() if of is not None}
+    except (TypeError, KeyError, AttributeError) as error:
+        raise EvidenceError(f"environment.json: programs: {error}") from None
 
 
 def read_exit(facts: Mapping[str, Any]) -> Exit:

@@ -25,7 +25,7 @@ from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost, verifier_spec
-from affidavit.evaluation.standing import new_judge
+from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import Terms, alerts_of
 from affidavit.evaluation.verifying import run_tests
 from affidavit.evaluation.workplace import workplace
@@ -43,6 +43,7 @@ from affidavit.sandbox import (
     SandboxSpec,
     carry_over,
     diff,
+    pristine_program,
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
@@ -218,7 +219,9 @@ class _Trial:
         self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage | None"
     ) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
-        judge = new_judge(self._enforced, task.workdir, self._agent.name)
+        judge = new_judge(
+            self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
+        )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
         with self._stage(bundle, first, spec, judge) as (agent, sandbox):
@@ -239,7 +242,7 @@ class _Trial:
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
-        bundle.add("environment.json", self._environment())
+        bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
         return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))
 
     @contextmanager

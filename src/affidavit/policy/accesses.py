@@ -32,6 +32,7 @@ from affidavit.events import OPS, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.columns import Batch
+from affidavit.policy.digests import Digests
 from affidavit.policy.findings import Findings
 from affidavit.policy.scoping import Sets
 from affidavit.policy.violation import Severity
@@ -98,9 +99,13 @@ class AccessCheck:
     Args:
         verdicts_of: what the contract says of paths, for a process in some scopes.
         forbidden: names of forbidden operations.
+        digests: what is known of programs; None where no list names one by digest.
     """
 
-    def __init__(self, verdicts_of: Callable[[int], p.PathVerdicts], forbidden: tuple[str, ...]) -> None:
+    def __init__(
+        self, verdicts_of: Callable[[int], p.PathVerdicts], forbidden: tuple[str, ...], digests: Digests | None = None
+    ) -> None:
+        self._digests = digests
         self._verdicts_of = verdicts_of
         verdicts = self._verdicts = verdicts_of(0)
         self._outside = "write_outside_workspace" in forbidden
@@ -127,6 +132,14 @@ class AccessCheck:
             ops: for each row the operation's place in OPS.
             sets: for each row the scopes that its process is in; None: none is in any.
         """
+        if self._digests is None:
+            self._check(batch, ops, findings, sets)
+            return
+        self._digests.begin(batch, ops)
+        self._check(batch, ops, findings, sets)
+        self._digests.end()
+
+    def _check(self, batch: Batch, ops: npt.NDArray[Any], findings: Findings, sets: Sets | None) -> None:
         names: list[str | None] = []
         found = self._suspects(batch, ops, sets, names)
         if found is None:
@@ -152,6 +165,11 @@ class AccessCheck:
             )
 
         inside = np.zeros(len(found.row), np.int64) if sets is None else sets[found.row]
+        if self._digests is not None:
+            for at in np.flatnonzero(lacking & (found.need == p.EXEC)).tolist():
+                name = names[found.key[at]] or ""
+                digest = self._digests.of(name, int(found.row[at]))
+                lacking[at] = not self._verdicts_of(int(inside[at])).allows_program(name, digest)
         broken = {
             "files.deny": denied,
             "files.write": lacking & (found.need == p.WRITE),

@@ -1,6 +1,6 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
 from affidavit.policy.detectors import Detectors
+from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
@@ -65,9 +66,17 @@ class Judge:
         workdir: the task's working directory.
         given: absolute names of folders and files that Affidavit itself put into the sandbox for this agent
             (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
+        program_of: what a name stood for in the root file system, for programs that are named by digest.
     """
 
-    def __init__(self, contract: Contract, *, workdir: str = "/workspace", given: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        *,
+        workdir: str = "/workspace",
+        given: Sequence[str] = (),
+        program_of: Callable[[str], Program | None] = lambda path: None,
+    ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
         self._contract = contract
@@ -77,7 +86,8 @@ class Judge:
         lists = cache(partial(lists_of, contract))
         self._verdicts_of = cache(lambda scopes: p.PathVerdicts(contract, lists(scopes), workdir, given))
         self._verdicts = self._verdicts_of(0)
-        self._accesses = AccessCheck(self._verdicts_of, forbidden)
+        self._digests = Digests(program_of) if contract.names_digests else None
+        self._accesses = AccessCheck(self._verdicts_of, forbidden, self._digests)
         self._network = NetworkCheck(lists, "unexpected_network" in forbidden)
         # Which rules a refused system call breaks.
         self._calls: dict[str, list[tuple[str, Severity]]] = {}
@@ -95,6 +105,11 @@ class Judge:
             scoping.entered if scoping else None, with_argv=self._rules is not None and self._rules.needs_argv
         )
         self._began_ns: int | None = None
+
+    @property
+    def programs(self) -> dict[str, Program | None]:
+        """What names stood for that were asked for; empty where the contract names no digest."""
+        return self._digests.known if self._digests is not None else {}
 
     def feed(self, batch: pa.RecordBatch) -> list[Violation]:
         """Judge further events, in the record's order.

@@ -68,6 +68,9 @@ class PathVerdicts:
         self._read = None if lists.read is None else AllOf(lists.read)
         self._deny = matcher(lists.deny)
         self._exec = None if lists.exec is None else AllOf(lists.exec, _programs)
+        self._digests = [
+            frozenset(one for one in programs if one.startswith("sha256:")) for programs in lists.exec or ()
+        ]
         self._given = PathMatcher([*_FOR_EVERYONE, *(f"{escape(path)}/**" for path in given)])
         devices = ("/dev/**", "/proc/**")
         self._inside = PathMatcher([f"{escape(workdir).rstrip('/')}/**", "/{tmp,var/tmp}/**", *devices])
@@ -84,6 +87,13 @@ class PathVerdicts:
         }
         self._operations = [(bit, matcher(OPERATIONS[name].paths)) for name, bit in self.operations.items()]
         self._known: dict[str, int] = {}
+
+    def allows_program(self, path: str, digest: str | None) -> bool:
+        """Whether a program may run whose digest is known: each list must name it, by path or by digest."""
+        if self._exec is None or not any(self._digests):
+            return False
+        by_path = self._exec.each(path)
+        return all(named or digest in digests for named, digests in zip(by_path, self._digests, strict=True))
 
     # Bounded: an agent can make up names without end.
     _MAX_KNOWN = 1 << 18

@@ -114,6 +114,10 @@ class AllOf:
         """Which names all lists match."""
         return np.asarray(np.logical_and.reduce([one.mask(paths) for one in self._matchers]), np.bool_)
 
+    def each(self, path: str) -> list[bool]:
+        """Which lists match a name."""
+        return [one.matches(path) for one in self._matchers]
+
     def excepted(self, paths: pa.Array) -> npt.NDArray[np.bool_]:
         """Which names an exception of some list names."""
         return np.asarray(np.logical_or.reduce([one.excepted(paths) for one in self._matchers]), np.bool_)

@@ -3,6 +3,7 @@
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
+from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
     Availability,
     Exit,
@@ -30,6 +31,7 @@ __all__ = [
     "OciSandbox",
     "Output",
     "Owner",
+    "Program",
     "RootFilesystem",
     "Runtime",
     "RuntimeHooks",
@@ -43,6 +45,7 @@ __all__ = [
     "host_rootfs",
     "lay_over",
     "oci_rootfs",
+    "pristine_program",
     "runtimes",
     "state_dir",
     "tarball_rootfs",
