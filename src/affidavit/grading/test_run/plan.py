@@ -71,8 +71,13 @@ class RunPlan:
             "argv": argv,
             "timeout_s": self.settings.test_timeout_sec,
             "tests_dir": TESTS,
-            "pythonpath": [self.workdir] if self.settings.pythonpath is None else self.settings.pythonpath,
+            "pythonpath": self._pythonpath(),
         }
+
+    def _pythonpath(self) -> Sequence[str]:
+        if self.settings.pythonpath is not None:
+            return self.settings.pythonpath
+        return self.workdir, f"{self.workdir.rstrip('/')}/src"
 
     def turn(self, folder: Path, seed: bytes) -> dict[str, Any] | None:
         """Make a copy of the tests wrong in place.

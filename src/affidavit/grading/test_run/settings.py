@@ -45,8 +45,8 @@ class TestRunSettings(GraderSettings):
         report: name of the report in /logs/verifier; ``junit.xml`` and the like where it is left out.
         credit: ``each``: the share of expected tests that passed; ``all``: 1 where all of them passed, else 0.
         test_timeout_sec: for one test, seconds (pytest, unittest, script).
-        pythonpath: folders that tests import the solution from (pytest, unittest); the working directory where it is
-            left out.
+        pythonpath: folders that tests import the solution from (pytest, unittest); the working directory and ``src`` in
+            it where it is left out.
         turn: edits for the control, beside those that are made in Python tests anyway.
     """
 
