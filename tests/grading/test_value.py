@@ -15,6 +15,7 @@ from affidavit.grading.value.settings import (
     Settings,
     TextCheck,
 )
+from affidavit.grading.value.units import known_unit
 
 ANSWER = "/workspace/answer"
 
@@ -80,6 +81,11 @@ def test_units_are_converted_and_never_evaluated(raw, wanted):
     assert score(number(expected=41.5, unit="m"), raw) == wanted
 
 
+@pytest.mark.parametrize("unit", ["m**2**2", "2*m", "m^(2)", "m^10", "(m)", "m.real", "m**-1**9", ""])
+def test_what_pint_would_reckon_with_is_no_unit(unit):
+    assert not known_unit(unit)
+
+
 def test_units_with_powers_and_offsets():
     assert score(number(expected=9.81, unit="m/s^2"), "981 cm/s²") == 1
     assert score(number(expected=25, unit="degC"), "298.15 kelvin") == 1
@@ -140,6 +146,11 @@ def test_json_is_compared_by_value_and_kind():
 def test_json_bombs_score_nothing(raw):
     assert score(document({"a": 1}, partial=True), raw) == 0
     assert score(number(expected=1, at="$..a"), raw) == 0
+
+
+def test_a_document_that_is_no_json_elsewhere_holds_no_value():
+    for raw in ('{"a": 3, "b": NaN}', '{"a": 3, "b": [1, 2,]}', '{"a": 3} x', '{"b": 1, "b": 2, "a": 3}'):
+        assert score(number(expected=3, at="/a"), raw) == 0
 
 
 def test_a_value_of_a_document_is_found_by_pointer_and_by_path():
