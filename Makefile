@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test lint bench fuzz clean
+.PHONY: setup demo test lint redteam bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -44,6 +44,10 @@ fuzz: setup
 		$(BIN)/python tests/fuzz/fuzz.py $${target##*/} -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 			-artifact_prefix=build/fuzz/ build/fuzz/$${target##*/} $$target || exit 1; \
 	done
+
+# The whole battery against the example suite; `make test` plays a small part of it on tiny tasks.
+redteam: setup
+	$(BIN)/affidavit redteam examples/suite --workers 2
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
