@@ -117,6 +117,15 @@ def test_a_folder_that_may_be_listed_only_now() -> None:
     ]
 
 
+def test_what_reads_everything_reads_no_more() -> None:
+    """However intricate the list of what may be written, which may be read too."""
+    base = {"read": ["/**"], "write": ["/workspace/**", "/tmp/**", "!affidavit:test-infrastructure"]}
+    old = contract(files=base, extends=["affidavit:base"])
+    new = contract(files={**base, "write": ["/workspace/**", "/opt/x/**", "/tmp/**"]}, extends=["affidavit:base"])
+    assert {change.place for change in diff_contracts(old, new).changes} == {"files.write"}
+    assert len(diff_contracts(old, new).changes) == 1
+
+
 @pytest.mark.parametrize(
     ("version", "changed", "fits", "least"),
     [

@@ -112,7 +112,10 @@ class _Comparison:
             kind = Kind.NEUTRAL if new.mode == old.mode else kind
             yield ContractChange("mode", kind, f"{old.mode} → {new.mode}")
         yield from self._actions()
-        yield from self._files()
+        files = list(self._files())
+        yield from files
+        loosened = {change.place for change in files if change.kind is Kind.LOOSENING}
+        yield from (change for change in self._folders() if change.place not in loosened)
         if self._changed("network.endpoints"):
             yield from _endpoints(old.network.endpoints, new.network.endpoints)
         if self._changed("processes.exec"):
@@ -175,7 +178,6 @@ class _Comparison:
             yield from found if old.read != new.read else (c for c in found if c.kind is Kind.LOOSENING)
             if read_changed and not found:
                 yield ContractChange("files.read", Kind.NEUTRAL, "admits the same")
-            yield from self._folders()
 
     def _folders(self) -> Iterator[ContractChange]:
         """The folders above what a list names may be listed, and attempts to make those above what may be written."""
