@@ -173,7 +173,7 @@ def load_contract(path: Path, trust: TrustDocument | None = None) -> Contract:
         return replace(contract, signature=signature, warnings=(*contract.warnings, warning))
     examined = trust.examine(signature, now())
     if not examined.met:
-        raise ContractError(f"{name}: {examined}")
+        raise ContractError(f"{name}: {examined}; say whose signatures count with --trust FILE")
     return replace(contract, signature=signature, examined=examined)
 
 
