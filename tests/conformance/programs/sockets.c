@@ -256,6 +256,32 @@ CASE(dns_tcp)
 	DO(syscall(SYS_sendto, client, text, n + 2, 0, NULL, 0));
 }
 
+/* Length and question apart, as the C library of GNU does it. */
+CASE(dns_tcp_in_parts)
+{
+	struct sockaddr_in a = v4(53);
+	unsigned char text[512];
+	int server = new(AF_INET, SOCK_STREAM), client = new(AF_INET, SOCK_STREAM);
+	size_t n = question(text, "parts", "example");
+	unsigned char length[] = {0, n};
+	struct iovec parts[] = {{length, 2}, {text, n}};
+	DO(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)));
+	DO(syscall(SYS_bind, server, ADDRESS(a)));
+	DO(syscall(SYS_listen, server, 1));
+	DO(syscall(SYS_connect, client, ADDRESS(a)));
+	DO(syscall(SYS_writev, client, parts, 2));
+}
+CASE(dns_sendmsg_in_parts)
+{
+	struct sockaddr_in a = v4(53);
+	unsigned char text[512];
+	size_t n = question(text, "parts", "example");
+	struct iovec parts[] = {{text, 5}, {text + 5, 10}, {NULL, 0}, {text + 15, n - 15}};
+	struct msghdr m = message(ADDRESS(a), parts);
+	m.msg_iovlen = 4;
+	DO(syscall(SYS_sendmsg, new(AF_INET, SOCK_DGRAM), &m, 0));
+}
+
 /* A descriptor that another process opened: what is done to it shows its path. */
 CASE(descriptor_passed)
 {

@@ -640,6 +640,8 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 enum side { NEITHER, OWN, PEER };
 
 #define COMPARE (1U << 31)
+#define IN_PARTS (1U << 30)
+#define PARTS 8 /* a C library that asks over TCP writes the length and the question apart */
 
 /* A descriptor's struct socket, 0 where it is none. */
 static __always_inline __u64 socket_of(__s32 fd)
@@ -740,11 +742,44 @@ static __always_inline bool asks_names(__s32 fd)
 	       GET(sock, sk, __sk_common.skc_dport) == __builtin_bswap16(DNS_PORT);
 }
 
+/* Append the beginning of a message to the record in hand; the bytes of it. */
+__noinline int take_message(__u64 bytes, __u32 lengths)
+{
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
+	struct iovec part = {.iov_base = (void *)bytes, .iov_len = lengths & 0xffff};
+	__u32 parts = 1;
+	if (lengths & IN_PARTS) {
+		parts = part.iov_len;
+		part.iov_len = 0;
+	}
+	__u64 taken = 0;
+	for (__u32 i = 0; i < PARTS && i < parts; i++) {
+		if ((lengths & IN_PARTS) && bpf_probe_read_user(&part, sizeof(part), (void *)(bytes + i * sizeof(part))))
+			break;
+		__u64 at = s->length, n = part.iov_len;
+		if (at > SOCKADDR_MAX + DNS_MAX || taken >= DNS_MAX)
+			break;
+		if (n > DNS_MAX - taken)
+			n = DNS_MAX - taken;
+		barrier_var(n); /* the verifier wants its bound by itself */
+		if (n > DNS_MAX)
+			break;
+		if (n && bpf_probe_read_user(s->data + at, n, part.iov_base))
+			break;
+		taken += n;
+		s->length = at + n;
+	}
+	return taken;
+}
+
 /* One message on its way: a record of it where it says to whom it goes, and one of what it asks where that is a name
- * server. `lengths`: of the bytes, of the address shifted left by 16, and COMPARE where the address was noted. */
+ * server. `lengths`: of the bytes, or how many parts there are and IN_PARTS; of the address shifted left by 16; COMPARE
+ * where the address was noted. */
 __noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32 lengths)
 {
-	__u32 address_length = lengths >> 16 & 0xff, length = lengths & 0xffff;
+	__u32 address_length = lengths >> 16 & 0xff;
 	bool compare = lengths & COMPARE;
 	bool dns = false;
 	if (address) {
@@ -773,13 +808,7 @@ __noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32
 		put_socket(fd, PEER);
 	}
 	s->record.source = SOURCE_MEMORY;
-	if (length > DNS_MAX)
-		length = DNS_MAX;
-	__u32 at = s->length;
-	if (length && at <= SOCKADDR_MAX && !bpf_probe_read_user(s->data + at, length, (void *)bytes)) {
-		s->record.len[PATH2] = length;
-		s->length = at + length;
-	}
+	s->record.len[PATH2] = take_message(bytes, lengths);
 	emit(s);
 	return 0;
 }
@@ -788,15 +817,12 @@ __noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32
 __noinline int on_message_header(__s32 fd, __u64 pointer, __s64 ret, __u32 compare)
 {
 	struct user_msghdr message = {};
-	struct iovec first = {};
 	if (bpf_probe_read_user(&message, sizeof(message), (void *)pointer))
 		return 0;
-	if (message.msg_iovlen)
-		bpf_probe_read_user(&first, sizeof(first), message.msg_iov);
-	__u32 length = first.iov_len > DNS_MAX ? DNS_MAX : first.iov_len;
+	__u32 parts = message.msg_iovlen > PARTS ? PARTS : message.msg_iovlen;
 	__u32 name_length = (__u32)message.msg_namelen > SOCKADDR_MAX ? SOCKADDR_MAX : message.msg_namelen;
-	return on_message(fd, (__u64)message.msg_name, (__u64)first.iov_base, ret,
-			  name_length << 16 | length | (compare ? COMPARE : 0));
+	return on_message(fd, (__u64)message.msg_name, (__u64)message.msg_iov, ret,
+			  name_length << 16 | parts | IN_PARTS | (compare ? COMPARE : 0));
 }
 
 struct several {
@@ -1107,15 +1133,8 @@ __noinline int finish(__u32 id, __s64 ret)
 	}
 	case IS_WRITE:
 		if (dns_used && asks_names(fd)) {
-			__u64 bytes = s->args[1];
 			__u32 length = s->args[2] > DNS_MAX ? DNS_MAX : s->args[2];
-			if (id == 20) { /* writev */
-				struct iovec first = {};
-				bpf_probe_read_user(&first, sizeof(first), (void *)bytes);
-				bytes = (__u64)first.iov_base;
-				length = first.iov_len > DNS_MAX ? DNS_MAX : first.iov_len;
-			}
-			on_message(fd, 0, bytes, ret, length);
+			on_message(fd, 0, s->args[1], ret, length | (id == 20 /* writev */ ? IN_PARTS : 0));
 		}
 		break;
 	case IS_SOCKET:
