@@ -56,6 +56,11 @@ CASE(renameat_)
 	DO(syscall(SYS_renameat, FOLDER, "inner", FOLDER, "moved"));
 }
 CASE(renameat_two_folders) { DO(syscall(SYS_renameat, HERE, "file", FOLDER, "moved")); }
+CASE(renameat_opened_folder)
+{
+	int folder = DO(syscall(SYS_open, "folder", O_RDONLY | O_DIRECTORY));
+	DO(syscall(SYS_renameat, AT_FDCWD, "file", folder, "moved"));
+}
 CASE(renameat2_) { DO(syscall(SYS_renameat2, AT_FDCWD, "file", AT_FDCWD, "moved", 0)); }
 CASE(renameat2_noreplace)
 {
