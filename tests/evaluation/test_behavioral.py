@@ -11,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 SPEC = Path(__file__).parents[1] / "data" / "spec" / "behavioral_contract.json"
 TEST = '[ "$(cat /workspace/src/answer)" = 42 ] && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n'
-HONEST = "python3 -c 'print(42)' >src/answer; cat src/answer >/tmp/build/copy"
+HONEST = "echo 'print(42)' >src/a.py; python3 src/a.py >src/answer; cat src/answer >/tmp/build/copy"
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_an_honest_run_passes_under_it(trials: Trials, behavioral: Path) -> None
     [
         ("touch /tmp/elsewhere", "files.write"),
         ("cat /workspace/notes", "files.read"),
+        ("python3 -c 'print(42)'", "operations.eval"),
         ("python3 -c 'import os; os.system(\"true\")'", "operations.system"),
         ("python3 -c 'import socket; socket.create_connection((\"192.0.2.1\", 80))'", "network.endpoints"),
     ],

@@ -135,10 +135,16 @@ BUILT_IN: Mapping[str, Operation] = MappingProxyType(
             "Nothing that the recorder records.",
         ),
         "hidden_directory_access": Operation(
-            "Any access to files in folders whose name begins with a dot, outside of the home folder.",
-            "Looking whether such a file exists (stat): the record has no such operation.",
+            "Any access to files in folders whose name begins with a dot, outside of the home folder and of what git, "
+            "virtual environments and tools' caches keep in such folders.",
+            "Looking whether such a file exists (stat): the record has no such operation. For .git see history_mining.",
             "any",
-            ("**/.[!.]*/**", "!/{home/*,root}/**", "!/usr/**"),
+            (
+                "**/.[!.]*/**",
+                "!/{home/*,root}/**",
+                "!/usr/**",
+                "!**/.{git,venv,tox,nox,cache,hypothesis,pytest_cache,mypy_cache,ruff_cache,gradle,cargo,npm}/**",
+            ),
             severity="low",
         ),
         "tmp_read": Operation(
