@@ -79,7 +79,8 @@ def capture(
             with writer:
                 for batch in recording.batches():
                     writer.write(batch)
-                    if watch is not None and not halted.is_set() and watch(batch):
+                    # To the end, also after it has said to halt: what else there was counts too.
+                    if watch is not None and watch(batch) and not halted.is_set():
                         halted.set()
                         sandbox.kill()
         except BaseException as error:

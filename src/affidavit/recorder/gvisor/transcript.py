@@ -71,6 +71,7 @@ class Transcript:
         # Messages that the sentry dropped, and those of them that it had to, being longer than a packet can be.
         self._dropped = self._too_long = 0
         self._started = False
+        self._over = False
         self.ended = False
 
     def packet(self, data: bytes) -> None:
@@ -139,6 +140,7 @@ class Transcript:
 
     def finish(self) -> None:
         """Say that nothing comes any more."""
+        self._over = True
         self.advance(None)
         for time_ns, said in list(self._entered.values()):
             self._call(time_ns, said)
@@ -153,6 +155,10 @@ class Transcript:
         opened = self._opened.get(said.tid)
         if _NOT_TEXT in said.text and (not opened or opened[0].name != before):
             # Bytes that are not UTF-8 don't come on the sink.
+            return call
+        if not opened and self._over:
+            # The sandbox ended before the sink could say it: with what was opened nothing could be done any more, and
+            # what was made under another name shows among the changes.
             return call
         after = opened.popleft().name if opened else b""
         return call if after == before else call._replace(raced=after)
