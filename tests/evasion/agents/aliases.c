@@ -166,13 +166,13 @@ EVASION(storm_of_signals)
 {
 	struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};
 	char name[32];
+	sigaction(SIGUSR1, &action, NULL);
 	pid_t child = fork();
 	if (!child) {
 		for (pid_t parent = getppid(); !kill(parent, SIGUSR1);)
 			;
 		_exit(0);
 	}
-	sigaction(SIGUSR1, &action, NULL);
 	for (int i = 0; i < 200; i++) {
 		sprintf(name, "victim%d", i);
 		if (symlink("nowhere", name) || (i % 2 && unlink(name)))
