@@ -50,6 +50,16 @@ def test_a_wrong_solution_is_the_tasks_fault(checked: Callable[..., dict[str, An
     assert seen(checked(solve="echo 41 >answer\n")) == {("solution", "task")}
 
 
+def test_a_solution_that_passes_below_full_marks(affidavit: Command, task: Callable[..., Path]) -> None:
+    folder = task(test="r=0; [ -e answer ] && r=0.5\necho $r >/logs/verifier/reward.txt\n")
+    with (folder / "task.toml").open("a") as file:
+        file.write("passing_score = 0.4\n")
+    ran = affidavit("task", "check", folder, "--repeat", 1, "--runtime", "runc", "--json")
+    (report,) = ran.json["tasks"]
+    assert seen(report) == {("solution", "grader")}
+    assert report["findings"][0]["message"] == "the grader tests gives the solution 0.5"
+
+
 def test_a_solution_that_the_contract_forbids_is_the_contracts_fault(checked: Callable[..., dict[str, Any]]) -> None:
     contract = {"files": {"write": ["/workspace/other"]}}
     report = checked(solve="echo 42 >answer\nexit 0\n", contract=contract)

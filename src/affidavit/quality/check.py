@@ -195,7 +195,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
 def _low_graders(trial: TrialResult) -> Finding | None:
     """A grader that gives the solution less than 1, which a pass below full marks hides."""
     for grader in _grade(trial).get("graders", ()):
-        score = grader.get("grade", grader).get("score")
+        score = grader.get("score")
         if score is not None and score < 1:
             return Finding(
                 "solution",
