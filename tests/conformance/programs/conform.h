@@ -38,6 +38,9 @@ void failed(long result, int number, const char *call);
 #define FAILS(call, number) failed((call), number, #call)
 #define REFUSED(call) failed((call), 0, #call)
 
+/* A child that is at work and waits to be killed. */
+int waiting_child(void);
+
 /* Run a function in a thread, made with clone(2): a C library's would try clone3(2) first. Returns when it is gone. */
 void in_thread(int (*run)(void *), void *with);
 

@@ -36,6 +36,21 @@ void failed(long result, int number, const char *call)
 		give_up(call, errno);
 }
 
+int waiting_child(void)
+{
+	int ends[2];
+	char byte = 'x';
+	DO(pipe(ends));
+	int pid = DO(fork());
+	if (!pid) {
+		DO(write(ends[1], &byte, 1));
+		for (;;)
+			pause();
+	}
+	DO(read(ends[0], &byte, 1));
+	return pid;
+}
+
 void in_thread(int (*run)(void *), void *with)
 {
 	static char stack[1 << 16] __attribute__((aligned(16)));

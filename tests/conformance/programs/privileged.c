@@ -78,10 +78,7 @@ CASE(chroot_) { DO(syscall(SYS_chroot, "folder")); }
 CASE(ptrace_missing) { FAILS(syscall(SYS_ptrace, PTRACE_ATTACH, 99999, 0, 0), ESRCH); }
 CASE(ptrace_child)
 {
-	int pid = DO(fork());
-	if (!pid)
-		for (;;)
-			pause();
+	int pid = waiting_child();
 	long traced = syscall(SYS_ptrace, PTRACE_SEIZE, pid, 0, 0);
 	DO(kill(pid, SIGKILL));
 	DO(waitpid(pid, NULL, 0));

@@ -178,10 +178,7 @@ CASE(exit_by_fault)
 
 CASE(kill_)
 {
-	int pid = DO(fork());
-	if (!pid)
-		for (;;)
-			pause();
+	int pid = waiting_child();
 	DO(syscall(SYS_kill, pid, SIGKILL));
 	DO(waitpid(pid, NULL, 0));
 }
