@@ -99,7 +99,10 @@ class _Buffers:
         if offsets.size == 0:
             self.take()
             return pa.array([], pa.utf8())
-        last = int(np.frombuffer(offsets, np.int32)[-1])
+        ends = np.frombuffer(offsets, np.int32, offsets.size // 4)
+        if not len(ends) or ends[-1] < 0:
+            raise FrameError("strings without an end")
+        last = int(ends[-1])
         return pa.Array.from_buffers(pa.utf8(), offsets.size // 4 - 1, [None, offsets, self.take(last)])
 
 
@@ -133,7 +136,7 @@ def batch(payload: bytearray, first: int) -> pa.RecordBatch:
     path, path2, addr, column["port"], proto, exe = (b.nullable() for _ in range(6))
     ends, valid = b.take((rows + 1) * 4), b.take((rows + 7) // 8)
     arguments = b.strings()
-    if int(np.frombuffer(ends, np.int32)[rows]) > len(arguments):
+    if int(np.frombuffer(ends, np.int32, rows + 1)[rows]) > len(arguments):
         raise FrameError("arguments past the end of their frame")
     column["argv"] = pa.ListArray.from_buffers(pa.list_(pa.utf8()), rows, [valid, ends], children=[arguments])
     for name, indices in {"path": path, "path2": path2, "addr": addr, "proto": proto, "exe": exe, "comm": comm}.items():

@@ -65,7 +65,7 @@ class Line(NamedTuple):
 
 _LINE = re.compile(r"(\d{1,10}) +(\d{1,12})\.(\d{9}) (.*)", re.DOTALL)
 _CALL = re.compile(
-    r"(\w+)\((.*)\) += (-?\d+|0x[0-9a-f]+|\?)(?:<([^<>]*)>(?:\(deleted\))?)?"
+    r"(\w+)\((.*)\) += (-?\d{1,20}|0x[0-9a-f]{1,16}|\?)(?:<([^<>]*)>(?:\(deleted\))?)?"
     r"(?: <unavailable>| (?:(E[A-Z0-9]+)\b|\(errno (\d+)\)).*)?(?: \(.*\))?",
     re.DOTALL,
 )
@@ -271,5 +271,5 @@ def _call(text: str) -> Call | None:
         # A number that has no name, wrapped around where a thread ran execve.
         ret = -int(error_number) if len(error_number) < 8 else None
     else:
-        ret = int(result, 0)
+        ret = int(result, 16 if result.startswith("0x") else 10)
     return Call(name, Texts(split(args)), ret, unhex(path) if path is not None else None)
