@@ -1,5 +1,9 @@
 """What strace prints, as values: nothing that it prints may raise."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,9 +175,18 @@ def test_the_end_of_a_process_comes_after_its_forks() -> None:
     assert not loss.reasons
 
 
-def test_tasks_that_waited_too_long_go_to_those_that_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def gone(tmp_path: Path) -> Iterator[Names]:
+    """Names in a sandbox whose processes are all gone."""
+    names = Names(os.open(tmp_path, os.O_PATH))
+    yield names
+    names.close()
+
+
+def test_tasks_that_waited_go_to_those_that_made_them(monkeypatch: pytest.MonkeyPatch, gone: Names) -> None:
+    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
     rows, loss = Rows(), Loss()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, gone, lambda time_ns: time_ns)
     for text in (
         '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
         "1 1.000000002 fork() = 2",
@@ -183,24 +196,21 @@ def test_tasks_that_waited_too_long_go_to_those_that_made_them(monkeypatch: pyte
         "4000001 1.000000006 +++ exited with 0 +++",
         "4000003 1.000000007 +++ exited with 0 +++",
         "4000004 1.000000008 +++ exited with 0 +++",
+        "4000002 1.000000009 +++ exited with 0 +++",
+        "1 1.000000010 +++ exited with 0 +++",
     ):
         transcript.feed(text)
-    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._HOLD_S", -1)
-    monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
-    transcript.tick()
-    transcript.feed("4000002 1.000000009 +++ exited with 0 +++")
-    transcript.feed("1 1.000000010 +++ exited with 0 +++")
     transcript.finish()
     forks = [(row["pid"], row["ret"]) for row in rows.take().to_pylist() if row["op"] == "fork"]
     assert sorted(forks) == [(1, 4000001), (1, 4000002), (4000001, 4000003), (4000001, 4000004)]
     assert not loss.reasons
 
 
-def test_a_call_that_has_not_returned_is_given_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_has_not_returned_is_given_no_task(monkeypatch: pytest.MonkeyPatch, gone: Names) -> None:
     monkeypatch.setattr("affidavit.recorder.ptrace.transcript._HOLD_S", -1)
     monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
     rows, loss = Rows(), Loss()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, gone, lambda time_ns: time_ns)
     for text in (
         '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
         "1 1.000000002 fork() = 2",
