@@ -35,7 +35,9 @@ def run_confined(function: str, *arguments: object, cpu_seconds: int = CPU_SECON
     """Call a function of this package in a child process.
 
     Args:
-        function: ``package.module:name``. The module is imported before the child gives up its privileges.
+        function: ``package.module:name``. The module is imported before the child gives up its privileges, and so what
+            it needs, which may be installed where nobody can read it; its function ``ready``, where it has one, is
+            called with the same arguments to load what only some of them need.
         arguments: what pickle can take; they are trusted, but what bytes in them mean is not.
         cpu_seconds: processor time that it may take.
 
@@ -79,8 +81,11 @@ def main() -> None:
     """The child's side: its arguments are the function's name and the seconds that it may take, its standard input is
     the function's arguments, its standard output the answer."""
     module, _, name = sys.argv[1].partition(":")
-    function = getattr(importlib.import_module(module), name)
+    home = importlib.import_module(module)
+    function, ready = getattr(home, name), getattr(home, "ready", None)
     arguments = pickle.loads(sys.stdin.buffer.read())
+    if ready is not None:
+        ready(*arguments)
     _confine(int(sys.argv[2]))
     try:
         answer = {"answer": function(*arguments)}

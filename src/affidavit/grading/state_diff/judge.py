@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from affidavit.grading.documents import DocumentError, parse_json, pick, pick_one, plain, same
+from affidavit.grading.state_diff.database import ask
 from affidavit.grading.state_diff.rows import judge_rows, read_table
 from affidavit.grading.state_diff.settings import FileCheck, JsonCheck, SqliteCheck, StateCheck, TableCheck
 
@@ -70,8 +71,6 @@ def _judged(check: StateCheck, found: Found) -> tuple[float, str]:
         case TableCheck():
             return judge_rows(check, read_table(found.content, check.kind, check.columns), found.reference)
         case SqliteCheck():
-            from affidavit.grading.state_diff.database import ask
-
             wal, journal = found.beside.get("-wal"), found.beside.get("-journal")
             table = ask(found.content, wal, journal, check.query, views=check.views)
             return judge_rows(check, table, found.reference)

@@ -2,10 +2,17 @@
 
 from affidavit.grading.syntax.canonical import canonical, likeness
 from affidavit.grading.syntax.features import occurrences
+from affidavit.grading.syntax.languages import GRAMMARS, load
 from affidavit.grading.syntax.settings import BanCheck, CodeCheck, RequireCheck, SameCheck
 from affidavit.grading.syntax.tree import SyntaxFault, read
 
 Task = tuple[CodeCheck, bool, bytes | None, bytes | None, bytes | None]
+
+
+def ready(*_: object) -> None:
+    """Load the grammars; see run_confined."""
+    for name in GRAMMARS:
+        load(name)
 
 
 def judge_all(

@@ -33,6 +33,15 @@ class _Wrong(Exception):
     """The answer scores 0; the text is the end of a sentence on it."""
 
 
+def ready(tasks: list[tuple[Check, bytes | None]]) -> None:
+    """Load the units where there are any, which takes a while; see run_confined."""
+    for check, _ in tasks:
+        if isinstance(check, NumberCheck) and check.unit is not None:
+            from affidavit.grading.value.units import converted
+
+            converted(Decimal(1), check.unit, check.unit)
+
+
 def judge_all(tasks: list[tuple[Check, bytes | None]]) -> list[tuple[float, str]]:
     """`judge` for each of several checks."""
     return [judge(check, raw) for check, raw in tasks]

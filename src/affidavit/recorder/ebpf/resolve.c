@@ -180,13 +180,19 @@ void resolve_renamed(const char *from, size_t from_length, const char *to, size_
 
 /* ---- looking up ---- */
 
-/* Where a symlink leads, in `text`; -1 where it leads nowhere. /proc/self is the caller's, not ours; its links to files
- * are followed by the text that the kernel gives them. */
+/* Whether a path is /proc/self or /proc/thread-self. */
+static int is_self_link(const char *path, size_t n)
+{
+	return (n == 10 && !memcmp(path, "/proc/self", n)) || (n == 17 && !memcmp(path, "/proc/thread-self", n));
+}
+
+/* Where a symlink leads, in `text`; -1 where it leads nowhere. /proc/self is the caller's, not ours, and needs no look
+ * (`fd` is -1 then); its links to files are followed by the text that the kernel gives them. */
 static ssize_t read_link(const struct caller *who, int fd, const char *name, size_t length, char *text, size_t size)
 {
 	struct statfs fs;
 	int self = length == 4 && !memcmp(name, "self", 4), thread = length == 11 && !memcmp(name, "thread-self", 11);
-	if ((self || thread) && !fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC)
+	if ((self || thread) && (fd < 0 || (!fstatfs(fd, &fs) && fs.f_type == PROC_SUPER_MAGIC)))
 		return self ? snprintf(text, size, "%u", who->pid) : snprintf(text, size, "%u/task/%u", who->pid, who->tid);
 	return readlinkat(fd, "", text, size);
 }
@@ -235,10 +241,12 @@ static size_t walk(const struct caller *who, const char *path, size_t length, in
 			continue;
 		int fd = below(who->root, out, n, O_NOFOLLOW);
 		struct stat st;
-		if (fd < 0 || fstat(fd, &st)) {
+		/* A sandbox that has ended took its /proc along. */
+		int self = fd < 0 && is_self_link(out, n);
+		if (!self && (fd < 0 || fstat(fd, &st))) {
 			gone = !is_root_link(out, n);
 			n = gone ? n : 0;
-		} else if (S_ISLNK(st.st_mode) && (follow || at < RESOLVED_MAX) && ++links <= LINKS) {
+		} else if ((self || S_ISLNK(st.st_mode)) && (follow || at < RESOLVED_MAX) && ++links <= LINKS) {
 			ssize_t more = read_link(who, fd, part, part_length, link, sizeof(link));
 			if (more < 0 && is_root_link(out, n)) {
 				n = 0;
