@@ -139,9 +139,9 @@ def test_an_end_at_any_moment_leaves_nothing(
     process = affidavit.start("run", task(), "--agent-cmd", f"{SOLVE} sleep 60", "--runtime", "runc", "--workers", 2)
     time.sleep(delay_s)
     process.send_signal(signal.SIGINT)
-    # Killed by it where Python had not begun yet.
-    assert process.wait(20) in (130, -signal.SIGINT)
-    process.communicate()
+    _, err = process.communicate(timeout=20)
+    # Killed by it where affidavit had not begun yet.
+    assert process.returncode in (130, -signal.SIGINT), err
     wait_until_gone(lambda: leftovers(at_home.state, tmp_path, process.pid))
     assert not processes(lambda pid, _: os.getsid(pid) == process.pid and state_of(pid) != "Z")
 

@@ -313,6 +313,10 @@ def main() -> None:
         # A bare `affidavit` or `affidavit keys` comes here with its help.
         typer.echo(text if text.startswith("Usage:") else f"affidavit: {text.rstrip('.')}; see --help", err=True)
         sys.exit(WRONG_USE)
+    except (typer.Abort, KeyboardInterrupt):
+        # Before a command began, or where it has nothing to end.
+        typer.echo("affidavit: interrupted", err=True)
+        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has gone; say nothing, as other tools do.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
