@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from affidavit.evaluation import choose_runtime
 from affidavit.sandbox import clean_stale
 from harness import WAYS, Command, Home, Trials, Way, leftovers, unmount_below, wait_until_gone, write_task
+
+# Who runs tests in the background of a script, or under nohup, has these ignored, and all processes inherit that;
+# affidavit leaves ignored what it finds ignored.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("patient", deadline=None)

@@ -5,6 +5,9 @@ import json
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -305,6 +308,26 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As standard error always does: whatever a terminal or a name may be, there is something to print.
         sys.stdout.reconfigure(errors="backslashreplace")
+    with _ended_at_once():
+        _main()
+
+
+@contextmanager
+def _ended_at_once() -> Iterator[None]:
+    """An interrupt ends the process without ado, until a command has something to clean up and says otherwise: raised
+    while libraries load, it may be lost in them."""
+    before = signal.getsignal(signal.SIGINT)
+    changes = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if changes:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if changes:
+            signal.signal(signal.SIGINT, before)
+
+
+def _main() -> None:
     try:
         status = app(standalone_mode=False)
         sys.stdout.flush()
@@ -314,7 +337,6 @@ def main() -> None:
         typer.echo(text if text.startswith("Usage:") else f"affidavit: {text.rstrip('.')}; see --help", err=True)
         sys.exit(WRONG_USE)
     except (typer.Abort, KeyboardInterrupt):
-        # Before a command began, or where it has nothing to end.
         typer.echo("affidavit: interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.interrupts import terminable
 from affidavit.recorder import Recorder, RecorderError, choose, names, recorder
 from affidavit.sandbox import Availability, Runtime, runtimes
 
@@ -52,7 +53,16 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
 
 
 def examine() -> dict[str, Any]:
-    """What ``affidavit doctor`` shows: every runtime and recorder, tried, and what ``auto`` would take."""
+    """What ``affidavit doctor`` shows: every runtime and recorder, tried, and what ``auto`` would take.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; no sandbox is left.
+    """
+    with terminable():
+        return _examine()
+
+
+def _examine() -> dict[str, Any]:
     found_runtimes = {name: asdict(_tried(runtime.available)) for name, runtime in runtimes().items()}
     found_recorders = {name: asdict(recorder(name).available()) for name in names()}
     try:

@@ -3,16 +3,13 @@
 import json
 import os
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Protocol
 
 from affidavit.alerts import Alerts, Destination
@@ -20,6 +17,7 @@ from affidavit.contracts import Contract, ContractError, ContractSource
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.choosing import choose_runtime
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
@@ -42,6 +40,8 @@ from affidavit.sandbox import (
 from affidavit.signing import TrustDocument, read_trust
 from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
+
+_WAIT_S = 0.2
 
 
 class Progress(Protocol):
@@ -130,7 +130,7 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
     """
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
-    with _terminable():
+    with terminable():
         return _run_jobs(jobs, options, progress, suite)
 
 
@@ -306,11 +306,15 @@ def _run_all(
     with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}
         try:
-            for future in as_completed(futures):
-                trial = future.result()
-                with telling:
-                    results[futures[future]] = trial
-                    progress.finished(len(results), len(todo), trial)
+            left = set(futures)
+            while left:
+                # A signal that comes in the moment before a wait does not break it off: so no wait is for long.
+                done, left = wait(left, _WAIT_S, FIRST_COMPLETED)
+                for future in done:
+                    trial = future.result()
+                    with telling:
+                        results[futures[future]] = trial
+                        progress.finished(len(results), len(todo), trial)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             machinery.live.stop()
@@ -318,32 +322,6 @@ def _run_all(
                 raise KeyboardInterrupt from None
             raise
     return tuple(trial for _, trial in sorted(results.items()))
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM and SIGHUP as Ctrl-C, where we may: signal handlers belong to the main thread.
-
-    Only the first counts: no other breaks into the clean-up that it begins. What is ignored (nohup) stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        for other in before:
-            signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, interrupt)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _write_atomic(path: Path, text: str) -> None:
