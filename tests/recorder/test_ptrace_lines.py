@@ -149,6 +149,23 @@ def test_calls_of_the_killed() -> None:
     assert line.body == lines.Begun("unlink", '"\\x61"', None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "???( <unfinished ...>",
+        "<... ??? resumed>) = ?",
+        "???() = ?",
+        "????( <detached ...>",
+        "????() = ? <unavailable>",
+    ],
+)
+def test_a_call_that_a_kill_forestalled_says_nothing(text: str) -> None:
+    line = lines.parse(f"16280 1795251163.729169782 {text}")
+    assert line is not None
+    assert line.body == lines.Noise()
+    assert lines.parse("1 1.000000001 ???() = 3") is None
+
+
 def test_the_end_of_a_process_comes_after_its_forks() -> None:
     rows, loss = Rows(), Loss()
     transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)

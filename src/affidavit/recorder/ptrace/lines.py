@@ -49,7 +49,7 @@ class Superseded(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """A line that says nothing of what was done: a signal that arrived."""
+    """A line that says nothing of what was done: a signal that arrived, a call that a kill forestalled."""
 
 
 Body = Call | Begun | Resumed | Ended | Superseded | Noise
@@ -71,6 +71,10 @@ _CALL = re.compile(
 )
 _BEGUN = re.compile(r"(\w+)\((.*?) ?<(?:unfinished|detached|pid changed to (\d{1,10})) \.\.\.>", re.DOTALL)
 _RESUMED = re.compile(r"<\.\.\. (\w+) resumed>(.*)", re.DOTALL)
+# A task that was killed as it entered a call, before strace could read which: it was never done.
+_NEVER_READ = re.compile(
+    r"(?:\?{3,4}\(|<\.\.\. \?{3,4} resumed>)[^\"]*?(?:\) += \?(?: <unavailable>)?|<(?:unfinished|detached) \.\.\.>)"
+)
 _EXITED = re.compile(r"\+\+\+ exited with (\d{1,3}) \+\+\+")
 _KILLED = re.compile(r"\+\+\+ killed by (?:SIG)?(\w+)(?: \(core dumped\))? \+\+\+")
 _SUPERSEDED = re.compile(r"\+\+\+ superseded by execve in pid (\d{1,10}) \+\+\+")
@@ -226,6 +230,8 @@ def split(text: str) -> list[str]:
 
 def _body(text: str) -> Body | None:
     first = text[:1]
+    if "???" in text[:8] and _NEVER_READ.fullmatch(text):
+        return Noise()
     if first == "+":
         return _end(text)
     if first == "-":
