@@ -15,6 +15,8 @@ import pytest
 from acting import Played, Stage, build_programs, unseen
 
 from affidavit.recorder import recorder
+from affidavit.recorder.ptrace import transcript
+from affidavit.recorder.ptrace.tasks import task_link
 from affidavit.sandbox import Limits
 from harness import Home, Way
 
@@ -122,6 +124,15 @@ def test_ends_as_the_table_says(play: Theatre, way: Way, name: str) -> None:
         assert line.shown <= played.shown
     if played.outcome.startswith("impossible"):
         assert "mark" not in played.files
+
+
+def test_a_program_that_is_gone_before_anyone_looks(
+    play: Theatre, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "task_link", lambda pid, name: None if name == "exe" else task_link(pid, name))
+    names = ["exec_of_a_changing_name"]
+    [played] = play.stage.play("runc", "ptrace", names, LIMITS, tmp_path / "events.parquet")
+    assert played.outcome == "recorded", (played.report, played.gaps, unseen(played))
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)

@@ -17,7 +17,8 @@ import oci
 
 from affidavit.events import EVENT_SCHEMA, encode_name, process_tree
 from affidavit.recorder import RecorderError, RecordSummary
-from affidavit.recorder.ptrace import PtraceRecorder
+from affidavit.recorder.ptrace import PtraceRecorder, transcript
+from affidavit.recorder.ptrace.tasks import task_link
 
 PYTHON = "/usr/bin/python3"
 
@@ -88,6 +89,22 @@ time.sleep(0.6)
     parents = {row["ret"]: row["pid"] for row in rows if row["op"] == "fork"}
     assert parents[parents[late["pid"]]] == rows[0]["pid"]
     assert summary.complete
+
+
+def test_programs_that_are_gone_before_anyone_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "task_link", lambda pid, name: None if name == "exe" else task_link(pid, name))
+    program = """
+cp /bin/true own; ./own; ./own & rm own; wait
+printf '#!/bin/sh\\nexec true\\n' > script; chmod +x script; ./script; cp script one; ./one & rm one; wait
+printf '#!./script\\n' > other; chmod +x other; ./other
+python3 -c 'import os; os.execv("/proc/self/exe", ["python3", "-V"])'
+"""
+    rows, summary = run(folder, "/bin/sh", "-c", program)
+    assert summary.complete
+    assert not [row for row in rows if row["source"] == "ptrace/raced"]
+    ran = [row["path"] for row in rows if row["op"] == "exec" and row["ret"] == 0]
+    assert ran.count("/workspace/own") == 2
+    assert not any("watching what is run" in gap for gap in summary.gaps)
 
 
 def test_processes_that_live_moments_keep_their_parents(folder: Path) -> None:

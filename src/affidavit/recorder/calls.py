@@ -7,7 +7,7 @@ import errno
 import os
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
@@ -147,6 +147,7 @@ class Process:
         inside: whether it is the sandbox's own and not the runtime's.
         found: an executable that the kernel named after an execve(2) of another one; a later execve explains it, or
             another thread changed the name during the call.
+        asked: all the files that it asked to be run as.
     """
 
     pid: int
@@ -158,6 +159,7 @@ class Process:
     comm: str | None = None
     inside: bool = True
     found: bytes | None = None
+    asked: set[bytes] = field(default_factory=set)
 
 
 class Site(NamedTuple):
@@ -256,12 +258,13 @@ class Calls:
         if self._adrift and call.result >= 0:
             self._loss.add("a name could not be read, or starts at a folder descriptor that is not known")
 
-    def ended(self, site: Site, code: int, signal: int) -> None:
-        """Add the row of a process's end."""
+    def ended(self, site: Site, code: int, signal: int, ran: Collection[bytes] = ()) -> None:
+        """Add the row of a process's end; `ran` is all that it ran, where the kernel tells."""
         process = site.process
-        if process.found is not None:
+        found = {process.found} if process.found is not None else set()
+        for path in sorted(found | (set(ran) - process.asked)):
             # None of the names that were asked for is what ran.
-            self.emit(site, Op.EXEC, path=process.found, exe=encode_name(process.found), ret=0, source=self._raced)
+            self.emit(site, Op.EXEC, path=path, exe=encode_name(path), ret=0, source=self._raced)
         self.emit(site, Op.EXIT, ret=code, flags=signal)
 
     def counts(self) -> pa.Table:
@@ -462,9 +465,11 @@ class Calls:
         if path in _OWN_EXECUTABLE and process.exe is not None:
             path = decode_name(process.exe)
         source = self._memory
+        if path is not None:
+            process.asked.add(path)
         if call.ret == 0:
-            exe = self._runs(process, path)
-            source = self._kernel if exe is not None and exe == path and process.found is None else source
+            exe, told = self._runs(process, path)
+            source = self._kernel if told and exe == path else source
             process.exe = _text(exe)
             process.comm = _text((raw or path or b"").rpartition(b"/")[2][:_COMM])
             # Whichever thread asked for it goes on under the number of the process's first one.
@@ -476,8 +481,8 @@ class Calls:
         words = [encode_name(word) for word in argv]
         self.emit(site, Op.EXEC, path=path, flags=int(cut), ret=call.result, argv=words, source=source)
 
-    def _runs(self, process: Process, path: bytes | None) -> bytes | None:
-        """What a process runs after its execve(2) of a file, as far as names and the kernel tell."""
+    def _runs(self, process: Process, path: bytes | None) -> tuple[bytes | None, bool]:
+        """What a process runs after its execve(2) of a file, and whether the kernel says the same."""
         named = None if path is None else self._names.interpreter(path)
         found = _without_deleted(self._executable(process))
         if found is not None and path is not None and found == path + b" (deleted)":
@@ -485,13 +490,14 @@ class Calls:
         if found is None or found == named:
             if (named or path) == process.found:
                 process.found = None
-            return named or path
+            return named or path, found is not None and process.found is None
         if named is None:
             # A link of proc(5)'s, a file that is gone, a kind of executable that is not known here.
             process.found = None
-            return found
+            process.asked.add(found)
+            return found, True
         process.found = found
-        return named
+        return named, False
 
     def _chdir(self, site: Site, call: Call) -> None:
         if call.ret == 0:

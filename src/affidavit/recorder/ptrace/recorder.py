@@ -22,6 +22,7 @@ from affidavit.recorder.calls import Loss
 from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.ptrace.executions import Executions, executions_told
 from affidavit.recorder.ptrace.refusals import Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
 from affidavit.recorder.rows import Rows
@@ -29,6 +30,9 @@ from affidavit.sandbox import RuntimeHooks, Sandbox
 
 _REFUSALS_GAP = (
     "a call that the sandbox's own system-call filter refuses is not seen: the runtime handed over no listener"
+)
+_EXECUTIONS_GAP = (
+    "which program runs is told by its name where it ended at once: watching what is run (fanotify) needs root"
 )
 GAPS: tuple[str, ...] = (
     "a call that the sandbox's own filter refuses for its arguments is seen of clone, seccomp and socket only",
@@ -81,7 +85,8 @@ class PtraceRecorder:
         if tried.returncode != 0 or "execve(" not in tried.stderr:
             said = (tried.stderr.strip().splitlines() or ["no reason given"])[0]
             return Availability(False, f"strace {version}: {said}", f"{mend}, and let this user trace", GAPS)
-        gaps = GAPS if f"syscall_{_NO_CALL:#x}(" in tried.stderr else (*GAPS, _NEWER_GAP)
+        newer = () if f"syscall_{_NO_CALL:#x}(" in tried.stderr else (_NEWER_GAP,)
+        gaps = (*GAPS, *newer, *(() if executions_told() else (_EXECUTIONS_GAP,)))
         return Availability(True, f"strace {version}, stopped by seccomp-bpf", "", gaps)
 
     def open(self, sandbox_name: str) -> "PtraceRecording":
@@ -107,6 +112,7 @@ class PtraceRecording:
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._refusals = Refusals(sandbox_name, self._poke)
+        self._executions: Executions | None = None
         self._rows = Rows()
         self._loss = Loss()
         self._transcript: Transcript | None = None
@@ -144,7 +150,14 @@ class PtraceRecording:
         # Else its mounts are gone from below its root as soon as its last process is.
         self._mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._names = Names(sandbox.root_fd())
-        self._transcript = Transcript(self._rows, self._loss, init_pid, self._names, self._clock.monotonic)
+        try:
+            executions = Executions(init_pid, self._names, self._loss)
+        except OSError as problem:
+            raise RecorderError(f"sandbox {sandbox.name} can't be watched for what it runs: {problem}") from problem
+        self._executions = executions
+        self._transcript = Transcript(
+            self._rows, self._loss, init_pid, self._names, self._clock.monotonic, executions.take
+        )
         self._attached.set()
         self._poke()
 
@@ -165,7 +178,7 @@ class PtraceRecording:
             lost=self._loss.events,
             complete=not self._loss.reasons,
             reasons=tuple(self._loss.reasons),
-            gaps=GAPS if self._refusals.connected.is_set() else (*GAPS, _REFUSALS_GAP),
+            gaps=self._gaps(),
             counts=self._transcript.counts() if self._transcript else empty_counts(),
             facts={
                 "strace": _version(self._strace),
@@ -173,6 +186,11 @@ class PtraceRecording:
                 "unread": self._loss.unread,
             },
         )
+
+    def _gaps(self) -> tuple[str, ...]:
+        refusals = () if self._refusals.connected.is_set() else (_REFUSALS_GAP,)
+        executions = () if self._executions is not None and self._executions.told else (_EXECUTIONS_GAP,)
+        return (*GAPS, *refusals, *executions)
 
     def close(self) -> None:
         """End strace where it still runs. Harmless when called twice."""
@@ -200,6 +218,8 @@ class PtraceRecording:
         """Hold no more of the sandbox's files."""
         if self._names is not None:
             self._names.close()
+        if self._executions is not None:
+            self._executions.close()
         if self._mounts >= 0:
             os.close(self._mounts)
             self._mounts = -1

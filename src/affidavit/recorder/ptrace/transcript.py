@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from bisect import bisect, insort
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -95,9 +95,18 @@ class Transcript:
         init_pid: the sandbox's init, as the machine counts; it waits for the sandbox's start.
         names: resolution of names below the sandbox's root.
         to_monotonic: turns CLOCK_REALTIME nanoseconds into CLOCK_MONOTONIC ones.
+        ran: the paths of what a process that has ended was made to run, as far as the kernel tells.
     """
 
-    def __init__(self, rows: Rows, loss: Loss, init_pid: int, names: Names, to_monotonic: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        loss: Loss,
+        init_pid: int,
+        names: Names,
+        to_monotonic: Callable[[int], int],
+        ran: Callable[[Process], Collection[bytes]] = lambda process: (),
+    ) -> None:
         self._calls = Calls(
             "ptrace",
             rows,
@@ -109,6 +118,7 @@ class Transcript:
         )
         self._loss = loss
         self._names = names
+        self._ran = ran
         self._init = init_pid
         self._cwd = task_link(init_pid, "cwd") or b"/"
         self._to_monotonic = to_monotonic
@@ -285,7 +295,7 @@ class Transcript:
             return
         ppid = parent.ppid if fork.flags & _CLONE_PARENT else parent.pid
         folder = parent.folder if fork.flags & _CLONE_FS else Folder(parent.folder.path)
-        self._tasks[tid] = replace(parent, pid=tid, ppid=ppid, folder=folder, found=None)
+        self._tasks[tid] = replace(parent, pid=tid, ppid=ppid, folder=folder, found=None, asked=set())
         if parent.inside:
             self._calls.emit(self._site(parent, fork.tid, fork.time_ns), Op.FORK, ret=tid, flags=tid)
             self._leave(parent)
@@ -340,7 +350,7 @@ class Transcript:
             open_ = any(fork.parent is process and not fork.thread for fork in self._unseen)
             if now or not open_:
                 site, ended = self._leaving.pop(process.pid)
-                self._calls.ended(site, ended.code, ended.signal)
+                self._calls.ended(site, ended.code, ended.signal, self._ran(process))
 
     def _supersede(self, process: Process, tid: int, by: int) -> None:
         begun = self._begun.get(tid)
