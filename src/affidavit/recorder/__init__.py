@@ -1,5 +1,6 @@
 """Recorders: what a sandbox did, seen from outside, as batches of events."""
 
+from affidavit.recorder.precedence import go_first
 from affidavit.recorder.protocol import Availability, Recorder, RecorderError, Recording, RecordSummary
 from affidavit.recorder.selection import Choice, choose, names, recorder
 
@@ -11,6 +12,7 @@ __all__ = [
     "RecorderError",
     "Recording",
     "choose",
+    "go_first",
     "names",
     "recorder",
 ]

@@ -327,8 +327,8 @@ class OciSandbox:
                     with contextlib.suppress(ProcessLookupError):
                         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                     with contextlib.suppress(ProcessLookupError, PermissionError):
-                        # It has to run to die, and to take the others with it.
-                        os.setpriority(os.PRIO_PROCESS, self._pid, -20)
+                        # It has to run to die, and to take the others with it; none of its own code runs any more.
+                        os.sched_setscheduler(self._pid, os.SCHED_RR, os.sched_param(1))
                     hasten(self.name)
         if self._watcher is None:
             # Not created yet: `create` sees to it, and `start` refuses.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from affidavit.recorder import Recording, RecordSummary
+from affidavit.recorder import Recording, RecordSummary, go_first
 from affidavit.sandbox import Exit, Output, Sandbox
 from affidavit.trace.files import TraceWriter
 
@@ -75,14 +75,16 @@ def capture(
     writer = TraceWriter(events)
 
     def drain() -> None:
+        go_first()
         try:
             with writer:
                 for batch in recording.batches():
-                    writer.write(batch)
                     # To the end, also after it has said to halt: what else there was counts too.
                     if watch is not None and watch(batch) and not halted.is_set():
                         halted.set()
                         sandbox.kill()
+                    # A disk may be slow, and a halt must not wait for it.
+                    writer.write(batch)
         except BaseException as error:
             failure.append(error)
         finally:

@@ -23,6 +23,7 @@ from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.transcript import Transcript
 from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
+from affidavit.recorder.precedence import go_first
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
 from affidavit.recorder.rows import Rows
 from affidavit.sandbox import RuntimeHooks, Sandbox
@@ -194,6 +195,7 @@ class GvisorRecording:
     # --- the reading thread ---
 
     def _read(self) -> None:
+        go_first()
         try:
             with self._accept() as sink:
                 self._follow(sink)

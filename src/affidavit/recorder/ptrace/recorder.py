@@ -21,6 +21,7 @@ from affidavit.events import empty_counts
 from affidavit.recorder.calls import Loss
 from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
+from affidavit.recorder.precedence import go_first
 from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.executions import Executions, executions_told
 from affidavit.recorder.ptrace.refusals import Refusals
@@ -235,6 +236,7 @@ class PtraceRecording:
                 os.write(self._wake, b"x")
 
     def _read(self) -> None:
+        go_first()
         try:
             self._read_lines()
         except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
