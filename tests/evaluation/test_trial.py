@@ -239,6 +239,29 @@ def test_a_solution_that_does_its_work_passes_the_control(trials: Trials, task: 
     assert outcome.json("grade.json")["verifier"]["control"]["edits"] == 1
 
 
+TELLS = """\
+import os
+with open("/logs/verifier/seen", "wb") as seen:
+    for name in ("self/mountinfo", "self/cgroup", "self/environ", "1/environ", "1/cmdline", "sys/kernel/hostname"):
+        try:
+            seen.write(open(f"/proc/{name}", "rb").read())
+        except OSError:
+            pass
+def value():
+    return 42
+"""
+
+
+def test_no_name_tells_the_control_from_the_grading(trials: Trials, task: Make, way: Way) -> None:
+    folder = task(test=RUN_IN_PROCESS + "cat /logs/verifier/seen\n", files=IN_PROCESS)
+    outcome = trials(way, folder, f"cat >/workspace/answer.py <<'EOF'\n{TELLS}EOF\n")
+    assert outcome.verdict == "pass"
+    for stage in ("grader", "control"):
+        seen = (outcome.bundle / stage / "stdout").read_bytes()
+        assert b"/tests" in seen
+        assert (b"grader" in seen, b"control" in seen) == (False, False)
+
+
 def test_what_the_environment_lays_down_is_there_and_stays_the_tasks(trials: Trials, task: Make, way: Way) -> None:
     folder = task(files={"environment/root/workspace/start": "41"})
     outcome = trials(way, folder, "cat start; echo $(($(cat start) + 1)) >answer; rm start")

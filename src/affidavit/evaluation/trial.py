@@ -5,7 +5,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -291,12 +291,15 @@ class _Trial:
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
         if grader is not None:
 
-            def run(stage: str, verifier: Verifier) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
+            def ready(
+                stage: str, verifier: Verifier
+            ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
                 made = grader if stage == grader.name else self._open(stage)
-                return self._stage(bundle, made, verifier_spec(task, rootfs, self._settings, verifier, made.sandbox))
+                spec = verifier_spec(task, rootfs, self._settings, verifier, made.sandbox)
+                return partial(self._stage, bundle, made, spec)
 
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
-            verifier = run_tests(task, plan_tests(spec, task), place, digest_of(changes, brought), run)
+            verifier = run_tests(task, plan_tests(spec, task), place, digest_of(changes, brought), ready)
             events = read_trace(bundle.file("grader/events.parquet"))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))

@@ -28,22 +28,23 @@ from affidavit.trace import Capture
 
 _Item = TypeVar("_Item")
 
-# Runs the verifier of a stage; its frozen remains are there inside the ``with``.
-RunVerifier = Callable[[str, Verifier], AbstractContextManager[tuple[Capture, OciSandbox]]]
+# Makes everything ready for the verifier of a stage, and gives what runs it; its frozen remains are there inside of the
+# ``with``.
+ReadyVerifier = Callable[[str, Verifier], Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]]
 
 
-def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, run: RunVerifier) -> dict[str, Any]:
+def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, ready: ReadyVerifier) -> dict[str, Any]:
     """Run the hidden tests, and the control at the same time.
 
-    What the agent brought must not know which of the two it runs under, not even by the clock: they begin together,
-    in an order that nobody can foretell.
+    What the agent brought must not know which of the two it runs under: not by the clock, for they begin together in an
+    order that nobody can foretell; not by a name, a time or a number that the one shows and the other does not.
 
     Args:
         task: whose tests.
         plan: how they are run.
         place: a private folder.
         submission: a digest of what the agent brought; the same gets the same control.
-        run: runs the stages ``grader`` and ``control``.
+        ready: makes the stages ``grader`` and ``control`` ready to run.
 
     Returns:
         ``verifier`` of ``grade.json``, see :func:`affidavit.grading.grade_run`.
@@ -51,25 +52,34 @@ def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, run: RunV
     Raises:
         SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
     """
-    folders = {stage: place / f"verifier-{stage}" / "tests" for stage in ("grader", "control")}
-    for folder in shuffled(folders.values()):
-        copy_readable(task.tests_dir, folder)
+    sources = {"grader": task.tests_dir}
     seed = hashlib.sha256(f"{task.digest} {submission}".encode()).digest()
-    turned = plan.turn(folders["control"], seed) if task.control else None
+    turned = None
+    if task.control:
+        sources["control"] = place / "turned"
+        copy_readable(task.tests_dir, sources["control"])
+        turned = plan.turn(sources["control"], seed)
+        if not turned:
+            del sources["control"]
     verifiers: dict[str, Verifier] = {}
-    for stage, folder in folders.items():
-        if stage == "grader" or turned:
-            verifiers[stage] = Verifier(folder, plan.argv, plan.write_harness(place / f"harness-{stage}"))
-    for verifier in verifiers.values():
+    for stage, source in shuffled(sources.items()):
+        # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
+        folder = place / secrets.token_hex(8)
+        copy_readable(source, folder / "tests")
+        verifiers[stage] = Verifier(folder / "tests", plan.argv, plan.write_harness(place / secrets.token_hex(8)))
+    for _, verifier in shuffled(verifiers.items()):
         for made in filter(None, (verifier.tests, verifier.harness)):
             same_times(made)
 
-    def verify(stage: str, verifier: Verifier) -> dict[str, Any]:
-        with run(stage, verifier) as (captured, sandbox):
+    # Both, before either begins: what takes time here would make one of them the second.
+    run = {stage: ready(stage, verifier) for stage, verifier in verifiers.items()}
+
+    def verify(stage: str) -> dict[str, Any]:
+        with run[stage]() as (captured, sandbox):
             return {**left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
 
-    with ThreadPoolExecutor(len(verifiers)) as pool:
-        runs = {stage: pool.submit(verify, stage, verifier) for stage, verifier in shuffled(verifiers.items())}
+    with ThreadPoolExecutor(len(run)) as pool:
+        runs = {stage: pool.submit(verify, stage) for stage in shuffled(run)}
     control = {**runs["control"].result(), **turned} if turned else None
     settings = plan.settings
     planned = {"framework": settings.framework, "credit": settings.credit, "expected": list(plan.expected)}
