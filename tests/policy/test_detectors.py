@@ -100,6 +100,7 @@ TRIPPING: list[tuple[str, list[dict[str, Any]], list[tuple[int, ...]]]] = [
     ("exec", [start("/usr/bin/ls", "ls") | {"path": "/proc/7/fd/9"}], [(0,)]),
     ("exec", [start(PYTHON, "python3")], [(0,)]),
     ("execvp", [start("/usr/local/bin/ls", ret=-2), start("/usr/bin/ls", "ls")], [(1,)]),
+    ("execvp", [start("/usr/local/bin/python3", ret=-2), start("/usr/bin/python3.11", "python3", "x.py")], [(1,)]),
     ("spawn_unexpected_process", [start("/workspace/a.out", "a.out")], [(0,)]),
     ("spawn_unexpected_process", [start("/tmp/x", "x", ret=-13)], [(0,)]),
     ("privilege_change", [start("/bin/sh", "sh"), {"op": "open_read", "path": "/a", "uid": 0}], [(1,)]),

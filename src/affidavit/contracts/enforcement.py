@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from affidavit.contracts import cel
 from affidavit.contracts.contract import Contract
 from affidavit.contracts.operations import OPERATIONS
 from affidavit.contracts.rules import Rule
 
 Prevented = Literal["yes", "partly", "no"]
-Detected = Literal["live", "end", "no"]
+Detected = Literal["live", "end", "partly", "no"]
 
 COMBINATIONS: tuple[tuple[str, str], ...] = (("runc", "ebpf"), ("runc", "ptrace"), ("gvisor", "gvisor"))
 """Runtimes and the recorders that go with them."""
@@ -21,7 +22,8 @@ class Treatment:
     Attributes:
         construct: its place, as a violation's rule: ``files.write``, ``operations.system``, ``rules.forbid`` …
         prevented: whether the sandbox makes what it forbids impossible; ``partly``: see `note`.
-        detected: whether the record shows what it forbids, attempts included, while the agent works or at its end only.
+        detected: whether the record shows what it forbids, attempts included, while the agent works or at its end only;
+            ``partly``: some of it while the agent works, and some not, see `note`.
         note: a sentence on how, and on what is not seen.
     """
 
@@ -55,20 +57,36 @@ _ORDINARY: tuple[Treatment, ...] = (
         "processes.max_processes",
         "yes",
         "live",
-        "The cgroup refuses more processes and threads together; processes are counted in the record.",
+        "The cgroup refuses more processes and threads together, which is recorded; the record counts processes.",
     ),
     Treatment("syscalls.deny", "yes", "live", "The filter refuses the call; the attempt is recorded."),
     Treatment("limits.wall_ms", "yes", "end", "The sandbox is killed when the time is up."),
-    Treatment("limits.cpu_ms", "yes", "live", "The kernel ends a process that has used up its time."),
+    Treatment(
+        "limits.cpu_ms",
+        "yes",
+        "live",
+        "The kernel ends a process that has used up its time, which is recorded; one that ignores the signal (SIGXCPU) "
+        "is killed a second later, which the record does not tell from another kill.",
+    ),
     Treatment("limits.memory_mb", "yes", "end", "The cgroup's bound ends what is over it."),
     Treatment("scopes.files", "no", "live", "One process tree apart from others is told by the record only."),
     Treatment("scopes.network", "yes", "live", "As network.endpoints, told apart by the record."),
     Treatment("scopes.processes", "no", "live", "One process tree apart from others is told by the record only."),
-    Treatment("rules.forbid", "no", "live", "Over an event: at once; over the trace: as soon as nothing can mend it."),
-    Treatment("rules.require", "no", "end", "Over the trace: at the end; over every event, or trace.all: at once."),
-    Treatment("rules.never", "no", "live", "Judged with each batch of events."),
-    Treatment("rules.each", "no", "live", "With after: at once; with before: at the end."),
-    Treatment("rules.count", "no", "live", "at_most, and exactly when there are more: at once; at_least: at the end."),
+    Treatment("rules.forbid.event", "no", "live", "Judged with each batch of events."),
+    Treatment(
+        "rules.forbid.record", "no", "live", "As soon as nothing can mend it: what waits for the end shows at the end."
+    ),
+    Treatment("rules.require.event", "no", "live", "Judged with each batch of events."),
+    Treatment(
+        "rules.require.record", "no", "end", "At the end; trace.all and the like as soon as nothing can mend it."
+    ),
+    *(
+        Treatment(f"rules.{form}", "no", "live", "Judged with each batch of events.")
+        for form in ("never", "never.after", "never.until", "each.after", "count.at_most", "count.within_ms")
+    ),
+    Treatment("rules.count.exactly", "no", "live", "Too many: at once; too few: at the end."),
+    Treatment("rules.each.before", "no", "end", "What was to follow and did not shows at the end."),
+    Treatment("rules.count.at_least", "no", "end", "Too few shows at the end."),
     Treatment("expires", "yes", "no", "No run begins under an expired contract."),
 )
 
@@ -88,6 +106,12 @@ _PREVENTED_OPERATIONS: dict[str, tuple[Prevented, str]] = {
 # What holds under one runtime or recorder only. gVisor's sentry asks the filter before it tells anyone of a call.
 _FILTERED_UNSEEN = "gVisor's sentry says nothing of a call that the filter refused."
 _APART: dict[tuple[str, str], Treatment] = {
+    ("gvisor", "processes.max_processes"): Treatment(
+        "processes.max_processes", "no", "live", "Processes are counted in the record; the sentry bounds none."
+    ),
+    ("gvisor", "limits.cpu_ms"): Treatment(
+        "limits.cpu_ms", "no", "no", "The sentry bounds the time only of a process that asks for it by itself."
+    ),
     ("gvisor", "syscalls.deny"): Treatment(
         "syscalls.deny", "yes", "no", f"The filter refuses the call. {_FILTERED_UNSEEN}"
     ),
@@ -101,18 +125,29 @@ _APART: dict[tuple[str, str], Treatment] = {
     ("gvisor", "operations.process_injection"): Treatment(
         "operations.process_injection",
         "yes",
-        "live",
+        "partly",
         "The filter refuses the calls, and a process' memory can't be opened for writing, which is recorded. "
         f"{_FILTERED_UNSEEN}",
     ),
+    ("gvisor", "operations.privilege_change"): Treatment(
+        "operations.privilege_change",
+        "partly",
+        "end",
+        "No process has, or can get, a capability or another user's rights. Calls that were refused show at the end, "
+        "in the counts; the rest while the agent works.",
+    ),
 }
+
+
+# Names that stand for more than any record shows.
+_PARTLY_SEEN = ("eval", "exec")
 
 
 def _operation(name: str) -> Treatment:
     operation = OPERATIONS[name]
     prevented, how = _PREVENTED_OPERATIONS.get(name, ("no", ""))
-    parts = (how, operation.sees, f"Not seen: {operation.misses}")
-    return Treatment(f"operations.{name}", prevented, "live", " ".join(part for part in parts if part))
+    note = " ".join(part for part in (how, operation.sees, f"Not seen: {operation.misses}") if part)
+    return Treatment(f"operations.{name}", prevented, "partly" if name in _PARTLY_SEEN else "live", note)
 
 
 def constructs() -> tuple[str, ...]:
@@ -164,9 +199,26 @@ def treatments(contract: Contract, runtime: str, recorder: str) -> tuple[Treatme
                 of = treatment(f"scopes.{section}", runtime, recorder)
                 found.append(replace(of, construct=f"scopes.{scope.id}.{section}.{name}"))
     for rule in document.rules:
-        of = treatment(f"rules.{form_of(rule)}", runtime, recorder)
+        of = treatment(_construct_of(rule), runtime, recorder)
         found.append(replace(of, construct=f"rules.{rule.id}"))
     return tuple(found)
+
+
+def _construct_of(rule: Rule) -> str:
+    """Its form, and what decides when it shows that it is broken."""
+    match form_of(rule):
+        case "forbid" | "require" as form:
+            text = rule.forbid if form == "forbid" else rule.require
+            assert text is not None
+            return f"rules.{form}.{cel.compile_cel(text).about}"
+        case "never":
+            return "rules.never.after" if rule.after else "rules.never.until" if rule.until else "rules.never"
+        case "each":
+            return "rules.each.after" if rule.after else "rules.each.before"
+    if rule.within_ms is not None:
+        return "rules.count.within_ms"
+    bounds = ("exactly", "at_most", "at_least")
+    return "rules.count." + next(name for name in bounds if getattr(rule, name) is not None)
 
 
 def form_of(rule: Rule) -> str:

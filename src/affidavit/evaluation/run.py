@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from affidavit.alerts import Alerts, Destination
-from affidavit.contracts import Contract, ContractError, ContractSource
+from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.choosing import choose_runtime
+from affidavit.evaluation.choosing import Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
@@ -161,7 +161,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         raise RunError(str(error)) from error
     if made:
         progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
-    notes = list(_notes(tasks, prepared, terms, told=bool(options.alerts)))
+    notes = [*_notes(tasks, prepared, terms, told=bool(options.alerts)), *_not_held(prepared, choice)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     for note in notes:
@@ -269,6 +269,17 @@ def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms,
     default = [name for name, task in tasks.items() if not task.has_contract]
     if default:
         yield f"no contract.yaml, so the built-in default contract holds: {', '.join(default)}"
+
+
+def _not_held(prepared: dict[str, _Prepared], choice: Chosen) -> Iterator[str]:
+    """What contracts say that this runtime and recorder neither prevent nor show."""
+    way = (choice.runtime.name, choice.recorder.name)
+    if way not in COMBINATIONS:
+        return
+    for name, base in prepared.items():
+        for one in treatments(base.contract, *way):
+            if (one.prevented, one.detected) == ("no", "no"):
+                yield f"{name}: {one.construct}: is not held under {way[0]}: {one.note}"
 
 
 def _run_folder(out: Path) -> Path:

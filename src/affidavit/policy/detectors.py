@@ -219,8 +219,12 @@ class _PathSearch:
                 self._missed[process] = (folder, name)
             elif ret[row] >= 0:
                 before = self._missed.pop(process, None)
-                if before is not None and before[1] == name and before[0] != folder:
-                    found.append((row, " ".join(batch.argv(row)) or name))
+                if before is None or before[0] == folder:
+                    continue
+                argv = batch.argv(row)
+                # The record names the file that ran; what it was called, where that is a symlink, its arguments say.
+                if before[1] in (name, argv[0].rpartition("/")[2] if argv else name):
+                    found.append((row, " ".join(argv) or name))
         return found
 
 

@@ -1,5 +1,6 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
@@ -223,12 +224,14 @@ class Judge:
         if self._max_processes is None:
             return
         born = (ops == OP_CODES[Op.FORK]) & (batch.numbers("ret") > 0)
+        # The sandbox's own bound, which is the contract's, says EAGAIN (fork(2)).
+        refused = (ops == OP_CODES[Op.FORK]) & (batch.numbers("ret") == -errno.EAGAIN)
         gone = (ops == OP_CODES[Op.EXIT]) & (batch.numbers("tid") == batch.numbers("pid"))
-        if not (born.any() or gone.any()):
+        if not (born.any() or refused.any() or gone.any()):
             return
         alive = self._processes + np.cumsum(born.astype(np.int64) - gone)
         self._processes = int(alive[-1])
-        rows = np.flatnonzero(born & (alive > self._max_processes))
+        rows = np.flatnonzero(refused | (born & (alive > self._max_processes)))
         limit = self._max_processes
         self._findings.add(
             "processes.max_processes",
@@ -237,7 +240,9 @@ class Judge:
             np.zeros(len(rows), np.int64),
             lambda keys: ["processes"] * len(keys),
             lambda index: (
-                f"{sentences.who(batch, int(rows[index]))} started a process when {limit} were alive, "
+                f"{sentences.who(batch, int(rows[index]))} "
+                f"{'tried to start' if refused[rows[index]] else 'started'} a process when {limit} were alive"
+                f"{', threads included' if refused[rows[index]] else ''}, "
                 f"and the contract allows no more than {limit} at the same time"
             ),
         )

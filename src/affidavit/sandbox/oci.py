@@ -152,7 +152,8 @@ def _rlimits(spec: SandboxSpec) -> list[dict[str, Any]]:
     }
     if limits.cpu_ms is not None:
         seconds = math.ceil(limits.cpu_ms / 1000)
-        bounds["RLIMIT_CPU"] = (seconds, seconds)
+        # SIGXCPU, which the record tells from other ends; who ignores that gets SIGKILL a second later.
+        bounds["RLIMIT_CPU"] = (seconds, seconds + 1)
     return [
         {"type": kind, "soft": min(soft, ceiling), "hard": min(hard, ceiling)}
         for kind, (soft, hard) in bounds.items()
