@@ -149,11 +149,11 @@ def test_a_contract_that_is_there_is_not_overwritten(affidavit: Command, task: M
 def test_lint_on_the_command_line(affidavit: Command, tmp_path: Path) -> None:
     ran = affidavit("contract", "lint", SPEC)
     assert ran.status == 1
-    assert "error   files.write[0]: /workspace/src/** covers files that decide how tests run" in ran.out
-    assert "warning signature: is empty" in ran.out
+    assert f"{SPEC}:4:20: error: files.write[0]: /workspace/src/** covers files that decide how tests run" in ran.out
+    assert f"{SPEC}:8:16: warning: signature: is empty" in ran.out
     document = affidavit("contract", "lint", SPEC, "--json").json
     assert document["contract"]["id"] == "contract-001"
-    assert {"severity", "place", "message"} == set(document["findings"][0])
+    assert {"severity", "place", "message", "line", "column"} == set(document["findings"][0])
     treated = {(row["runtime"], row["construct"]): row["prevented"] for row in document["treatment"]}
     assert treated["runc", "syscalls.deny"] == "yes"
     good = tmp_path / "good.yaml"
@@ -162,3 +162,45 @@ def test_lint_on_the_command_line(affidavit: Command, tmp_path: Path) -> None:
     good.write_text("schema: affidavit.contract/v1\n")
     assert affidavit("contract", "lint", good).status == 2
     assert affidavit("contract", "lint", tmp_path / "none.yaml").status == 2
+
+
+WRITTEN = """\
+schema: affidavit.contract/v1
+id: x
+version: 1.0.0
+files:
+  read: [/**]
+  write:
+    - /w/x
+    - /w/**
+network: {endpoints: ["github.com:443"]}
+processes:
+  exec: [/usr/bin/true, /bin/sh]
+limits: {wall_ms: 1}
+mode: audit
+"""
+
+
+@pytest.mark.parametrize("text", [WRITTEN, WRITTEN.replace("\n", "\r\n")])
+def test_findings_say_where_they_are(text: str) -> None:
+    placed: dict[str, tuple[int | None, int | None]] = {}
+    for one in lint(parse_contract(text.encode()), NOW):
+        placed.setdefault(one.place, (one.line, one.column))
+    assert placed == {
+        "files.write[1]": (8, 7),
+        "files.write[0]": (7, 7),
+        "network.endpoints[0]": (9, 23),
+        "processes.exec[1]": (11, 25),
+        "mode": (13, 7),
+        "files.read": (5, 9),
+        # What is not written would stand there.
+        "files.deny": (5, 3),
+        "processes.max_processes": (11, 3),
+        "network.endpoints": (9, 22),
+    }
+
+
+def test_findings_in_json_say_where_they_are() -> None:
+    text = '{\n\t"schema": "affidavit.contract/v1",\n\t"id": "x", "version": "1.0.0",\n\t"mode": "audit"}'
+    [mode] = [one for one in lint(parse_contract(text.encode()), NOW) if one.place == "mode"]
+    assert (mode.line, mode.column) == (4, 10)

@@ -1,5 +1,6 @@
 """Writing contracts: a first one, one learned from recorded runs, and what is wrong with one."""
 
+from affidavit.authoring.editors import SCHEMA_FILE, editor_line, write_schema
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.first import first_contract
 from affidavit.authoring.generalising import Grant, generalised
@@ -9,6 +10,7 @@ from affidavit.authoring.linting import Finding, lint
 from affidavit.authoring.writing import as_yaml
 
 __all__ = [
+    "SCHEMA_FILE",
     "Finding",
     "Grant",
     "Learned",
@@ -16,9 +18,11 @@ __all__ = [
     "Lesson",
     "Line",
     "as_yaml",
+    "editor_line",
     "first_contract",
     "generalised",
     "learn_contract",
     "lint",
     "read_lessons",
+    "write_schema",
 ]

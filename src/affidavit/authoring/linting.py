@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -44,11 +44,15 @@ class Finding:
             ``note``: good to know.
         place: of the contract: ``files.write[2]``, ``mode``.
         message: a sentence with the mend.
+        line, column: where that is in the contract's text, from 1; what is not written stands where it would. None
+            where the contract was not read from a text.
     """
 
     severity: Severity
     place: str
     message: str
+    line: int | None = None
+    column: int | None = None
 
 
 def lint(contract: Contract, now: datetime) -> list[Finding]:
@@ -57,10 +61,17 @@ def lint(contract: Contract, now: datetime) -> list[Finding]:
     Args:
         contract: as loaded, packs included.
         now: for its expiry.
+
+    Returns:
+        Each with its place in the text, where the contract was read from one.
     """
     found = [*_writes(contract), *_reads(contract), *_useless(contract), *_programs(contract), *_network(contract)]
     found += _general(contract, now)
-    return sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity])
+    found = sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity])
+    if (positions := contract.positions) is None:
+        return found
+    placed = ((finding, positions.at(finding.place)) for finding in found)
+    return [replace(finding, line=line, column=column) for finding, (line, column) in placed]
 
 
 def _writes(contract: Contract) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
-from affidavit.cli.writing import learn, lint, new
+from affidavit.cli.writing import learn, lint, new, schema
 
 app = typer.Typer(
     name="affidavit",
@@ -37,7 +37,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
 app.add_typer(task_app, name="task")
 app.add_typer(grade_app, name="grade")
-for command in (new, learn, lint):
+for command in (new, learn, lint, schema):
     contract_app.command()(command)
 app.command()(profiles)
 app.command()(redteam)

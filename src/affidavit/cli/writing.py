@@ -1,4 +1,4 @@
-"""``affidavit contract new``, ``learn`` and ``lint``."""
+"""``affidavit contract new``, ``learn``, ``lint`` and ``schema``."""
 
 import sys
 from pathlib import Path
@@ -21,9 +21,10 @@ def new(
     """Write a first contract for a task.
 
     It says what holds without one, with a word on each line. Written to contract.yaml in the task folder unless --out
-    says otherwise.
+    says otherwise. Where a contract.schema.json lies in its folder or above (affidavit contract schema), the first line
+    says so to editors.
     """
-    from affidavit.authoring import first_contract
+    from affidavit.authoring import editor_line, first_contract
     from affidavit.tasks import TaskError, load_task
 
     try:
@@ -33,8 +34,11 @@ def new(
     if out is None and read.contract_path is not None:
         fail(f"{read.contract_path}: is there already; say --out FILE to write another one")
     path = out or read.path / "contract.yaml"
-    _write(path, first_contract(read))
+    line = editor_line(path)
+    _write(path, line + first_contract(read))
     typer.echo(f"{path}: tighten it, then: affidavit contract lint {path}")
+    if not line:
+        typer.echo("for editors to complete it: affidavit contract schema --help")
 
 
 def learn(
@@ -58,7 +62,7 @@ def learn(
 
     Exit status: 0 learned, 1 the runs are not fit to learn from, 2 wrong use.
     """
-    from affidavit.authoring import LearningError, as_yaml, learn_contract, read_lessons
+    from affidavit.authoring import LearningError, as_yaml, editor_line, learn_contract, read_lessons
     from affidavit.contracts import ContractError
     from affidavit.evaluation import RunError
     from affidavit.evidence import EvidenceError
@@ -76,7 +80,7 @@ def learn(
     if as_json:
         print_json({"contract": learned.value, "runs": list(learned.lessons), "evidence": learned.evidence()})
     if out is not None:
-        _write(out, as_yaml(learned))
+        _write(out, editor_line(out) + as_yaml(learned))
         typer.echo(f"{out}: learned from {len(lessons)} runs", err=True)
     elif not as_json:
         sys.stdout.write(as_yaml(learned))
@@ -116,8 +120,34 @@ def lint(
             }
         )
     else:
-        print_lint(findings, table, sys.stdout)
+        print_lint(str(contract), findings, table, sys.stdout)
     raise typer.Exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+def schema(
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; an older copy is replaced.", metavar="FILE", show_default=False),
+    ] = None,
+) -> None:
+    """Print the JSON Schema of contracts, by which editors complete and check them.
+
+    Written as contract.schema.json to a folder of tasks (--out tasks/contract.schema.json), contract new and learn name
+    it in the first line of every contract that they write there or below, where the YAML language server looks for it.
+    """
+    from affidavit.authoring import editor_line, write_schema
+    from affidavit.contracts import schema_text
+    from affidavit.signing import EvidenceError
+
+    if out is None:
+        sys.stdout.write(schema_text())
+        return
+    try:
+        write_schema(out)
+    except EvidenceError as error:
+        fail(error)
+    line = editor_line(out.with_name("contract.yaml")) or f"# yaml-language-server: $schema={out.name}\n"
+    typer.echo(f"{out}: first line of a contract beside it: {line}", nl=False)
 
 
 def _write(path: Path, text: str) -> None:

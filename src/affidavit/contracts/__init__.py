@@ -40,7 +40,7 @@ from affidavit.contracts.registry import (
     registry_view,
 )
 from affidavit.contracts.rules import Rule, Selector
-from affidavit.contracts.schema import json_schema, schema_text
+from affidavit.contracts.schema import SCHEMA_ID, json_schema, schema_text
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
 from affidavit.contracts.sources import ContractSource
@@ -57,6 +57,7 @@ __all__ = [
     "OPERATIONS",
     "PACKS",
     "PAYLOAD_TYPE",
+    "SCHEMA_ID",
     "SYSTEM_CALLS",
     "SYSTEM_CALL_NAMES",
     "Audit",

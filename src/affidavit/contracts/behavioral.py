@@ -15,6 +15,7 @@ from affidavit.contracts.document import SCHEMA, check_operation
 from affidavit.contracts.fields import check_endpoint, check_id, check_pattern
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import PRIVILEGED_CALLS, SYSTEM_CALLS
+from affidavit.contracts.yaml import Positions
 
 # Beside the privileged calls: what an agent that may read, write, run and fork has no need of. Who means to allow one
 # names it.
@@ -150,6 +151,19 @@ class BehavioralDocument(BaseModel):
         if self.max_execution_ms is not None:
             value["limits"] = {"wall_ms": self.max_execution_ms}
         return value
+
+    @staticmethod
+    def translated_positions(positions: Positions) -> Positions:
+        """Where the parts of the translation stand in the text, beside its own parts.
+
+        Args:
+            positions: those of the document as it is written.
+        """
+        values = dict(positions.values)
+        for field, key in _CALLED.items():
+            own = {place[1:]: position for place, position in positions.values.items() if place[:1] == (key,)}
+            values |= {(*field.split("."), *rest): position for rest, position in own.items()}
+        return Positions(values)
 
     def warnings(self, of_translation: Iterable[str]) -> tuple[str, ...]:
         """What can't be honoured, by this document's own field names.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +38,7 @@ class Contract:
         examined: what they are worth by the trust that it was loaded with, which they satisfy; None without one.
         publication: that it is published in a registry; None where it is a file.
         warnings: what it says that is not checked or can't be honoured yet, a sentence each.
+        positions: where its parts stand in the text that it was read from; None where it was not read from one.
     """
 
     document: ContractDocument
@@ -45,6 +46,7 @@ class Contract:
     examined: Examination | None = None
     publication: "Publication | None" = None
     warnings: tuple[str, ...] = ()
+    positions: Positions | None = field(default=None, compare=False, repr=False)
 
     @property
     def signed_by(self) -> str | None:
@@ -191,9 +193,10 @@ def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
     if is_behavioral(value):
         written = validated(value, positions, name, BehavioralDocument)
         document = validated(written.translated(), Positions(), name, ContractDocument)
-        return Contract(document, warnings=written.warnings(_warnings(document)))
+        places = written.translated_positions(positions)
+        return Contract(document, warnings=written.warnings(_warnings(document)), positions=places)
     document = validated(value, positions, name, ContractDocument)
-    return Contract(document, warnings=_warnings(document))
+    return Contract(document, warnings=_warnings(document), positions=positions)
 
 
 def contract_of(value: Mapping[str, Any], name: str) -> Contract:

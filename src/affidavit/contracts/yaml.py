@@ -1,5 +1,6 @@
 """Reading YAML 1.2 (so JSON too) into plain values, with the place of each. Bounded: hostile text can't blow up."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,11 @@ class Positions:
         while place and place not in table:
             place, table = place[:-1], self.values
         return table.get(place, (1, 1))
+
+    def at(self, place: str) -> tuple[int, int]:
+        """As `of`, for a place as findings name it: ``files.write[2]``."""
+        parts = re.findall(r"[^.\[\]]+|\[\d+\]", place)
+        return self.of(tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts))
 
     def inside(self, place: Place, line: int, column: int) -> tuple[int, int]:
         """Where a place inside of a text stands, itself given as line and column from 1; where that can't be told
@@ -159,6 +165,9 @@ class _Builder:
 
     def _text(self, node: ScalarNode) -> str:
         text = str(node.value)
+        if any("\ud800" <= character <= "\udbff" for character in text):
+            # JSON writes a character beyond U+FFFF as two escapes (RFC 8259, 7).
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise self._error(node, "holds half of a surrogate pair, which is no character")
         return text

@@ -8,6 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from affidavit.authoring import editor_line
 from affidavit.tasks import TaskError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -34,7 +35,8 @@ def new_task(folder: Path) -> Path:
             for path, text in _template():
                 target = made / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text.replace("TASK-NAME", name), "utf-8")
+                line = editor_line(folder / path) if path == "contract.yaml" else ""
+                target.write_text(line + text.replace("TASK-NAME", name), "utf-8")
                 target.chmod(0o755 if target.suffix == ".sh" else 0o644)
             made.rename(folder)
     except OSError as error:

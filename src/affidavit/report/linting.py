@@ -15,12 +15,24 @@ _STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 def print_lint(
-    findings: Sequence[Finding], treatments: Mapping[tuple[str, str], Sequence[Treatment]], out: IO[str]
+    name: str,
+    findings: Sequence[Finding],
+    treatments: Mapping[tuple[str, str], Sequence[Treatment]],
+    out: IO[str],
 ) -> None:
-    """The findings, then what of the contract is prevented and detected under each runtime and recorder."""
+    """The findings, then what of the contract is prevented and detected under each runtime and recorder.
+
+    Args:
+        name: the contract's file.
+        findings: with their lines and columns.
+        treatments: by runtime and recorder.
+        out: a terminal or a file.
+    """
     console = Console(file=out, width=None if out.isatty() else 140, highlight=False)
     for finding in findings:
-        line = Text(f"{finding.severity:<8}", _STYLE[finding.severity]).append(f"{finding.place}: ", "bold")
+        # As compilers say it, which editors follow.
+        line = Text(f"{printable(name)}:{finding.line}:{finding.column}: ")
+        line.append(f"{finding.severity}: ", _STYLE[finding.severity]).append(f"{finding.place}: ", "bold")
         console.print(line.append(printable(finding.message), "default"), soft_wrap=True)
     if not findings:
         console.print("no holes found")
