@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
-from affidavit.recorder import Recorder
+from affidavit.recorder import LATER_MS, Recorder
 from affidavit.sandbox import (
     Exit,
     Limits,
@@ -109,7 +109,7 @@ def unrecorded(
 
 def recorded(wanted: SandboxSpec, how: Recorder, events: Path, runtime: str = "runc") -> tuple[float, Capture]:
     """Likewise of one that it records, to the Parquet file `events`; and what came of it. The record must be whole."""
-    with runtimes()[runtime].sandbox(wanted) as sandbox, closing(how.open(wanted.name)) as recording:
+    with runtimes()[runtime].sandbox(wanted) as sandbox, closing(how.open(wanted.name, LATER_MS)) as recording:
         events.unlink(missing_ok=True)
         captured = capture(sandbox, recording, events, timeout_s=_WALL_S)
         if not captured.summary.complete:

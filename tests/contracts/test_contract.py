@@ -336,3 +336,18 @@ def test_operations_and_packs_are_well_formed() -> None:
         assert operation.sees
         assert operation.misses
     assert (SYSTEM_CALLS["read"], SYSTEM_CALLS["mount"], SYSTEM_CALLS["clone3"]) == (0, 165, 435)
+
+
+@pytest.mark.parametrize(
+    ("lines", "acts"),
+    [
+        ("", False),
+        ("actions: [flag]\n", False),
+        ("actions: [halt]\n", True),
+        ("files: {actions: [alert]}\n", True),
+        ("rules: [{id: a, never: {op: [exec]}, actions: [halt]}]\n", True),
+        ("scopes: [{id: a, for: [/usr/bin/gcc], files: {write: [/tmp/**]}, actions: [halt]}]\n", True),
+    ],
+)
+def test_whether_a_violation_has_consequences_at_once(lines: str, acts: bool) -> None:
+    assert parse(HEAD + lines).acts is acts

@@ -28,8 +28,8 @@ class Tampered:
     def available(self) -> Any:
         return EbpfRecorder().available()
 
-    def open(self, sandbox_name: str) -> Any:
-        recording = EbpfRecorder().open(sandbox_name)
+    def open(self, sandbox_name: str, within_ms: int) -> Any:
+        recording = EbpfRecorder().open(sandbox_name, within_ms)
         genuine = recording.batches
         recording.batches = lambda: self.batches((recording, genuine()))  # type: ignore[method-assign]
         return recording

@@ -130,6 +130,19 @@ class Contract:
                 own = next((one.actions for one in document.rules if one.id == rest), None)
         return document.actions if own is None else own
 
+    @property
+    def acts(self) -> bool:
+        """Whether a violation may have consequences while the agent still works."""
+        document = self.document
+        own = (
+            *(document.files.actions, document.network.actions, document.processes.actions),
+            *(document.syscalls.actions, document.operations.actions, document.limits.actions),
+            *(part.actions for part in document.scopes),
+            *(part.actions for part in document.rules),
+        )
+        taken = {*document.actions, *(action for actions in own for action in actions or ())}
+        return bool(taken & {"halt", "alert"})
+
     def expired(self, at: datetime) -> bool:
         """Whether no run may begin under it any more.
 

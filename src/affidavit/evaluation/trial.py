@@ -32,7 +32,7 @@ from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
 from affidavit.grading import Assessment, Material, combine, make_graders, plan_tests
 from affidavit.policy import Judge, Violation
-from affidavit.recorder import Recorder, RecorderError, Recording
+from affidavit.recorder import LATER_MS, LIVE_MS, Recorder, RecorderError, Recording
 from affidavit.sandbox import (
     Change,
     LayerFiles,
@@ -213,7 +213,9 @@ class _Trial:
 
     def _open(self, stage: str) -> "_Stage":
         name = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
-        return _Stage(stage, name, self._recordings.enter_context(closing(self._machinery.recorder.open(name))))
+        within_ms = LIVE_MS if stage == "agent" and self._enforced.acts else LATER_MS
+        recording = self._machinery.recorder.open(name, within_ms)
+        return _Stage(stage, name, self._recordings.enter_context(closing(recording)))
 
     def _run(
         self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage | None"

@@ -4,6 +4,7 @@ For recorders that read what another program says; the eBPF recorder reads where
 """
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -15,6 +16,7 @@ from affidavit.recorder.calls import Loss
 from affidavit.recorder.rows import Rows
 
 _WAITING = 16
+_BATCH_ROWS = 8192
 _CLOCK_JUMP_NS = 1_000_000_000
 
 
@@ -24,11 +26,14 @@ class Outbox:
     Args:
         rows: where the writing thread gathers them.
         closing: set where nobody takes anything any more.
+        within_s: how long rows may wait to be more, seconds.
     """
 
-    def __init__(self, rows: Rows, closing: threading.Event) -> None:
+    def __init__(self, rows: Rows, closing: threading.Event, within_s: float) -> None:
         self._rows = rows
         self._closing = closing
+        self._within_s = within_s
+        self._due: float | None = None
         self._batches: queue.Queue[pa.RecordBatch | None] = queue.Queue(maxsize=_WAITING)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -36,8 +41,19 @@ class Outbox:
         while (batch := self._batches.get()) is not None:
             yield batch
 
+    def offer(self) -> float:
+        """Hand over the rows so far where they are many or have waited long enough; seconds until they will have."""
+        if self._due is None and len(self._rows):
+            self._due = time.monotonic() + self._within_s
+        left = math.inf if self._due is None else self._due - time.monotonic()
+        if left > 0 and len(self._rows) < _BATCH_ROWS:
+            return left
+        self.hand_over()
+        return math.inf
+
     def hand_over(self) -> None:
         """Let the rows so far be taken, where there are any; waits for room."""
+        self._due = None
         if len(self._rows):
             self._put(self._rows.take())
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from affidavit.sandbox import Availability, RuntimeHooks, Sandbox
 
-__all__ = ["Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
+__all__ = ["LATER_MS", "LIVE_MS", "Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
 
 
 class RecorderError(Exception):
@@ -40,6 +40,12 @@ class RecordSummary:
     facts: Mapping[str, Any]
 
 
+LIVE_MS = 20
+"""How old an event may be when it is handed over to one who acts on it, milliseconds."""
+LATER_MS = 200
+"""Likewise where nobody does before the end."""
+
+
 class Recording(Protocol):
     """The record of one sandbox. Order of calls: hooks, (sandbox.create), attach, (sandbox.start), batches to its end,
     with `stop` from another thread after the sandbox's last process is gone, then `summary`, then `close`."""
@@ -55,8 +61,8 @@ class Recording(Protocol):
         """
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches of EVENT_SCHEMA as they come, each within 20 ms of its first event; ends after `stop` when all is
-        drained, or when the recorder died. Never raises for what a sandbox sends."""
+        """Batches of EVENT_SCHEMA as they come; ends after `stop` when all is drained, or when the recorder died. Never
+        raises for what a sandbox sends."""
 
     def stop(self) -> None:
         """Say that the sandbox has no process left: drain to the end-of-stream mark and end `batches`."""
@@ -76,5 +82,13 @@ class Recorder(Protocol):
     def available(self) -> Availability:
         """Whether it works here: tried, not guessed, and cheap enough for each run."""
 
-    def open(self, sandbox_name: str) -> Recording:
-        """A new recording; helpers begin to start. Raises RecorderError."""
+    def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> Recording:
+        """A new recording; helpers begin to start.
+
+        Args:
+            sandbox_name: the sandbox's.
+            within_ms: a batch is handed over so long after its first event, or sooner; each batch costs something.
+
+        Raises:
+            RecorderError: it can't be started.
+        """

@@ -213,6 +213,15 @@ def _reason(error: OSError) -> str:
     return error.strerror or one_line(error)
 
 
+_DICTIONARIES = [index for index, field in enumerate(EVENT_SCHEMA) if pa.types.is_dictionary(field.type)]
+_LISTS = [index for index, field in enumerate(EVENT_SCHEMA) if pa.types.is_list(field.type)]
+_FIXED_BYTES = sum(
+    field.type.index_type.byte_width if pa.types.is_dictionary(field.type) else field.type.byte_width
+    for field in EVENT_SCHEMA
+    if not pa.types.is_list(field.type)
+)
+
+
 class TraceWriter:
     """Writes one trace. Used as a context manager: the file is at `path` after the block, whole, or, where the block
     raised, not at all.
@@ -279,17 +288,14 @@ class TraceWriter:
 
     def _new_bytes(self, batch: pa.RecordBatch) -> int:
         """What a batch adds to memory: a dictionary that batches share counts once."""
-        total = 0
-        for column in batch.columns:
-            if pa.types.is_dictionary(column.type):
-                total += 4 * len(column)
-                column = column.dictionary
-                address = next((b.address for b in reversed(column.buffers()) if b is not None), 0)
-                if address in self._seen:
-                    continue
+        total: int = _FIXED_BYTES * batch.num_rows
+        for index in _DICTIONARIES:
+            dictionary = batch.column(index).dictionary
+            address = next((b.address for b in reversed(dictionary.buffers()) if b is not None), 0)
+            if address not in self._seen:
                 self._seen.add(address)
-            total += column.nbytes
-        return total
+                total += dictionary.nbytes
+        return total + sum(int(batch.column(index).nbytes) for index in _LISTS)
 
     def _write_row_group(self) -> None:
         if not self._rows or self._parquet is None:

@@ -4,32 +4,38 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.events import Op
+from affidavit.events import OPS, Op
+from affidavit.recorder.ebpf.frames import SOURCES
 
+_PROC = "/proc/"
 _ASTRAY = r"^/proc/(\d+|(thread-)?self)(/task/\d+)?/(cwd|root|fd/\d+)/."
 _NAMED = [Op.UNLINK, Op.RMDIR, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.CREATE, Op.TRUNCATE, Op.CHMOD, Op.CHOWN]
-_KERNEL = "ebpf/kernel"
+_BY_NAME = np.isin(OPS, _NAMED)
+
+_Rows = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def astray(batch: pa.RecordBatch) -> int:
-    """How many rows of EVENT_SCHEMA did something by such a name. Only the distinct names are looked at."""
-    done = batch.column("ret").to_numpy() >= 0
+    """How many rows did something by such a name.
+
+    Args:
+        batch: as `frames.batch` makes it: ``op`` over `OPS`, ``source`` over `SOURCES`. Of names only the distinct
+            ones are looked at.
+    """
     rows = np.zeros(batch.num_rows, bool)
     for column in (batch.column("path"), batch.column("path2")):
-        rows |= _rows(column, pc.match_substring_regex(column.dictionary, _ASTRAY))
+        names = column.dictionary
+        if pc.starts_with(names, _PROC).true_count:
+            rows |= _marked(column, pc.match_substring_regex(names, _ASTRAY))
     path = batch.column("path")
     if path.null_count:
-        by_name = _rows(batch.column("op"), pc.is_in(batch.column("op").dictionary, pa.array(_NAMED, pa.utf8())))
-        from_memory = _rows(batch.column("source"), pc.not_equal(batch.column("source").dictionary, _KERNEL))
+        by_name = _BY_NAME[batch.column("op").indices.to_numpy()]
+        from_memory = batch.column("source").indices.to_numpy() != SOURCES.index("ebpf/kernel")
         rows |= path.is_null().to_numpy(zero_copy_only=False) & by_name & from_memory
-    return int((rows & done).sum())
+    return int((rows & (batch.column("ret").to_numpy() >= 0)).sum()) if rows.any() else 0
 
 
-def _rows(column: pa.DictionaryArray, of_distinct: pa.BooleanArray) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def _marked(column: pa.DictionaryArray, of_distinct: pa.BooleanArray) -> _Rows:
     """Which rows have one of the distinct values that are marked."""
-    if not of_distinct.true_count:
-        return np.zeros(len(column), bool)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = pc.fill_null(of_distinct.take(column.indices), False).to_numpy(
-        zero_copy_only=False
-    )
+    found: _Rows = pc.fill_null(of_distinct.take(column.indices), False).to_numpy(zero_copy_only=False)
     return found

@@ -38,7 +38,7 @@
 #include "resolve.h"
 #include "record.skel.h"
 
-#define POLL_MS 20 /* each batch costs its reader most of a millisecond, however few rows it has */
+#define POLL_MS 20
 #define BATCH_ROWS 16384
 #define BATCH_BYTES (16 << 20)
 #define QUEUE_BYTES (64 << 20) /* unread by the other side; then the ring buffer is left to fill */
@@ -758,6 +758,7 @@ int main(int argc, char **argv)
 {
 	int64_t began = now_ms();
 	uint32_t ring_bytes = argc > 1 ? strtoul(argv[1], NULL, 10) : 64 << 20;
+	int64_t within_ms = argc > 2 ? strtol(argv[2], NULL, 10) : POLL_MS, sent_at = 0;
 	signal(SIGPIPE, SIG_IGN);
 	/* A busy sandbox must not starve the record. */
 	struct sched_param priority = {.sched_priority = 1};
@@ -802,7 +803,11 @@ int main(int argc, char **argv)
 		uint64_t before = received;
 		if (queue.length - sent <= QUEUE_BYTES)
 			ring_buffer__consume(ring);
-		send_batch();
+		/* Each batch costs its reader most of a millisecond, however few rows it has. */
+		if (stopping || now_ms() - sent_at >= within_ms - POLL_MS / 2) {
+			sent_at = now_ms();
+			send_batch();
+		}
 		flush();
 		if (!stopping)
 			continue;

@@ -20,7 +20,7 @@ import pyarrow as pa
 from affidavit.events import empty_counts
 from affidavit.recorder.ebpf.astray import astray
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
-from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
 LOADER = Path(__file__).parent / "_build" / "affidavit-record"
@@ -77,23 +77,23 @@ class EbpfRecorder:
         took = round((time.monotonic() - started) * 1000)
         return Availability(True, f"Linux {platform.release()}, programs loaded in {took} ms", gaps=_GAPS)
 
-    def open(self, sandbox_name: str) -> "EbpfRecording":
-        """Start a loader; it loads while the sandbox is made.
+    def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "EbpfRecording":
+        """See the protocol. The loader loads while the sandbox is made.
 
         Raises:
             RecorderError: it does not start.
         """
-        return EbpfRecording(self._ring_bytes)
+        return EbpfRecording(self._ring_bytes, within_ms)
 
 
 class EbpfRecording:
     """One record. Its loader ends with it, and with this process."""
 
-    def __init__(self, ring_bytes: int) -> None:
+    def __init__(self, ring_bytes: int, within_ms: int) -> None:
         ours, theirs = socket.socketpair()
         try:
             self._loader: subprocess.Popen[bytes] = subprocess.Popen(
-                [str(LOADER), str(ring_bytes)],
+                [str(LOADER), str(ring_bytes), str(within_ms)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

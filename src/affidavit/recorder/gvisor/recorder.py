@@ -24,7 +24,7 @@ from affidavit.recorder.gvisor.transcript import Transcript
 from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
 from affidavit.recorder.precedence import go_first
-from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.rows import Rows
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
@@ -53,7 +53,6 @@ _POINTS = (
 )
 _FLAGS = ("pod-init-config", "debug-log", "debug-log-format", "debug-command", "strace", "strace-syscalls")
 
-_BATCH_ROWS = 8192
 _TICK_S = 0.01
 # The sentry stamps the time a moment before it writes.
 _SETTLED_NS = 5_000_000
@@ -89,12 +88,12 @@ class GvisorRecorder:
             return Availability(False, f"{_version(runsc)} has no {', '.join(missing)}", mend, GAPS)
         return Availability(True, f"{_version(runsc)}, remote sink and sentry log", "", GAPS)
 
-    def open(self, sandbox_name: str) -> "GvisorRecording":
-        """A new recording. Raises RecorderError."""
+    def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "GvisorRecording":
+        """See the protocol."""
         runsc = shutil.which("runsc")
         if runsc is None:
             raise RecorderError("runsc is not installed: apt install runsc")
-        return GvisorRecording(sandbox_name, runsc)
+        return GvisorRecording(sandbox_name, runsc, within_ms)
 
 
 class GvisorRecording:
@@ -105,7 +104,7 @@ class GvisorRecording:
     be left behind.
     """
 
-    def __init__(self, sandbox_name: str, runsc: str) -> None:
+    def __init__(self, sandbox_name: str, runsc: str, within_ms: int) -> None:
         self._runsc = runsc
         self._log = os.memfd_create(f"affidavit {sandbox_name} log")
         name = f"affidavit-{uuid.uuid4().hex}"
@@ -121,7 +120,7 @@ class GvisorRecording:
         self._connected = threading.Event()
         self._attached = threading.Event()
         self._closing = threading.Event()
-        self._outbox = Outbox(self._rows, self._closing)
+        self._outbox = Outbox(self._rows, self._closing, within_ms / 1000)
         self._stop_at: float | None = None
         self._read_to = 0
         self._rest = b""
@@ -240,7 +239,7 @@ class GvisorRecording:
             busy = self._read_log(transcript)
             open_ = self._read_sink(sink, transcript)
             transcript.advance(began - _SETTLED_NS)
-            self._outbox.hand_over()
+            self._outbox.offer()
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"the sentry had not ended {_END_S:.0f} s after the sandbox's last process", 0)
                 return

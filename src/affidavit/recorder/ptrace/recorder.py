@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import math
 import os
 import platform
 import re
@@ -22,7 +23,7 @@ from affidavit.recorder.calls import Loss
 from affidavit.recorder.handing import Clock, Outbox
 from affidavit.recorder.names import Names
 from affidavit.recorder.precedence import go_first
-from affidavit.recorder.protocol import Availability, RecorderError, RecordSummary
+from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.executions import Executions, executions_told
 from affidavit.recorder.ptrace.refusals import Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
@@ -62,8 +63,8 @@ GAPS: tuple[str, ...] = (
 _NEWER_GAP = "system calls that are newer than this strace are not seen"
 _NO_CALL = 100_000
 
-_BATCH_ROWS = 8192
-_BATCH_S = 0.01
+_TICK_S = 0.01
+_PAUSE_S = 1.0
 _PIPE_BYTES = 1 << 20
 _BEFORE_ATTACH_BYTES = 64 << 20
 _LONGEST_LINE = 64 << 20
@@ -90,12 +91,12 @@ class PtraceRecorder:
         gaps = (*GAPS, *newer, *(() if executions_told() else (_EXECUTIONS_GAP,)))
         return Availability(True, f"strace {version}, stopped by seccomp-bpf", "", gaps)
 
-    def open(self, sandbox_name: str) -> "PtraceRecording":
-        """A new recording. Raises RecorderError."""
+    def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "PtraceRecording":
+        """See the protocol."""
         strace = shutil.which("strace")
         if strace is None:
             raise RecorderError("strace is not installed: apt install strace")
-        return PtraceRecording(sandbox_name, strace)
+        return PtraceRecording(sandbox_name, strace, within_ms)
 
 
 class PtraceRecording:
@@ -106,7 +107,7 @@ class PtraceRecording:
     so that no sandbox goes on unseen.
     """
 
-    def __init__(self, sandbox_name: str, strace: str) -> None:
+    def __init__(self, sandbox_name: str, strace: str, within_ms: int) -> None:
         self._strace = strace
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
@@ -122,7 +123,7 @@ class PtraceRecording:
         self._mounts = -1
         self._attached = threading.Event()
         self._closing = threading.Event()
-        self._outbox = Outbox(self._rows, self._closing)
+        self._outbox = Outbox(self._rows, self._closing, within_ms / 1000)
         self._stop_at: float | None = None
         self._clock = Clock()
         self._summary_events = 0
@@ -252,12 +253,9 @@ class PtraceRecording:
         poll.register(self._read_fd, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)
         rest = b""
-        since = 0.0
-        held = False
+        left = math.inf
         while not self._closing.is_set():
-            waiting = len(self._rows) > 0
-            left = _BATCH_S - (time.monotonic() - since) if waiting else _BATCH_S if held else 1.0
-            ready = dict(poll.poll(max(0.0, left) * 1000))
+            ready = dict(poll.poll(min(left, _PAUSE_S) * 1000))
             if self._wake_fd in ready:
                 os.read(self._wake_fd, 4096)
             # What strace said before a refusal is in the pipe by the time that the refusal is here.
@@ -272,14 +270,11 @@ class PtraceRecording:
                 elif len(rest) > _BEFORE_ATTACH_BYTES:
                     self._loss.add("the runtime did too much before the sandbox's command began")
                     rest = b""
+            left = self._outbox.offer()
             if self._transcript is not None and self._attached.is_set():
                 for refusal in refusals:
                     self._transcript.refused(refusal)
-                held = self._transcript.tick()
-            if waiting is False and len(self._rows):
-                since = time.monotonic()
-            if len(self._rows) >= _BATCH_ROWS or (len(self._rows) and time.monotonic() - since >= _BATCH_S):
-                self._outbox.hand_over()
+                left = min(left, _TICK_S) if self._transcript.tick() else left
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"strace had not ended {_END_S:.0f} s after the sandbox's last process")
                 return
