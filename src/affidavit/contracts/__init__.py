@@ -4,6 +4,7 @@ A list that is not written restricts nothing where it allows reading or executin
 writing or the network. A pack that a contract extends adds to the lists that are written.
 """
 
+from affidavit.contracts.changes import ContractChange, Kind
 from affidavit.contracts.contract import (
     Contract,
     canonical_bytes,
@@ -15,7 +16,7 @@ from affidavit.contracts.contract import (
     validated,
 )
 from affidavit.contracts.default import contract_for, default_contract, default_for
-from affidavit.contracts.diff import ContractChange, ContractDiff, Kind, diff_contracts
+from affidavit.contracts.diff import ContractDiff, diff_contracts
 from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments

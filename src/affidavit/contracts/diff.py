@@ -6,41 +6,19 @@ to compare.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from affidavit.contracts.changes import ContractChange, Kind, listed, reactions
 from affidavit.contracts.contract import Contract, matcher
 from affidavit.contracts.document import Scope
 from affidavit.contracts.endpoints import Endpoint
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import moment_of
+from affidavit.contracts.implication import covers
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.languages import EVERYTHING, PathList, Undecided, excess
-from affidavit.contracts.rules import Rule
+from affidavit.contracts.rule_changes import rule_changes
 from affidavit.contracts.versions import Step, least_version, step
-
-
-class Kind(StrEnum):
-    """What a change does to what is admitted."""
-
-    LOOSENING = "loosening"
-    TIGHTENING = "tightening"
-    NEUTRAL = "neutral"
-
-
-@dataclass(frozen=True)
-class ContractChange:
-    """One change.
-
-    Attributes:
-        place: where, as in ``files.write``.
-        kind: what it does.
-        detail: a few words; for a list, a path that shows it.
-    """
-
-    place: str
-    kind: Kind
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -136,7 +114,7 @@ class _Comparison:
         if self._changed("scopes"):
             yield from _scopes(old.scopes, new.scopes)
         if self._changed("rules"):
-            yield from _rules(old.rules, new.rules)
+            yield from rule_changes(self._old, self._new)
         if self._changed("expires"):
             yield _expiry(old.expires, new.expires)
         for place in sorted({*self._before, *self._after} - self._known):
@@ -151,7 +129,7 @@ class _Comparison:
                     contract.actions_for(f"{section}.any") if section else contract.actions
                     for contract in (self._old, self._new)
                 )
-                yield from _reactions(place, before, after)
+                yield reactions(place, before, after)
 
     def _files(self) -> Iterator[ContractChange]:
         old, new = self._old, self._new
@@ -199,7 +177,7 @@ class _Comparison:
             # What a pack adds shows in the lists; a scope's lists rest on packs too.
             scoped = bool(self._new.document.scopes) and bool(new - old)
             kind = Kind.LOOSENING if scoped else Kind.NEUTRAL
-            yield ContractChange("extends", kind, f"{_listed(old)} → {_listed(new)}")
+            yield ContractChange("extends", kind, f"{listed(old)} → {listed(new)}")
 
 
 def _fields(contract: Contract) -> dict[str, Any]:
@@ -239,31 +217,16 @@ def _endpoints(old: Iterable[str], new: Iterable[str]) -> Iterator[ContractChang
     before, after = ({text: Endpoint.parse(text) for text in texts} for texts in (old, new))
     yield from _members(
         "network.endpoints",
-        [text for text, one in after.items() if not any(_covers(other, one) for other in before.values())],
-        [text for text, one in before.items() if not any(_covers(other, one) for other in after.values())],
+        [text for text, one in after.items() if not any(covers(other, one) for other in before.values())],
+        [text for text, one in before.items() if not any(covers(other, one) for other in after.values())],
     )
-
-
-def _covers(wide: Endpoint, narrow: Endpoint) -> bool:
-    if wide.ports and not (narrow.ports and wide.ports[0] <= narrow.ports[0] <= narrow.ports[1] <= wide.ports[1]):
-        return False
-    if wide.protocol and wide.protocol != narrow.protocol:
-        return False
-    if wide.host is None or narrow.host is None:
-        within, around = narrow.addresses, wide.addresses
-        if within is None or around is None or within.version != around.version:
-            return False
-        return within.subnet_of(around)  # type: ignore[arg-type]
-    if wide.host.startswith("*."):
-        return narrow.host.removeprefix("*").endswith(wide.host[1:])
-    return wide.host == narrow.host
 
 
 def _members(place: str, more: Sequence[str], less: Sequence[str]) -> Iterator[ContractChange]:
     if more:
-        yield ContractChange(place, Kind.LOOSENING, f"now admits {_listed(more)}")
+        yield ContractChange(place, Kind.LOOSENING, f"now admits {listed(more)}")
     if less:
-        yield ContractChange(place, Kind.TIGHTENING, f"no longer admits {_listed(less)}")
+        yield ContractChange(place, Kind.TIGHTENING, f"no longer admits {listed(less)}")
     if not more and not less:
         yield ContractChange(place, Kind.NEUTRAL, "admits the same")
 
@@ -285,9 +248,9 @@ def _programs(place: str, old: Sequence[str] | None, new: Sequence[str] | None) 
 def _forbidden(place: str, old: Iterable[str], new: Iterable[str]) -> Iterator[ContractChange]:
     before, after = set(old), set(new)
     if before - after:
-        yield ContractChange(place, Kind.LOOSENING, f"no longer forbids {_listed(before - after)}")
+        yield ContractChange(place, Kind.LOOSENING, f"no longer forbids {listed(before - after)}")
     if after - before:
-        yield ContractChange(place, Kind.TIGHTENING, f"now forbids {_listed(after - before)}")
+        yield ContractChange(place, Kind.TIGHTENING, f"now forbids {listed(after - before)}")
     if before == after:
         yield ContractChange(place, Kind.NEUTRAL, "forbids the same")
 
@@ -298,17 +261,6 @@ def _bound(place: str, old: int | None, new: int | None) -> Iterator[ContractCha
     looser = new is None or (old is not None and new > old)
     shown = " → ".join("no bound of its own" if bound is None else str(bound) for bound in (old, new))
     yield ContractChange(place, Kind.LOOSENING if looser else Kind.TIGHTENING, shown)
-
-
-def _reactions(place: str, old: Iterable[str], new: Iterable[str]) -> Iterator[ContractChange]:
-    before, after = set(old), set(new)
-    shown = f"{_listed(before)} → {_listed(after)}"
-    if before - after - {"flag"}:
-        yield ContractChange(place, Kind.LOOSENING, shown)
-    elif after - before - {"flag"}:
-        yield ContractChange(place, Kind.TIGHTENING, shown)
-    else:
-        yield ContractChange(place, Kind.NEUTRAL, shown)
 
 
 def _scopes(old: Sequence[Scope], new: Sequence[Scope]) -> Iterator[ContractChange]:
@@ -362,32 +314,8 @@ def _same_list(place: str, old: Sequence[str], new: Sequence[str]) -> Iterator[C
         yield ContractChange(place, Kind.LOOSENING, "names something else; what that admits is not known")
 
 
-def _rules(old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[ContractChange]:
-    """A rule can only forbid: one more tightens, one less loosens."""
-    before, after = ({rule.id: rule for rule in rules} for rules in (old, new))
-    for name in before:
-        if name not in after:
-            yield ContractChange(f"rules.{name}", Kind.LOOSENING, "removed")
-    for name, rule in after.items():
-        if name not in before:
-            yield ContractChange(f"rules.{name}", Kind.TIGHTENING, "new")
-        elif rule != before[name]:
-            words = {"message", "severity"}
-            same = rule.model_dump(exclude=words) == before[name].model_dump(exclude=words)
-            detail = "other words" if same else "changed; what that admits is not known"
-            yield ContractChange(f"rules.{name}", Kind.NEUTRAL if same else Kind.LOOSENING, detail)
-    if before == after:
-        yield ContractChange("rules", Kind.NEUTRAL, "in another order")
-
-
 def _expiry(old: str | None, new: str | None) -> ContractChange:
     later = new is None or (old is not None and moment_of(new) > moment_of(old))
     same = old is not None and new is not None and moment_of(old) == moment_of(new)
     kind = Kind.NEUTRAL if same else Kind.LOOSENING if later else Kind.TIGHTENING
     return ContractChange("expires", kind, f"{old or 'never'} → {new or 'never'}")
-
-
-def _listed(words: Iterable[str]) -> str:
-    shown = sorted(words)
-    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-    return ", ".join(shown[:5]) + more if shown else "nothing"

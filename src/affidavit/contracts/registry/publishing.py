@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from affidavit.contracts.changes import ContractChange, Kind
 from affidavit.contracts.contract import Contract, parse_contract
-from affidavit.contracts.diff import ContractChange, Kind, diff_contracts
+from affidavit.contracts.diff import diff_contracts
 from affidavit.contracts.registry.errors import RegistryError
 from affidavit.contracts.registry.log import (
     MOST_LOG_BYTES,
