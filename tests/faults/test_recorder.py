@@ -17,7 +17,7 @@ import pytest
 from affidavit.evaluation import choose_runtime
 from affidavit.policy import Judge, Violation
 from affidavit.recorder.ebpf import EbpfRecorder
-from harness import EBPF, PTRACE, SOLVE, Trials, Way, loaders, processes, start_time, wait_for
+from harness import EBPF, GVISOR, PTRACE, SOLVE, Trials, Way, loaders, processes, start_time, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -89,6 +89,20 @@ def test_a_recorder_that_stands_still_for_good_is_ended(
         os.kill(helper, signal.SIGSTOP)
         outcome = end()
     assert (outcome.verdict, outcome.evidence["complete"]) == ("inconclusive", False)
+
+
+@pytest.mark.parametrize("way", [PTRACE, GVISOR], ids=str)
+@pytest.mark.parametrize("part", ["_call", "finish"])
+def test_a_fault_in_a_recorder_makes_a_trial_inconclusive(
+    trials: Trials, task: Make, way: Way, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("a fault")
+
+    monkeypatch.setattr(f"affidavit.recorder.{way.recorder}.transcript.Transcript.{part}", fail)
+    outcome = trials(way, task(), SOLVE)
+    assert outcome.verdict == "inconclusive"
+    assert "the recorder failed: TypeError: a fault" in outcome.reasons
 
 
 def test_a_flood_that_does_not_fit_is_counted(trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,10 @@ class Outbox:
 
     def end(self) -> None:
         """Hand over what is left, and nothing after it."""
-        self.hand_over()
-        self._put(None)
+        try:
+            self.hand_over()
+        finally:
+            self._put(None)
 
     def drop(self) -> None:
         """Throw away what waits, so that the writing thread comes to its end."""

@@ -196,13 +196,15 @@ class GvisorRecording:
     def _read(self) -> None:
         go_first()
         try:
-            with self._accept() as sink:
-                self._follow(sink)
+            try:
+                with self._accept() as sink:
+                    self._follow(sink)
+            finally:
+                if self._transcript is not None:
+                    self._transcript.finish()
         except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
             self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
         finally:
-            if self._transcript is not None:
-                self._transcript.finish()
             self._outbox.end()
 
     def _accept(self) -> socket.socket:

@@ -239,12 +239,14 @@ class PtraceRecording:
     def _read(self) -> None:
         go_first()
         try:
-            self._read_lines()
+            try:
+                self._read_lines()
+            finally:
+                if self._transcript is not None:
+                    self._transcript.finish()
         except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
             self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
         finally:
-            if self._transcript is not None:
-                self._transcript.finish()
             self._let_go()
             self._outbox.end()
 
