@@ -202,6 +202,8 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
             raise RunError(f"--registry {registry}: is of no use without --contract ID@VERSION: {task.id} names none")
         return replace(task, published=replace(task.published, registry=registry))
     if registry is not None:
+        if "@" not in wanted and Path(wanted).exists():
+            raise RunError(f"--contract {wanted} is a file, and --registry {registry} has ID@VERSION: leave one out")
         return replace(task, contract_path=None, published=PublishedContract(wanted, registry))
     if not Path(wanted).exists():
         mend = "; say where with --registry" if "@" in wanted else ""

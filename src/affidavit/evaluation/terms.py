@@ -105,8 +105,10 @@ class Terms:
             )
         if demands.mode and enforced.mode != demands.mode:
             raise RunError(f"{who} demands mode {demands.mode}, and {task.id} is run in mode {enforced.mode}")
-        if missing := [action for action in demands.actions if action not in enforced.actions]:
-            raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {task.id}")
+        for place, actions in _written_actions(enforced).items():
+            if missing := [action for action in demands.actions if action not in actions]:
+                of = f"{place} of " if place else ""
+                raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {of}{task.id}")
 
 
 def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None") -> Contract:
@@ -121,19 +123,17 @@ def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None
 
 def asks_for_alerts(contract: Contract) -> bool:
     """Whether a contract asks, for anything at all, that somebody is told."""
+    return any("alert" in actions for actions in _written_actions(contract).values())
+
+
+def _written_actions(contract: Contract) -> dict[str, tuple[str, ...]]:
+    """The contract's actions (under ``""``), and those that a part of it has in their place, by the part's name."""
     document = contract.document
-    written = [
-        document.actions,
-        document.files.actions,
-        document.network.actions,
-        document.processes.actions,
-        document.syscalls.actions,
-        document.operations.actions,
-        document.limits.actions,
-        *(scope.actions for scope in document.scopes),
-        *(rule.actions for rule in document.rules),
-    ]
-    return any("alert" in (actions or ()) for actions in written)
+    sections = ("files", "network", "processes", "syscalls", "operations", "limits")
+    own = {section: getattr(document, section).actions for section in sections}
+    own |= {f"scopes.{scope.id}": scope.actions for scope in document.scopes}
+    own |= {f"rules.{rule.id}": rule.actions for rule in document.rules}
+    return {"": document.actions, **{place: actions for place, actions in own.items() if actions is not None}}
 
 
 def alerts_of(contract: Contract, rule: str) -> bool:
