@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from affidavit.events import empty_counts, empty_events
+import pyarrow as pa
+
+from affidavit.events import EVENT_SCHEMA, empty_counts, empty_events
 from affidavit.grading import Material
 from affidavit.sandbox import Change, Exit, LayerFiles
 
@@ -50,3 +52,21 @@ def material(
         "reference": folder / "tests",
     }
     return Material(**{**made, **facts})
+
+
+def rows(*events: Mapping[str, Any]) -> pa.Table:
+    """A record of these events, in columns that are left out something harmless."""
+    base = {
+        "ts_ns": 0,
+        "pid": 7,
+        "tid": 7,
+        "ppid": 1,
+        "flags": 0,
+        "mode": 0,
+        "ret": 3,
+        "uid": 0,
+        "gid": 0,
+        "source": "t",
+    }
+    full = [{**base, "source": "ebpf/kernel", "seq": seq, **event} for seq, event in enumerate(events)]
+    return pa.Table.from_pylist(full, EVENT_SCHEMA) if full else empty_events()

@@ -8,31 +8,14 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from affidavit.events import EVENT_SCHEMA, empty_events
+from affidavit.events import empty_events
 from affidavit.grading import Grade, ResultsError, RunPlan, grade_run, plan_tests, read_lines
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
 from affidavit.tasks import Task, TaskError, load_task
-
-
-def rows(*events: Mapping[str, Any]) -> pa.Table:
-    base = {
-        "ts_ns": 0,
-        "pid": 7,
-        "tid": 7,
-        "ppid": 1,
-        "flags": 0,
-        "mode": 0,
-        "ret": 3,
-        "uid": 0,
-        "gid": 0,
-        "source": "t",
-    }
-    full = [{**base, "source": "ebpf/kernel", "seq": seq, **event} for seq, event in enumerate(events)]
-    return pa.Table.from_pylist(full, EVENT_SCHEMA) if full else empty_events()
+from material import rows
 
 
 class TestNames:

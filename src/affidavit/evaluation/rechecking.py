@@ -9,6 +9,7 @@ from affidavit.contracts import Contract, parse_contract
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
 from affidavit.evaluation.regrading import regrade, stored_grades
+from affidavit.evaluation.stages import in_order
 from affidavit.evaluation.standing import new_judge, read_exit, read_programs
 from affidavit.evaluation.terms import under
 from affidavit.evidence import (
@@ -25,8 +26,6 @@ from affidavit.grading import combine
 from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, TaskError, load_task
-
-STAGES = ("agent", "grader", "control")
 
 
 def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
@@ -72,7 +71,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         judge.feed(batch)
     changes = [change_of(row) for row in reader.diff]
     violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
-    gaps = [gap for stage in STAGES if stage in reader.parts() for gap in stage_gaps(stage, reader.summary(stage))]
+    gaps = [gap for stage in in_order(reader.parts()) for gap in stage_gaps(stage, reader.summary(stage))]
     gaps += diff_gaps(reader.events("agent"), changes)
     assessment = combine(stored_grades(reader.grade))
     return decide(contract.mode, violations, assessment, gaps, passing=reader.task["passing_score"]).to_json()

@@ -20,8 +20,9 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.stages import Machinery
 from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
-from affidavit.evaluation.trial import Machinery, run_trial
+from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.grading import make_graders, plan_tests

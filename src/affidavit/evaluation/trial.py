@@ -4,10 +4,9 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -16,29 +15,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from affidavit.alerts import Alerts
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
-from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.looking import WatchedFiles
+from affidavit.evaluation.referring import Reference
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost, verifier_spec
+from affidavit.evaluation.stages import Machinery, Stage, Stages, in_order
 from affidavit.evaluation.standing import new_judge, programs_json
-from affidavit.evaluation.terms import Terms, alerts_of
-from affidavit.evaluation.verifying import run_tests
+from affidavit.evaluation.terms import alerts_of
+from affidavit.evaluation.verifying import HiddenTests
 from affidavit.evaluation.workplace import workplace
-from affidavit.evidence import BundleWriter, EvidenceError, SigningKey
-from affidavit.grading import Assessment, Material, combine, make_graders, plan_tests
+from affidavit.evidence import BundleWriter, EvidenceError
+from affidavit.grading import Again, Assessment, Material, combine, make_graders, next_step, plan_tests
 from affidavit.policy import Judge, Violation
-from affidavit.recorder import LATER_MS, LIVE_MS, Recorder, RecorderError, Recording
+from affidavit.recorder import LATER_MS, LIVE_MS, RecorderError
 from affidavit.sandbox import (
     Change,
     LayerFiles,
     OciSandbox,
     RootFilesystem,
-    Runtime,
     SandboxError,
     SandboxSpec,
     carry_over,
@@ -47,38 +45,10 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import Capture, TraceError, capture, read_trace, trace_batches
+from affidavit.trace import Capture, TraceError, read_trace, trace_batches
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
-
-
-@dataclass(frozen=True)
-class Machinery:
-    """What every trial of a run shares.
-
-    Attributes:
-        run_id: the run's.
-        runtime, recorder: chosen for the run.
-        runtime_detail: its version.
-        why_recorder: why this one.
-        state: the state folder.
-        key: signs the bundles.
-        live: where sandboxes are held while they run.
-        terms: what profile and suite say.
-        alerts: who is told of violations.
-    """
-
-    run_id: str
-    runtime: Runtime
-    recorder: Recorder
-    runtime_detail: str
-    why_recorder: str
-    state: Path
-    key: SigningKey
-    live: LiveSandboxes
-    terms: Terms = field(default_factory=Terms)
-    alerts: Alerts = field(default_factory=Alerts)
 
 
 def run_trial(
@@ -118,15 +88,6 @@ def run_trial(
     )
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """A sandbox of the trial: what it is for, its name on the machine, its recording."""
-
-    name: str
-    sandbox: str
-    recording: Recording
-
-
 class _Trial:
     def __init__(
         self,
@@ -149,7 +110,7 @@ class _Trial:
         self._agent = agent
         self._number = number
         self._folder = folder
-        self._gaps: list[str] = []
+        self._gaps: dict[str, list[str]] = {}
         self._told = False
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
@@ -180,11 +141,12 @@ class _Trial:
         with (
             BundleWriter(self._folder / "bundle") as bundle,
             workplace(self._machinery.state, self._folder) as place,
-            ExitStack() as self._recordings,
+            Stages(self._machinery) as self._stages,
         ):
             # Its helpers get ready while the agent works.
             tested = any(named.spec.kind == "test_run" for named in self._graders)
-            agent, grader = self._open("agent"), self._open("grader") if tested else None
+            live = LIVE_MS if self._enforced.acts else LATER_MS
+            agent, grader = self._stages.open("agent", live), self._stages.open("grader") if tested else None
             return self._run(bundle, place, agent, grader)
 
     def tell(self, violations: Iterable[Violation], verdict: Verdict | None, bundle: Path | None) -> bool:
@@ -211,15 +173,7 @@ class _Trial:
         """Tell of the first violations while the agent is still running; of all there will be word at the end."""
         self._told = self._told or self.tell(violations, None, None)
 
-    def _open(self, stage: str) -> "_Stage":
-        name = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{stage}"
-        within_ms = LIVE_MS if stage == "agent" and self._enforced.acts else LATER_MS
-        recording = self._machinery.recorder.open(name, within_ms)
-        return _Stage(stage, name, self._recordings.enter_context(closing(recording)))
-
-    def _run(
-        self, bundle: BundleWriter, place: Path, first: "_Stage", second: "_Stage | None"
-    ) -> tuple[Judgement, Path]:
+    def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
         judge = new_judge(
             self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
@@ -232,10 +186,12 @@ class _Trial:
             carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
-        assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought))
-        self._gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
-        judgement = decide(self._enforced.mode, violations, assessment, self._gaps, passing=task.passing_score)
-        self.evidence |= {"complete": not self._gaps, "events": agent.summary.events, "lost": agent.summary.lost}
+        condemned = bool(violations) and self._enforced.mode == "strict"
+        assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought), condemned)
+        gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
+        gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
+        judgement = decide(self._enforced.mode, violations, assessment, gaps, passing=task.passing_score)
+        self.evidence |= {"complete": not gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
         bundle.add("verdict.json", judgement.to_json())
         bundle.add("contract.json", canonical_bytes(contract))
@@ -249,32 +205,22 @@ class _Trial:
 
     @contextmanager
     def _stage(
-        self, bundle: BundleWriter, stage: "_Stage", spec: SandboxSpec, judge: Judge | None = None
+        self, bundle: BundleWriter, stage: Stage, spec: SandboxSpec, judge: Judge | None = None
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
-        machinery = self._machinery
 
         def watch(batch: pa.RecordBatch) -> bool:
             found = judge.feed(batch) if judge is not None else ()
             self._tell_first(found)
             return any(violation.action == "halt" for violation in found)
 
-        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
-            events = bundle.file(f"{stage.name}/events.parquet")
-            limits = spec.limits
-            captured = capture(
-                sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
-            )
-            if _is_full(machinery.state):
-                raise SandboxError(
-                    f"{machinery.state}: the disk is full, so what the sandbox wrote may not be there; make room or "
-                    "point AFFIDAVIT_STATE to another folder"
-                )
+        events = bundle.file(f"{stage.name}/events.parquet")
+        with self._stages.run(stage, spec, events, watch) as (captured, sandbox):
             bundle.add_summary(stage.name, captured.summary)
             bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
             bundle.add(f"{stage.name}/stdout", captured.output.stdout)
             bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-            self._gaps += stage_gaps(stage.name, captured.summary)
+            self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
             yield captured, sandbox
 
     def _grade(
@@ -282,27 +228,29 @@ class _Trial:
         bundle: BundleWriter,
         place: Path,
         carried: Path,
-        grader: "_Stage | None",
+        grader: Stage | None,
         agent: Capture,
         changes: Sequence[Change],
         brought: frozenset[str],
+        condemned: bool,
     ) -> Assessment:
-        """Run the hidden tests where a grader wants them, and ask every grader."""
+        """Run the hidden tests where a grader wants them, and ask every grader; `condemned`: no score will count."""
         task = self._task
         verifier = events = None
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
         if grader is not None:
-
-            def ready(
-                stage: str, verifier: Verifier
-            ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
-                made = grader if stage == grader.name else self._open(stage)
-                spec = verifier_spec(task, rootfs, self._settings, verifier, made.sandbox)
-                return partial(self._stage, bundle, made, spec)
-
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
-            verifier = run_tests(task, plan_tests(spec, task), place, digest_of(changes, brought), ready)
+            tests = HiddenTests(task, plan_tests(spec, task), place, digest_of(changes, brought))
+            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            ready = partial(self._ready, bundle, rootfs, grader)
+            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
             events = read_trace(bundle.file("grader/events.parquet"))
+            while not condemned and (step := next_step(verifier, events, brought)) is not None:
+                if isinstance(step, Again):
+                    verifier["again"].append(tests.round(step.number, ready))
+                else:
+                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
+                    accusing["references"].append(reference.hold(tests, step))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))
         graded = grade_all(
@@ -337,6 +285,14 @@ class _Trial:
             },
         )
         return assessment
+
+    def _ready(
+        self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
+    ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
+        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
+        stage = grader if name == grader.name else self._stages.open(name)
+        spec = verifier_spec(self._task, rootfs, self._settings, verifier, stage.sandbox)
+        return partial(self._stage, bundle, stage, spec)
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery
@@ -375,12 +331,6 @@ def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
     """A digest of what the agent brought to grading."""
     files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
-
-
-def _is_full(folder: Path) -> bool:
-    """Whether the disk under a sandbox's own, which is sparse, could not take what was written to that."""
-    disk = os.statvfs(folder)
-    return disk.f_bfree * disk.f_frsize < 1 << 20
 
 
 def task_facts(task: Task) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""Running the hidden tests in the second sandbox, and the control at the same time."""
+"""Running the hidden tests in the second sandbox, and a control at the same time; round after round where need be."""
 
 import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,60 +33,104 @@ _Item = TypeVar("_Item")
 ReadyVerifier = Callable[[str, Verifier], Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]]
 
 
-def run_tests(task: Task, plan: RunPlan, place: Path, submission: str, ready: ReadyVerifier) -> dict[str, Any]:
-    """Run the hidden tests, and the control at the same time.
+@dataclass(frozen=True)
+class HiddenTests:
+    """The hidden tests of a task, over what an agent brought.
 
-    What the agent brought must not know which of the two it runs under: not by the clock, for they begin together in an
-    order that nobody can foretell; not by a name, a time or a number that the one shows and the other does not.
-
-    Args:
+    Attributes:
         task: whose tests.
         plan: how they are run.
         place: a private folder.
-        submission: a digest of what the agent brought; the same gets the same control.
-        ready: makes the stages ``grader`` and ``control`` ready to run.
-
-    Returns:
-        ``verifier`` of ``grade.json``, see :func:`affidavit.grading.grade_run`.
-
-    Raises:
-        SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        submission: a digest of what the agent brought; the same gets the same controls.
     """
-    sources = {"grader": task.tests_dir}
-    seed = hashlib.sha256(f"{task.digest} {submission}".encode()).digest()
-    turned = None
-    if task.control:
-        sources["control"] = place / "turned"
-        copy_readable(task.tests_dir, sources["control"])
-        turned = plan.turn(sources["control"], seed)
-        if not turned:
-            del sources["control"]
-    verifiers: dict[str, Verifier] = {}
-    for stage, source in shuffled(sources.items()):
-        # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
-        folder = place / secrets.token_hex(8)
-        copy_readable(source, folder / "tests")
-        verifiers[stage] = Verifier(folder / "tests", plan.argv, plan.write_harness(place / secrets.token_hex(8)))
-    for _, verifier in shuffled(verifiers.items()):
-        for made in filter(None, (verifier.tests, verifier.harness)):
-            same_times(made)
 
-    # Both, before either begins: what takes time here would make one of them the second.
-    run = {stage: ready(stage, verifier) for stage, verifier in verifiers.items()}
+    task: Task
+    plan: RunPlan
+    place: Path
+    submission: str
 
-    def verify(stage: str) -> dict[str, Any]:
-        with run[stage]() as (captured, sandbox):
-            return {**left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
+    @property
+    def planned(self) -> dict[str, Any]:
+        """The plan, as it stands in ``verifier`` of ``grade.json``, see :func:`affidavit.grading.grade_run`."""
+        plan = self.plan
+        return {
+            "framework": plan.settings.framework,
+            "credit": plan.settings.credit,
+            "expected": list(plan.expected),
+            "rounds": plan.rounds,
+            "rounds_for": plan.rounds_for,
+        }
 
-    with ThreadPoolExecutor(len(run)) as pool:
-        runs = {stage: pool.submit(verify, stage) for stage in shuffled(run)}
-    control = {**runs["control"].result(), **turned} if turned else None
-    settings = plan.settings
-    planned = {"framework": settings.framework, "credit": settings.credit, "expected": list(plan.expected)}
-    return {**planned, **runs["grader"].result(), "control": control}
+    def round(self, number: int, ready: ReadyVerifier) -> dict[str, Any]:
+        """Run the tests and a control, as it stands in ``verifier`` of ``grade.json``.
+
+        Args:
+            number: of the round, from 1; another turns other assertions.
+            ready: makes the stages ``grader`` and ``control`` ready, with ``-2`` and so on in further rounds.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        left, turned = self._run(number, self.plan, ready)
+        control = {**left["control"], **turned, "references": []} if turned else None
+        return {**left["grader"], "control": control}
+
+    def refer(self, number: int, names: tuple[str, ...], ready: ReadyVerifier) -> dict[str, Any]:
+        """What the same tests, right and wrong, leave of something else than the agent's work.
+
+        Args:
+            number: of the round whose control is meant.
+            names: the tests to run, where each is run by itself.
+            ready: makes the stages ready, over that.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        left, _ = self._run(number, self.plan.only(names), ready)
+        return {"right": left["grader"], "wrong": left["control"]}
+
+    def _run(
+        self, number: int, plan: RunPlan, ready: ReadyVerifier
+    ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
+        """What the agent brought must not know which of the two it runs under: not by the clock, for they begin
+        together in an order that nobody can foretell; not by a name, a time or a number that the one shows and the
+        other does not."""
+        task = self.task
+        sources = {"grader": task.tests_dir}
+        turned = None
+        if task.control:
+            wrong = self.place / secrets.token_hex(8)
+            copy_readable(task.tests_dir, wrong)
+            if turned := plan.turn(wrong, self._seed(number)):
+                sources["control"] = wrong
+        verifiers: dict[str, Verifier] = {}
+        for stage, source in shuffled(sources.items()):
+            # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
+            folder = self.place / secrets.token_hex(8)
+            copy_readable(source, folder / "tests")
+            harness = plan.write_harness(self.place / secrets.token_hex(8))
+            verifiers[stage] = Verifier(folder / "tests", plan.argv, harness)
+        for _, verifier in shuffled(verifiers.items()):
+            for made in filter(None, (verifier.tests, verifier.harness)):
+                same_times(made)
+        suffix = "" if number == 1 else f"-{number}"
+        # Both, before either begins: what takes time here would make one of them the second.
+        run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
+
+        def verify(stage: str) -> dict[str, Any]:
+            with run[stage]() as (captured, sandbox):
+                return {**_left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
+
+        with ThreadPoolExecutor(len(run)) as pool:
+            runs = {stage: pool.submit(verify, stage) for stage in shuffled(run)}
+        return {stage: runs[stage].result() for stage in run}, turned
+
+    def _seed(self, number: int) -> bytes:
+        again = "" if number == 1 else f" {number}"
+        return hashlib.sha256(f"{self.task.digest} {self.submission}{again}".encode()).digest()
 
 
-def left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
+def _left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
     """What a verifier left: a reward, a report, or what the harness told."""
     nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "error": None}
     try:

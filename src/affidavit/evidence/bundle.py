@@ -274,9 +274,9 @@ class BundleReader:
         return sorted(name for name in found if name != STATEMENT)
 
     def parts(self) -> list[str]:
-        """The folders that hold a trace: ``agent``, ``grader`` and others. Raises EvidenceError as `names` does."""
+        """The folders that hold a trace, sorted: ``agent``, ``grader`` and others. Raises EvidenceError as `names`."""
         suffix = f"/{EVENTS}"
-        return [name.removesuffix(suffix) for name in self.names() if name.endswith(suffix)]
+        return sorted(name.removesuffix(suffix) for name in self.names() if name.endswith(suffix))
 
     def open(self, name: str) -> BinaryIO:
         """Open a file.

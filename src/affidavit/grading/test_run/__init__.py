@@ -4,11 +4,12 @@
 left.
 """
 
-from affidavit.grading.test_run.grader import TestRunGrader, grade_run, grader
+from affidavit.grading.test_run.grader import Again, TestRunGrader, grade_run, grader, next_step
 from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.settings import RUN_HERE
+from affidavit.grading.test_run.telling import Ask
 
 __all__ = [
     "HARNESS",
@@ -16,11 +17,14 @@ __all__ = [
     "RUN_HERE",
     "TESTS",
     "VERIFIER_LOGS",
+    "Again",
+    "Ask",
     "ResultsError",
     "RunPlan",
     "TestRunGrader",
     "grade_run",
     "grader",
+    "next_step",
     "plan_tests",
     "read_lines",
 ]

@@ -4,9 +4,9 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from affidavit.grading.control import turn_tests
 from affidavit.grading.settings import read_settings
@@ -23,6 +23,8 @@ VERIFIER_LOGS = "/logs/verifier"
 _SOURCES = Path(__file__).with_name("harness")
 _PYTHON = ("python3", "-s")
 _MOST_EXPECTED_BYTES = 1 << 20
+# So many lots must all be won: once in 4 ** 4 = 256.
+_DRAWS = 4
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,30 @@ class RunPlan:
             return "/bin/sh", "-c", f"exec python3 -I -S {HARNESS}/runner.py {HARNESS}/plan.json"
         # A script without an interpreter line is run by this shell itself.
         return "/bin/sh", "-c", f"exec {TESTS}/test.sh"
+
+    @property
+    def rounds(self) -> int:
+        """How many times tests that load the agent's code are run before a score is believed.
+
+        Such code may draw lots whether to decide its result or to behave, and is paid where it decides in every grading
+        and behaves in every control: at best once in 4 for each grading, and for each test where all must pass.
+        """
+        if self.settings.rounds is not None:
+            return self.settings.rounds
+        if self.settings.framework not in RUN_HERE:
+            return _DRAWS
+        return max(1, -(-_DRAWS // len(self.expected))) if self.settings.credit == "all" else 2
+
+    @property
+    def rounds_for(self) -> Literal["any", "loaded"]:
+        """For which results that holds: for any, or for those of tests whose interpreter loaded the agent's code. A
+        report's tests are compiled with it as often as not, and so are those that only the task can make wrong."""
+        framework = self.settings.framework
+        return "any" if framework in REPORTED or (framework == "reward" and self.settings.turn) else "loaded"
+
+    def only(self, names: Sequence[str]) -> "RunPlan":
+        """The same for these tests alone, where each is run by itself."""
+        return replace(self, expected=tuple(names)) if self.settings.framework in RUN_HERE else self
 
     def write_harness(self, folder: Path) -> Path | None:
         """Make the folder that appears at HARNESS in the sandbox; None where there is to be none.

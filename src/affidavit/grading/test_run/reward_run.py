@@ -1,38 +1,47 @@
 """Hidden tests whose result is one number, the reward that tests/test.sh writes."""
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
-from affidavit.grading.authorship import authorship
-from affidavit.grading.grader import Evidence, Finding, Grade
+from affidavit.grading.authorship import Authorship
+from affidavit.grading.grader import Evidence, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
-from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
+from affidavit.grading.test_run.plan import VERIFIER_LOGS
+from affidavit.grading.test_run.telling import Reward, Word, judge_rewards, whose_reference
+
+REWARD_PATHS = tuple(f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES)
 
 
-def grade_reward(grade: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> Grade:
-    """The reward, who wrote it, and what the control says; see :func:`grade_run`."""
-    paths = [f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES]
-    told = authorship(events, brought, paths, TESTS)
+def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Word]:
+    """The reward, who wrote it, and what the controls say; see :func:`grade_run`.
+
+    Args:
+        facts: as there.
+        told: what the grader's record says of those who wrote REWARD_PATHS.
+    """
     writes = told.writes
     foreign = [write for write in writes if write.agents_code and write.done]
-    score = _value(grade)
+    rounds = [facts, *facts.get("again", ())]
+    values = [_value(one) for one in rounds]
+    given = [value for value in values if value is not None]
+    score = min(given) if len(given) == len(values) else None
+    word = judge_rewards([_control(one["control"]) for one in rounds], score) if score else Word()
     findings = (
-        *blame_author(writes, grade["exit"]),
+        *blame_author(writes, facts["exit"]),
         *blame_peek(told),
         *blame_tampering(told),
-        *_control(grade["control"], score),
+        *word.findings,
     )
-    if grade["exit"]["timed_out"]:
+    if any(one["exit"]["timed_out"] for one in rounds):
         # A reward that it wrote before may not be its last word.
         late = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
-        return Grade(score, "too late", error=late, findings=findings)
+        return Grade(score, "too late", error=late, findings=findings), word
     if score is None:
-        return Grade(None, error=grade["error"] or "no reward", findings=findings)
-    said = f"tests/test.sh gave {score:g}"
+        error = next(one["error"] for one, value in zip(rounds, values, strict=True) if value is None)
+        return Grade(None, error=error or "no reward", findings=findings), word
+    said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{word.note}"
     evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader")
     if foreign and not findings:
         return Grade(
@@ -41,25 +50,21 @@ def grade_reward(grade: Mapping[str, Any], events: pa.Table, brought: Collection
             error=f"the process that wrote the reward had itself loaded {foreign[0].entered}, which the agent wrote; "
             "let tests/test.sh run the agent's code in a process of its own and write the reward from outside of it",
             evidence=evidence,
-        )
+        ), word
     if not any(write.done for write in writes):
         unproven = "the grader's record does not show who wrote the reward"
-        return Grade(score, said, evidence=evidence, unproven=unproven, findings=findings)
-    return Grade(score, said, evidence=evidence, findings=findings)
+        return Grade(score, said, evidence=evidence, unproven=unproven, findings=findings), word
+    return Grade(score, said, error=word.error, evidence=evidence, findings=findings), word
 
 
-def _value(grade: Mapping[str, Any]) -> float | None:
-    reward = grade["reward"]
+def _value(left: Mapping[str, Any] | None) -> float | None:
+    reward = None if left is None else left["reward"]
     return None if reward is None else parse_reward(reward["file"], base64.b64decode(reward["raw"]))
 
 
-def _control(control: Mapping[str, Any] | None, score: float | None) -> tuple[Finding, ...]:
-    against = None if control is None else _value(control)
-    if against is None or not score or against < score:
-        return ()
-    message = (
-        f"the reward was {against:g} even with tests that a right solution must fail: something that the agent brought "
-        "decides the result of the tests (should the task's own solution get this, too, the reward does not hang on "
-        "the assertions of the tests: set control = false under [affidavit] in task.toml)"
+def _control(control: Mapping[str, Any] | None) -> Reward:
+    references = [] if control is None else control.get("references", [])
+    right, wrong = (
+        next((_value(one[which]) for one in references if one[which]), None) for which in ("right", "wrong")
     )
-    return (Finding("grading.control", message, ()),)
+    return Reward(_value(control), bool(references), right, wrong, whose_reference(references))

@@ -48,6 +48,8 @@ class TestRunSettings(GraderSettings):
         pythonpath: folders that tests import the solution from (pytest, unittest); the working directory and ``src`` in
             it where it is left out.
         turn: edits for the control, beside those that are made in Python tests anyway.
+        rounds: how many times tests that load the agent's code are run, each time beside a control, before a score is
+            believed; see `RunPlan.rounds` for what holds where it is left out.
     """
 
     framework: Framework = "reward"
@@ -57,6 +59,7 @@ class TestRunSettings(GraderSettings):
     test_timeout_sec: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     pythonpath: tuple[AbsolutePath, ...] | None = None
     turn: tuple[Turn, ...] = ()
+    rounds: Annotated[int, Field(ge=1, le=20)] | None = None
 
     @property
     def report_file(self) -> str:

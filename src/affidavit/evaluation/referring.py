@@ -1,0 +1,93 @@
+"""What a control's accusation is held against: the task's own solution, run like an agent, graded by the same tests.
+
+Nothing of the agent's is in it: its processes are gone, and the sandboxes are others. It is not in the bundle either,
+for its record would tell how the task is solved; the bundle has what the tests came to.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from affidavit.contracts import Contract, SandboxSettings
+from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.specs import Verifier, agent_spec, verifier_spec
+from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.standing import new_judge
+from affidavit.evaluation.verifying import HiddenTests
+from affidavit.grading import Ask
+from affidavit.recorder import RecorderError
+from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError, carry_over, diff
+from affidavit.tasks import Task
+from affidavit.trace import Capture, TraceError
+
+
+class Reference:
+    """The reference of one trial; the solution is run when it is first asked for, and once."""
+
+    def __init__(
+        self,
+        stages: Stages,
+        task: Task,
+        rootfs: RootFilesystem,
+        contract: Contract,
+        settings: SandboxSettings,
+        place: Path,
+    ) -> None:
+        """
+        Args:
+            stages: of the trial.
+            task, rootfs, settings: as the agent had them.
+            contract: as it is enforced.
+            place: a private folder, which does not exist.
+        """
+        self._stages = stages
+        self._task = task
+        self._pristine = rootfs
+        self._contract = contract
+        self._settings = settings
+        self._place = place
+
+    def hold(self, tests: HiddenTests, ask: Ask) -> dict[str, Any]:
+        """An entry of ``references``, see :func:`affidavit.grading.grade_run`.
+
+        Raises:
+            Interrupted: the run was told to stop.
+        """
+        solved = (self._task.solution_dir / "solve.sh").is_file()
+        entry = {
+            "of": "solution" if solved else "start",
+            "names": list(ask.names),
+            "error": None,
+            "right": None,
+            "wrong": None,
+        }
+        try:
+            rootfs = self._solved if solved else self._pristine
+            return {**entry, **tests.refer(ask.number, ask.names, partial(self._ready, rootfs))}
+        except (SandboxError, RecorderError, TraceError, OSError) as error:
+            return {**entry, "error": " ".join(str(error).split()) or repr(error)}
+
+    @cached_property
+    def _solved(self) -> RootFilesystem:
+        """The root file system with what the contract lets the solution leave."""
+        task, pristine, oracle = self._task, self._pristine, Agent.named("oracle")
+        place = self._place
+        place.mkdir()
+        stage = self._stages.open("solution")
+        spec = agent_spec(task, pristine, self._settings, oracle, place, stage.sandbox)
+        carried = place / "carried"
+        with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
+            changes = diff(sandbox.upper(), sandbox.layers)
+            brought = new_judge(self._contract, task.workdir, oracle.name).carried(changes)
+            carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
+        return replace(pristine, layers=(carried, *pristine.layers))
+
+    def _ready(
+        self, rootfs: RootFilesystem, name: str, verifier: Verifier
+    ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
+        stage = self._stages.open(name)
+        spec = verifier_spec(self._task, rootfs, self._settings, verifier, stage.sandbox)
+        return partial(self._stages.run, stage, spec, verifier.tests.parent.with_suffix(".parquet"))

@@ -1,0 +1,122 @@
+"""The sandboxes of a trial, each under the recorder: the agent's, those that grade, those that a control is held to."""
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from affidavit.alerts import Alerts
+from affidavit.evaluation.live import LiveSandboxes
+from affidavit.evaluation.terms import Terms
+from affidavit.evidence import SigningKey
+from affidavit.recorder import LATER_MS, Recorder, Recording
+from affidavit.sandbox import OciSandbox, Runtime, SandboxError, SandboxSpec
+from affidavit.trace import Capture, capture
+
+_GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What every trial of a run shares.
+
+    Attributes:
+        run_id: the run's.
+        runtime, recorder: chosen for the run.
+        runtime_detail: its version.
+        why_recorder: why this one.
+        state: the state folder.
+        key: signs the bundles.
+        live: where sandboxes are held while they run.
+        terms: what profile and suite say.
+        alerts: who is told of violations.
+    """
+
+    run_id: str
+    runtime: Runtime
+    recorder: Recorder
+    runtime_detail: str
+    why_recorder: str
+    state: Path
+    key: SigningKey
+    live: LiveSandboxes
+    terms: Terms = field(default_factory=Terms)
+    alerts: Alerts = field(default_factory=Alerts)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A sandbox of the trial: what it is for, its name on the machine, its recording."""
+
+    name: str
+    sandbox: str
+    recording: Recording
+
+
+class Stages:
+    """Makes the stages of one trial. A context manager: closes their recordings."""
+
+    def __init__(self, machinery: Machinery) -> None:
+        self._machinery = machinery
+        self._recordings = ExitStack()
+
+    def __enter__(self) -> "Stages":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._recordings.close()
+
+    def open(self, name: str, within_ms: int = LATER_MS) -> Stage:
+        """Get a recording ready, whose events come within so many milliseconds. Raises RecorderError."""
+        sandbox = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{name}"
+        recording = self._machinery.recorder.open(sandbox, within_ms)
+        return Stage(name, sandbox, self._recordings.enter_context(closing(recording)))
+
+    @contextmanager
+    def run(
+        self, stage: Stage, spec: SandboxSpec, events: Path, watch: Callable[[pa.RecordBatch], bool] | None = None
+    ) -> Iterator[tuple[Capture, OciSandbox]]:
+        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
+
+        Args:
+            stage: just opened.
+            spec: what runs.
+            events: where its record goes.
+            watch: see `affidavit.trace.capture`.
+
+        Raises:
+            SandboxError, RecorderError, TraceError: it could not be run or recorded.
+            Interrupted: the run was told to stop.
+        """
+        machinery, limits = self._machinery, spec.limits
+        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
+            captured = capture(
+                sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
+            )
+            if _is_full(machinery.state):
+                raise SandboxError(
+                    f"{machinery.state}: the disk is full, so what the sandbox wrote may not be there; make room or "
+                    "point AFFIDAVIT_STATE to another folder"
+                )
+            # A trial may have many stages: none keeps its helpers until the last.
+            stage.recording.close()
+            yield captured, sandbox
+
+
+def in_order(stages: Iterable[str]) -> list[str]:
+    """Those of the names that are stages of a trial, in the order that they are judged in: the agent's, then round by
+    round ``grader``, ``control``, ``grader-2``, ``control-2`` …"""
+    grading = [match for match in map(_GRADING.fullmatch, stages) if match]
+    grading.sort(key=lambda match: (int(match["number"] or 1), match["which"] != "grader"))
+    return [*(name for name in stages if name == "agent"), *(match[0] for match in grading)]
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk under a sandbox's own, which is sparse, could not take what was written to that."""
+    disk = os.statvfs(folder)
+    return disk.f_bfree * disk.f_frsize < 1 << 20
