@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -155,22 +156,34 @@ class _Repository:
         own = {"GIT_TERMINAL_PROMPT": "0", "GIT_DIR": str(self._folder), "LC_ALL": "C", **who}
         own.setdefault("GIT_SSH_COMMAND", kept.get("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"))
         try:
-            return subprocess.run(
+            running = subprocess.Popen(
                 ["git", *settings, *arguments],
-                input=data,
-                capture_output=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 cwd=self._folder,
                 env={**kept, **own},
-                timeout=_TIMEOUT_S,
+                # What git starts to reach the other machine ends with it, and nothing of it asks at a terminal.
+                start_new_session=True,
             )
         except FileNotFoundError:
             raise RegistryError(f"{self._location}: needs the command git, which is not installed") from None
-        except subprocess.TimeoutExpired:
-            raise RegistryError(f"{self._location}: git {arguments[0]} took more than {_TIMEOUT_S} s") from None
+        with running:
+            try:
+                out, err = running.communicate(data, _TIMEOUT_S)
+            except BaseException as error:
+                os.killpg(running.pid, signal.SIGKILL)
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise RegistryError(f"{self._location}: git {arguments[0]} took more than {_TIMEOUT_S} s") from None
+        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
     def _error(self, command: str, done: "subprocess.CompletedProcess[bytes]") -> RegistryError:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         fatal = [line for line in said if line.startswith(("fatal:", "error:"))]
+        if fatal and "Could not read from remote repository" in fatal[0]:
+            # What ssh says of it stands before.
+            fatal = said[: said.index(fatal[0])][-1:] or fatal
         return RegistryError(f"{self._location}: git {command}: {(fatal or said or ['failed'])[0][:300]}")
 
 
