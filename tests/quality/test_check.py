@@ -128,6 +128,29 @@ def test_the_keys_lines_are_found(leaky: Path) -> None:
     assert reached(leaky) == {("tests/key.json", "/workspace/notes", False)}
 
 
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("expected.txt", "requests 42\nclients 7\nbusiest 09\n"),
+        (".old", "\ufeffrequests 42  \r\n\r\n  clients 7\r\nbusiest 09"),
+        ("notes", "The report:\n\n    requests 42\n    clients 7\n    busiest 09\n\nSo much for that.\n"),
+    ],
+    ids=["copy", "rewritten", "quoted"],
+)
+def test_short_expected_lines_are_found(leaky: Path, place: str, text: str) -> None:
+    (leaky / "tests/expected.txt").write_text("requests 42\nclients 7\nbusiest 09\n")
+    assert reached(leaky) == set()
+    (leaky / "environment/root/workspace" / place).write_text(text)
+    assert reached(leaky) == {("tests/expected.txt", f"/workspace/{place}", place == "expected.txt")}
+
+
+@pytest.mark.parametrize("secret", ["42\n", "yes\nno\nno\nyes\n", ""])
+def test_what_stands_everywhere_is_not(leaky: Path, secret: str) -> None:
+    (leaky / "tests/expected.txt").write_text(secret)
+    (leaky / "environment/root/workspace/readme").write_text(f"hello\n{secret}")
+    assert reached(leaky) == set()
+
+
 def test_what_the_instruction_names_is_no_secret(leaky: Path) -> None:
     (leaky / "environment/root/workspace/docs").mkdir()
     (leaky / "environment/root/workspace/docs/key.json").write_text(KEY)

@@ -12,7 +12,6 @@ from affidavit.tasks import Task, TaskError, TaskUser, find_tasks, load_task
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
 schema_version = "1.1"
-artifacts = ["/app/report.json"]
 
 [task]
 name = "someone/count-lines"
@@ -100,6 +99,10 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         (
             '[verifier]\nenvironment_mode = "separate"\n',
             "task.toml:2: [verifier].environment_mode is not supported yet and is ignored",
+        ),
+        (
+            'artifacts = ["/app/report.json"]\n',
+            "task.toml:1: artifacts is not supported yet and is ignored: no files are copied out of a sandbox",
         ),
         ("[environment]\ngpus = 1\n", "task.toml:2: [environment].gpus is not supported yet and is ignored"),
         (

@@ -26,6 +26,8 @@ _LEAST_FILE = 24
 _LEAST_LINE = 24
 _LEAST_CHARACTERS = 8
 _LEAST_LINES = 3
+# Of a file whose lines are all short.
+_LEAST_TEXT = 12
 _SHARE = 0.5
 _LISTING = "--batch-check=%(objecttype) %(objectname) %(objectsize)"
 
@@ -48,8 +50,9 @@ class Reached:
 def reachable_parts(task: Task, layers: Sequence[Path], briefing: Briefing) -> tuple[Reached, ...]:
     """What of tests/ and solution/ is to be found in the agent's root file system.
 
-    By the digest of whole files, and by lines that are rare enough: half of a hidden file's, and three at least where
-    it has so many. What the instruction names is no secret, the start state that a solution changes above all.
+    By the digest of whole files; by lines that are rare enough: half of a hidden file's, and three at least where it
+    has so many; and by the whole text of a file that has only short lines, as answers often are. What the instruction
+    names is no secret, the start state that a solution changes above all.
 
     Args:
         task: the task.
@@ -82,6 +85,7 @@ class _Hidden:
         self._digests: dict[bytes, str] = {}
         self._lines: dict[bytes, set[str]] = {}
         self._sizes: dict[str, int] = {}
+        self._short: dict[bytes, str] = {}
         for folder in (task.tests_dir, task.solution_dir):
             for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
                 if not path.is_file() or path.is_symlink() or path.stat().st_size > _MOST_BYTES:
@@ -93,6 +97,8 @@ class _Hidden:
                 self._sizes[name] = len(lines)
                 for line in lines:
                     self._lines.setdefault(line, set()).add(name)
+                if not lines and len(text := _plain(data)) >= _LEAST_TEXT and len(set(text)) >= _LEAST_CHARACTERS:
+                    self._short[text] = name
 
     def within(self, data: bytes, place: str) -> Iterator[Reached]:
         if whole := self._digests.get(hashlib.sha256(data).digest()):
@@ -102,11 +108,20 @@ class _Hidden:
         for name, count in counts.items():
             if count >= max(_SHARE * self._sizes[name], min(_LEAST_LINES, self._sizes[name])):
                 yield Reached(name, place, False)
+        if self._short:
+            text = b"\n" + _plain(data) + b"\n"
+            yield from (Reached(name, place, False) for short, name in self._short.items() if b"\n%b\n" % short in text)
 
 
 def _rare_lines(data: bytes) -> set[bytes]:
     lines = {line.strip() for line in data.splitlines()}
     return {line for line in lines if len(line) >= _LEAST_LINE and len(set(line)) >= _LEAST_CHARACTERS}
+
+
+def _plain(data: bytes) -> bytes:
+    """A text without what editors and systems change: a byte order mark, white space around lines, empty lines."""
+    lines = (line.strip() for line in data.removeprefix(b"\xef\xbb\xbf").splitlines())
+    return b"\n".join(line for line in lines if line)
 
 
 def _told(path: str, briefing: Briefing) -> bool:

@@ -195,8 +195,10 @@ class _Reader:
             about.take(key)
         if top.take("steps"):
             raise top.error("steps", "asks for a task of several steps, which are not supported yet")
-        for key in ("metadata", "source", "artifacts", "multi_step_reward_strategy"):
+        for key in ("metadata", "source", "multi_step_reward_strategy"):
             top.take(key)
+        if top.take("artifacts"):
+            self._warn(top, "artifacts", "is not supported yet and is ignored: no files are copied out of a sandbox")
 
         if (environment.text("os") or "linux").lower() != "linux":
             raise environment.error("os", 'must be "linux": there are no other sandboxes')
