@@ -152,8 +152,13 @@ def test_the_users_configuration_drives_a_run(affidavit: Command, task: Make, tm
     assert ran.json["terms"]["suite"]["version"] == "1.2.0"
     assert ran.json["keep_until"] > "2026"
     said = " ".join(ran.json["notes"])
-    for field in ("isolation.allowed_endpoints", "telemetry.retention_days", "telemetry.export_format"):
+    for field in ("isolation.allowed_endpoints", "telemetry.retention_days", "telemetry.anomaly_threshold"):
         assert field in said
+    [exported] = tmp_path.glob("runs/*/otlp.jsonl")
+    lines = [json.loads(line) for line in exported.read_text().splitlines()]
+    assert len(lines) == 2
+    names = [r["eventName"] for line in lines for r in line["resourceLogs"][0]["scopeLogs"][0]["logRecords"]]
+    assert sorted(names) == ["affidavit.trial", "affidavit.trial", "affidavit.violation"]
     for trial in by_task.values():
         environment = json.loads((tmp_path / trial["bundle"] / "environment.json").read_bytes())
         assert environment["terms"]["not_honoured"]["telemetry.anomaly_threshold"]

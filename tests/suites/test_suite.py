@@ -70,7 +70,6 @@ def test_what_is_not_honoured_is_said_by_the_fields_own_name(tasks: Path) -> Non
         "isolation.allowed_endpoints",
         "telemetry.retention_days",
         "telemetry.anomaly_threshold",
-        "telemetry.export_format",
     }
 
 

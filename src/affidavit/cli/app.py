@@ -16,6 +16,7 @@ import typer
 from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.grade import grade_app
+from affidavit.cli.keeping import export, prune
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.task import task_app
@@ -40,6 +41,7 @@ app.add_typer(grade_app, name="grade")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)
 app.command()(profiles)
+app.command()(prune)
 app.command()(redteam)
 
 
@@ -160,7 +162,7 @@ def run(
         print_json(result.to_json())
     else:
         print_run(result, sys.stdout)
-    raise typer.Exit(result.exit_status)
+    raise typer.Exit(result.exit_status if export(result) else max(result.exit_status, 4))
 
 
 @app.command()

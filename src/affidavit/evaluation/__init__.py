@@ -5,12 +5,14 @@ from affidavit.evaluation.choosing import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.rechecking import change_of, verify
 from affidavit.evaluation.result import Judgement, RunResult, TrialResult, Verdict
+from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.standing import given_to
 
 __all__ = [
     "Agent",
+    "ExpiredRun",
     "Job",
     "Judgement",
     "Progress",
@@ -23,9 +25,11 @@ __all__ = [
     "change_of",
     "choose_runtime",
     "examine",
+    "expired_runs",
     "given_to",
     "load_tasks",
     "prepare",
+    "remove_run",
     "run_jobs",
     "run_suite",
     "verify",

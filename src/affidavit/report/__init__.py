@@ -2,6 +2,7 @@
 
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.linting import print_lint
+from affidavit.report.otlp import otlp_lines
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
@@ -16,6 +17,7 @@ from affidavit.report.text import printable
 
 __all__ = [
     "Progress",
+    "otlp_lines",
     "print_contract_diff",
     "print_doctor",
     "print_lint",

@@ -96,7 +96,7 @@ class Analysis(Section):
 
 
 class Export(Section):
-    """In which form the evidence is passed on; bundles hold Parquet and JSON."""
+    """In which form verdicts are passed on beside the bundles: ``otlp``: OpenTelemetry's log records, in a file."""
 
     format: Literal["bundle", "otlp"] | None = None
 
@@ -172,11 +172,9 @@ class SuiteDocument(Section):
         if not validation.fallback_to_deterministic:
             said["validation.fallback_to_deterministic"] = "graders that are no model always decide"
         if self.retention.days is not None:
-            said["retention.days"] = "nothing is removed by itself: run.json and bundles say until when to keep them"
+            said["retention.days"] = "nothing is removed by itself: affidavit prune removes what is older"
         if self.analysis.anomaly_threshold is not None:
             said["analysis.anomaly_threshold"] = "nothing computes anomaly scores yet"
-        if self.export.format == "otlp":
-            said["export.format"] = "there is no OTLP export yet: bundles hold Parquet and JSON"
         return said
 
 

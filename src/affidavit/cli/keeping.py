@@ -1,0 +1,74 @@
+"""What becomes of runs afterwards: passed on in another form, and removed when they need not be kept any longer."""
+
+import sys
+import time
+import typing
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.answers import Json, fail, print_json
+
+if typing.TYPE_CHECKING:
+    from affidavit.evaluation import RunResult
+
+
+def export(result: "RunResult") -> bool:
+    """Write a run in the form that its suite asks for, beside the bundles.
+
+    Returns:
+        False where that failed, which is said.
+    """
+    if result.terms.get("settings", {}).get("export", {}).get("format") != "otlp":
+        return True
+    from importlib.metadata import version
+
+    from affidavit.report import otlp_lines
+    from affidavit.signing import EvidenceError, write_whole
+
+    path = result.folder / "otlp.jsonl"
+    lines = "".join(otlp_lines(result.to_json(), version("affidavit"), time.time_ns()))
+    try:
+        write_whole(path, lines.encode())
+    except EvidenceError as error:
+        typer.echo(f"affidavit: {error}", err=True)
+        return False
+    typer.echo(f"{path}: verdicts and violations as OTLP/JSON", err=True)
+    return True
+
+
+def prune(
+    runs: Annotated[Path, typer.Argument(help="A folder of runs.", metavar="RUNS")] = Path("runs"),
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the runs that need not be kept any longer; with --remove, remove them.
+
+    Until when a run is to be kept say the suite or the profile that it was made with. One of which nobody said it is
+    let be.
+
+    Exit status: 0 done, 2 wrong use, or one can't be removed.
+    """
+    from datetime import UTC, datetime
+
+    from affidavit.evaluation import RunError, expired_runs, remove_run
+    from affidavit.report import printable
+
+    try:
+        found = expired_runs(runs, datetime.now(UTC).date())
+        for run in found if remove else ():
+            remove_run(run)
+    except RunError as error:
+        fail(error)
+    if as_json:
+        of_runs = [{"run_id": r.run_id, "folder": str(r.folder), "keep_until": str(r.keep_until)} for r in found]
+        print_json({"removed": remove, "runs": of_runs})
+        return
+    for run in found:
+        sys.stdout.write(f"{printable(str(run.folder))}  kept until {run.keep_until}\n")
+    what = f"{len(found)} run{'s' if len(found) != 1 else ''}"
+    if remove:
+        sys.stdout.write(f"{what} removed\n")
+    else:
+        sys.stdout.write(f"{what} to remove{': affidavit prune RUNS --remove' if found else ''}\n")
