@@ -203,3 +203,30 @@ def test_the_verifier_and_its_framework_do_not(touch: dict[str, object]) -> None
 def test_removing_an_old_reward_is_not_writing_one() -> None:
     removed = {"op": "unlink", "pid": 1, "path": REWARD}
     assert [write.seq for write in writes(SH, removed, reward_by(1))] == [2]
+
+
+@pytest.mark.parametrize(
+    ("exe", "path", "loaded"),
+    [
+        ("/usr/bin/python3.11", SOLUTION, True),
+        (None, SOLUTION, True),
+        ("/usr/bin/python3.11", "/workspace/lib.so.1", True),
+        ("/usr/bin/python3.11", "/workspace/model.pickle", True),
+        ("/usr/bin/python3.11", "/workspace/tool", True),
+        ("/usr/bin/dash", "/workspace/settings.cfg", True),
+        ("/opt/java/bin/java", "/workspace/Main.class", True),
+        ("/usr/bin/python3.11", "/workspace/answer.json", False),
+        ("/usr/bin/diff", "/workspace/tool", False),
+        ("/usr/bin/python3.11", "/workspace/src/main.c", False),
+    ],
+)
+def test_what_an_interpreter_of_the_verifiers_may_have_loaded(exe: str | None, path: str, loaded: bool) -> None:
+    read = {"op": "open_read", "pid": 2, "exe": exe, "path": path, "ret": 3}
+    assert told(SH, FORK, PYTEST, read, brought=(path,)).loaded == (path if loaded else None)
+
+
+def test_what_a_program_of_the_agents_loads_is_its_own() -> None:
+    run = {**PYTEST, "argv": ["python3", SOLUTION]}
+    other = {"op": "open_read", "pid": 2, "exe": "/usr/bin/python3", "path": "/workspace/more.py", "ret": 3}
+    script = {**other, "path": SOLUTION}
+    assert told(SH, FORK, run, script, other, brought=(SOLUTION, "/workspace/more.py")).loaded is None

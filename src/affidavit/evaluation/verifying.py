@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -95,20 +96,26 @@ class HiddenTests:
         """What the agent brought must not know which of the two it runs under: not by the clock, for they begin
         together in an order that nobody can foretell; not by a name, a time or a number that the one shows and the
         other does not."""
+        with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
+            return self._run_in(Path(folder), number, plan, ready)
+
+    def _run_in(
+        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier
+    ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
         task = self.task
         sources = {"grader": task.tests_dir}
         turned = None
         if task.control:
-            wrong = self.place / secrets.token_hex(8)
+            wrong = place / secrets.token_hex(8)
             copy_readable(task.tests_dir, wrong)
             if turned := plan.turn(wrong, self._seed(number)):
                 sources["control"] = wrong
         verifiers: dict[str, Verifier] = {}
         for stage, source in shuffled(sources.items()):
             # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
-            folder = self.place / secrets.token_hex(8)
+            folder = place / secrets.token_hex(8)
             copy_readable(source, folder / "tests")
-            harness = plan.write_harness(self.place / secrets.token_hex(8))
+            harness = plan.write_harness(place / secrets.token_hex(8))
             verifiers[stage] = Verifier(folder / "tests", plan.argv, harness)
         for _, verifier in shuffled(verifiers.items()):
             for made in filter(None, (verifier.tests, verifier.harness)):

@@ -38,11 +38,16 @@ _BUILD_FILES = frozenset(
 )
 # What an interpreter reads without running it, to go by the name; whatever else it reads may be code.
 _NO_CODE = (
-    *(".txt", ".md", ".rst", ".log", ".out", ".diff", ".patch", ".html", ".css", ".svg"),
-    *(".json", ".jsonl", ".csv", ".tsv", ".xml", ".toml", ".ini", ".cfg", ".sql", ".db", ".sqlite", ".sqlite3"),
+    *(".txt", ".md", ".rst", ".log", ".out", ".diff", ".patch"),
+    *(".json", ".jsonl", ".csv", ".tsv", ".xml", ".toml", ".sql", ".db", ".sqlite", ".sqlite3"),
     *(".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".rs", ".go", ".java", ".o", ".mk", ".cmake"),
 )
 _INTERPRETERS = ("sh", "bash", "dash", "python", "perl", "ruby", "node", "lua", "php")
+# What else runs what it reads; which file of a process's arguments it is does not show.
+_RUNTIMES = (
+    *_INTERPRETERS,
+    *("R", "beam", "bun", "deno", "dotnet", "gawk", "guile", "java", "julia", "mawk", "mono", "pwsh", "pypy", "tclsh"),
+)
 _READS = (Op.OPEN_READ,)
 _WRITES = (Op.OPEN_WRITE, Op.CREATE)
 _MOVES = (Op.RENAME, Op.LINK, Op.SYMLINK)
@@ -222,8 +227,8 @@ def _is_code(path: str) -> bool:
 
 
 def _may_load(exe: str | None, path: str) -> bool:
-    interpreter = exe is None or exe.rpartition("/")[2].startswith(_INTERPRETERS)
-    return interpreter and not path.endswith(_NO_CODE) and path.rpartition("/")[2] not in _BUILD_FILES
+    runs = exe is None or exe.rpartition("/")[2].startswith(_RUNTIMES)
+    return runs and not path.endswith(_NO_CODE) and path.rpartition("/")[2] not in _BUILD_FILES
 
 
 def _script(exe: str | None, argv: list[str] | None) -> str | None:
