@@ -1,5 +1,6 @@
 """How often the hidden tests are run, and whether a control that accuses can tell anything at all."""
 
+import py_compile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,28 @@ def test_a_test_without_meaning_is_named_and_blames_nobody(trials: Trials, task:
     outcome = trials(EBPF, task(files={"tests/test_outputs.py": hidden}, solve=RIGHT, graders=PYTEST), RIGHT)
     assert (outcome.verdict, outcome.score, outcome.rules) == ("pass", 1.0, set())
     assert grade(outcome)["evidence"]["details"]["without_control"] == ["test_outputs.py::test_nothing"]
+
+
+COMPARES = """\
+import os, sys
+listed = [name for _, _, names in os.walk("/tests") for name in names]
+print(*sorted(listed), file=sys.stderr)
+def value():
+    return 42
+"""
+
+
+def test_no_compiled_test_is_left_to_compare_with(trials: Trials, task: Make) -> None:
+    # What is in the cache was compiled from another test, and is to be used unchecked (PEP 552).
+    files = {"tests/test_outputs.py": ONE, "tests/.pytest_cache/v/cache/lastfailed": "{}"}
+    folder = task(test=IN_PROCESS, files=files, solve=RIGHT)
+    cached = folder / "tests" / "__pycache__" / "test_outputs.cpython-311.pyc"
+    py_compile.compile(
+        str(folder / "tests/test_outputs.py"),
+        str(cached),
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    outcome = trials(EBPF, folder, f"cat >/workspace/answer.py <<'EOF'\n{COMPARES}EOF\n")
+    assert (outcome.verdict, outcome.rules) == ("pass", set())
+    for stage in ("grader", "control"):
+        assert outcome.text(f"{stage}/stderr").splitlines()[0] == "test.sh test_outputs.py"

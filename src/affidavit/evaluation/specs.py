@@ -117,10 +117,13 @@ def verifier_spec(
 def copy_readable(source: Path, target: Path) -> None:
     """Copy a folder of the task's so that the sandbox's user can read all of it and run its scripts.
 
+    Caches that Python and pytest left there stay behind: they tell what a test said before the control turned it, and
+    might be run in its place.
+
     Raises:
         OSError: it can't be read.
     """
-    shutil.copytree(source, target, symlinks=True)
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
     for path in (target, *target.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755)
