@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -66,7 +67,7 @@ def lint(contract: Contract, now: datetime) -> list[Finding]:
         Each with its place in the text, where the contract was read from one.
     """
     found = [*_writes(contract), *_reads(contract), *_useless(contract), *_programs(contract), *_network(contract)]
-    found += _general(contract, now)
+    found += [*_misleading(contract), *_general(contract, now)]
     found = sorted(dict.fromkeys(found), key=lambda finding: _ORDER[finding.severity])
     if (positions := contract.positions) is None:
         return found
@@ -123,6 +124,30 @@ def _reads(contract: Contract) -> Iterator[Finding]:
         )
     if contract.read is None or "/**" in (contract.document.files.read or ()):
         yield Finding("note", "files.read", "everything in the sandbox may be read: name what the work needs")
+
+
+def _misleading(contract: Contract) -> Iterator[Finding]:
+    """Names that look like others: a file's name is its bytes, whatever people see."""
+    document = contract.document
+    lists: dict[str, Sequence[str]] = {
+        "files.read": document.files.read or (),
+        "files.write": document.files.write,
+        "files.deny": document.files.deny,
+        "processes.exec": document.processes.exec or (),
+    }
+    for scope in document.scopes:
+        for name in ("read", "write", "deny"):
+            lists[f"scopes.{scope.id}.files.{name}"] = getattr(scope.files, name) or ()
+        lists[f"scopes.{scope.id}.for"] = scope.for_
+        lists[f"scopes.{scope.id}.processes.exec"] = scope.processes.exec or ()
+    for place, entries in lists.items():
+        for index, written in enumerate(entries):
+            if unseen := [c for c in written if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]:
+                codes = ", ".join(f"U+{ord(character):04X}" for character in dict.fromkeys(unseen))
+                yield Finding("warning", f"{place}[{index}]", f"{written!a} holds what can't be seen ({codes})")
+            elif any(unicodedata.normalize(form, written) != written for form in ("NFC", "NFD")):
+                message = f"{written} can be spelled in two ways that look the same, and only this one is meant: use ?"
+                yield Finding("note", f"{place}[{index}]", message)
 
 
 def _useless(contract: Contract) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -16,7 +17,7 @@ from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import moment_of
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
-from affidavit.contracts.patterns import PathMatcher
+from affidavit.contracts.patterns import PathMatcher, PatternError, expand_braces
 from affidavit.contracts.signature import load_signature, signature_path
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.yaml import MAX_BYTES, Place, Positions, read_yaml
@@ -24,6 +25,9 @@ from affidavit.signing import Envelope, Examination, TrustDocument, now
 
 if TYPE_CHECKING:
     from affidavit.contracts.registry.publication import Publication
+
+# Far more than any contract says; a list of so much is compiled in about a second.
+_MOST_EXPANDED = 1 << 20
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -251,6 +255,7 @@ def validated(value: dict[str, Any], positions: Positions, name: str, model: typ
     Raises:
         ContractError: they are none; a line for each problem, with its place and mend.
     """
+    _check_braces(value, positions, name)
     try:
         text = json.dumps(value)
         # JSON mode: lists stand for tuples although the model is strict.
@@ -262,6 +267,28 @@ def validated(value: dict[str, Any], positions: Positions, name: str, model: typ
         details = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
         problems = [_problem(detail, positions, name, model) for detail in details]
         raise ContractError(*dict.fromkeys(line for _, line in sorted(problems))) from None
+
+
+def _check_braces(value: Any, positions: Positions, name: str) -> None:
+    """Refuse patterns whose braces stand for so much together that matching them would be an attack."""
+    waiting: list[tuple[Place, Any]] = [((), value)]
+    size = 0
+    while waiting:
+        place, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [((*place, key), inner) for key, inner in one.items()]
+        elif isinstance(one, list):
+            waiting += [((*place, index), inner) for index, inner in enumerate(one)]
+        elif isinstance(one, str) and "{" in one and one.removeprefix("!").startswith(("/", "**")):
+            # What is malformed is refused with its own words.
+            with suppress(PatternError):
+                size += sum(map(len, expand_braces(one.removeprefix("!"))))
+            if size > _MOST_EXPANDED:
+                line, column = positions.of(place)
+                raise ContractError(
+                    f"{name}:{line}:{column}: the braces of all patterns together stand for more than {_MOST_EXPANDED} "
+                    "characters"
+                )
 
 
 def _problem(detail: Any, positions: Positions, name: str, model: type[BaseModel]) -> tuple[tuple[int, int], str]:

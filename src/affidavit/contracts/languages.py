@@ -15,6 +15,9 @@ from affidavit.contracts.patterns import class_end, class_ranges, expand_braces,
 
 # Enough for lists of some hundred patterns; a search takes about a second at most.
 _MOST_STATES = 8_000
+_MOST_BITS = 60_000
+# Bits that a search may move, all of its steps together.
+_MOST_WORK = 10**10
 
 _SLASH = ord("/")
 _BYTE = -1  # a byte that is not UTF-8: what only wildcards match
@@ -122,7 +125,11 @@ def _search(leads: Sequence[str], new: Sequence[PathList], old: Sequence[PathLis
     start = automata.start()
     reached: dict[int, tuple[int, int] | None] = {start: None}
     queue = [start]
+    work = 0
     for states in queue:
+        work += len(moves) * automata.size
+        if work > _MOST_WORK:
+            raise Undecided
         for character, shifted, looped in moves:
             following = automata.close(((states << 1) & shifted) | (states & looped))
             if not following & lead_bits or following in reached:
@@ -222,7 +229,14 @@ class _Automata:
         self._known[pattern] = ((1 << self._size) - (1 << first), 1 << (self._size - 1))
         return self._known[pattern]
 
+    @property
+    def size(self) -> int:
+        """How many states there are."""
+        return self._size
+
     def _step(self, characters: _Set) -> None:
+        if self._size > _MOST_BITS:
+            raise Undecided
         self._shifts[characters] = self._shifts.get(characters, 0) | 1 << self._size
         self._size += 1
 

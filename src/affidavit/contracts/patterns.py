@@ -25,6 +25,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MAX_EXPANSIONS = 1000
+_MAX_EXPANDED = 1 << 16
+_MAX_NESTING = 8
+# RE2 walks a name once for every '*' that may have begun in it, when it comes to the worst.
+_MAX_STARS = 100
 _MAX_PATTERN = 4096
 # Bounded so that RE2's program (8 MiB with its caches) always fits, whatever the patterns are.
 _CHUNK_CHARACTERS = 16_000
@@ -38,13 +42,14 @@ class PatternError(ValueError):
 
 
 def expand_braces(pattern: str) -> list[str]:
-    """The patterns without ``{…}`` that a pattern stands for, 1000 at most.
+    """The patterns without ``{…}`` that a pattern stands for: 1000, of 65,536 characters together, at most.
 
     Raises:
         PatternError: braces don't match, or there are more.
     """
     expanded = []
     pending = [pattern]
+    size = len(pattern)
     while pending:
         current = pending.pop()
         group = _first_group(current)
@@ -52,9 +57,13 @@ def expand_braces(pattern: str) -> list[str]:
             expanded.append(current)
             continue
         start, end, alternatives = group
+        around = len(current) - (end - start)
+        size += sum(around + len(alternative) for alternative in alternatives) - len(current)
+        if len(pending) + len(alternatives) + len(expanded) > _MAX_EXPANSIONS or size > _MAX_EXPANDED:
+            raise PatternError(
+                f"its braces stand for more than {_MAX_EXPANSIONS} patterns, or {_MAX_EXPANDED} characters"
+            )
         pending.extend(current[:start] + alternative + current[end:] for alternative in reversed(alternatives))
-        if len(pending) + len(expanded) > _MAX_EXPANSIONS:
-            raise PatternError(f"its braces stand for more than {_MAX_EXPANSIONS} patterns")
     return expanded
 
 
@@ -71,6 +80,8 @@ def _first_group(pattern: str) -> tuple[int, int, list[str]] | None:
                 position = end - 1
             case "{":
                 depth += 1
+                if depth > _MAX_NESTING:
+                    raise PatternError(f"has braces in braces, more than {_MAX_NESTING} deep")
                 if depth == 1:
                     start, last = position, position + 1
             case "," if depth == 1:
@@ -120,8 +131,10 @@ def _regex_of_plain(pattern: str) -> str:
         raise PatternError("must begin with '/' or '**'")
     if pattern == "/":
         return "/"
+    if len(re.findall(r"\*+", pattern)) > _MAX_STARS:
+        raise PatternError(f"has more than {_MAX_STARS} wildcards '*' or '**'")
     components = pattern.split("/")
-    if "." in components or ".." in components:
+    if any(re.sub(r"\\(.)", r"\1", component) in (".", "..") for component in components):
         raise PatternError("has a component '.' or '..', which resolved paths never have")
     if "" in components[1:]:
         raise PatternError("has an empty component ('//' or '/' at its end); for all below a folder write FOLDER/**")

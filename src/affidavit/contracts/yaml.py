@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -65,14 +66,22 @@ def read_yaml(data: bytes, name: str) -> tuple[Any, Positions]:
         raise ContractError(f"{name}: is larger than 1 MiB")
     try:
         text = data.decode("utf-8-sig")
-        node = YAML(typ="safe", pure=True).compose(text)
+        if unseen := re.search("[\x85\u2028\u2029]", text):
+            # Line ends to some programs and none to others, also behind a '#': what is read must be what is seen.
+            line = text.count("\n", 0, unseen.start()) + 1
+            column = unseen.start() - text.rfind("\n", 0, unseen.start())
+            raise ContractError(f"{name}:{line}:{column}: holds the line separator U+{ord(unseen[0]):04X}; remove it")
+        reader = YAML(typ="safe", pure=True)
+        reader.Composer = _Bounded
+        node = reader.compose(text)
     except UnicodeDecodeError as error:
         raise ContractError(f"{name}: is not UTF-8 (byte {error.start})") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         problem = " ".join(str(error.problem or error.context or "syntax error").split())
-        raise ContractError(f"{name}{where}: is not YAML: {problem}") from error
+        told = "" if isinstance(error, _TooMuch) else "is not YAML: "
+        raise ContractError(f"{name}{where}: {told}{problem}") from error
     except (YAMLError, ValueError) as error:
         raise ContractError(f"{name}: is not YAML: {' '.join(str(error).split())[:300]}") from error
     except RecursionError as error:
@@ -80,6 +89,28 @@ def read_yaml(data: bytes, name: str) -> tuple[Any, Positions]:
     if node is None:
         raise ContractError(f"{name}:1:1: is empty")
     return _Builder(name, text).document(node)
+
+
+class _TooMuch(ComposerError):
+    """More values, or deeper, than any contract has."""
+
+
+class _Bounded(Composer):
+    """Gives up as soon as there is too much, long before all of a hostile text is read."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False
+        self._count = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._count += 1
+        problem = f"holds more than {_MAX_VALUES} values" if self._count > _MAX_VALUES else ""
+        if self.depth > _MAX_DEPTH:
+            problem = "is nested too deep"
+        if problem:
+            raise _TooMuch(None, None, problem, self.parser.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
 
 class _Builder:

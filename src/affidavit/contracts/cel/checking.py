@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from affidavit.contracts.cel import nodes as n
 from affidavit.contracts.cel.grammar import CelError, parse, unquoted
-from affidavit.contracts.patterns import PathMatcher, PatternError
+from affidavit.contracts.patterns import PathMatcher, PatternError, expand_braces
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.events import OPS
 
 About = Literal["event", "record"]
 
 _MOST_NODES = 500
+_MOST_EXPANDED = 1 << 14
 _DEEPEST = 60
 _INT64 = 2**63
 
@@ -114,6 +115,8 @@ class _Checker:
         # Whether the event that the rule is asked of is named outside of any macro.
         self.asks_event = False
         self._nodes = 0
+        # Characters that its path patterns have without braces.
+        self._expanded = 0
 
     def node(self, tree: Any, names: Mapping[str, Any], depth: int) -> n.Node:
         """A value; anything else is an error."""
@@ -314,6 +317,9 @@ class _Checker:
                 PathMatcher([value])
             except (PatternError, KeyError) as error:
                 raise _error(tree, f"the pattern {value[:100]!r} {error}") from None
+            self._expanded += sum(map(len, expand_braces(value.removeprefix("!"))))
+            if self._expanded > _MOST_EXPANDED:
+                raise _error(tree, f"the braces of its patterns stand for more than {_MOST_EXPANDED} characters")
         return n.Text(name, target, (value,))
 
     def _size(self, tree: Any, of: Any) -> n.Node:
