@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
+from affidavit.evaluation.verifying import Coins, swap
 from harness import EBPF, GVISOR, Outcome, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -316,3 +318,27 @@ def test_a_report(trials: Trials, task: Make, answer: str, verdict: str, score: 
     folder = task(test=WRITES_TAP, files={"tests/want.txt": "42\n"}, graders=TAP)
     outcome = trials(EBPF, folder, f"echo '{answer}' >answer.sh")
     assert (outcome.verdict, outcome.score) == (verdict, score)
+
+
+def test_what_was_wrong_in_one_sandbox_and_right_in_the_other_is_put_right() -> None:
+    def left(passed: str, forged: int) -> dict[str, Any]:
+        tests = [{"test": name, "status": int(name not in passed)} for name in "abcd"]
+        return {"tests": tests, "forged": forged, "error": None}
+
+    both = {"grader": left("ab", 1), "control": left("cd", 2)}
+    put = swap(both, frozenset("cd"))
+    assert {line["test"]: line["status"] for line in put["grader"]["tests"]} == dict.fromkeys("abcd", 0)
+    assert {line["test"]: line["status"] for line in put["control"]["tests"]} == dict.fromkeys("abcd", 1)
+    assert put["grader"]["forged"] == 3
+    assert swap(both, frozenset()) == both
+    broken = {**left("", 0), "tests": None, "error": "nothing"}
+    put = swap({"grader": left("ab", 0), "control": broken}, frozenset("cd"))
+    assert [(put[stage]["tests"], put[stage]["error"]) for stage in put] == [(None, "nothing")] * 2
+
+
+def test_a_coin_lies_as_it_fell() -> None:
+    coins = Coins()
+    names = [f"test_{number}" for number in range(64)]
+    heads = {name for name in names if coins.heads(name)}
+    assert {name for name in names if coins.tails(name)} == {*names} - heads
+    assert {name for name in names if coins.heads(name)} == heads

@@ -190,3 +190,24 @@ def test_what_is_not_python_stays(tmp_path: Path) -> None:
     (tmp_path / "c.py").symlink_to("/etc/passwd")
     assert turn_tests(tmp_path) == ()
     assert (tmp_path / "a.py").read_text() == "def test(:"
+
+
+def test_right_and_wrong_tests_can_be_mixed(tmp_path: Path) -> None:
+    source = "".join(f"def test_{name}(v):\n    assert v == 1\n    assert v == w\n\n\n" for name in "abc")
+    for half in ("one", "other", "whole"):
+        (tmp_path / half).mkdir()
+        (tmp_path / half / "test_x.py").write_text(source + "def test_d(v):\n    assert v == w\n")
+    assert turn_tests(tmp_path / "one", wanted=lambda name: name[-1] in "ad") == (
+        "test_x.py::test_a",
+        "test_x.py::test_d",
+    )
+    assert turn_tests(tmp_path / "other", wanted=lambda name: name[-1] in "bc") == (
+        "test_x.py::test_b",
+        "test_x.py::test_c",
+    )
+    assert len(turn_tests(tmp_path / "whole")) == 4
+    one, other, whole = ((tmp_path / half / "test_x.py").read_text() for half in ("one", "other", "whole"))
+    # Each test is turned in one of them, and in the same way as where all are.
+    for first, second, both in zip(one.splitlines(), other.splitlines(), whole.splitlines(), strict=True):
+        assert both in (first, second)
+        assert (first == second) == (first == both == second)

@@ -134,6 +134,13 @@ class TestTests:
         assert (grade.score, grade.message, step) == (0.5, "1 of 2 tests passed, 2 times", None)
         assert grade.components[0].message == "failed (in round 2; it passed before)"
 
+    def test_tests_that_pass_by_turns_count_for_nothing(self) -> None:
+        rounds = [a_round(told(passed, "abcd"), told("", "abcd"), turned="abcd") for passed in ("abc", "ad")]
+        given = {**facts(*rounds, framework="pytest", wanted=2), "expected": list("abcd")}
+        grade, _ = graded(given)
+        assert (grade.score, grade.findings) == (0.0, ())
+        assert grade.message.endswith("more of them, b, c, d, passed only once in a while: none counts")
+
     def test_passing_wrong_tests_of_any_round(self) -> None:
         honest = a_round(told("ab"), told(""), turned="ab")
         cheat = a_round(told("ab"), told("b"), turned="ab")

@@ -95,21 +95,31 @@ class HiddenTests:
     ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
         """What the agent brought must not know which of the two it runs under: not by the clock, for they begin
         together in an order that nobody can foretell; not by a name, a time or a number that the one shows and the
-        other does not."""
+        other does not. Where that can be done, neither is the grading: a coin for each test says where it is right."""
         with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
             return self._run_in(Path(folder), number, plan, ready)
 
     def _run_in(
         self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier
     ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
-        task = self.task
+        task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests_dir}
         turned = None
+        swapped: frozenset[str] = frozenset()
         if task.control:
-            wrong = place / secrets.token_hex(8)
-            copy_readable(task.tests_dir, wrong)
-            if turned := plan.turn(wrong, self._seed(number)):
-                sources["control"] = wrong
+            sources["control"] = place / secrets.token_hex(8)
+            copy_readable(task.tests_dir, sources["control"])
+            turned = plan.turn(sources["control"], seed)
+            if not turned:
+                del sources["control"]
+            elif plan.mixes:
+                mixed = {stage: place / secrets.token_hex(8) for stage in sources}
+                for folder in shuffled(mixed.values()):
+                    copy_readable(task.tests_dir, folder)
+                coins = Coins()
+                swapped = plan.turn_some(mixed["grader"], seed, coins.heads)
+                plan.turn_some(mixed["control"], seed, coins.tails)
+                sources = mixed
         verifiers: dict[str, Verifier] = {}
         for stage, source in shuffled(sources.items()):
             # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
@@ -130,11 +140,43 @@ class HiddenTests:
 
         with ThreadPoolExecutor(len(run)) as pool:
             runs = {stage: pool.submit(verify, stage) for stage in shuffled(run)}
-        return {stage: runs[stage].result() for stage in run}, turned
+        return swap({stage: runs[stage].result() for stage in run}, swapped), turned
 
     def _seed(self, number: int) -> bytes:
         again = "" if number == 1 else f" {number}"
         return hashlib.sha256(f"{self.task.digest} {self.submission}{again}".encode()).digest()
+
+
+class Coins:
+    """A coin for each name, tossed when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._tossed: dict[str, bool] = {}
+
+    def heads(self, name: str) -> bool:
+        """Whether its coin shows heads."""
+        return self._tossed.setdefault(name, secrets.choice((True, False)))
+
+    def tails(self, name: str) -> bool:
+        """Whether its coin shows tails."""
+        return not self.heads(name)
+
+
+def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, dict[str, Any]]:
+    """What ``grader`` and ``control`` left, where these tests were wrong in the one and right in the other: as if all
+    had been right in the one. What was forged in either counts."""
+    if not swapped:
+        return left
+    one, other = left["grader"], left["control"]
+    forged = one["forged"] + other["forged"]
+
+    def mixed(stays: dict[str, Any], comes: dict[str, Any]) -> dict[str, Any]:
+        if stays["tests"] is None or comes["tests"] is None:
+            return {**stays, "tests": None, "error": stays["error"] or comes["error"]}
+        kept = [line for line in stays["tests"] if line.get("test") not in swapped]
+        return {**stays, "tests": [*kept, *(line for line in comes["tests"] if line.get("test") in swapped)]}
+
+    return {"grader": {**mixed(one, other), "forged": forged}, "control": mixed(other, one)}
 
 
 def _left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:

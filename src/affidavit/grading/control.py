@@ -59,9 +59,18 @@ Choose = Callable[[str, int], int]
 """Which of so many assertions of a test is turned: called with the test's name and their number, at least 1."""
 
 
+Wanted = Callable[[str], bool]
+"""Whether a test is to be turned: called with its name."""
+
+
 def first(name: str, number: int) -> int:
     """The first one."""
     return 0
+
+
+def always(name: str) -> bool:
+    """Each one."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -248,7 +257,7 @@ def _equals_anything(left: str, right: str) -> str:
 
 
 def turn_assertions(
-    text: str, *, written: bool = True, choose: Choose = first
+    text: str, *, written: bool = True, choose: Choose = first, wanted: Wanted = always
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """A test module with an assertion of each test function made wrong.
 
@@ -257,6 +266,7 @@ def turn_assertions(
         written: give assertions that have one another expected value, and turn others into their opposites only where
             a test has none of these; otherwise turn all into opposites that an object that equals everything passes.
         choose: which assertion of a test.
+        wanted: which tests.
 
     Returns:
         The new text, the tests whose expected value is another one, and those with an opposite.
@@ -274,43 +284,56 @@ def turn_assertions(
         )
         for turn, turned in ways:
             edits = [edit for statement in statements if (edit := turn(source, statement)) is not None]
+            if edits and not wanted(name):
+                break
             if edits:
                 turned[name] = edits[choose(name, len(edits)) % len(edits)]
                 break
     return source.edited([*values.values(), *opposites.values()]), tuple(values), tuple(opposites)
 
 
-def turn_tests(folder: Path, choose: Choose = first) -> tuple[str, ...]:
+def turn_tests(folder: Path, choose: Choose = first, wanted: Wanted = always) -> tuple[str, ...]:
     """Make the Python tests in `folder`, a copy of a task's tests, wrong in place.
+
+    Args:
+        folder: the copy.
+        choose: which assertion of a test.
+        wanted: which of the tests that can be turned.
 
     Returns:
         The tests that were turned, as ``test_a.py::TestClass::test_method``; none where the control can't be made.
     """
-    turned = _turn_all(folder, choose, written=True) or _turn_all(folder, choose, written=False)
+    _, written = _turn_all(folder, choose, always, written=True)
+    turned, _ = _turn_all(folder, choose, wanted, written=written)
     for path, (text, _) in turned.items():
         with path.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
     return tuple(sorted(name for _, names in turned.values() for name in names))
 
 
-def _turn_all(folder: Path, choose: Choose, *, written: bool) -> dict[Path, tuple[str, list[str]]]:
-    """New text of each module with what was turned in it; nothing where `written` and no value is written anywhere."""
+def _turn_all(
+    folder: Path, choose: Choose, wanted: Wanted, *, written: bool
+) -> tuple[dict[Path, tuple[str, list[str]]], bool]:
+    """New text of each module with what was turned in it, and whether an expected value was."""
     turned: dict[Path, tuple[str, list[str]]] = {}
-    some_value = not written
+    some_value = False
     for path, text in _modules(folder):
         file = path.relative_to(folder).as_posix()
 
         def choose_here(name: str, number: int, file: str = file) -> int:
             return choose(f"{file}::{name}", number)
 
+        def wanted_here(name: str, file: str = file) -> bool:
+            return wanted(f"{file}::{name}")
+
         try:
-            new, values, opposites = turn_assertions(text, written=written, choose=choose_here)
+            new, values, opposites = turn_assertions(text, written=written, choose=choose_here, wanted=wanted_here)
         except (SyntaxError, ValueError, RecursionError):
             continue
         some_value = some_value or bool(values)
         if values or opposites:
             turned[path] = new, [f"{file}::{name}" for name in (*values, *opposites)]
-    return turned if some_value else {}
+    return turned, some_value
 
 
 def _modules(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -127,13 +127,17 @@ def _grade_tests(
     except ResultsError as error:
         return Grade(None, error=str(error), findings=findings), Word()
     results = [_in_all(parts) for parts in zip(*(results for results, _ in all_results), strict=True)]
-    score = _score(facts["credit"], results)
     passed = [result.name for result in results if result.passed]
+    unsteady = frozenset[str]().union(*(_passed(results) for results, _ in all_results)) - {*passed}
+    score = _score(facts["credit"], results)
+    more = f", {len(rounds)} times" if len(rounds) > 1 else ""
+    if len(unsteady) > len(passed):
+        # Of lots for each test the few that win in every round would be left.
+        score, more = 0.0, f"{more}; more of them, {some(sorted(unsteady))}, passed only once in a while: none counts"
     controls = [_control(facts, one["control"], results) for one in rounds if one["control"]]
     word = judge_tests(controls, passed, here)
     findings = (*findings, *_changed(facts["framework"], results), *word.findings)
     turned = {*facts["control"]["turned"]} - {*word.untold} if facts["control"] else set()
-    more = f", {len(rounds)} times" if len(rounds) > 1 else ""
     grade = Grade(
         score,
         f"{len(passed)} of {len(results)} tests passed{more}",

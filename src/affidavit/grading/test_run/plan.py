@@ -3,12 +3,12 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from affidavit.grading.control import turn_tests
+from affidavit.grading.control import Choose, Wanted, turn_tests
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
 from affidavit.grading.test_run.settings import REPORTED, RUN_HERE, TestRunSettings
@@ -23,8 +23,8 @@ VERIFIER_LOGS = "/logs/verifier"
 _SOURCES = Path(__file__).with_name("harness")
 _PYTHON = ("python3", "-s")
 _MOST_EXPECTED_BYTES = 1 << 20
-# So many lots must all be won: once in 4 ** 4 = 256.
-_DRAWS = 4
+# Either is won once in 256: four lots of 1 in 4, or eight of 1 in 2.
+_ROUNDS, _COINS = 4, 8
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,16 @@ class RunPlan:
         """How many times tests that load the agent's code are run before a score is believed.
 
         Such code may draw lots whether to decide its result or to behave, and is paid where it decides in every grading
-        and behaves in every control: at best once in 4 for each grading, and for each test where all must pass.
+        and behaves in every control: at best once in 4 for each round. Where right and wrong tests are mixed, that
+        holds for each test, or once in 2 for one lot that is drawn for all of them.
         """
         if self.settings.rounds is not None:
             return self.settings.rounds
-        if self.settings.framework not in RUN_HERE:
-            return _DRAWS
-        return max(1, -(-_DRAWS // len(self.expected))) if self.settings.credit == "all" else 2
+        if not self.mixes:
+            return _ROUNDS
+        needed = min(_ROUNDS, -(-_COINS // len(self.expected)))
+        # Lots for each test leave a few that win, where each of them counts.
+        return needed if self.settings.credit == "all" else max(needed, 2 if len(self.expected) >= _COINS else 3)
 
     @property
     def rounds_for(self) -> Literal["any", "loaded"]:
@@ -115,18 +118,31 @@ class RunPlan:
             ``turned``: the names of the expected tests that must fail now; ``edits``: how many were made. None where no
             control can be made.
         """
-
-        def choose(name: str, number: int) -> int:
-            return int.from_bytes(hashlib.sha256(seed + name.encode("utf-8", "surrogateescape")).digest()[:8]) % number
-
         for edit in self.settings.turn:
             path = folder / edit.file
             path.write_bytes(path.read_bytes().replace(edit.find.encode(), edit.replace.encode(), 1))
-        python = turn_tests(folder, choose)
+        python = turn_tests(folder, _choice(seed))
         names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
-        turned = [name for name in self.expected if name in names or _base(name) in names]
         edits = len(python) + len(self.settings.turn)
-        return {"turned": turned, "edits": edits} if edits else None
+        return {"turned": self._expected(names), "edits": edits} if edits else None
+
+    @property
+    def mixes(self) -> bool:
+        """Whether any of the tests can be made wrong apart from the others, so that right and wrong ones can be mixed:
+        each in a process of its own, and no edits of the task's, which may concern all."""
+        return self.settings.framework in ("pytest", "unittest") and not self.settings.turn
+
+    def turn_some(self, folder: Path, seed: bytes, wanted: Wanted) -> frozenset[str]:
+        """As `turn`, but only those tests that are wanted, by their names as ``test_a.py::TestB::test_c``; where tests
+        can be mixed.
+
+        Returns:
+            The names of the expected tests that must fail now.
+        """
+        return frozenset(self._expected({*self._names(turn_tests(folder, _choice(seed), wanted))}))
+
+    def _expected(self, names: Collection[str]) -> list[str]:
+        return [name for name in self.expected if name in names or _base(name) in names]
 
     def _names(self, python: Sequence[str]) -> list[str]:
         match self.settings.framework:
@@ -135,6 +151,13 @@ class RunPlan:
             case "unittest":
                 return [name.replace(".py::", ".").replace("::", ".") for name in python]
         return []
+
+
+def _choice(seed: bytes) -> Choose:
+    def choose(name: str, number: int) -> int:
+        return int.from_bytes(hashlib.sha256(seed + name.encode("utf-8", "surrogateescape")).digest()[:8]) % number
+
+    return choose
 
 
 def _base(name: str) -> str:
