@@ -207,6 +207,14 @@ def test_what_is_given_may_be_read_although_it_is_denied(table: Table, contract:
     assert [(v.rule, v.events) for v in found] == [("files.deny", (2,)), ("files.write", (3,))]
 
 
+def test_a_process_that_the_bound_refuses_is_an_attempt(table: Table, contract: Make) -> None:
+    events = table({"op": "fork", "ret": -errno.EAGAIN}, {"op": "fork", "ret": -errno.ENOMEM})
+    [violation] = judge(contract(processes={"max_processes": 2}), events)
+    assert (violation.rule, violation.events) == ("processes.max_processes", (0,))
+    assert "tried to start a process when 2 were alive, threads included" in violation.message
+    assert judge(contract(), events) == []
+
+
 def test_too_many_processes_at_the_same_time(table: Table, contract: Make) -> None:
     promised = contract(processes={"max_processes": 2})
     fork = {"op": "fork", "ret": 11}
