@@ -158,7 +158,9 @@ def test_the_users_configuration_drives_a_run(affidavit: Command, task: Make, tm
     lines = [json.loads(line) for line in exported.read_text().splitlines()]
     assert len(lines) == 2
     names = [r["eventName"] for line in lines for r in line["resourceLogs"][0]["scopeLogs"][0]["logRecords"]]
-    assert sorted(names) == ["affidavit.trial", "affidavit.trial", "affidavit.violation"]
+    # How much it does before it is halted is its own affair.
+    assert names.count("affidavit.trial") == 2
+    assert set(names) == {"affidavit.trial", "affidavit.violation"}
     for trial in by_task.values():
         environment = json.loads((tmp_path / trial["bundle"] / "environment.json").read_bytes())
         assert environment["terms"]["not_honoured"]["telemetry.anomaly_threshold"]
