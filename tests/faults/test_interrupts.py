@@ -127,7 +127,8 @@ def test_other_requests_to_end_do_the_same(running: Callable[..., Running], numb
 def test_impatience_leaves_nothing_either(running: Callable[..., Running]) -> None:
     run = running(EBPF, workers=2)
     status, _, err = run.end(signal.SIGINT, signal.SIGINT, signal.SIGTERM)
-    assert status == 130
+    # A later one may come when everything is cleaned up and only the process itself is left to end.
+    assert status in (130, -signal.SIGINT, -signal.SIGTERM)
     assert "Traceback" not in err
     wait_until_gone(run.left)
 
