@@ -42,6 +42,8 @@ GAPS: tuple[str, ...] = (
     "another thread that changes them in between is not noticed",
     "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
     "mislead",
+    "a file that was opened is told by its descriptor right after the call: another thread that puts another file in "
+    "its place by then is not noticed",
     "an open that asks for a new file counts as one that creates it, also where the file was there",
     "system-call counts are of the traced calls only, not of read, write and the like",
     "a name that ends in /proc/…/fd/… is resolved while its process is there only, else it stays as it is spelled; one "
