@@ -135,17 +135,19 @@ class Contract:
         return document.actions if own is None else own
 
     @property
+    def written_actions(self) -> dict[str, tuple[str, ...]]:
+        """The contract's actions (under ``""``), and those that a part of it has in their place, by the part's name."""
+        document = self.document
+        sections = ("files", "network", "processes", "syscalls", "operations", "limits")
+        own = {section: getattr(document, section).actions for section in sections}
+        own |= {f"scopes.{scope.id}": scope.actions for scope in document.scopes}
+        own |= {f"rules.{rule.id}": rule.actions for rule in document.rules}
+        return {"": document.actions, **{place: actions for place, actions in own.items() if actions is not None}}
+
+    @property
     def acts(self) -> bool:
         """Whether a violation may have consequences while the agent still works."""
-        document = self.document
-        own = (
-            *(document.files.actions, document.network.actions, document.processes.actions),
-            *(document.syscalls.actions, document.operations.actions, document.limits.actions),
-            *(part.actions for part in document.scopes),
-            *(part.actions for part in document.rules),
-        )
-        taken = {*document.actions, *(action for actions in own for action in actions or ())}
-        return bool(taken & {"halt", "alert"})
+        return any({"halt", "alert"} & {*actions} for actions in self.written_actions.values())
 
     def expired(self, at: datetime) -> bool:
         """Whether no run may begin under it any more.

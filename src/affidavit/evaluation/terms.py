@@ -105,7 +105,7 @@ class Terms:
             )
         if demands.mode and enforced.mode != demands.mode:
             raise RunError(f"{who} demands mode {demands.mode}, and {task.id} is run in mode {enforced.mode}")
-        for place, actions in _written_actions(enforced).items():
+        for place, actions in enforced.written_actions.items():
             if missing := [action for action in demands.actions if action not in actions]:
                 of = f"{place} of " if place else ""
                 raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {of}{task.id}")
@@ -123,17 +123,7 @@ def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None
 
 def asks_for_alerts(contract: Contract) -> bool:
     """Whether a contract asks, for anything at all, that somebody is told."""
-    return any("alert" in actions for actions in _written_actions(contract).values())
-
-
-def _written_actions(contract: Contract) -> dict[str, tuple[str, ...]]:
-    """The contract's actions (under ``""``), and those that a part of it has in their place, by the part's name."""
-    document = contract.document
-    sections = ("files", "network", "processes", "syscalls", "operations", "limits")
-    own = {section: getattr(document, section).actions for section in sections}
-    own |= {f"scopes.{scope.id}": scope.actions for scope in document.scopes}
-    own |= {f"rules.{rule.id}": rule.actions for rule in document.rules}
-    return {"": document.actions, **{place: actions for place, actions in own.items() if actions is not None}}
+    return any("alert" in actions for actions in contract.written_actions.values())
 
 
 def alerts_of(contract: Contract, rule: str) -> bool:
