@@ -14,12 +14,12 @@ from typing import Any
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.specs import Verifier, agent_spec, verifier_spec
-from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.stages import Stages, take_over
 from affidavit.evaluation.standing import new_judge
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.grading import Ask
 from affidavit.recorder import RecorderError
-from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError, carry_over, diff
+from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError
 from affidavit.tasks import Task
 from affidavit.trace import Capture, TraceError
 
@@ -80,9 +80,7 @@ class Reference:
         spec = agent_spec(task, pristine, self._settings, oracle, place, stage.sandbox)
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
-            changes = diff(sandbox.upper(), sandbox.layers)
-            brought = new_judge(self._contract, task.workdir, oracle.name).carried(changes)
-            carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
+            take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
         return replace(pristine, layers=(carried, *pristine.layers))
 
     def _ready(

@@ -14,8 +14,9 @@ from affidavit.alerts import Alerts
 from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.terms import Terms
 from affidavit.evidence import SigningKey
+from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
-from affidavit.sandbox import OciSandbox, Runtime, SandboxError, SandboxSpec
+from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, carry_over, diff
 from affidavit.trace import Capture, capture
 
 _GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
@@ -106,6 +107,23 @@ class Stages:
             # A trial may have many stages: none keeps its helpers until the last.
             stage.recording.close()
             yield captured, sandbox
+
+
+def take_over(sandbox: OciSandbox, judge: Judge, folder: Path) -> tuple[tuple[Change, ...], frozenset[str]]:
+    """Make a layer of what the contract lets an agent leave for the grading.
+
+    Args:
+        sandbox: the agent's, frozen.
+        judge: of its record.
+        folder: of the layer, which does not exist.
+
+    Returns:
+        All its changes, and the paths of those that are in the layer.
+    """
+    changes = diff(sandbox.upper(), sandbox.layers)
+    brought = judge.carried(changes)
+    carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, folder)
+    return changes, brought
 
 
 def in_order(stages: Iterable[str]) -> list[str]:

@@ -23,7 +23,7 @@ from affidavit.evaluation.referring import Reference
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost, verifier_spec
-from affidavit.evaluation.stages import Machinery, Stage, Stages, in_order
+from affidavit.evaluation.stages import Machinery, Stage, Stages, in_order, take_over
 from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
@@ -39,8 +39,6 @@ from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
     SandboxSpec,
-    carry_over,
-    diff,
     pristine_program,
 )
 from affidavit.signing import canonical_json
@@ -181,13 +179,11 @@ class _Trial:
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
         with self._stage(bundle, first, spec, judge) as (agent, sandbox):
-            changes = diff(sandbox.upper(), sandbox.layers)
-            brought = judge.carried(changes)
-            carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, carried)
+            changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
         condemned = bool(violations) and self._enforced.mode == "strict"
-        assessment = self._grade(bundle, place, carried, second, agent, changes, frozenset(brought), condemned)
+        assessment = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
         gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
         judgement = decide(self._enforced.mode, violations, assessment, gaps, passing=task.passing_score)
