@@ -15,12 +15,11 @@ from affidavit.grading.test_run.intrusions import agents_machinery, memory_write
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
-from affidavit.grading.test_run.reward_run import REWARD_PATHS, grade_reward
+from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward
 from affidavit.grading.test_run.settings import RUN_HERE, TestRunSettings
 from affidavit.grading.test_run.telling import Ask, Tests, Word, judge_tests, some, whose_reference
 from affidavit.tasks import GraderSpec
 
-_LATE = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
 # Exit statuses of a harness that never began: see harness/runner.py and sh(1).
 _NEVER_BEGAN = (2, 3, 126, 127)
 # So many controls are tried where those before could tell nothing.
@@ -120,7 +119,7 @@ def _grade_tests(
         *_forged(sum(one["forged"] for one in rounds)),
     )
     if not here and any(one["exit"]["timed_out"] for one in rounds):
-        return Grade(None, error=_LATE, findings=findings), Word()
+        return Grade(None, error=LATE, findings=findings), Word()
     expected = facts["expected"]
     try:
         all_results = [_results(facts, one, expected) for one in rounds]

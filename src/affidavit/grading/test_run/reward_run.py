@@ -12,6 +12,7 @@ from affidavit.grading.test_run.plan import VERIFIER_LOGS
 from affidavit.grading.test_run.telling import Reward, Word, judge_rewards, whose_reference
 
 REWARD_PATHS = tuple(f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES)
+LATE = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
 
 
 def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Word]:
@@ -36,8 +37,7 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Wor
     )
     if any(one["exit"]["timed_out"] for one in rounds):
         # A reward that it wrote before may not be its last word.
-        late = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
-        return Grade(score, "too late", error=late, findings=findings), word
+        return Grade(score, "too late", error=LATE, findings=findings), word
     if score is None:
         error = next(one["error"] for one, value in zip(rounds, values, strict=True) if value is None)
         return Grade(None, error=error or "no reward", findings=findings), word
