@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from measuring import Timed, medians, recorded, show, spec, unrecorded
+from tracepoints import ATTACHED, empty_programs
 from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, WORKERS, Sizes, prepare
 
 from affidavit.recorder import recorder
@@ -65,6 +66,11 @@ def _bpftrace(folder: Path, pid: int) -> AbstractContextManager[None]:
     )
 
 
+def _empty(folder: Path, pid: int) -> AbstractContextManager[None]:
+    """Of the whole machine, as all that is on a tracepoint."""
+    return watching(empty_programs(folder), folder / "said", ATTACHED)
+
+
 def _perf_trace(folder: Path, pid: int) -> AbstractContextManager[None]:
     """Of the whole machine: with ``-p`` it does not follow a process's children."""
     output = ["-o", str(folder / "perf.out")]
@@ -92,6 +98,7 @@ def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
         "trace=" + ",".join(_CALLS),
     )
     found: dict[str, Timed] = {
+        "empty eBPF programs": lambda: unrecorded(spec(command, bench), watched=partial(_empty, folder)),
         "ptrace recorder": partial(_recorded, "ptrace", command, bench, folder),
         "strace -f --seccomp-bpf": lambda: unrecorded(spec(command, bench), hooks=RuntimeHooks(wrapper=wrapper)),
         "strace -f": lambda: unrecorded(spec(command, bench), watched=partial(_strace, folder)),
@@ -99,7 +106,7 @@ def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
         "perf trace": lambda: unrecorded(spec(command, bench), watched=partial(_perf_trace, folder)),
     }
     for name in list(found):
-        program = "strace" if name == "ptrace recorder" else name.split()[0]
+        program = {"ptrace recorder": "strace", "empty eBPF programs": "clang"}.get(name, name.split()[0])
         if shutil.which(program) is None:
             print(f"  {name}: left out, {program} is not installed")
             del found[name]
