@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakSet
 
@@ -160,6 +160,10 @@ class Process:
     inside: bool = True
     found: bytes | None = None
     asked: set[bytes] = field(default_factory=set)
+
+    def child(self, pid: int, ppid: int, folder: Folder) -> "Process":
+        """What fork(2) makes of it: the same, but for what it asked to be run as itself."""
+        return replace(self, pid=pid, ppid=ppid, folder=folder, found=None, asked=set())
 
 
 class Site(NamedTuple):

@@ -173,9 +173,7 @@ class Transcript:
             if parent is None:
                 self._processes[pid] = Process(pid, self._parents.get(pid, 0), Folder(b"/"))
             else:
-                self._processes[pid] = replace(
-                    parent, pid=pid, ppid=parent.pid, folder=replace(parent.folder), asked=set()
-                )
+                self._processes[pid] = parent.child(pid, parent.pid, replace(parent.folder))
             self._threads[pid] = 1
         return self._processes[pid]
 

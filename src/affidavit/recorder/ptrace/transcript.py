@@ -6,7 +6,7 @@ import sys
 import time
 from bisect import bisect, insort
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -295,7 +295,7 @@ class Transcript:
             return
         ppid = parent.ppid if fork.flags & _CLONE_PARENT else parent.pid
         folder = parent.folder if fork.flags & _CLONE_FS else Folder(parent.folder.path)
-        self._tasks[tid] = replace(parent, pid=tid, ppid=ppid, folder=folder, found=None, asked=set())
+        self._tasks[tid] = parent.child(tid, ppid, folder)
         if parent.inside:
             self._calls.emit(self._site(parent, fork.tid, fork.time_ns), Op.FORK, ret=tid, flags=tid)
             self._leave(parent)
