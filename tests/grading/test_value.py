@@ -148,6 +148,20 @@ def test_json_bombs_score_nothing(raw):
     assert score(number(expected=1, at="$..a"), raw) == 0
 
 
+@pytest.mark.parametrize(
+    "exponent", ["1e999999999999999999999999", "1e-999999999999999999999999", "-1E+1000000000000000000"]
+)
+def test_an_exponent_that_decimal_has_no_room_for_scores_nothing(exponent):
+    assert score(document({"a": 1}), f'{{"a": {exponent}}}') == 0
+    assert score(number(expected=1), exponent) == 0
+
+
+def test_a_million_quotes_are_taken_off_in_no_time():
+    quotes = "'" * 1_000_000
+    assert score(text("x"), f"{quotes} x {quotes}") == 1
+    assert score(text("x"), quotes) == 0
+
+
 def test_a_document_that_is_no_json_elsewhere_holds_no_value():
     for raw in ('{"a": 3, "b": NaN}', '{"a": 3, "b": [1, 2,]}', '{"a": 3} x', '{"b": 1, "b": 2, "a": 3}'):
         assert score(number(expected=3, at="/a"), raw) == 0
@@ -170,7 +184,15 @@ def test_dates():
     assert score(moment, "2024-05-01T14:00:30+02:00") == 1
     assert score(moment, "2024-05-01T12:02:00Z") == 0
     assert score(moment, "2024-05-01") == 0
-    for rubbish in ("0000-00-00", "9999-99-99", "tomorrow", "2024-05-0١", "2024-05-01" * 100):
+    for rubbish in (
+        "0000-00-00",
+        "9999-99-99",
+        "tomorrow",
+        "2024-05-0١",
+        "2024-05-01" * 100,
+        "01.05.２０２４",
+        "2٤.05.2024",
+    ):
         assert score(day(date(2024, 5, 1), formats=("%d.%m.%Y",)), rubbish) == 0
 
 

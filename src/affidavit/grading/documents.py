@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from jsonpath import JSONPathEnvironment, JSONPointer
@@ -14,6 +14,7 @@ MOST_BYTES = 4 << 20
 _DEEPEST = 100
 _MOST_VALUES = 1_000_000
 _DIGITS = 400
+_EXACT = Context(prec=_DIGITS, traps=[])
 
 
 class DocumentError(ValueError):
@@ -57,7 +58,8 @@ def _integer(digits: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
-    value = Decimal(text) if len(text) <= _DIGITS else Decimal("nan")
+    # An exponent that decimal has no room for is an exception to it, and nothing to this context.
+    value = _EXACT.create_decimal(text) if len(text) <= _DIGITS else Decimal("nan")
     # What a double can't hold is no measured number.
     if not value.is_finite() or (value and abs(value.adjusted()) > 400):
         raise DocumentError("holds a number out of bounds")

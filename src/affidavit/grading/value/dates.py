@@ -14,6 +14,9 @@ def parse_date(text: str, formats: Sequence[str]) -> date | datetime | None:
         formats: as strptime has them.
     """
     text = text.strip()
+    # Digits of ASCII only, which is not what strptime takes for one.
+    if any(letter.isdigit() and not letter.isascii() for letter in text[:_LONGEST]):
+        return None
     if not 8 <= len(text) <= _LONGEST or not text.isascii():
         return _formatted(text, formats)
     try:

@@ -28,9 +28,20 @@ def normalised(text: str, forgive: Sequence[str]) -> str:
         text = re.sub(r"\s+", " ", text).strip(" ")
     if "quotes" in forgive:
         text = text.translate(_QUOTES)
-        while len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`":
-            text = text[1:-1].strip(" ") if "space" in forgive else text[1:-1]
+        text = _unquoted(text, " " if "space" in forgive else "")
     return unicodedata.normalize("NFC", text.casefold()) if "case" in forgive else text
+
+
+def _unquoted(text: str, space: str) -> str:
+    """A text without the quotes that it stands in, however many, and the `space` around and between them."""
+    start, end = 0, len(text)
+    while end - start > 1 and text[start] == text[end - 1] and text[start] in "\"'`":
+        start, end = start + 1, end - 1
+        while start < end and text[start] in space:
+            start += 1
+        while start < end and text[end - 1] in space:
+            end -= 1
+    return text[start:end]
 
 
 def ordered_likeness(found: Sequence[str], expected: Sequence[str]) -> float:
