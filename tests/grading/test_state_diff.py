@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,16 @@ def content(raw, **facts):
         ({"lines": 2}, content("a\nb\n"), 1),
         ({"min_bytes": 1}, content(""), 0),
         ({"max_bytes": 5}, content("123456"), 0),
+        # A folder and a link have a size and may be "executed", too.
+        ({"min_bytes": 1}, Found("directory", 0o755, 4096), 0),
+        ({"max_bytes": 9000}, Found("directory", 0o755, 4096), 0),
+        ({"min_bytes": 1}, Found("symlink", 0o777, 9, target="/bin/true"), 0),
+        ({"executable": True}, Found("directory", 0o755), 0),
+        ({"executable": True}, Found("symlink", 0o777, target="/bin/true"), 0),
+        ({"mode": "0777"}, Found("symlink", 0o777, target="/bin/true"), 0),
+        ({"mode": "0755"}, Found("directory", 0o755), 1),
+        ({"lacks": ("secret",)}, content("secret".encode("utf-16")), 0),
+        ({"lacks": ("secret",)}, content("caf\xe9".encode("latin-1")), 1),
         ({"equals": "x"}, Found("file", size=1 << 40), 0),
         ({}, Found(None), 0),
         ({"exists": False}, Found(None), 1),
@@ -128,6 +139,26 @@ def test_odd_tables_score_nothing(raw):
     assert judge(table(columns=("id", "name", "total")), content(raw))[0] == 0
 
 
+def test_a_column_that_is_there_twice_is_not_asked():
+    for settings in ({"sorted_by": ("id",)}, {"unique": ("id",)}):
+        score, message = judge(table(count=2, **settings), content("id,id\n1,9\n2,9\n"))
+        assert (score, "twice" in message) == (0, True)
+
+
+def test_rows_are_not_made_unique_by_spelling():
+    check = TableCheck(type="table", path=PATH, format="jsonl", count=2, unique=("a",))
+    for one, other in (("[1]", "[1.0]"), ('{"x":1,"y":2.50}', '{"y":2.5,"x":1}'), ("1", "1.0")):
+        assert judge(check, content(f'{{"a":{one}}}\n{{"a":{other}}}'))[0] == 0
+    assert judge(check, content('{"a":[1]}\n{"a":["1"]}'))[0] == 1
+
+
+def test_names_of_columns_do_no_harm_where_they_are_told():
+    check = TableCheck(type="table", path=PATH, format="jsonl", columns=("a",))
+    _, message = judge(check, content('{"\\ud800\\u001b[2J": 1}'))
+    assert message.isprintable()
+    assert message.encode()
+
+
 @pytest.fixture
 def database(tmp_path, monkeypatch):
     """Makes a database by a script; the grader's copy goes to a folder of its own."""
@@ -193,6 +224,14 @@ def test_what_stands_in_for_a_table_gives_no_answer(database, script):
     score, message = judge(ask(SUM, equals=((6,),)), database(script))
     assert score == 0
     assert "prohibited" in message or "not authorized" in message or "virtual table" in message
+
+
+def test_a_view_is_known_among_many_and_by_any_letters(database):
+    many = "".join(f"CREATE VIEW v{n} AS SELECT 1;" for n in range(10_001))
+    found = database(f"BEGIN; {many} CREATE VIEW orders AS SELECT 6.0 AS total; COMMIT")
+    assert judge(ask(SUM, equals=((6,),)), found)[0] == 0
+    found = database('CREATE VIEW "\u00c4PFEL" AS SELECT 6.0 AS total', "other")
+    assert judge(ask('SELECT total FROM "\u00c4PFEL"', equals=((6,),)), found)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -280,6 +319,14 @@ def test_bounds_on_which_files_change():
     assert broken(bound(max_files=1), change("/workspace/a"), change("/workspace/b"))
 
 
+def test_what_is_left_by_the_way_is_no_hiding_place():
+    check = bound(only=("/workspace/src/**",))
+    by_the_way = ("__pycache__", "__pycache__/a.pyc", ".pytest_cache/v/cache/nodeids", ".pytest_cache/README.md")
+    assert not broken(check, *(change(f"/workspace/{name}", "added") for name in by_the_way))
+    for name in ("__pycache__/a.py", "__pycache__/b/a.pyc", ".pytest_cache/a.py"):
+        assert broken(check, change(f"/workspace/{name}", "added"))
+
+
 def test_tests_may_not_be_deleted_or_become_something_else():
     check = bound(no_deletion=("/workspace/tests/**",))
     assert not broken(check, change("/workspace/tests/test_a.py"))
@@ -341,6 +388,25 @@ def test_idle_agents_get_nothing(tmp_path):
     state = {"type": "file", "path": "/w/a.py", "contains": ["x"]}
     bound = {"type": "change", "only": ["/w/**"]}
     assert grade(tmp_path, [state, bound], before={"/w/a.py": "x"}).score == 0
+
+
+def test_another_mode_or_a_journal_is_no_other_content(tmp_path):
+    def score(folder, check, *changes):
+        (named,) = make_graders([GraderSpec("state_diff", "state", settings={"checks": [check]})])
+        with closing(sqlite3.connect(tmp_path / "db")) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS t(x)")
+        before = {"/w/a": "x", "/w/db": (tmp_path / "db").read_bytes()}
+        made = material(folder, before=before, files={"/w/db-journal": "x"} if not changes else {})
+        carried = made.carried | {one.path for one in changes}
+        return named.grade(replace(made, changes=[*made.changes, *changes], carried=carried)).score
+
+    touched = Change("/w/a", "metadata", "file", 0o644, 0, 0, 1, None, None)
+    text = {"type": "file", "path": "/w/a", "contains": ["x"]}
+    assert score(tmp_path / "1", text, touched) == 0
+    assert score(tmp_path / "2", {"type": "file", "path": "/w/a", "mode": "0644"}, touched) == 1
+    assert score(tmp_path / "3", text, replace(touched, kind="modified")) == 1
+    asked = {"type": "sqlite", "path": "/w/db", "query": "SELECT count(*) FROM t", "equals": [[0]]}
+    assert score(tmp_path / "4", asked) == 0
 
 
 def test_links_and_giants_are_not_followed_and_not_read(tmp_path):

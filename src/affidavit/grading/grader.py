@@ -197,6 +197,11 @@ class Material:
     grader_events: pa.Table | None = None
 
     @cached_property
+    def rewritten(self) -> frozenset[str]:
+        """Paths of those changes carried over that are more than another mode or owner."""
+        return self.carried - {change.path for change in self.changes if change.kind == "metadata"}
+
+    @cached_property
     def events(self) -> pa.Table:
         """The agent's record, EVENT_SCHEMA."""
         return self.record()

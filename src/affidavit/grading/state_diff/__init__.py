@@ -78,8 +78,13 @@ def _found(check: StateCheck, material: Material) -> Found:
     """
     name = getattr(check, "equals_file", None)
     reference = None if name is None else read_reference(material, name)
-    paths = [check.path, *(f"{check.path}{end}" for end in _BESIDE if isinstance(check, SqliteCheck))]
-    changed = not material.carried.isdisjoint(paths)
+    paths = [check.path]
+    if isinstance(check, SqliteCheck):
+        # A journal holds nothing that counts.
+        paths.append(f"{check.path}-wal")
+    # What only became another mode or owner is the same to a check of anything else.
+    asks_mode = isinstance(check, FileCheck) and (check.mode is not None or check.executable is not None)
+    changed = not (material.carried if asks_mode else material.rewritten).isdisjoint(paths)
     facts = _facts(material.files, check.path)
     if facts is None:
         return Found(None, changed=changed, reference=reference)

@@ -81,8 +81,8 @@ def _asked(connection: sqlite3.Connection, query: str, views: bool) -> Table:
     ).fetchone()
     if virtual[0]:
         raise DocumentError("holds a virtual table, which is not looked into")
-    named = connection.execute("SELECT lower(name) FROM sqlite_schema WHERE type = 'view' LIMIT 10000")
-    hidden = frozenset() if views else frozenset(name for (name,) in named)
+    named = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'view'")
+    hidden = frozenset() if views else frozenset(name.lower() for (name,) in named)
     left = _STEPS // _CHECK_EVERY
 
     def tick() -> int:

@@ -83,10 +83,9 @@ def _wrong_file(check: FileCheck, found: Found) -> str | None:
         return None if found.type is None else f"is there: a {found.type}"
     if found.type is None:
         return "is not there"
-    kind = check.is_a or ("symlink" if check.target is not None else "file" if check.reads else found.type)
-    if found.type != kind:
+    if found.type != (check.kind or found.type):
         return f"is a {found.type}"
-    if check.mode is not None and found.mode != int(check.mode, 8):
+    if check.mode is not None and (found.type == "symlink" or found.mode != int(check.mode, 8)):
         return f"has the mode {found.mode:04o}"
     if check.executable is not None and bool(found.mode & 0o100) != check.executable:
         return f"is {'not ' if check.executable else ''}executable"
@@ -109,6 +108,9 @@ def _wrong_content(check: FileCheck, found: Found) -> str | None:
         return "has another content"
     # Bytes that are no UTF-8 become what no expected text holds.
     text = raw.decode("utf-8", "replace")
+    if check.lacks and "\0" in text:
+        # As UTF-16 has between its letters: what is no text lacks every text.
+        return "is no text"
     if check.equals is not None and text.rstrip() != check.equals.rstrip():
         return "has another content"
     for wanted in check.contains:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def judge_rows(check: RowsCheck, table: Table, reference: bytes | None) -> tuple
         DocumentError: `reference` is no table.
     """
     if check.columns is not None and table.columns != check.columns:
-        return 0.0, f"has the columns {', '.join(table.columns)[:200] or 'none'}"
+        return 0.0, f"has the columns {_named(table.columns)}"
     if check.count is not None and len(table.rows) != check.count:
         return 0.0, f"has {len(table.rows)} rows"
     wrong = _unsorted(check, table) or _repeated(check, table)
@@ -110,11 +111,16 @@ def judge_rows(check: RowsCheck, table: Table, reference: bytes | None) -> tuple
     if check.equals is not None or reference is not None:
         wanted = _wanted(check, reference)
         if reference is not None and table.columns != wanted.columns:
-            return 0.0, f"has the columns {', '.join(table.columns)[:200] or 'none'}"
+            return 0.0, f"has the columns {_named(table.columns)}"
         score = rows_likeness(table, wanted, check.ordered, check.bound)
     if score == 1:
         return 1.0, f"has {len(table.rows)} rows, which are right"
     return (score if check.partial else 0.0), f"has {len(table.rows)} rows, which are right by {score:.2f}"
+
+
+def _named(columns: Sequence[str]) -> str:
+    """Names that an agent chose, spelt so that no terminal or file takes harm from them."""
+    return repr(", ".join(columns)[:200]) if columns else "none"
 
 
 def _wanted(check: RowsCheck, reference: bytes | None) -> Table:
@@ -160,8 +166,13 @@ def _cell(value: Any, loose: bool) -> Any:
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, list | dict):
-        return ("json", repr(value))
+        return ("json", json.dumps(value, sort_keys=True, default=_spelt))
     return Decimal(value) if isinstance(value, int) else value
+
+
+def _spelt(number: Decimal) -> int | str:
+    """1.0 as 1, and what is no whole number without zeros at its end."""
+    return int(number) if number == number.to_integral_value() else f"number {number.normalize()}"
 
 
 def _same_row(row: tuple[Any, ...], wanted: tuple[Any, ...], loose: bool, tolerance: Tolerance) -> bool:
@@ -180,6 +191,9 @@ def _places(columns: Sequence[str], table: Table) -> list[int]:
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise DocumentError(f"has no column {missing[0]}")
+    twice = [name for name in columns if table.columns.count(name) > 1]
+    if twice:
+        raise DocumentError(f"has the column {twice[0]} twice")
     return [table.columns.index(name) for name in columns]
 
 

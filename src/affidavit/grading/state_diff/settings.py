@@ -8,8 +8,17 @@ from affidavit.grading.fields import Part, PathPattern, Place, Regex
 from affidavit.grading.numbers import Distance, Tolerance
 from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath
 
-# What programs leave behind by the way.
-BY_THE_WAY = ("/tmp/**", "**/__pycache__/**", "**/__pycache__", "**/.pytest_cache/**", "**/.pytest_cache")
+# What programs leave behind by the way. Code that stands in such a folder for another reason is looked at.
+BY_THE_WAY = (
+    "/tmp/**",
+    "**/__pycache__/*.pyc",
+    "**/__pycache__",
+    "**/.pytest_cache/v/**",
+    "**/.pytest_cache/.gitignore",
+    "**/.pytest_cache/CACHEDIR.TAG",
+    "**/.pytest_cache/README.md",
+    "**/.pytest_cache",
+)
 
 
 class StateCheck(GraderSettings):
@@ -34,13 +43,13 @@ class FileCheck(StateCheck):
 
     Attributes:
         exists: false: nothing is to be there.
-        is_a: what it is to be.
+        is_a: what it is to be; a file, where something is asked that only files have.
         mode: permission bits, octal, as in "0644".
         executable: whether its owner may run it.
         target: of a symlink.
         equals: its text; white space at the end does not matter.
         equals_file: below tests/, a file of the same bytes.
-        contains, lacks: texts that are to be, or not to be, in it.
+        contains, lacks: texts that are to be, or not to be, in it. What holds a NUL is no text, and lacks none.
         matches: a regular expression (Python's, ``^`` and ``$`` at line ends) that is to be found in it.
         lines: how many it has.
         min_bytes, max_bytes: its size.
@@ -69,6 +78,14 @@ class FileCheck(StateCheck):
         if not self.exists and own:
             raise ValueError(f"exists is false, so that {sorted(own)[0]} can't hold")
         return self
+
+    @property
+    def kind(self) -> str | None:
+        """What it must be: what only a file has makes it one; None where anything will do."""
+        if self.is_a is not None or self.target is not None:
+            return self.is_a or "symlink"
+        sized = self.min_bytes is not None or self.max_bytes is not None
+        return "file" if self.reads or sized or self.executable is not None else None
 
     @property
     def reads(self) -> bool:
