@@ -1,6 +1,7 @@
 """The ast grader: what does not matter in code, what does, and code that was made to hurt the one who reads it."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from affidavit.grading.syntax.features import occurrences
 from affidavit.grading.syntax.judge import broken, judge
 from affidavit.grading.syntax.languages import GRAMMARS
 from affidavit.grading.syntax.settings import BanCheck, Feature, RequireCheck, SameCheck, Settings
-from affidavit.grading.syntax.tree import SyntaxFault, read
+from affidavit.grading.syntax.spelling import SyntaxFault
+from affidavit.grading.syntax.tree import read
+from affidavit.sandbox import Change
 from affidavit.tasks import GraderSpec
 from material import material
 
@@ -262,6 +265,93 @@ def test_features(language, source, feature, count):
     assert occurrences(source.encode(), language, Feature(**feature)) == count
 
 
+HIDDEN = [
+    # A line that ends where only Python sees it; names in another form; decorators, which call.
+    ("python", "x = 1  # so\reval('1')\n", {"call": "eval"}),
+    ("python", "\U0001d452\U0001d463\U0001d44e\U0001d459('1')\n", {"call": "eval"}),
+    ("python", "f = \uff45val\n", {"name": "eval"}),
+    ("python", "\uff45val\n", {"query": '((identifier) @a (#eq? @a "eval"))'}),
+    ("python", "import \uff4fs\n", {"imports": "os"}),
+    ("python", "@exec\n@lambda f: 'x'\ndef g(): pass\n", {"call": "exec"}),
+    ("python", "# coding: latin-1\neval('\u00e9')\n".encode("latin-1"), {"call": "eval"}),
+    # Names that stand for something else than they seem.
+    ("python", "from os import *\nsystem('x')\n", {"call": "os.system"}),
+    ("python", "from os import *\n", {"imports": "os.system"}),
+    ("python", "import os as o\no.system('x')\nimport math as o\n", {"call": "os.system"}),
+    ("python", "if 0:\n  from math import sin as eval\neval('1')\n", {"call": "eval"}),
+    ("python", "__builtins__.eval('1')\n", {"call": "eval"}),
+    ("javascript", "\\u0065val('1')", {"call": "eval"}),
+    ("javascript", "f = \\u{65}val", {"name": "eval"}),
+    ("javascript", "(0, eval)('1')", {"call": "eval"}),
+    ("javascript", "import { exec as e } from 'child_process'; e('x')", {"call": "exec"}),
+    ("javascript", "require('node:child_process')", {"imports": "child_process"}),
+    ("javascript", "require('child_process', 1)", {"imports": "child_process"}),
+    ("javascript", "export { exec } from 'child_process'", {"imports": "child_process"}),
+    ("go", 'package m\nimport e "os/exec"\nfunc f() { e.Command("x") }', {"call": "exec.*"}),
+    ("go", 'package m\nimport . "os/exec"\nfunc f() { Command("x") }', {"call": "exec.*"}),
+    ("go", 'package m\nimport r "math/rand/v2"\nfunc f() { r.Int() }', {"call": "rand.Int"}),
+    ("c", '#define RUN system\nint main(void) { return RUN("x"); }', {"call": "system"}),
+    ("c", '#define RUN(x) system(x)\nint main(void) { return RUN("x"); }', {"name": "system"}),
+    ("c", 'int main(void) { return (*system)("x"); }', {"call": "system"}),
+    ("c", "#define H <stdlib.h>\n#include H\n", {"imports": "stdlib.h"}),
+    ("c", "#include_next <stdlib.h>\n", {"imports": "stdlib.h"}),
+    ("c", "#include <sys/../stdlib.h>\n", {"imports": "stdlib.h"}),
+    ("rust", "fn main() { r#system(1); }", {"call": "system"}),
+    ("rust", 'fn main() { println!("{}", std::process::Command::new("x")); }', {"call": "std::process::Command::new"}),
+    ("rust", "macro_rules! m { () => { system(1) } }", {"call": "system"}),
+    ("rust", "fn main() { system::<u8>(1); }", {"call": "system"}),
+    ("rust", "use std::process::Command as C;\nfn main() { C::new(1); }", {"call": "std::process::Command::new"}),
+    ("rust", "use std::process as p;", {"imports": "std::process"}),
+    ("rust", "pub use ::std::{fs, process::Command};", {"imports": "std::process"}),
+    ("rust", "use std::*;", {"imports": "std::process"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "source", "feature"), HIDDEN)
+def test_what_is_spelled_so_as_not_to_be_seen_is_seen(language, source, feature):
+    source = source if isinstance(source, bytes) else source.encode()
+    assert occurrences(source, language, Feature(**feature)) > 0
+
+
+@pytest.mark.parametrize(
+    ("language", "source"),
+    [
+        # What these are in Python stands in a comment for every other reader.
+        ("python", b"# coding: utf-7\nx = 1\n#+AAo-eval('1')\n"),
+        ("python", b"#!/usr/bin/python3\r# coding: unicode_escape\nx = 1\n#\\neval('1')\n"),
+        ("python", b"# coding: nothing\n"),
+        ("python", b"x = 1  # \xff\n"),
+        ("python", b"x = 1  # \0\n"),
+        ("c", b'int x; // a\rint main(void) { return system("x"); }\n'),
+        ("go", b'package m\nimport "os\\x2fexec"\n'),
+        ("javascript", b"require('child\\x5fprocess')"),
+    ],
+)
+def test_what_readers_differ_on_breaks_a_ban_and_meets_no_requirement(language, source):
+    feature = Feature(imports="no.such")
+    assert broken(BanCheck(type="ban", language=language, feature=feature), [("/w/a", source)])
+    check = RequireCheck(type="require", path="/w/a", language=language, feature=feature)
+    assert judge(check, True, source, None, None)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "feature"),
+    [
+        ("python", "from . import *\nimport osx\n", {"imports": "os"}),
+        ("python", "from math import *\nsystem(1)\n", {"call": "os.system"}),
+        ("python", "# coding: utf-8\r\ngr\u00f6\u00dfe = 'eval(1)'\r\n", {"call": "eval"}),
+        ("javascript", "const s = '\\u0065val(1)'", {"name": "eval"}),
+        ("go", 'package m\nimport e "os/exec"\nfunc f() { g.Command("x") }', {"call": "exec.*"}),
+        ("c", '#define SAY "system(x)"\nint main(void) { return 0; }', {"call": "system"}),
+        ("c", "#define LIMIT 10\n#include <stdio.h>\n", {"imports": "10"}),
+        ("rust", 'fn main() { println!("system(1) {}", system); }', {"call": "system"}),
+        ("rust", "use std::{fs, io::Read};", {"imports": "std::process"}),
+    ],
+)
+def test_honest_code_that_looks_like_it_is_none(language, source, feature):
+    assert occurrences(source.encode(), language, Feature(**feature)) == 0
+
+
 def test_a_ban_holds_for_every_file_and_for_what_cant_be_read():
     ban = BanCheck(type="ban", language="python", feature=Feature(call="eval"))
     assert broken(ban, [("/w/a.py", b"x = 1"), ("/w/__init__.py", b""), ("/w/c.py", b"# eval(1)\n")]) == []
@@ -323,6 +413,33 @@ def test_the_grader(tmp_path):
     (tmp_path / "4/upper/w/a.py").unlink()
     (tmp_path / "4/upper/w/a.py").symlink_to(tmp_path / "4/tests/ref.py")
     assert named.grade(linked).score == 0
+
+
+def test_a_link_to_what_is_no_code_by_its_name_breaks_a_ban(tmp_path):
+    checks = [
+        {"type": "require", "path": PATH, "feature": {"definition": "f"}},
+        {"type": "ban", "language": "python", "feature": {"call": "eval"}},
+    ]
+    (named,) = make_graders([GraderSpec("ast", "code", settings={"checks": checks})])
+
+    def score(folder, target):
+        files = {PATH: "def f(): pass\n", "/w/b.py": "x = 1\n", "/w/b.txt": "eval('1')\n"}
+        made = material(folder, files=files)
+        link = Change("/w/link.py", "added", "symlink", 0o777, 0, 0, 0, None, target)
+        (folder / "upper/w/link.py").symlink_to(target)
+        carried = made.carried | {link.path}
+        return named.grade(replace(made, changes=[*made.changes, link], carried=carried)).score
+
+    assert score(tmp_path / "1", "b.py") == 1
+    assert score(tmp_path / "2", "b.txt") == 0
+
+
+def test_another_mode_is_no_other_code(tmp_path):
+    checks = [{"type": "require", "path": PATH, "feature": {"definition": "f"}}]
+    (named,) = make_graders([GraderSpec("ast", "code", settings={"checks": checks})])
+    made = material(tmp_path, before={PATH: "def f(): pass\n"})
+    touched = Change(PATH, "metadata", "file", 0o755, 0, 0, 14, None, None)
+    assert named.grade(replace(made, changes=[touched], carried=frozenset({PATH}))).score == 0
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def _task(check: CodeCheck, material: Material) -> tuple[CodeCheck, bool, bytes 
     if isinstance(check, SameCheck):
         reference = read_reference(material, check.reference)
         before = _content(material.before, check.path)
-    counts = check.path in material.carried or check.may_be_unchanged
+    counts = check.path in material.rewritten or check.may_be_unchanged
     return check, counts, _content(material.files, check.path) if counts else None, reference, before
 
 
@@ -77,10 +77,12 @@ def _written(check: BanCheck, material: Material) -> list[tuple[str, bytes | Non
     paths = sorted(
         change.path
         for change in material.changes
-        if change.type == "file"
-        and change.kind != "deleted"
+        if change.type in ("file", "symlink")
+        and change.kind not in ("deleted", "metadata")
         and change.path in material.carried
         and language_of(change.path) == check.language
+        # A link to what is code by its own name leads to what is looked at itself, or was there before.
+        and not (change.type == "symlink" and language_of(change.target or "") == check.language)
     )
     mask = PathMatcher(check.paths).mask(paths)
     chosen = [path for path, hit in zip(paths, mask, strict=True) if hit]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from affidavit.grading.syntax.brought import python_names
 from affidavit.grading.syntax.languages import GRAMMARS, Grammar
 from affidavit.grading.syntax.tree import Node
 
@@ -37,7 +38,7 @@ def canonical(top: Node, language: str) -> Form:
     grammar = GRAMMARS[language]
     units = [_unwrapped(child) for child in top.children if not _is_docstring(child)]
     own = {name for unit in units for name in bound_names(unit, grammar, inside=False)}
-    meanings = import_names(units) if language == "python" else {}
+    meanings = dict(pair for unit in units for pair in python_names(unit)) if language == "python" else {}
     colours = dict.fromkeys(own, "variable")
     for _ in range(_ROUNDS):
         writer = _Writer(grammar, colours, meanings)
@@ -120,24 +121,6 @@ def _is_free(unit: Node, grammar: Grammar) -> bool:
 
 def _is_docstring(node: Node) -> bool:
     return node.kind == "expression_statement" and len(node.children) == 1 and node.children[0].kind == "string"
-
-
-def import_names(units: Iterable[Node]) -> dict[str, str]:
-    """What names that Python imports bring stand for: ``np`` for ``numpy``."""
-    names: dict[str, str] = {}
-    for unit in units:
-        if unit.kind not in ("import_statement", "import_from_statement"):
-            continue
-        source = unit.at("module_name")
-        module = f"{source.words()}." if source is not None else ""
-        for child in unit.children:
-            if child.role == "name" and child.kind == "aliased_import":
-                name, alias = child.at("name"), child.at("alias")
-                if name is not None and alias is not None:
-                    names[alias.text or alias.words()] = module + name.words()
-            elif child.role == "name" and module:
-                names[child.words()] = module + child.words()
-    return names
 
 
 _NONE: frozenset[str] = frozenset()

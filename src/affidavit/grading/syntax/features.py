@@ -1,14 +1,16 @@
 """Features of code: how many times something is called, imported, named or defined in it."""
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 import tree_sitter
 
-from affidavit.grading.syntax.canonical import import_names
-from affidavit.grading.syntax.languages import GRAMMARS, load
+from affidavit.grading.syntax.brought import EVERYTHING, meanings, modules
+from affidavit.grading.syntax.languages import GRAMMARS, Grammar, load
 from affidavit.grading.syntax.settings import Feature
-from affidavit.grading.syntax.tree import Node, SyntaxFault, parsed, read
+from affidavit.grading.syntax.spelling import SyntaxFault
+from affidavit.grading.syntax.tree import Node, parsed, read
 
 _MOST_MATCHES = 65_535
 
@@ -22,67 +24,88 @@ def occurrences(source: bytes, language: str, feature: Feature) -> int:
     top = read(source, language)
     if feature.query is not None:
         cursor = tree_sitter.QueryCursor(tree_sitter.Query(load(language), feature.query), match_limit=_MOST_MATCHES)
-        matches = cursor.matches(parsed(source, language).root_node)
+        matches = cursor.matches(parsed(source, language)[0].root_node)
         if cursor.did_exceed_match_limit:
             raise SyntaxFault("matches a query too often")
         return len(matches)
     if feature.node is not None:
         return sum(node.kind == feature.node for node in top.walk())
     if feature.name is not None:
-        return sum(node.text == feature.name and not node.children and "identifier" in node.kind for node in top.walk())
+        return sum(name == feature.name for name in _names(top, language))
     if feature.call is not None:
-        return sum(fnmatchcase(called, feature.call) for called in _calls(top, language))
+        wanted = feature.call
+        return sum(any(fnmatchcase(name, wanted) for name in called) for called in _calls(top, language))
     if feature.imports is not None:
-        return sum(_is_part(module, feature.imports) for module in _imports(top, language))
+        return sum(_is_part(module, feature.imports) for module in modules(top, language))
     return sum(name == feature.definition for name in _definitions(top, language))
 
 
-def _calls(top: Node, language: str) -> Iterator[str]:
-    """What is called, spelled as in the source but for white space, and for the names that Python imports."""
-    grammar = GRAMMARS[language]
-    meanings = import_names(top.walk()) if language == "python" else {}
+def _calls(top: Node, language: str) -> Iterator[set[str]]:
+    """What is called, each with all that it may be: as in the source but for white space, and by the names that stand
+    for what is brought in."""
+    grammar, names = GRAMMARS[language], meanings(top, language)
+    mark = "::" if language == "rust" else "."
     for node in top.walk():
-        callee = node.at(grammar.calls[node.kind]) if node.kind in grammar.calls else None
-        if callee is None:
-            continue
-        while callee.kind == "parenthesized_expression" and len(callee.children) == 1:
-            callee = callee.children[0]
-        first, dot, rest = callee.words().partition(".")
-        yield f"{meanings.get(first, first)}{dot}{rest}".removeprefix("builtins.")
+        for callee in _callees(node, grammar, language):
+            first, dot, rest = callee.partition(mark)
+            whole = {callee} | {f"{meaning}{dot}{rest}" for meaning in names.get(first, ())}
+            whole |= {f"{module}{mark}{callee}" for module in names.get(EVERYTHING, ())}
+            yield {name.removeprefix("builtins.").removeprefix("__builtins__.") for name in whole}
 
 
-def _imports(top: Node, language: str) -> Iterator[str]:
-    """What is brought in, spelled as in the source without quotes."""
-    grammar = GRAMMARS[language]
+def _callees(node: Node, grammar: Grammar, language: str) -> Iterator[str]:
+    if node.kind in grammar.calls:
+        callee = node.at(grammar.calls[node.kind])
+        while callee is not None and callee.children and _is_around(callee):
+            # Of several with commas between them, the last is what is called.
+            callee = callee.at("function") or callee.children[-1]
+        if callee is not None:
+            # In C, a function and what points to it are one.
+            yield callee.words().lstrip("&*")
+    elif node.kind == "decorator" and node.children[-1].kind != "call":
+        yield node.children[-1].words()
+    elif node.kind == "token_tree":
+        yield from _in_tokens(node)
+    elif node.kind == "preproc_arg" and language == "c":
+        yield from _macro_names(node.text)
+
+
+def _is_around(callee: Node) -> bool:
+    return callee.kind in ("sequence_expression", "generic_function") or (
+        callee.kind == "parenthesized_expression" and callee.children[-1].kind != "comment"
+    )
+
+
+def _in_tokens(tokens: Node) -> Iterator[str]:
+    """Names before an argument list in what a Rust macro is given, which is not parsed."""
+    name = ""
+    for token in tokens.children:
+        if token.kind == "token_tree" and name:
+            yield name
+        joins = token.kind == "::" or name.endswith("::")
+        name = (name if joins else "") + token.text if token.kind in ("::", "identifier", "self", "crate") else ""
+
+
+def _macro_names(text: str) -> list[str]:
+    """The names in what a C macro stands for, which is not parsed."""
+    return re.findall(r"[A-Za-z_]\w*", re.sub(r'"(?:[^"\\]|\\.)*"', "", text))
+
+
+def _names(top: Node, language: str) -> Iterator[str]:
     for node in top.walk():
-        if node.kind in grammar.imports:
-            if language == "python":
-                yield from _python_imports(node)
-            elif language == "rust":
-                yield "".join(child.words() for child in node.children if child.kind not in ("use", "extern", "crate"))
-            else:
-                source = node.at("source") or node.at("path")
-                yield "" if source is None else source.words().strip("\"'<>`")
-        elif language == "javascript" and node.kind in ("call_expression",):
-            callee, arguments = node.at("function"), node.at("arguments")
-            if callee is not None and arguments is not None and callee.words() in ("require", "import"):
-                yield arguments.words().strip("\"'`")
-
-
-def _python_imports(node: Node) -> Iterator[str]:
-    module = node.at("module_name")
-    if module is not None:
-        yield module.words()
-    for child in node.children:
-        if child.role == "name":
-            name = child.at("name") if child.kind == "aliased_import" else child
-            if name is not None:
-                yield f"{module.words()}.{name.words()}" if module is not None else name.words()
+        if not node.children and "identifier" in node.kind:
+            yield node.text
+        elif node.kind == "preproc_arg" and language == "c":
+            yield from _macro_names(node.text)
 
 
 def _is_part(module: str, wanted: str) -> bool:
-    """Whether a module is the wanted one or a part of it."""
-    return module == wanted or any(module.startswith(f"{wanted}{mark}") for mark in (".", "/", "::"))
+    """Whether a module is the wanted one or a part of it, or brings in all of what it is a part of."""
+    return module == wanted or any(
+        module.startswith(f"{wanted}{mark}")
+        or (mark in wanted and module == f"{wanted.rpartition(mark)[0]}{mark}{EVERYTHING}")
+        for mark in (".", "/", "::")
+    )
 
 
 def _definitions(top: Node, language: str) -> Iterator[str]:

@@ -4,7 +4,8 @@ from affidavit.grading.syntax.canonical import canonical, likeness
 from affidavit.grading.syntax.features import occurrences
 from affidavit.grading.syntax.languages import GRAMMARS, load
 from affidavit.grading.syntax.settings import BanCheck, CodeCheck, RequireCheck, SameCheck
-from affidavit.grading.syntax.tree import SyntaxFault, read
+from affidavit.grading.syntax.spelling import SyntaxFault
+from affidavit.grading.syntax.tree import read
 
 Task = tuple[CodeCheck, bool, bytes | None, bytes | None, bytes | None]
 
@@ -62,7 +63,7 @@ def broken(check: BanCheck, files: list[tuple[str, bytes | None]]) -> list[str]:
     for path, source in files:
         try:
             if source is None:
-                raise SyntaxFault("is larger than 1 MiB")
+                raise SyntaxFault("is larger than 1 MiB, or no regular file")
             count = occurrences(source, check.language, check.feature) if source.strip() else 0
         except SyntaxFault as fault:
             if str(fault) != "holds no code":

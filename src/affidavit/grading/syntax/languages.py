@@ -134,7 +134,7 @@ GRAMMARS: Mapping[str, Grammar] = {
             "method_definition": "name",
             "variable_declarator": "name",
         },
-        imports=frozenset({"import_statement"}),
+        imports=frozenset({"import_statement", "export_statement"}),
     ),
     "go": Grammar(
         module="tree_sitter_go",

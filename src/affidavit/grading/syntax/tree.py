@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import tree_sitter
 
 from affidavit.grading.syntax.languages import load
+from affidavit.grading.syntax.spelling import SyntaxFault, odd, plain_name, prepared
 
 MOST_BYTES = 1 << 20
 _MOST_NODES = 300_000
@@ -13,10 +14,6 @@ _DEEPEST = 400
 # What these say, the kind of the node around them says too.
 _PUNCTUATION = frozenset({",", ";", "(", ")", "{", "}", "[", "]", ":", "\n"})
 _QUOTES = frozenset({'"', "'", '"""', "'''"})
-
-
-class SyntaxFault(ValueError):
-    """The source can't be looked at; the text is the end of a sentence."""
 
 
 @dataclass(slots=True)
@@ -52,18 +49,44 @@ class Node:
         return "".join(node.text for node in self.walk())
 
 
-def parsed(source: bytes, language: str) -> tree_sitter.Tree:
-    """A source's tree.
+def parsed(source: bytes, language: str) -> tuple[tree_sitter.Tree, bytes]:
+    """A source's tree, and the text that it is of: the source in UTF-8, names as the language reads them.
 
     Raises:
         SyntaxFault: it is larger than 1 MiB, or is not of that language.
     """
     if len(source) > MOST_BYTES:
         raise SyntaxFault(f"is larger than {MOST_BYTES >> 20} MiB")
+    source = prepared(source, language)
+    tree = _tree(source, language)
+    if odd(source, language):
+        plain = _respelt(tree, source, language)
+        if plain != source:
+            return _tree(plain, language), plain
+    return tree, source
+
+
+def _tree(source: bytes, language: str) -> tree_sitter.Tree:
     tree = tree_sitter.Parser(load(language)).parse(source)
     if tree.root_node.has_error:
         raise SyntaxFault(f"is not {language}")
     return tree
+
+
+def _respelt(tree: tree_sitter.Tree, source: bytes, language: str) -> bytes:
+    """A source with each name as the language reads it."""
+    made, done, cursor = [], 0, tree.walk()
+    while True:
+        node = cursor.node
+        if node is not None and not node.child_count and "identifier" in node.type:
+            name = source[node.start_byte : node.end_byte]
+            made += [source[done : node.start_byte], plain_name(name.decode(errors="replace"), language).encode()]
+            done = node.end_byte
+        if cursor.goto_first_child():
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return b"".join((*made, source[done:]))
 
 
 def read(source: bytes, language: str) -> Node:
@@ -72,7 +95,8 @@ def read(source: bytes, language: str) -> Node:
     Raises:
         SyntaxFault: as `parsed`; it holds nothing, or too much (300,000 nodes, 400 levels).
     """
-    cursor = parsed(source, language).walk()
+    tree, source = parsed(source, language)
+    cursor = tree.walk()
     top = Node(_name(cursor), "", None)
     path, nodes = [top], 1
     while True:
@@ -104,6 +128,9 @@ def _made(cursor: tree_sitter.TreeCursor, source: bytes) -> Node:
     node = cursor.node
     assert node is not None
     text = "" if node.child_count else source[node.start_byte : node.end_byte].decode("utf-8", "backslashreplace")
+    if node.type.endswith("identifier"):
+        # Rust's other spelling of a name.
+        text = text.removeprefix("r#")
     if text in _QUOTES:
         return Node('"', '"', cursor.field_name)
     return Node(node.type, text, cursor.field_name)

@@ -1,0 +1,63 @@
+"""Source text as the language reads it, which is not always as it looks.
+
+Python takes a line to end at a carriage return, decodes a file as its first lines say (PEP 263), and reads names in
+their compatibility form (NFKC, PEP 3131); JavaScript's names may hold escapes. A reader that does not know this takes
+code for a comment and ``eval`` for another name.
+"""
+
+import io
+import re
+import tokenize
+import unicodedata
+
+# Where every byte of ASCII is that letter: what stands in a comment is in no case code.
+_PLAIN = frozenset({"utf-8", "utf-8-sig", "ascii", "us-ascii", "iso-8859-1", "latin-1", "iso-8859-15", "cp1252"})
+_ESCAPE = re.compile(r"\\u(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))")
+
+
+class SyntaxFault(ValueError):
+    """The source can't be looked at; the text is the end of a sentence."""
+
+
+def prepared(source: bytes, language: str) -> bytes:
+    """A source in UTF-8, its lines ended by line feeds.
+
+    Raises:
+        SyntaxFault: it holds what compilers and parsers read differently.
+    """
+    if b"\0" in source:
+        raise SyntaxFault("holds a NUL")
+    if language == "python":
+        return _decoded(re.sub(rb"\r\n?", b"\n", source))
+    if language in ("c", "go", "rust") and re.search(rb"\r(?!\n)", source):
+        raise SyntaxFault("holds a carriage return within a line")
+    return source
+
+
+def _decoded(source: bytes) -> bytes:
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+        if encoding.lower() not in _PLAIN:
+            raise SyntaxFault(f"is in the encoding {encoding[:40]!r}, and is looked at in UTF-8, Latin and ASCII only")
+        return source.decode(encoding).encode()
+    except (SyntaxError, UnicodeDecodeError):
+        raise SyntaxFault("is not in the encoding that it says, or that Python takes it for") from None
+
+
+def odd(source: bytes, language: str) -> bool:
+    """Whether a source may spell a name in another way than `plain_name` does."""
+    return (language == "python" and not source.isascii()) or (language == "javascript" and b"\\u" in source)
+
+
+def plain_name(name: str, language: str) -> str:
+    """A name as the language reads it."""
+    if language == "python":
+        return unicodedata.normalize("NFKC", name)
+    if language == "javascript":
+        return _ESCAPE.sub(_unescaped, name)
+    return name
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    number = int(escape[1] or escape[2], 16)
+    return chr(number) if number <= 0x10FFFF and not 0xD800 <= number < 0xE000 else escape[0]
