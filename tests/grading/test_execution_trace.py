@@ -46,6 +46,10 @@ def moves(pid, old, new):
     return {"op": "rename", "pid": pid, "path": old, "path2": new, "ret": 0}
 
 
+def links(pid, old, new):
+    return {"op": "link", "pid": pid, "path": old, "path2": new, "ret": 0}
+
+
 def record(*rows):
     blank = {field.name: None if field.nullable else 0 for field in EVENT_SCHEMA}
     full = [
@@ -179,6 +183,9 @@ SOLVE = (execute(1, SH, "-c", "x"), fork(1, 2), execute(2, PYTHON, "solve.py"))
         ],
         # Written under another name and moved, by whom ever.
         [*SOLVE, reads(2, INPUT), writes(2, ANSWER + ".tmp"), leave(2), moves(1, ANSWER + ".tmp", ANSWER)],
+        # With a second name that nothing was written by.
+        [*SOLVE, reads(2, INPUT), writes(2, ANSWER), links(1, ANSWER, "/workspace/kept")],
+        [*SOLVE, reads(2, INPUT), writes(2, "/tmp/x"), links(2, "/tmp/x", ANSWER), moves(1, "/tmp/a", "/tmp/b")],
         # An earlier try of something else that has ended since.
         [execute(1, SH), fork(1, 9), writes(9, ANSWER), leave(9), *SOLVE[1:], reads(2, INPUT), writes(2, ANSWER)],
         # An earlier try whose file was removed.
@@ -211,6 +218,37 @@ def test_a_file_that_the_program_wrote(grade, rows):
         [*SOLVE, writes(2, ANSWER), reads(2, INPUT), leave(2)],
         [*SOLVE, reads(1, INPUT), writes(2, ANSWER), leave(2)],
         [*SOLVE, reads(2, INPUT, -13), writes(2, ANSWER), leave(2)],
+        # By a hard link, made after the program wrote or before, or to what was then moved.
+        [*SOLVE, reads(2, INPUT), writes(2, ANSWER), links(1, ANSWER, "/tmp/x"), writes(1, "/tmp/x", op="open_write")],
+        [
+            *SOLVE,
+            reads(2, INPUT),
+            writes(2, "/tmp/x"),
+            links(1, "/tmp/x", ANSWER),
+            leave(2),
+            writes(1, "/tmp/x", op="open_write"),
+        ],
+        [
+            *SOLVE,
+            reads(2, INPUT),
+            writes(2, "/tmp/x"),
+            leave(2),
+            links(1, "/tmp/x", "/tmp/y"),
+            moves(1, "/tmp/x", ANSWER),
+            writes(1, "/tmp/y", op="open_write"),
+        ],
+        [*SOLVE, reads(2, INPUT), writes(2, ANSWER), *[links(1, ANSWER, f"/tmp/{n}") for n in range(101)]],
+        # By another folder in the place of the one that it wrote into.
+        [*SOLVE, reads(2, INPUT), writes(2, ANSWER), moves(1, "/workspace", "/old"), moves(1, "/tmp/x", "/workspace")],
+        # By changing places with another file (renameat2) before the move to the answer's name.
+        [
+            *SOLVE,
+            reads(2, INPUT),
+            writes(2, "/tmp/x"),
+            leave(2),
+            moves(1, "/tmp/x", "/tmp/fake"),
+            moves(1, "/tmp/x", ANSWER),
+        ],
         # Another script.
         [SOLVE[0], SOLVE[1], execute(2, PYTHON, "-c", "solve.py"), reads(2, INPUT), writes(2, ANSWER)],
         # Gone again, or never there.

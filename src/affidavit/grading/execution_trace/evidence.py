@@ -20,6 +20,7 @@ _MOVES = (Op.RENAME, Op.LINK)
 _LEAVES = (Op.UNLINK,)
 _MOST_SHOWN = 20
 _MOST_MOVES = 100
+_MOST_NAMES = 100
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,23 @@ class Record:
         wanted = distinct.filter(pa.array(PathMatcher(patterns).mask(distinct)))
         found: list[dict[str, Any]] = rows.filter(pc.is_in(rows[column], value_set=wanted)).to_pylist()
         return found
+
+    def touched_elsewhere(self, path: str, since: int, before: int) -> int | None:
+        """An event by which a file changes although nothing is done to its name after the event `since` and before
+        `before`: a folder above it is moved away or another put there, or it has one more name (a hard link), by
+        which it is opened for writing or moved on, whenever that is. None where there is none."""
+        above = [escape(folder) for folder in _folders(path)]
+        moved = [*self.touched(above, (Op.RENAME,)), *self.touched(above, (Op.RENAME,), "path2")] if above else []
+        events: list[int] = [row["seq"] for row in moved if since < row["seq"] < before]
+        here = (escape(path),)
+        names: dict[str, int] = {row["path"]: row["seq"] for row in self.touched(here, (Op.LINK,), "path2")}
+        names |= {row["path2"]: row["seq"] for row in self.touched(here, (Op.LINK,)) if row["seq"] != before}
+        if len(names) > _MOST_NAMES:
+            return max(names.values())
+        for name, linked in names.items():
+            rows = self.touched((escape(name),), (*WRITES, *_MOVES)) if name != path else []
+            events += [row["seq"] for row in rows if row["seq"] > linked]
+        return min(events, default=None)
 
     def runs(self, program: Program) -> list[Execution]:
         """Every run of a program that did all that is asked of it."""
@@ -124,6 +142,12 @@ class Record:
                 yield from (run for run in started.get(index, ()) if run.seq < until)
 
 
+def _folders(path: str) -> list[str]:
+    """Those above a file, the root left out."""
+    parts = path.strip("/").split("/")[:-1]
+    return ["/" + "/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
 def _by_process(runs: Sequence[Execution]) -> dict[int, list[Execution]]:
     started: dict[int, list[Execution]] = {}
     for run in runs:
@@ -174,8 +198,11 @@ def written(check: WrittenCheck, record: Record) -> Told:
             return Told(0.0, f"nothing in the record wrote {check.path}")
         last = max((*writes, *moved), key=lambda row: row["seq"])
         gone = [row["seq"] for row in left if row["seq"] > last["seq"]]
-        if gone and not moves:
+        if gone:
             return Told(0.0, f"{check.path} was removed after it was written", (gone[0],))
+        elsewhere = record.touched_elsewhere(path, last["seq"], before)
+        if elsewhere is not None:
+            return Told(0.0, f"{check.path} may have been changed by another name", (last["seq"], elsewhere))
         if last["op"] not in _MOVES:
             # What was opened under that name before another file took it is another file.
             since = max((row["seq"] for row in (*moved, *left) if row["seq"] < last["seq"]), default=-1)
