@@ -39,6 +39,22 @@ def test_junit_of_pytest() -> None:
     assert unexpected == ("test_x::test_c[1]",)
 
 
+def test_junit_of_node() -> None:
+    assert recorded("junit", "node-junit.xml", "test::adds", "test::breaks", "test::deep") == {
+        "test::adds": "+passed",
+        "test::breaks": "failure: 1 == 2",
+        "test::deep": "+passed",
+    }
+
+
+def test_go_as_it_is_written() -> None:
+    names = ["TestSum", "TestSum/two", "TestSum/wrong", "TestFine", "TestSkip", "TestLate"]
+    told = recorded("go", "go-test.txt", *(f"example.com/sum::{name}" for name in names))
+    # Code under test printed that the last one had passed, before it failed.
+    odd = "began, ended or reported other than once"
+    assert list(told.values()) == ["fail", "+passed", "fail", "+passed", "skip", odd]
+
+
 @pytest.mark.parametrize("file", ["ctest-junit.xml", "ctest-Test.xml"])
 def test_ctest(file: str) -> None:
     told = recorded("ctest", file, "adds", "breaks", "left_out")
@@ -116,15 +132,27 @@ REFUSED = {
         b"",
         b"<testsuite",
         b"<html/>",
-        b"<testsuites><testcase name='a'/></testsuites>",
         b"<testsuite tests='2'><testcase name='a'/></testsuite>",
         b"<testsuite><testcase/></testsuite>",
         b"<testsuite><testcase name='a'><testcase name='b'/></testcase></testsuite>",
         b'<!DOCTYPE x [<!ENTITY a "aa">]><testsuite><testcase name="&a;"/></testsuite>',
         b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><testsuite/>',
         b"<a>" * 100_000,
+        b"<testsuite>" + b"<a/>" * 1_000_001 + b"</testsuite>",
+        b'<testsuite><system-out><testsuite><testcase name="a"/></testsuite></system-out></testsuite>',
+        b'<testsuite><properties><testcase name="a"/></properties></testsuite>',
+        b'<testsuite><x xmlns="y"><testcase name="a"/></x></testsuite>',
+        b'<testsuite tests="1" failures="1"><testcase name="a"/></testsuite>',
+        b'<testsuites errors="2"><testsuite><testcase name="a"/></testsuite></testsuites>',
+        b'<?xml version="1.0" encoding="zlib"?><testsuite><testcase name="a"/></testsuite>',
     ],
-    "ctest": [b"<Site/>", b"<Site><Testing><TestList><Test>./a</Test></TestList></Testing></Site>"],
+    "ctest": [
+        b"<Site/>",
+        b"<Site><Testing><TestList><Test>./a</Test></TestList></Testing></Site>",
+        b"<Site><Testing><TestList><Test>./b</Test></TestList>"
+        b'<Test Status="passed"><Name>a</Name><FullName>./a</FullName></Test></Testing></Site>',
+        b"<Site><Testing/><Testing/></Site>",
+    ],
     "tap": [
         b"",
         b"ok 1 - a\n",
@@ -133,8 +161,18 @@ REFUSED = {
         b"1..1\nok 2 - a\n",
         b"1..1\nok 1 - a\nBail out! no\n",
         b"\xff1..0\n",
+        b"ok 1 - b\n1..2\nok 2 - a\n",
+        "1..2\nok 1 - b\n# got x\u2028ok 2 - a\n".encode(),
+        b"1..2\nok 1 - b\n# got x\x0bok 2 - a\n",
     ],
-    "go": [b"", b"{", b'{"Action": "run", "Package": "p", "Test": "A"}\n', b"{" * 100_000],
+    "go": [
+        b"",
+        b"{",
+        b'{"Action": "pass", "Package": "p", "Test": 3}\n',
+        b'{"Action": "fail", "Action": "pass", "Package": "p", "Test": "A"}\n{"Action": "pass", "Package": "p"}\n',
+        b'{"Action": "run", "Package": "p", "Test": "A"}\n',
+        b"{" * 100_000,
+    ],
     "cargo": [
         b"",
         b"test a ... ok\n",
@@ -142,6 +180,9 @@ REFUSED = {
         b"running 2 tests\ntest a ... ok\n" + RESULT % (b"ok", 2, 0),
         b"running 1 test\ntest a ... FAILED\n" + RESULT % (b"ok", 1, 0),
         b"running 1 test\nrunning 1 test\n",
+        b"running 1 test\ntest a ... ok\n" + RESULT % (b"FAILED", 1, 0),
+        b"running 1 test\x0ctest a ... ok\x0c" + RESULT % (b"ok", 1, 0),
+        b"running 2 tests\ntest b ... ok\nfailures:\ntest a ... ok\n" + RESULT % (b"ok", 2, 0),
     ],
 }
 
@@ -158,7 +199,10 @@ def test_a_test_that_is_told_of_twice_has_not_passed() -> None:
     assert judged("tap", b"1..2\nok - a\nok - a\n", "a") == {"a": "is told of 2 times"}
 
 
-@pytest.mark.parametrize("kind", ["error", "failure", "skipped", "rerunFailure", "flakyFailure"])
+KINDS = ["error", "failure", "skipped", "rerunFailure", "flakyFailure", "flakyError", "warning", "Failure", "whatever"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_a_plain_pass_is_none(kind: str) -> None:
     suite = f"<testsuite><testcase name='a'><system-out/><{kind}/></testcase></testsuite>"
     assert judged("junit", suite.encode(), "a") == {"a": f"{kind}:"}
@@ -179,3 +223,90 @@ def test_rubbish_is_refused_or_leaves_out_what_was_expected(framework: str, raw:
     except ResultsError:
         return
     assert not results[0].passed
+
+
+def test_a_failure_in_a_namespace_is_a_failure() -> None:
+    suite = b'<testsuite><testcase name="a"><failure xmlns="x"/></testcase></testsuite>'
+    assert judged("junit", suite, "a") == {"a": "{x}failure:"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ('status="run" result="completed"', "+passed"),
+        ('status="run" result="skipped"', "skipped"),
+        ('status="notrun" result="suppressed"', "notrun"),
+        ('status="disabled"', "disabled"),
+    ],
+)
+def test_what_googletest_says_in_attributes(attributes: str, told: str) -> None:
+    suite = f'<testsuites tests="1"><testsuite tests="1"><testcase name="a" {attributes}/></testsuite></testsuites>'
+    assert judged("junit", suite.encode(), "a") == {"a": told}
+
+
+def test_junit_of_failures_outside_of_a_test() -> None:
+    # pytest tells of a test that fails, and fails again in its teardown, twice, and counts one.
+    twice = '<testcase classname="m" name="a"><failure/></testcase><testcase classname="m" name="a"><error/></testcase>'
+    suite = f'<testsuite tests="1" failures="1" errors="1">{twice}</testsuite>'
+    assert judged("junit", suite.encode(), "m::a") == {"m::a": "is told of 2 times"}
+    # Surefire gives what failed before the tests of a class no name.
+    suite = '<testsuite tests="2" errors="1"><testcase name="" classname="C"><error/></testcase>'
+    suite += '<testcase name="a" classname="C"/></testsuite>'
+    assert judged("junit", suite.encode(), "C::a") == {"C::a": "+passed"}
+
+
+def test_junit_of_suites_in_suites() -> None:
+    inner = '<testsuite tests="1" failures="1"><testcase name="b"><failure message="no"/></testcase></testsuite>'
+    outer = f'<testsuite tests="2" failures="1"><testcase name="a"/>{inner}</testsuite>'
+    raw = f'<testsuites tests="2" failures="1">{outer}</testsuites>'.encode("utf-16")
+    assert judged("junit", raw, "a", "b") == {"a": "+passed", "b": "failure: no"}
+
+
+def test_a_ctest_name_with_colons() -> None:
+    suite = b'<testsuite tests="1"><testcase name="x::a" classname="x::a" status="run"/></testsuite>'
+    assert judged("ctest", suite, "a", "x::a") == {"a": "did not report", "x::a": "+passed"}
+
+
+def test_tap_beside_what_only_looks_like_it() -> None:
+    raw = b"1..2 \r\nok 1 - a\r\nok, fine\nok: said the code\n    not ok 1 - in\n# \xff\nnot ok 2 - b\n"
+    assert judged("tap", raw, "a", "b") == {"a": "+passed", "b": "failed"}
+
+
+def test_a_go_test_whose_subtest_or_package_failed() -> None:
+    raw = go(("run", "A"), ("run", "A/b"), ("run", "A/b/c"), ("fail", "A/b/c"), ("pass", "A/b"), ("pass", "A"), "fail")
+    assert not any(told.startswith("+") for told in judged("go", raw, "p::A", "p::A/b").values())
+    raw = go(("run", "A"), ("run", "A/b"), ("skip", "A/b"), ("pass", "A"), "pass")
+    assert judged("go", raw, "p::A") == {"p::A": "+passed"}
+    raw = go(("run", "A"), ("pass", "A"), "fail")
+    assert judged("go", raw, "p::A") == {"p::A": "passed, but its package failed, and no test of it did"}
+    raw = go(("run", "A"), ("pass", "A"), ("run", "B"), "fail")
+    assert judged("go", raw, "p::A") == {"p::A": "+passed"}
+
+
+def test_a_go_test_from_the_cache_did_not_run() -> None:
+    cached = json.dumps({"Action": "output", "Package": "p", "Output": "ok  \tp\t(cached)\n"}).encode() + b"\n"
+    told = judged("go", cached + go(("run", "A"), ("pass", "A"), "pass"), "p::A")["p::A"]
+    assert "-count=1" in told
+
+
+def test_cargo_beside_what_tests_printed() -> None:
+    printed = "---- b stdout ----\nrunning 3 tests\ntest a ... FAILED\ntest c ... ok\n\ufffd\u2028test c ... ok\n"
+    result = (RESULT % (b"FAILED", 1, 1)).decode()
+    raw = f"running 2 tests\ntest a ... ok\ntest b ... FAILED\n\nfailures:\n\n{printed}\nfailures:\n    b\n\n{result}"
+    assert judged("cargo", raw.encode() + b"\xff\n", "a", "b", "c") == {
+        "a": "+ok",
+        "b": "FAILED",
+        "c": "did not report",
+    }
+
+
+def test_names_that_nobody_expected_are_kept_short_and_writable() -> None:
+    _, unexpected = judge_report("junit", b"<testsuite><testcase name='%s'/></testsuite>" % (b"x" * 100_000), ["a"])
+    assert [len(name) for name in unexpected] == [300]
+    _, unexpected = judge_report("go", go(("run", "\ud800"), ("pass", "\ud800"), "pass"), ["a"])
+    assert unexpected == ("p::?",)
+
+
+def test_a_deep_name_does_not_take_long() -> None:
+    name = "/" * (4 << 20)
+    assert judged("go", go(("run", name), ("fail", name), "fail"), "p::A") == {"p::A": "did not report"}

@@ -18,12 +18,23 @@ class TestResult:
         passed: it ran to its end and said so, and nothing contradicts.
         message: a sentence.
         changed: functions of the framework that were others afterwards.
+        unread: it did not report, because nothing could be read of any test.
     """
 
     name: str
     passed: bool
     message: str
     changed: tuple[str, ...] = ()
+    unread: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a report says of one test; `passed`: without any ifs."""
+
+    name: str
+    passed: bool
+    message: str
 
 
 class ResultsError(Exception):
