@@ -276,6 +276,34 @@ class TestGrades:
         assert (found.score, found.unproven) == (0.5, "the grader's record does not show who wrote the report")
         assert grade([], framework="tap", report=None, error="there is no report").error == "there is no report"
 
+    @pytest.mark.parametrize(
+        ("framework", "raw", "why"),
+        [
+            ("cargo", b"error: could not compile `sum` (lib)\n", "is no cargo test output"),
+            ("cargo", b"running 2 tests\ntest a ... ok\n", "breaks off"),
+            ("go", b"FAIL\tp [build failed]\n", "no package came to its end"),
+            ("tap", b"1..2\nok 1 - a\nBail out! no database\n", "bailed out: no database"),
+            ("tap", b"1..2\nok 1 - a\n", "has 2 tests, and it tells of 1"),
+            ("tap", b"", "it has no plan"),
+            ("junit", b"<testsuite", "is no JUnit XML"),
+        ],
+    )
+    def test_a_report_that_breaks_off_is_no_error_that_an_agent_could_choose(
+        self, framework: str, raw: bytes, why: str
+    ) -> None:
+        report = {"file": "r", "raw": base64.b64encode(raw).decode()}
+        found = grade([], framework=framework, report=report)
+        assert (found.score, found.error) == (0.0, None)
+        assert why in found.message
+
+    def test_tests_that_end_badly_before_there_is_a_report(self) -> None:
+        ended = left([])["exit"]
+        for change, said in (({"code": 2}, "with status 2"), ({"code": None, "signal": 9}, "by signal 9")):
+            found = grade([], framework="ctest", report=None, error="left no r.xml", exit={**ended, **change})
+            assert (found.score, found.error) == (0.0, None)
+            assert f"left no r.xml, and ended {said}" in found.message
+        assert grade([], framework="ctest", report=None, error="left none", exit={**ended, "code": 127}).error
+
 
 class TestIntrusions:
     def test_memory(self) -> None:

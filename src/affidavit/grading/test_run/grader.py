@@ -22,6 +22,8 @@ from affidavit.tasks import GraderSpec
 
 # Exit statuses of a harness that never began: see harness/runner.py and sh(1).
 _NEVER_BEGAN = (2, 3, 126, 127)
+# sh(1) did not find tests/test.sh, or could not run it.
+_NO_SCRIPT = (126, 127)
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
 
@@ -130,6 +132,8 @@ def _grade_tests(
     unsteady = frozenset[str]().union(*(_passed(results) for results, _ in all_results)) - {*passed}
     score = _score(facts["credit"], results)
     more = f", {len(rounds)} times" if len(rounds) > 1 else ""
+    if results and all(result.unread for result in results):
+        more = f"{more}; {results[0].message}"
     if len(unsteady) > len(passed):
         # Of lots for each test the few that win in every round would be left.
         score, more = 0.0, f"{more}; more of them, {some(sorted(unsteady))}, passed only once in a while: none counts"
@@ -207,8 +211,25 @@ def _results(
             )
         return judge_lines(framework, expected, left["tests"]), ()
     if left["report"] is None:
-        raise ResultsError(left["error"] or "there is no report")
-    return judge_report(framework, base64.b64decode(left["report"]["raw"]), expected)
+        why = left["error"] or "there is no report"
+        if left["exit"]["code"] in (0, *_NO_SCRIPT):
+            raise ResultsError(why)
+        # Code that can't be built, or that ends the tests, is the agent's.
+        return _unread(expected, f"{why}, and ended {_ended(left['exit'])}"), ()
+    try:
+        return judge_report(framework, base64.b64decode(left["report"]["raw"]), expected)
+    except ResultsError as error:
+        # The agent's code has a hand in it. Were that the task's fault, an agent could choose to have no score.
+        return _unread(expected, str(error)), ()
+
+
+def _unread(expected: Sequence[str], why: str) -> list[TestResult]:
+    return [TestResult(name, False, f"did not report: {why}", unread=True) for name in expected]
+
+
+def _ended(exit_facts: Mapping[str, Any]) -> str:
+    signal = exit_facts["signal"]
+    return f"with status {exit_facts['code']}" if signal is None else f"by signal {signal}"
 
 
 def _readable(facts: Mapping[str, Any], left: Mapping[str, Any], expected: Sequence[str]) -> list[TestResult]:
