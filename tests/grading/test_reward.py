@@ -13,6 +13,8 @@ from affidavit.grading.reward import RewardError, parse_reward, read_reward
         ("reward.txt", b" 0.25 ", 0.25),
         ("reward.json", b'{"reward": 0.5, "style": 7}', 0.5),
         ("reward.json", b"1", 1.0),
+        ("reward.txt", b"\xef\xbb\xbf5e-1\r\n", 0.5),
+        ("reward.txt", b"-0.0", 0.0),
     ],
 )
 def test_a_number_from_0_to_1_counts(file: str, raw: bytes, value: float) -> None:
@@ -35,6 +37,17 @@ def test_a_number_from_0_to_1_counts(file: str, raw: bytes, value: float) -> Non
         ("reward.json", b"[1]"),
         ("reward.json", b"[" * 100_000),
         ("reward.json", b'{"reward": NaN}'),
+        ("reward.json", b'{"reward": 0, "reward": 1}'),
+        ("reward.json", b'{"reward": 1%s}' % (b"0" * 400)),
+        ("reward.json", b'{"reward": -1%s}' % (b"0" * 5000)),
+        ("reward.json", b'{"reward": 1.0000000000000000001}'),
+        ("reward.json", b'{"reward": "\\ud800"}'),
+        ("reward.json", b"null"),
+        ("reward.txt", b"1_0e-1"),
+        ("reward.txt", "\uff11".encode()),
+        ("reward.txt", b"0x1p0"),
+        ("reward.txt", b"1 0"),
+        ("reward.txt", b"1" * 60_000),
     ],
 )
 def test_anything_else_is_an_error(file: str, raw: bytes) -> None:

@@ -4,12 +4,12 @@ Harbor's convention: ``/logs/verifier/reward.txt`` holds a number, or ``reward.j
 the author likes, further numbers.
 """
 
-import json
-import math
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from affidavit.grading.numbers import parse_number
 
 REWARD_FILES = ("reward.txt", "reward.json")
 _MAX_BYTES = 64 << 10
@@ -36,25 +36,32 @@ class Reward:
 
 
 def parse_reward(file: str, raw: bytes) -> float:
-    """The number in a reward file.
+    """The number in a reward file: in decimal, in ASCII digits, and in JSON under a name that stands there once.
 
     Raises:
         RewardError: it holds none from 0 to 1.
     """
+    # Only where it is needed: JSONPath comes with it.
+    from affidavit.grading.documents import DocumentError, is_number, parse_json
+
     try:
-        text = raw.decode("utf-8").strip()
-        value: object = json.loads(text) if file.endswith(".json") else float(text)
-    except (ValueError, RecursionError):
-        raise RewardError(f"{file} holds no number: {raw[:60]!r}") from None
+        value = parse_json(raw) if file.endswith(".json") else parse_number(raw.decode("utf-8-sig"))
+    except DocumentError as error:
+        raise RewardError(f"{file} {error}: {raw[:60]!r}") from None
+    except UnicodeDecodeError:
+        value = None
+    if value is None:
+        raise RewardError(f"{file} holds no number: {raw[:60]!r}")
     if isinstance(value, dict):
         if "reward" not in value:
             raise RewardError(f'{file} has no "reward"; write {{"reward": 0.5}}')
         value = value["reward"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise RewardError(f"{file}: the reward must be a number from 0 to 1, not {str(value)[:60]!r}")
     if not 0 <= value <= 1:
         raise RewardError(f"{file}: the reward must be from 0 to 1, not {value}")
-    return float(value)
+    # -0 is 0.
+    return float(value) or 0.0
 
 
 def read_reward(folder: Path) -> Reward:
