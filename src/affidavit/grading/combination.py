@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from affidavit.grading.grader import Finding, Grade
+
+# As tasks may have it.
+_MOST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,11 @@ class Graded:
                 "abstained": str() | None as abstained,
                 "unproven": str() | None as unproven,
                 "findings": list(findings),
-            } if weight >= 0 and isfinite(weight) and not any(isinstance(x, bool) for x in (weight, gate, score)):
+            } if (
+                0 <= weight <= _MOST_WEIGHT
+                and (gate is None or 0 < gate <= 1)
+                and not any(isinstance(x, bool) for x in (weight, gate, score))
+            ):
                 found = tuple(_finding(finding) for finding in findings)
                 grade = Grade(score, message, error=error, abstained=abstained, unproven=unproven, findings=found)
                 return cls(name, kind, weight, gate, deterministic, grade)

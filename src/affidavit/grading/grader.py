@@ -36,7 +36,6 @@ the verdict is ``error``.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -128,7 +127,7 @@ class Grade:
 
     def __post_init__(self) -> None:
         for score in (self.score, *(component.score for component in self.components)):
-            if score is not None and not (isfinite(score) and 0 <= score <= 1):
+            if score is not None and not 0 <= score <= 1:
                 raise ValueError(f"a score of {score}, which is not from 0 to 1")
         if self.score is None and not (self.error or self.abstained):
             raise ValueError("a grade without a score says why")
