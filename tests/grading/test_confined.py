@@ -82,3 +82,8 @@ def test_a_crash_of_its_is_no_crash_of_ours():
 def test_an_exception_of_its_is_told():
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         run_confined("operator:truediv", 1, 0)
+
+
+def test_what_goes_too_deep_is_too_much():
+    with pytest.raises(Overrun, match="levels"):
+        run_confined("builtins:eval", "(lambda f: f(f))(lambda f: f(f))")

@@ -73,7 +73,7 @@ def run_confined(function: str, *arguments: object, cpu_seconds: int = CPU_SECON
         raise RuntimeError(f"{function} failed: {''.join(last)[:300]}")
     answer = json.loads(done.stdout)
     if "exhausted" in answer:
-        raise Overrun(f"took more than {MEMORY_BYTES >> 20} MiB of memory to read")
+        raise Overrun(f"took {answer['exhausted']} to read")
     return answer["answer"]
 
 
@@ -88,10 +88,12 @@ def main() -> None:
         ready(*arguments)
     _confine(int(sys.argv[2]))
     try:
-        answer = {"answer": function(*arguments)}
+        answer = json.dumps({"answer": function(*arguments)})
     except MemoryError:
-        answer = {"exhausted": "memory"}
-    sys.stdout.write(json.dumps(answer))
+        answer = json.dumps({"exhausted": f"more than {MEMORY_BYTES >> 20} MiB of memory"})
+    except RecursionError:
+        answer = json.dumps({"exhausted": "more levels than there may be"})
+    sys.stdout.write(answer)
     sys.stdout.flush()
     # Nothing that the interpreter does at its end is wanted, where a parser may have left anything behind.
     os._exit(0)
