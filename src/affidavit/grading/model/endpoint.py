@@ -121,5 +121,10 @@ def _reply(raw: bytes) -> Reply:
     match value:
         case {"choices": [{"message": {"content": str(content)}}, *_]}:
             model = value.get("model")
-            return Reply(content, model[:200] if isinstance(model, str) else "", raw)
+            return Reply(content, _utf8(model[:200]) if isinstance(model, str) else "", raw)
     raise NoReply("does not reply as a chat completion endpoint does")
+
+
+def _utf8(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can spell and no file can hold."""
+    return text.encode("utf-8", "replace").decode()

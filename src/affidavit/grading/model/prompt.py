@@ -68,13 +68,14 @@ def parse_opinion(content: str) -> Opinion:
     text = content.strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
     try:
-        value: Any = json.loads(fenced[1] if fenced else text, parse_constant=_no_constant)
+        value: Any = json.loads(fenced[1] if fenced else text, parse_constant=_no_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         raise Unclear("is not one JSON object") from None
     if not isinstance(value, dict) or "score" not in value:
         raise Unclear("has no score")
     score, reason = value["score"], value.get("reason")
-    said = " ".join(reason.split())[:300] if isinstance(reason, str) else ""
+    # JSON can spell halves of surrogate pairs, which no file can hold.
+    said = " ".join(reason.split())[:300].encode("utf-8", "replace").decode() if isinstance(reason, str) else ""
     if score is None or (isinstance(score, str) and score.strip().lower() == "unknown"):
         return Opinion(None, said)
     if isinstance(score, bool) or not isinstance(score, int | float) or score not in ANCHORS:
@@ -84,3 +85,10 @@ def parse_opinion(content: str) -> Opinion:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return value

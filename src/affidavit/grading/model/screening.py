@@ -21,6 +21,7 @@ _SUSPECT = tuple(
         rf".{{0,40}}\b(?:full|maximum|max|perfect|highest|top|best|100 ?%|1\.0|10/10)\b.{{0,20}}\b{_SCORE}",
         rf"\b{_SCORE}\b[\"']? ?(?:[:=]|should be|must be|is) ?"
         r"[\"']?(?:1(?:\.0+)?|100 ?%|10/10|full|max(?:imum)?|perfect)(?![\w.])",
+        r"<\|[a-z0-9_]{3,40}\|>|<(?:start|end)_of_turn>",
         r"<\|?/?(?:im_start|im_end|system|assistant|user|endoftext|eot_id|start_header_id)\b",
         r"\[/?inst\]|<<sys>>|^ ?#{2,} ?(?:system|instruction|assistant)\b",
         r"^ ?(?:system|assistant|developer) ?:",
@@ -28,8 +29,18 @@ _SUSPECT = tuple(
         r"<<<[a-z-]{0,20}[0-9a-f]{8,}",
     )
 )
-# Tags, bidirectional controls and zero-width letters: nobody sees them, and a model reads them.
-_HIDDEN = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069\u200b\u200e\u200f\u2060-\u2064\ufff9-\ufffb]")
+# Tags, bidirectional controls, zero-width letters and more than one variation selector at a time: nobody sees them, and
+# a model reads them.
+_HIDDEN = re.compile(
+    "[\U000e0000-\U000e0fff\U0001d173-\U0001d17a\U0001bca0-\U0001bca3\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufff0-\ufffb]"
+    "|[\ufe00-\ufe0f]{2}"
+)
+# Nobody sees these either, but honest texts have them: soft hyphens, the joiners of emoji and of Persian.
+_UNSEEN = re.compile("[\u00ad\u034f\u061c\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\ufeff]")
+# Letters that look like a space.
+_BLANK = re.compile("[\u115f\u1160\u3164\uffa0\u2800]")
+# Letters of Cyrillic, Greek and Armenian that look like these of Latin.
+_ALIKE = str.maketrans("авеіјкмнорсѕтухԁԛԝһӏɡαβγεικνορτυχωօսո", "abeijkmhopcstyxdqwhlgabyeiknoptuxwoun")
 
 
 def suspicious(text: str) -> str | None:
@@ -40,7 +51,10 @@ def suspicious(text: str) -> str | None:
     """
     if _HIDDEN.search(text):
         return "letters that nobody can see"
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    # Accents and letters of other scripts that look alike are taken away for the eyes of the patterns only.
+    plain = unicodedata.normalize("NFKD", _BLANK.sub(" ", _UNSEEN.sub("", text))).casefold()
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).translate(_ALIKE)
+    plain = plain.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     # Lines are kept as such, since some of it stands at their beginning.
     plain = re.sub(r"[^\S\n]+", " ", plain)
     joined = plain.replace("\n", " ")
