@@ -106,12 +106,13 @@ def test_all_or_nothing(grade):
         "The cache is emptied, so memory grows until the process is killed. The remedy is not to evict old entries.",
         "cache never emptied memory grows process killed remedy evict old entries cache memory leak eviction",
         "The weather is fine today, and the trains run on time.",
+        GOOD + " It-may-also-be-the-disk/the-network/the-clock/or-the-weather." * 60,
         GOOD + " It may also be the disk, the network, the clock or the weather." * 60,
         b"\xff\xfe" * 100,
         "x" * 100_000,
         "\u200b" * 500,
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_does_not_say_it_scores_nothing(grade, answer):
     assert grade(answer).score == 0

@@ -11,6 +11,7 @@ from affidavit.grading.reference import ReferenceFault, read_reference
 from affidavit.grading.semantic.embedding import MODEL, MODEL_SHA256, missing
 from affidavit.grading.semantic.meaning import MOST_SENTENCES, compare, sentences
 from affidavit.grading.semantic.settings import Settings
+from affidavit.grading.semantic.wordpiece import words
 from affidavit.grading.settings import read_settings
 from affidavit.tasks import GraderSpec
 
@@ -38,10 +39,10 @@ class SemanticGrader:
         text = material.text(settings.answer, _MOST_BYTES)
         if text is None or not text.strip():
             return Grade(0.0, f"{settings.answer} is not there, or is too long", evidence=Evidence(files=files))
-        most = settings.max_ratio * len(expected.split()) + _ROOM
-        answer = sentences(text)
-        if len(text.split()) > most or len(answer) > MOST_SENTENCES:
-            message = f"{settings.answer} has {len(text.split())} words, where {most:.0f} may be"
+        most = settings.max_ratio * _length(expected) + _ROOM
+        answer, length = sentences(text), _length(text)
+        if length > most or len(answer) > MOST_SENTENCES:
+            message = f"{settings.answer} has {length} words, where {most:.0f} may be"
             return Grade(0.0, message, evidence=Evidence(files=files))
         told = compare(reference, answer)
         components = tuple(
@@ -60,6 +61,11 @@ class SemanticGrader:
             components,
             Evidence(files=files, details=details),
         )
+
+
+def _length(text: str) -> int:
+    """How many words a text has, for the model, to which ``one/two`` are two."""
+    return sum(word[0].isalnum() for word in words(text))
 
 
 def grader(spec: GraderSpec) -> SemanticGrader:
