@@ -159,3 +159,26 @@ def test_agreement_of_a_queue():
     assert (told.items, told.raters, told.kappas[0][2]) == (2, ("a", "b"), 2)
     assert 0 < told.alpha < 1
     assert rater_agreement([]).alpha is None
+
+
+def test_a_bundle_that_is_too_large_for_the_queue_stays_out(queue, item, tmp_path):
+    grade = written(tmp_path / "large")
+    grade["graders"][1]["evidence"]["details"]["answers"][0]["text"] = "x" * (17 << 20)
+    (large,) = items_of(TASK, grade, "e" * 64)
+    with pytest.raises(QueueError, match="larger than 16 MiB"):
+        queue.add(large)
+    assert queue.items() == [item]
+
+
+def test_a_bundle_with_numbers_out_of_bounds(tmp_path):
+    grade = written(tmp_path / "made")
+    grade["graders"][1]["evidence"]["details"]["rubric"][0][0] = 10**400
+    with pytest.raises(QueueError, match="no answers to judge"):
+        items_of(TASK, grade, "d" * 64)
+
+
+def test_a_file_that_holds_another_item_is_told_by_name(queue, item):
+    place = queue.folder / "items"
+    (place / f"{item.id}.json").rename(place / f"{'0' * 16}.json")
+    with pytest.raises(QueueError, match="holds another one"):
+        queue.items()

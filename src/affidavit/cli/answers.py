@@ -15,7 +15,10 @@ Json = Annotated[
 
 def fail(message: object, status: int = WRONG_USE) -> NoReturn:
     """One clear line on standard error, and out."""
-    line = " ".join(str(message).split())
+    from affidavit.report import printable
+
+    # It may name what somebody else has written.
+    line = printable(" ".join(str(message).split()))
     typer.echo(f"affidavit: {line}", err=True)
     raise typer.Exit(status)
 

@@ -139,6 +139,7 @@ def result(
     """Show what the score of a bundle comes to with what people said. The bundle itself stays as it was signed."""
     from affidavit.evidence import EvidenceError
     from affidavit.grading.human import QueueError, with_humans
+    from affidavit.report import printable
 
     held = _queue(queue)
     try:
@@ -156,7 +157,7 @@ def result(
         return
     typer.echo(f"score with people: {_figure(assessment.score)}; as signed: {_figure(grade.get('score'))}")
     for line in notes:
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 def _queue(folder: Path) -> "Queue":

@@ -91,7 +91,7 @@ def items_of(task: Mapping[str, Any], grade: Mapping[str, Any], bundle_sha256: s
                 "bundle_sha256": bundle_sha256,
             }
             items.append(_item(content))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise QueueError(f"the bundle's grade.json tells of no answers to judge: {error}") from None
     return items
 
@@ -128,9 +128,12 @@ class Queue:
             what = "is no item" if not found else f"is the beginning of {len(found)} items' names"
             raise QueueError(f"{name} {what} in {self.folder}; affidavit grade human list shows them")
         try:
-            return _item(_read(found[0]))
-        except (KeyError, TypeError, ValueError) as error:
+            item = _item(_read(found[0]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise QueueError(f"{found[0]}: is no item: {error}") from None
+        if item.id != found[0].stem:
+            raise QueueError(f"{found[0]}: is no item: it holds another one, {item.id}")
+        return item
 
     def scores(self, name: str) -> list[Score]:
         """What has been said of an item, by rater. Raises QueueError."""
@@ -190,9 +193,13 @@ class Queue:
         return self.folder / "items" / f"{name}.json"
 
     def _write(self, path: Path, content: Mapping[str, Any]) -> None:
+        data = json.dumps(content, indent=1).encode() + b"\n"
+        if len(data) > _MOST_BYTES:
+            # Once there, it would keep everybody from reading the queue.
+            raise QueueError(f"{path}: would be larger than {_MOST_BYTES >> 20} MiB")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(content, indent=1).encode() + b"\n")
+            write_whole(path, data)
         except (OSError, EvidenceError) as error:
             raise QueueError(f"{path}: can't be written: {error}") from None
 
