@@ -94,8 +94,9 @@ time.sleep(0.6)
 def test_programs_that_are_gone_before_anyone_looks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcript, "task_link", lambda pid, name: None if name == "exe" else task_link(pid, name))
     program = """
-cp /bin/true own; ./own; ./own & rm own; wait
-printf '#!/bin/sh\\nexec true\\n' > script; chmod +x script; ./script; cp script one; ./one & rm one; wait
+cp /bin/sh own; ./own -c :; ./own -c 'rm own'
+printf '#!/bin/sh\\nexec true\\n' > script; chmod +x script; ./script
+printf '#!/bin/sh\\nrm one\\n' > one; chmod +x one; ./one
 printf '#!./script\\n' > other; chmod +x other; ./other
 python3 -c 'import os; os.execv("/proc/self/exe", ["python3", "-V"])'
 """
