@@ -10,8 +10,8 @@ import re
 import tokenize
 import unicodedata
 
-# Where every byte of ASCII is that letter: what stands in a comment is in no case code.
-_PLAIN = frozenset({"utf-8", "utf-8-sig", "ascii", "us-ascii", "iso-8859-1", "latin-1", "iso-8859-15", "cp1252"})
+# All of it, and what is an escape to some.
+_ASCII = bytes(range(92)) + bytes(range(93, 128)) + rb"\\\n\u0041"
 _ESCAPE = re.compile(r"\\u(?:\{0*([0-9A-Fa-f]{1,6})\}|([0-9A-Fa-f]{4}))")
 
 
@@ -29,6 +29,9 @@ def prepared(source: bytes, language: str) -> bytes:
         raise SyntaxFault("holds a NUL")
     if language == "python":
         return _decoded(re.sub(rb"\r\n?", b"\n", source))
+    if language == "c" and b"??/" in source:
+        # A backslash (trigraph) to some compilers, which then end texts and comments elsewhere.
+        raise SyntaxFault("holds a trigraph")
     if language in ("c", "go", "rust") and re.search(rb"\r(?!\n)", source):
         raise SyntaxFault("holds a carriage return within a line")
     return source
@@ -37,10 +40,12 @@ def prepared(source: bytes, language: str) -> bytes:
 def _decoded(source: bytes) -> bytes:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-        if encoding.lower() not in _PLAIN:
-            raise SyntaxFault(f"is in the encoding {encoding[:40]!r}, and is looked at in UTF-8, Latin and ASCII only")
-        return source.decode(encoding).encode()
-    except (SyntaxError, UnicodeDecodeError):
+        text = source.decode(encoding)
+        if _ASCII.decode(encoding) != _ASCII.decode():
+            # As UTF-7, in which a comment may hold the end of its line.
+            raise SyntaxFault(f"is in the encoding {encoding[:40]!r}, where letters of ASCII are others")
+        return re.sub("\r\n?", "\n", text).encode()
+    except (SyntaxError, UnicodeError, LookupError):
         raise SyntaxFault("is not in the encoding that it says, or that Python takes it for") from None
 
 
