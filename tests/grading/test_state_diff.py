@@ -122,6 +122,15 @@ def test_tables(settings, wanted):
     assert judge(table(**settings), content(CSV))[0] == wanted
 
 
+def test_many_rows_that_are_a_little_off_are_paired_in_any_order():
+    rows = tuple((n, f"x{n % 3}", n + 0.5) for n in range(3000))
+    raw = "id,name,total\n" + "".join(f"{n},x{n % 3},{n + 0.501}\n" for n in reversed(range(3000)))
+    check = table(equals=rows, ordered=False, tolerance=0.01, partial=True)
+    assert judge(check, content(raw))[0] == 1
+    assert judge(check, content(raw.replace("\n7,x1,", "\n7,x2,")))[0] == 2999 / 3001
+    assert judge(check, content(raw.replace(",7.501", ",7.6")))[0] == 2999 / 3001
+
+
 def test_a_table_is_held_against_one_of_the_tests():
     check = table(equals_file="key.csv", ordered=False)
     assert judge(check, content(CSV, reference=b"id,name,total\n1,Al,20.0\n2,Bo,1.5\n"))[0] == 1
@@ -407,6 +416,14 @@ def test_another_mode_or_a_journal_is_no_other_content(tmp_path):
     assert score(tmp_path / "3", text, replace(touched, kind="modified")) == 1
     asked = {"type": "sqlite", "path": "/w/db", "query": "SELECT count(*) FROM t", "equals": [[0]]}
     assert score(tmp_path / "4", asked) == 0
+
+
+def test_a_database_is_not_judged_without_what_stands_beside_it(database, tmp_path):
+    raw = database(ORDERS).content
+    check = {"type": "sqlite", "path": "/w/db", "query": "SELECT count(*) FROM orders", "equals": [[2]]}
+    assert grade(tmp_path / "1", [check], files={"/w/db": raw}).score == 1
+    huge = grade(tmp_path / "2", [check], files={"/w/db": raw, "/w/db-wal": bytes((16 << 20) + 1)})
+    assert (huge.score, "too large" in huge.components[0].message) == (0, True)
 
 
 def test_links_and_giants_are_not_followed_and_not_read(tmp_path):

@@ -89,13 +89,20 @@ def _found(check: StateCheck, material: Material) -> Found:
     if facts is None:
         return Found(None, changed=changed, reference=reference)
     reads = not isinstance(check, FileCheck) or check.reads
+    content = material.bytes(check.path, _MOST_BYTES) if reads and facts.type == "file" else None
+    beside = {}
+    for end in _BESIDE if isinstance(check, SqliteCheck) else ():
+        beside[end] = material.bytes(f"{check.path}{end}", _MOST_BYTES)
+        if beside[end] is None and _facts(material.files, f"{check.path}{end}") is not None:
+            # Without what stands beside it, a database is another one.
+            content = None
     return Found(
         type=facts.type,
         mode=facts.mode,
         size=facts.size,
         target=facts.target,
-        content=material.bytes(check.path, _MOST_BYTES) if reads and facts.type == "file" else None,
-        beside={end: material.bytes(f"{check.path}{end}", _MOST_BYTES) for end in _BESIDE if len(paths) > 1},
+        content=content,
+        beside=beside,
         changed=changed,
         reference=reference,
     )

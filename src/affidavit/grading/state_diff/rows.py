@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -15,8 +15,8 @@ from affidavit.grading.numbers import Tolerance, parse_number, within
 from affidavit.grading.state_diff.settings import RowsCheck
 
 MOST_ROWS = 100_000
-# Rows that are compared each with each, where order does not matter and numbers may be off.
-_MOST_PAIRED = 1000
+# Comparisons of one row with another, where order does not matter and numbers may be off.
+_MOST_COMPARED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -141,15 +141,35 @@ def rows_likeness(found: Table, wanted: Table, ordered: bool, tolerance: Toleran
     expected = Counter(_exact(row, loose) for row in wanted.rows)
     common = there & expected
     same = common.total()
-    left, missing = list((there - common).elements()), list((expected - common).elements())
-    if (tolerance.tolerance or tolerance.relative) and max(len(left), len(missing)) <= _MOST_PAIRED:
-        for row in missing:
-            near = next((other for other in left if _same_row(other, row, loose, tolerance)), None)
-            if near is not None:
-                left.remove(near)
-                same += 1
+    if tolerance.tolerance or tolerance.relative:
+        same += _paired((there - common).elements(), (expected - common).elements(), tolerance)
     most = len(found.rows) + len(wanted.rows) - same
     return same / most if most else 1.0
+
+
+def _paired(found: Iterable[tuple[Any, ...]], wanted: Iterable[tuple[Any, ...]], tolerance: Tolerance) -> int:
+    """How many rows, as `_exact` gives them, are near one of the other side each: those with the same texts, in order
+    of their numbers."""
+    kinds: dict[tuple[Any, ...], tuple[list[Any], list[Any]]] = {}
+    for side, rows in enumerate((found, wanted)):
+        for row in rows:
+            texts = tuple(None if is_number(cell) else (cell,) for cell in row)
+            kinds.setdefault(texts, ([], []))[side].append([cell for cell in row if is_number(cell)])
+    pairs, left = 0, _MOST_COMPARED
+    for there, missing in kinds.values():
+        there.sort()
+        for numbers in sorted(missing):
+            for place, other in enumerate(there):
+                left -= 1
+                if all(within(a, b, tolerance) for a, b in zip(other, numbers, strict=True)):
+                    del there[place]
+                    pairs += 1
+                    break
+                if left < 0:
+                    return pairs
+                if numbers and other[0] > numbers[0] and not within(other[0], numbers[0], tolerance):
+                    break
+    return pairs
 
 
 def _exact(row: tuple[Any, ...], loose: bool) -> tuple[Any, ...]:
