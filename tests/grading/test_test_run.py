@@ -251,6 +251,18 @@ class TestGrades:
         assert "needs python3" in str(grade([], exit=exit_facts).error)
         assert "can't be loaded" in str(grade([{**told("a"), "reports": [{"fault": "No module named pytest"}]}]).error)
 
+    def test_a_fault_that_the_agents_code_may_have_told_is_no_error(self) -> None:
+        events = rows(
+            {"op": "exec", "pid": 2, "path": "/usr/bin/python3", "exe": "/usr/bin/python3", "argv": ["python3"]},
+            {"op": "open_read", "pid": 2, "path": "/workspace/a.py", "exe": "/usr/bin/python3"},
+        )
+        lies = [{**told("a"), "reports": [{"fault": "No module named pytest"}]}, told("b")]
+        facts = {"framework": "pytest", "credit": "each", "expected": ["a", "b"], **left(lies), "control": None}
+        found = grade_run(facts, events, ["/workspace/a.py"])
+        assert (found.score, found.error) == (0.0, None)
+        assert "after /workspace/a.py was loaded" in found.message
+        assert grade_run(facts, events, []).error
+
     def test_a_test_that_passes_wrong_as_well(self) -> None:
         wrong = {**left([told("a"), told("b", False)]), "turned": ["a", "b"], "edits": 2}
         found = grade([told("a"), told("b")], wrong)

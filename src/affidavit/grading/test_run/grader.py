@@ -126,7 +126,10 @@ def _grade_tests(
     try:
         all_results = [_results(facts, one, expected) for one in rounds]
     except ResultsError as error:
-        return Grade(None, error=str(error), findings=findings), Word()
+        if not here or told.loaded is None:
+            return Grade(None, error=str(error), findings=findings), Word()
+        # The tests could be run, for the agent's code was: what is told of a framework that can't be had is its own.
+        all_results = [(_unread(expected, f"{error}, after {told.loaded} was loaded"), ())]
     results = [_in_all(parts) for parts in zip(*(results for results, _ in all_results), strict=True)]
     passed = [result.name for result in results if result.passed]
     unsteady = frozenset[str]().union(*(_passed(results) for results, _ in all_results)) - {*passed}
