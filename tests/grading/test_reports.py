@@ -249,6 +249,9 @@ def test_junit_of_failures_outside_of_a_test() -> None:
     twice = '<testcase classname="m" name="a"><failure/></testcase><testcase classname="m" name="a"><error/></testcase>'
     suite = f'<testsuite tests="1" failures="1" errors="1">{twice}</testsuite>'
     assert judged("junit", suite.encode(), "m::a") == {"m::a": "is told of 2 times"}
+    # And one that fails in its teardown alone once, and counts two.
+    suite = '<testsuite tests="3" errors="1"><testcase name="a"><error/></testcase><testcase name="b"/></testsuite>'
+    assert judged("junit", suite.encode(), "b") == {"b": "+passed"}
     # Surefire gives what failed before the tests of a class no name.
     suite = '<testsuite tests="2" errors="1"><testcase name="" classname="C"><error/></testcase>'
     suite += '<testcase name="a" classname="C"/></testsuite>'
