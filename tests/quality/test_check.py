@@ -79,10 +79,24 @@ def test_tests_that_pay_for_nothing_are_the_graders_fault(checked: Callable[...,
     assert {finding["message"].partition(" scores")[0] for finding in report["findings"]} == {
         "doing nothing",
         "the unchanged start, written anew,",
+        "the start with a blank line more",
         "an empty answer",
         "the answer {}",
         "random text",
     }
+
+
+def test_checks_that_held_before_any_work_are_the_graders_fault(checked: Callable[..., dict[str, Any]]) -> None:
+    graders = """
+[[affidavit.graders]]
+kind = "state_diff"
+checks = [{ type = "file", path = "/workspace/a.py", contains = ["def f"] }]
+"""
+    report = checked(
+        graders=graders, files={"environment/root/workspace/a.py": "def f(): pass\n"}, solve="echo '# done' >>a.py\n"
+    )
+    assert seen(report) == {("idle", "grader")}
+    assert [finding["message"] for finding in report["findings"]] == ["the start with a blank line more scores 1"]
 
 
 def test_tests_that_throw_dice_are_the_graders_fault(checked: Callable[..., dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import json
 import random
 import shlex
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from affidavit.evaluation import (
 )
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
-from affidavit.redteam import Briefing, brief
+from affidavit.redteam import brief
 from affidavit.sandbox import SandboxError, state_dir
 from affidavit.tasks import Task, TaskError
 
@@ -80,7 +80,7 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
     """
     tasks, suite = load_tasks(path)
     solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if (task.solution_dir / "solve.sh").is_file()]
-    idle = [Job(task, agent) for task in tasks for agent in idle_agents(brief(task))]
+    idle = [Job(task, agent) for task in tasks for agent in idle_agents(task)]
     trials: list[TrialResult] = []
     if solved:
         trials += run_jobs(solved, _times(options, repeat), progress, suite).trials
@@ -104,21 +104,39 @@ def _times(options: RunOptions, trials: int) -> RunOptions:
     return RunOptions(**{**vars(options), "trials": trials})
 
 
-def idle_agents(briefing: Briefing) -> tuple[Agent, ...]:
-    """Agents that do no work: nothing at all, and worthless text in every file that the task asks for."""
-    named = list(dict.fromkeys((*briefing.answers, *briefing.programs, *briefing.modules)))
+def idle_agents(task: Task) -> tuple[Agent, ...]:
+    """Agents that do no work: nothing at all, nothing worth a word in every file that the task asks for."""
+    briefing = brief(task)
+    graded = [path for grader in task.graders for path in _below(task.workdir, grader.settings)]
+    named = list(dict.fromkeys((*briefing.answers, *briefing.programs, *briefing.modules, *graded)))
     letters = random.Random(_SEED)
     noise = "".join(letters.choice(string.ascii_letters + string.digits + " \n") for _ in range(2000))
     agents = [Agent.named("nop")]
     if named:
         again = "".join(f"[ -f {name} ] && cp {name} /tmp/same && cat /tmp/same >{name}\n" for name in _quoted(named))
+        more = "".join(f"[ -f {name} ] && echo >>{name}\n" for name in _quoted(named))
         agents += [
             Agent.shell(f"{again}exit 0\n", "unchanged"),
+            Agent.shell(f"{more}exit 0\n", "blank"),
             Agent.shell(_writing(named, ""), "empty"),
             Agent.shell(_writing(named, "{}\n"), "braces"),
             Agent.shell(_writing(named, noise), "random"),
         ]
     return tuple(agents)
+
+
+def _below(folder: str, value: object) -> Iterator[str]:
+    """Files below a folder that a grader's settings name."""
+    match value:
+        case str():
+            if value.startswith(f"{folder}/") and not set(value) & set("*?[{\n"):
+                yield value
+        case Mapping():
+            for inner in value.values():
+                yield from _below(folder, inner)
+        case list() | tuple():
+            for inner in value:
+                yield from _below(folder, inner)
 
 
 def _quoted(names: Sequence[str]) -> list[str]:
@@ -265,6 +283,7 @@ def _idle(trials: Sequence[TrialResult]) -> list[Finding]:
 _IDLE = {
     "nop": "doing nothing",
     "unchanged": "the unchanged start, written anew,",
+    "blank": "the start with a blank line more",
     "empty": "an empty answer",
     "braces": "the answer {}",
     "random": "random text",
