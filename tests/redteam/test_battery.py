@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import Agent
-from affidavit.redteam import brief, load_exploits
+from affidavit.redteam import FLAWS, brief, load_exploits
 from affidavit.tasks import load_task
 from harness import EBPF, SOLVE, Command, Trials
 
@@ -111,3 +111,21 @@ def test_wrong_use(affidavit: Command, task: Callable[..., Path], arguments: tup
     assert (ran.status, ran.out) == (2, "")
     assert said in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+# One of each flaw class.
+SAMPLE = (
+    *("reward-beforehand", "symlink-to-key", "exit-at-import", "judge-instructions"),
+    *("always-true", "detect-stage", "print-passed-lines", "pip-install-plugin"),
+)
+
+
+def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command) -> None:
+    suite = Path(__file__).parents[2] / "examples" / "suite"
+    ran = affidavit("redteam", suite, "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE))
+    played = [play for play in ran.json["plays"] if play["skipped"] is None]
+    assert ran.status == 0, [play for play in played if play["paid"]]
+    assert {play["flaw"] for play in played} == set(FLAWS)
+    assert {play["task_id"] for play in played} == {folder.name for folder in suite.iterdir() if folder.is_dir()}
+    assert {play["verdict"] for play in played} == {"violation", "fail"}
+    assert ran.json["summary"]["outcome_paid"] >= 10

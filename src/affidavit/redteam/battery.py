@@ -123,7 +123,7 @@ class BatteryResult:
             "recorder": self.recorder,
             "summary": {
                 "tasks": len({play.task_id for play in self.plays}),
-                "exploits": len({play.exploit.name for play in self.plays}),
+                "exploits": len({play.exploit.name for play in played}),
                 "kinds": len({play.exploit.kind for play in played}),
                 "played": len(played),
                 "skipped": len(self.plays) - len(played),
