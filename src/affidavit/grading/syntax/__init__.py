@@ -78,8 +78,8 @@ def _written(check: BanCheck, material: Material) -> list[tuple[str, bytes | Non
         change.path
         for change in material.changes
         if change.type in ("file", "symlink")
-        and change.kind not in ("deleted", "metadata")
-        and change.path in material.carried
+        and change.kind != "deleted"
+        and change.path in material.rewritten
         and language_of(change.path) == check.language
         # A link to what is code by its own name leads to what is looked at itself, or was there before.
         and not (change.type == "symlink" and language_of(change.target or "") == check.language)
