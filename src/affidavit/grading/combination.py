@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.grading.grader import Finding, Grade
-
-# As tasks may have it.
-_MOST_WEIGHT = 1e6
+from affidavit.tasks import MOST_WEIGHT
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Graded:
                 "unproven": str() | None as unproven,
                 "findings": list(findings),
             } if (
-                0 <= weight <= _MOST_WEIGHT
+                0 <= weight <= MOST_WEIGHT
                 and (gate is None or 0 < gate <= 1)
                 and not any(isinstance(x, bool) for x in (weight, gate, score))
             ):

@@ -15,12 +15,13 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
-from affidavit.tasks.graders import DEFAULT_GRADERS, GraderSpec
+from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
     "DEFAULT_GRADERS",
+    "MOST_WEIGHT",
     "GraderSpec",
     "PublishedContract",
     "Rootfs",

@@ -23,6 +23,7 @@ from affidavit.tasks.toml import TomlTable
 _MOST = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 DEFAULT_KIND = "test_run"
+MOST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def _read(table: TomlTable) -> GraderSpec:
     if not _NAME.fullmatch(name):
         raise table.error("name", f"must be 1 to 64 letters, digits, '-', '_', '.', not {name[:60]!r}")
     weight, gate = _number(table, "weight"), _number(table, "gate")
-    if weight is not None and not 0 <= weight <= 1e6:
-        raise table.error("weight", f"must be from 0 to 1,000,000, not {weight:g}")
+    if weight is not None and not 0 <= weight <= MOST_WEIGHT:
+        raise table.error("weight", f"must be from 0 to {MOST_WEIGHT:,.0f}, not {weight:g}")
     if gate is not None and not 0 < gate <= 1:
         raise table.error("gate", f"must be above 0 and at most 1, not {gate:g}")
     if weight == 0 and gate is None:
