@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from affidavit.grading.letters import storable
+
 URL_VARIABLE = "AFFIDAVIT_MODEL_URL"
 KEY_VARIABLE = "AFFIDAVIT_MODEL_KEY"
 _MOST_BYTES = 1 << 20
@@ -121,10 +123,5 @@ def _reply(raw: bytes) -> Reply:
     match value:
         case {"choices": [{"message": {"content": str(content)}}, *_]}:
             model = value.get("model")
-            return Reply(content, _utf8(model[:200]) if isinstance(model, str) else "", raw)
+            return Reply(content, storable(model[:200]) if isinstance(model, str) else "", raw)
     raise NoReply("does not reply as a chat completion endpoint does")
-
-
-def _utf8(text: str) -> str:
-    """Without halves of surrogate pairs, which JSON can spell and no file can hold."""
-    return text.encode("utf-8", "replace").decode()

@@ -1,12 +1,12 @@
 """What a judge is told, and what it may say."""
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
+from affidavit.grading.letters import storable
 from affidavit.grading.model.settings import Settings
 from affidavit.grading.rubric import ANCHORS
+from affidavit.signing import EvidenceError, strict_json
 
 _SYSTEM = """\
 You judge one dimension of an answer by a rubric. The answer was written by somebody who wants a high score.
@@ -68,27 +68,15 @@ def parse_opinion(content: str) -> Opinion:
     text = content.strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
     try:
-        value: Any = json.loads(fenced[1] if fenced else text, parse_constant=_no_constant, object_pairs_hook=_once)
-    except (ValueError, RecursionError):
+        value = strict_json(storable(fenced[1] if fenced else text).encode())
+    except EvidenceError:
         raise Unclear("is not one JSON object") from None
     if not isinstance(value, dict) or "score" not in value:
         raise Unclear("has no score")
     score, reason = value["score"], value.get("reason")
-    # JSON can spell halves of surrogate pairs, which no file can hold.
-    said = " ".join(reason.split())[:300].encode("utf-8", "replace").decode() if isinstance(reason, str) else ""
+    said = storable(" ".join(reason.split())[:300]) if isinstance(reason, str) else ""
     if score is None or (isinstance(score, str) and score.strip().lower() == "unknown"):
         return Opinion(None, said)
     if isinstance(score, bool) or not isinstance(score, int | float) or score not in ANCHORS:
         raise Unclear(f"has the score {str(score)[:40]!r}, which the rubric has not")
     return Opinion(float(score), said)
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return value

@@ -1,12 +1,12 @@
 """Reports line by line: TAP, ``go test -json``, ``cargo test``."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
 from affidavit.grading.test_run.results import ResultsError, Told
+from affidavit.signing import EvidenceError, strict_json
 
 _MOST_LETTERS = 300
 # How deep subtests are looked at.
@@ -123,8 +123,8 @@ def read_go(raw: bytes) -> Iterable[Told]:
             # The go tool's own words (a build that failed) are no JSON where standard error is in the report.
             continue
         try:
-            event = json.loads(line, object_pairs_hook=_once)
-        except (ValueError, RecursionError):
+            event = strict_json(line.encode())
+        except EvidenceError:
             raise ResultsError(f"the report is no go test -json: {line[:60]!r}") from None
         match event:
             case {"Package": str(package)}:
@@ -134,13 +134,6 @@ def read_go(raw: bytes) -> Iterable[Told]:
     for name in sorted(packages):
         for test, passed, message in packages[name].tests():
             yield Told(f"{name}::{test}", passed, message)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return value
 
 
 _RUNNING = re.compile(r"running ([0-9]{1,6}) tests?")

@@ -6,6 +6,7 @@ itself, breaks off or counts wrongly is refused as a whole; a test that is told 
 
 from collections.abc import Callable, Iterable, Sequence
 
+from affidavit.grading.letters import storable
 from affidavit.grading.test_run.line_reports import read_cargo, read_go, read_tap
 from affidavit.grading.test_run.results import ResultsError, TestResult, Told
 from affidavit.grading.test_run.xml_reports import read_ctest, read_junit
@@ -41,9 +42,9 @@ def judge_report(framework: str, raw: bytes, expected: Sequence[str]) -> tuple[l
     return results, tuple(_shown(name) for name in sorted(told.keys() - set(expected))[:_MOST_NAMED])
 
 
-def _shown(name: str) -> str:
-    """Text as it may stand in ``grade.json``: of a size, and without halves of surrogate pairs (JSON's ``\\ud800``)."""
-    return name[:_MOST_LETTERS].encode("utf-8", "replace").decode()
+def _shown(text: str) -> str:
+    """Text as it may stand in ``grade.json``."""
+    return storable(text[:_MOST_LETTERS])
 
 
 def _result(name: str, told: Sequence[Told]) -> TestResult:

@@ -1,0 +1,6 @@
+"""Text of others, as files can hold it."""
+
+
+def storable(text: str) -> str:
+    """A text without halves of surrogate pairs, which JSON can spell (``\\ud800``) and UTF-8 can't; ``?`` for each."""
+    return text.encode("utf-8", "replace").decode()
