@@ -42,7 +42,6 @@ def empty_programs(folder: Path) -> list[str]:
         system = subprocess.run(["gcc", "-print-multiarch"], check=True, capture_output=True, text=True).stdout.strip()
         bpf = ["clang", "-g", "-O2", "-target", "bpf", f"-I/usr/include/{system}", "-x", "c", "-c", "-o", str(programs)]
         subprocess.run([*bpf, "-"], input=_EMPTY, text=True, check=True)
-        libraries = ["-x", "none", "-lbpf"]
-        command = ["gcc", "-O2", "-o", str(loader), "-x", "c", "-", *libraries]
+        command = ["gcc", "-O2", "-o", str(loader), "-x", "c", "-", "-lbpf"]
         subprocess.run(command, input=_LOADER, text=True, check=True)
     return [str(loader), str(programs)]
