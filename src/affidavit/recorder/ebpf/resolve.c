@@ -43,6 +43,18 @@ static int below(int root, const char *path, size_t length, int flags)
 	return syscall(SYS_openat2, root, length ? name : "/", &how, sizeof(how));
 }
 
+/* Whether a path leads to what `fd` is of. */
+static int is_there(int root, const char *path, size_t length, int fd)
+{
+	struct stat here, there;
+	int other = below(root, path, length, O_NOFOLLOW);
+	int same = other >= 0 && !fstat(fd, &here) && !fstat(other, &there) && here.st_dev == there.st_dev &&
+		   here.st_ino == there.st_ino;
+	if (other >= 0)
+		close(other);
+	return same;
+}
+
 /* Where a name leads: the length of it in `out`, 0 where nothing is there. */
 static size_t look_up(int root, const char *path, size_t length, char *out)
 {
@@ -52,8 +64,12 @@ static size_t look_up(int root, const char *path, size_t length, char *out)
 	char link[32];
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(link, out, RESOLVED_MAX);
+	int found = n > 0 && n < RESOLVED_MAX && out[0] == '/';
+	/* A mount that is gone by now, as all are once the sandbox has ended, is told without the folder it hung in. */
+	if (found && ((size_t)n != length || memcmp(out, path, length)))
+		found = is_there(root, out, n, fd);
 	close(fd);
-	return n > 0 && n < RESOLVED_MAX && out[0] == '/' ? (size_t)n : 0;
+	return found ? (size_t)n : 0;
 }
 
 /* Go from the path in `out` (no bytes: the root) by one component. */
