@@ -612,19 +612,23 @@ class Calls:
         args = call.args
         of = self._known_socket(site, args.fd(0))
         messages = [(args.address(4), args.data(1))] if call.name == "sendto" else args.messages(1)
-        for address, data in messages:
-            target = address or of.peer
-            # Sends without an address go where connect said.
+        results = [call.result] * len(messages)
+        if call.name == "sendmmsg":
+            results = _results(call.result, len(messages))
+        for (named, data), ret in zip(messages, results, strict=False):
+            address = None if named is None else named.meant(of.domain, sent=True)
+            # Sends without an address go where connect said, and so do all of a stream that has a peer.
+            target = of.peer if address is None or (of.proto == "tcp" and of.peer is not None) else address
             if address is not None:
-                self._emit_address(site, Op.SENDTO, of, address, call.result)
+                self._emit_address(site, Op.SENDTO, of, address, ret)
             if target is not None and target.port == _DNS_PORT:
                 for asked in sockets.dns_names(data, of.proto == "tcp"):
-                    self._emit_address(site, Op.DNS, of, target, call.result, path2=asked)
+                    self._emit_address(site, Op.DNS, of, target, ret, path2=asked)
 
     def _emit_address(
         self, site: Site, op: Op, of: _Socket, address: sockets.Address | None, ret: int, **columns: Any
     ) -> None:
-        address = address or sockets.Address(of.domain)
+        address = (address or sockets.Address(of.domain)).meant(of.domain, sent=False)
         path = None
         if address.path is not None:
             path = self._resolve(site, address.path, site.process.folder.path, op is not Op.BIND)
@@ -746,6 +750,14 @@ def _known(path: bytes | None) -> bytes | None:
 def _without_deleted(path: bytes | None) -> bytes | None:
     """A path of the kernel's, which says of a file in memory that it is deleted."""
     return path.removesuffix(b" (deleted)") if path is not None and path.startswith(b"/memfd:") else path
+
+
+def _results(result: int, messages: int) -> list[int]:
+    """What came of each message of sendmmsg that the kernel looked at: after one that fails it goes no further, and its
+    error is told where it is the first."""
+    if result < 0:
+        return [result][:messages]
+    return [*[0] * result, -errno.EAGAIN][:messages]
 
 
 def _signed(number: int) -> int:

@@ -4,7 +4,7 @@ import ipaddress
 import struct
 from typing import NamedTuple
 
-AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
+AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 0, 1, 2, 10, 16
 
 _DNS_HEADER = 12
 _DNS_LABEL = 63
@@ -16,7 +16,7 @@ class Address(NamedTuple):
     """A socket address.
 
     Attributes:
-        family: AF_… number.
+        family: AF_… number. One of no family is read as IPv4's: `meant` says what it is.
         addr: an IP address, or ``@name`` for an abstract unix socket.
         port: of an IP address.
         path: of a unix socket that has a name in the file system, as the caller gave it.
@@ -26,6 +26,17 @@ class Address(NamedTuple):
     addr: str | None = None
     port: int | None = None
     path: bytes | None = None
+
+    def meant(self, domain: int, sent: bool) -> "Address":
+        """What the kernel takes it for.
+
+        Args:
+            domain: of the socket, AF_…
+            sent: a message goes there: from a socket of IPv4 one of no family goes where it says.
+        """
+        if self.family != AF_UNSPEC:
+            return self
+        return self._replace(family=AF_INET) if sent and domain == AF_INET else Address(AF_UNSPEC)
 
 
 def protocol(domain: int, kind: int, number: int) -> str:
@@ -44,7 +55,7 @@ def sockaddr(raw: bytes) -> Address | None:
     if len(raw) < 2:
         return None
     (family,) = struct.unpack_from("=H", raw)
-    if family == AF_INET and len(raw) >= 8:
+    if family in (AF_INET, AF_UNSPEC) and len(raw) >= 8:
         return inet(family, raw[4:8], struct.unpack_from("!H", raw, 2)[0])
     if family == AF_INET6 and len(raw) >= 24:
         return inet(family, raw[8:24], struct.unpack_from("!H", raw, 2)[0])

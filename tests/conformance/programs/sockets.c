@@ -176,6 +176,38 @@ CASE(sendmmsg_)
 	if (DO(syscall(SYS_sendmmsg, new(AF_INET, SOCK_DGRAM), m, 2, 0)) != 2)
 		_exit(1);
 }
+/* What comes after a message that fails is not tried; what failed is not told. */
+CASE(sendmmsg_second_fails)
+{
+	struct sockaddr_in a = v4(4012), b = v4(53), c = v4(4013);
+	b.sin_addr.s_addr = inet_addr("192.0.2.1");
+	struct iovec part = {"x", 1};
+	struct mmsghdr m[] = {{message(ADDRESS(a), &part), 0}, {message(ADDRESS(b), &part), 0}, {message(ADDRESS(c), &part), 0}};
+	if (DO(syscall(SYS_sendmmsg, new(AF_INET, SOCK_DGRAM), m, 3, 0)) != 1)
+		_exit(1);
+}
+CASE(sendmmsg_second_refused)
+{
+	struct sockaddr_in a = v4(4012), b = v4(4014);
+	struct iovec part = {"x", 1}, bad = {"x", -1};
+	struct mmsghdr m[] = {{message(ADDRESS(a), &part), 0}, {message(ADDRESS(b), &bad), 0}};
+	if (DO(syscall(SYS_sendmmsg, new(AF_INET, SOCK_DGRAM), m, 2, 0)) != 1)
+		_exit(1);
+}
+CASE(sendmmsg_of_none)
+{
+	struct sockaddr_in a = v4(4012);
+	struct iovec part = {"x", 1};
+	struct mmsghdr m = {message(ADDRESS(a), &part), 0};
+	DO(syscall(SYS_sendmmsg, new(AF_INET, SOCK_DGRAM), &m, 0, 0));
+}
+/* From a socket of IPv4 it goes to an address of no family as well. */
+CASE(sendto_no_family)
+{
+	struct sockaddr_in a = v4(4015);
+	a.sin_family = AF_UNSPEC;
+	syscall(SYS_sendto, new(AF_INET, SOCK_DGRAM), "x", 1, 0, ADDRESS(a));
+}
 
 /* ---- questions ---- */
 
@@ -270,6 +302,51 @@ CASE(dns_tcp_in_parts)
 	DO(syscall(SYS_listen, server, 1));
 	DO(syscall(SYS_connect, client, ADDRESS(a)));
 	DO(syscall(SYS_writev, client, parts, 2));
+}
+/* An address of no length is none, and a stream heeds none. */
+CASE(dns_sendmsg_past_address)
+{
+	unsigned char text[512];
+	struct sockaddr_in a = v4(4016);
+	struct iovec part = {text, question(text, "past", "example")};
+	struct msghdr m = message(&a, 0, &part);
+	DO(syscall(SYS_sendmsg, resolver(), &m, 0));
+}
+CASE(dns_sendto_no_family)
+{
+	struct sockaddr_in a = v4(53);
+	unsigned char text[512];
+	a.sin_family = AF_UNSPEC;
+	DO(syscall(SYS_sendto, new(AF_INET, SOCK_DGRAM), text, question(text, "none", "example"), 0, ADDRESS(a)));
+}
+CASE(dns_tcp_past_address)
+{
+	struct sockaddr_in a = v4(53), other = v4(4017);
+	int server = new(AF_INET, SOCK_STREAM), client = new(AF_INET, SOCK_STREAM);
+	unsigned char text[512];
+	size_t n = question(text + 2, "aside", "example");
+	text[0] = 0;
+	text[1] = n;
+	DO(setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)));
+	DO(syscall(SYS_bind, server, ADDRESS(a)));
+	DO(syscall(SYS_listen, server, 1));
+	DO(syscall(SYS_connect, client, ADDRESS(a)));
+	DO(syscall(SYS_sendto, client, text, n + 2, 0, ADDRESS(other)));
+}
+CASE(dns_pwritev2)
+{
+	unsigned char text[512];
+	struct iovec part = {text, question(text, "pwritev", "example")};
+	DO(syscall(SYS_pwritev2, resolver(), &part, 1, -1L, -1L, 0));
+}
+CASE(dns_sendfile)
+{
+	unsigned char text[512];
+	size_t n = question(text, "sendfile", "example");
+	int fd = DO(syscall(SYS_memfd_create, "question", 0));
+	DO(write(fd, text, n));
+	DO(lseek(fd, 0, SEEK_SET));
+	DO(syscall(SYS_sendfile, resolver(), fd, NULL, n));
 }
 CASE(dns_sendmsg_in_parts)
 {

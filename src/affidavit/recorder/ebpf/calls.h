@@ -20,6 +20,8 @@ enum kind {
 	IS_EXE,      /* prctl: may change the executable */
 };
 
+enum note { UNNOTED, NOTED, NOTED_TO_NAMES /* where it goes to a name server */ };
+
 /* As positions of arguments they stand for 0 and AT_FDCWD. */
 #define NONE (-1)
 #define CWD (-2) /* relative names start at the working directory */
@@ -36,7 +38,8 @@ struct call {
 };
 
 #define C(kind, op, dir1, name1, dir2, name2, flags, mode, at, follow) \
-	{kind, op, dir1, name1, dir2, name2, flags, mode, at, follow, (name1) >= 0 || kind == IS_MESSAGE || kind == IS_MESSAGES}
+	{kind, op, dir1, name1, dir2, name2, flags, mode, at, follow, \
+	 kind == IS_WRITE ? NOTED_TO_NAMES : (name1) >= 0 || kind == IS_MESSAGE || kind == IS_MESSAGES}
 #define ONE(op, dir, name, flags, mode, at, follow) C(IS_NAME, op, dir, name, NONE, NONE, flags, mode, at, follow)
 #define TWO(op, dir1, name1, dir2, name2, flags, at) C(IS_NAME, op, dir1, name1, dir2, name2, flags, NONE, at, 0)
 #define ON_FD(op, mode) C(IS_FD, op, 0, NONE, NONE, NONE, NONE, mode, NONE, 0)
@@ -125,6 +128,7 @@ static const volatile struct call calls[CALLS] = {
 
 	[1] = C(IS_WRITE, EV_DNS, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0),
 	[20] = C(IS_WRITE, EV_DNS, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0), /* writev */
+	[328] = C(IS_WRITE, EV_DNS, NONE, NONE, NONE, NONE, NONE, NONE, NONE, 0), /* pwritev2, which takes sockets */
 	[41] = C(IS_SOCKET, EV_SOCKET, NONE, NONE, NONE, NONE, 0, NONE, NONE, 0),
 	[42] = ON_ADDRESS(EV_CONNECT, 1),
 	[43] = ON_ADDRESS(EV_ACCEPT, NONE),

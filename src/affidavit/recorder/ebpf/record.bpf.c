@@ -34,9 +34,14 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define S_IFSOCK 0140000
 #define S_IFMT 0170000
 #define EINTR 4
+#define EBADF 9
+#define EFAULT 14
+#define EINVAL 22
 #define ENOSYS 38
+#define ENOTSOCK 88
 #define EINPROGRESS 115
 #define O_EXCL 0200
+#define AF_UNSPEC 0
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
@@ -46,11 +51,13 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define X32_BIT 0x40000000
 #define DNS_PORT 53
 #define DNS_MAX 512
+#define PROC_SUPER_MAGIC 0x9fa0
 #define MESSAGES_MAX 1024 /* UIO_MAXIOV: sendmmsg takes no more */
 #define ERESTARTSYS 512
 #define ERESTART_RESTARTBLOCK 516
 #define EPERM 1
 
+#define UNREAD (~0ULL) /* in place of flags that could not be read */
 #define NAME_MAX_BYTES 4096 /* PATH_MAX, its NUL too */
 #define WALK_MAX 8192       /* longest walked path; longer ones are cut at the root's end */
 #define ARGV_SHORT 8192
@@ -66,10 +73,20 @@ extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 
 enum mark { UNTRACKED, OUTSIDE, INSIDE }; /* a tracked task: outside of system calls, inside one that was seen to begin */
 
+/* A message on its way, as memory says. */
+struct message {
+	__u64 address;     /* 0: none, it goes to the peer */
+	__u64 bytes;       /* or, where `parts`, struct iovec */
+	__u32 address_length, length;
+	__u32 in_parts;
+	__u64 unread; /* what of the bytes could not be read, 0: nothing */
+};
+
 struct scratch {
 	struct record record;
 	__u8 data[DATA_MAX];
 	__u64 args[8];
+	struct message message;
 	__u32 length; /* bytes of data in use */
 	__u32 taken;  /* bytes that were read last, a NUL too; 0: unreadable */
 	__u32 busy;
@@ -78,10 +95,13 @@ struct scratch {
 /* What was seen as a system call began, to be compared with what is there as it ends. */
 struct entry {
 	__u64 name1, name2; /* keyed hashes, 0: unreadable */
-	__u64 base1, base2; /* folders that relative names start at */
+	__u64 base1, base2; /* folders that relative names start at; base1 of a call on a socket: the socket */
+	__u64 where1, where2;   /* of a message: what of its address and its bytes was unreadable */
+	__u64 behind1, behind2; /* what lies behind what was unreadable, see behind() */
 	__u64 flags;        /* openat2 */
 	__u32 fd;           /* execveat: descriptor + 1 of the file itself, 0: by name */
-	__u32 changeable;   /* a name that was unreadable lies where another task may write */
+	__u32 messages;     /* sendmmsg: how many there are, 0 outside of it */
+	__u32 gone;         /* sendmmsg: how many the kernel was seen to be done with */
 	__u32 owner;        /* task, 0: a free slot */
 };
 
@@ -124,6 +144,8 @@ __u32 seed_pid;    /* every task of this process is tracked from its next system
 __u64 root_dentry; /* root of the sandbox */
 __u64 root_mount;
 __u32 dns_used; /* a socket has a name server as its peer: from then on write(2) is looked at */
+__u32 messages_used; /* a task called sendmmsg: from then on it is looked at what each socket sends */
+__u32 memory_opened; /* a task may write to the memory of others */
 const volatile __u64 hash_key = 0x9e3779b97f4a7c15;
 static const volatile __u64 zeros[CALLS];
 
@@ -186,8 +208,10 @@ static __always_inline void free_entry(__u32 tid)
 	for (__u32 i = 0; i < PLACES; i++) {
 		__u32 key = PLACE(tid, i, TASKS);
 		struct entry *entry = bpf_map_lookup_elem(&entries, &key);
-		if (entry && entry->owner == tid)
+		if (entry && entry->owner == tid) {
+			entry->messages = 0;
 			entry->owner = 0;
+		}
 	}
 }
 
@@ -518,37 +542,61 @@ static __always_inline struct folder folder_of(__s32 dirfd, bool absolute)
 	return folder;
 }
 
-static long look_at_area(struct task_struct *task, struct vm_area_struct *area, void *context)
+#define CHANGEABLE 1 /* what lies behind a page: memory that another task may write to */
+
+struct area {
+	__u64 flags, file;
+};
+
+static long look_at_area(struct task_struct *task, struct vm_area_struct *vma, void *context)
 {
-	*(__u64 *)context = area->vm_flags;
+	struct area *area = context;
+	area->flags = vma->vm_flags;
+	area->file = (__u64)vma->vm_file;
 	return 0;
 }
 
-/* Whether what lies at `pointer`, on a page that is not there yet, may change while the call reads it: it lies in
- * shared memory, or is writable and another task has the same memory. */
-static __always_inline __u32 changeable(__u64 pointer)
+/* What lies behind `pointer`, on a page that is not there yet, and so may change while the call reads it: CHANGEABLE
+ * where that is memory in common with another task, or a file that is open for writing; the state of the file that it
+ * is read from, as a hash; 0 where nothing is. The same before and after a call: nothing changed. */
+__noinline __u64 behind(__u64 pointer)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 flags = VM_SHARED | VM_WRITE;
-	bpf_find_vma(task, pointer, look_at_area, &flags, 0);
-	if (flags & VM_SHARED)
-		return 1;
-	return (flags & VM_WRITE) && GET(mm_struct, task->mm, mm_users.counter) > 1;
+	struct area area = {.flags = VM_SHARED | VM_WRITE};
+	bpf_find_vma(task, pointer, look_at_area, &area, 0);
+	if ((area.flags & VM_SHARED) || memory_opened)
+		return CHANGEABLE;
+	if ((area.flags & VM_WRITE) && GET(mm_struct, task->mm, mm_users.counter) > 1)
+		return CHANGEABLE;
+	if (!area.file)
+		return 0;
+	__u64 inode = POINTER(file, area.file, f_inode);
+	if (GET(inode, inode, i_writecount.counter) > 0)
+		return CHANGEABLE;
+	__u64 state = mix(mix(mix(hash_key, inode), GET(inode, inode, i_ctime_sec)), GET(inode, inode, i_ctime_nsec));
+	return state & ~1ULL;
+}
+
+/* Whether what was unreadable as the call began may have been something else then than it is now. */
+static __always_inline bool changed_behind(__u64 before, __u64 pointer)
+{
+	return before == CHANGEABLE || behind(pointer) != before;
 }
 
 /* Note the name at `pointer` as a call begins, with where it starts. */
 static __always_inline void note_name(struct scratch *s, struct entry *entry, __u64 pointer, __s32 dirfd, bool second)
 {
 	__u64 hash = take_name(pointer);
-	if (!hash && pointer)
-		entry->changeable |= changeable(pointer);
+	__u64 unread = !hash && pointer ? behind(pointer) : 0;
 	__u64 start = folder_of(dirfd, is_absolute(s)).dentry;
 	if (second) {
 		entry->name2 = hash;
 		entry->base2 = start;
+		entry->behind2 = unread;
 	} else {
 		entry->name1 = hash;
 		entry->base1 = start;
+		entry->behind1 = unread;
 	}
 }
 
@@ -601,7 +649,9 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 	if (entry) {
 		__u64 hash_before = second ? entry->name2 : entry->name1;
 		__u64 start_before = second ? entry->base2 : entry->base1;
-		if (hash_before ? hash_before != hash || start_before != start.dentry : hash && entry->changeable)
+		__u64 behind_before = second ? entry->behind2 : entry->behind1;
+		if (hash_before ? hash_before != hash || start_before != start.dentry
+				: hash && changed_behind(behind_before, pointer))
 			source = SOURCE_RACED;
 	}
 	if (s->record.source < source)
@@ -639,8 +689,7 @@ __noinline int put_name(__u64 pointer, __s32 dirfd, __u32 second)
 
 enum side { NEITHER, OWN, PEER };
 
-#define COMPARE (1U << 31)
-#define IN_PARTS (1U << 30)
+#define NO_ADDRESS 2 /* in place of the hash of an address, which is odd */
 #define PARTS 8 /* a C library that asks over TCP writes the length and the question apart */
 
 /* A descriptor's struct socket, 0 where it is none. */
@@ -715,19 +764,23 @@ __noinline int put_socket(__s32 fd, __u32 side)
 	return 1;
 }
 
-/* PATH1 from a socket address in memory, compared with how it was at entry where `compare`. */
-static __always_inline void put_address(struct scratch *s, __u64 pointer, __u32 length, bool compare)
+/* PATH1 from the address that was taken. */
+static __always_inline void keep_address(struct scratch *s)
 {
-	__u64 task = bpf_get_current_task();
-	struct entry *entry = entry_of(GET(task_struct, task, pid));
-	__u64 hash = take_bytes(pointer, length);
-	s->record.source = SOURCE_MEMORY;
-	if (compare && entry && entry->name1 && entry->name1 != hash)
-		s->record.source = SOURCE_RACED;
 	s->record.len[PATH1] = keep(s, 0);
 	s->record.bits |= BIT_ADDRESS;
 	struct folder start = folder_of(AT_FDCWD, false);
 	s->record.len[BASE1] = walk(start.mnt, start.dentry, 0);
+}
+
+/* Whether an address was another one as the call began, by the hash of it now, or its socket was. */
+static __always_inline bool address_raced(struct entry *entry, __s32 fd, __u64 hash, __u64 where)
+{
+	if (!entry)
+		return true;
+	if (entry->base1 != socket_of(fd))
+		return true;
+	return entry->name1 ? entry->name1 != hash : hash && changed_behind(entry->behind1, where);
 }
 
 /* Whether a descriptor is an Internet socket whose peer, if it has one, listens where name servers do. */
@@ -742,22 +795,22 @@ static __always_inline bool asks_names(__s32 fd)
 	       GET(sock, sk, __sk_common.skc_dport) == __builtin_bswap16(DNS_PORT);
 }
 
-/* Append the beginning of a message to the record in hand; the bytes of it. */
-__noinline int take_message(__u64 bytes, __u32 lengths)
+/* Append the beginning of the message in hand to the record in hand; the bytes of it. */
+__noinline int take_message(void)
 {
 	struct scratch *s = scratch();
 	if (!s)
 		return 0;
-	struct iovec part = {.iov_base = (void *)bytes, .iov_len = lengths & 0xffff};
-	__u32 parts = 1;
-	if (lengths & IN_PARTS) {
-		parts = part.iov_len;
-		part.iov_len = 0;
-	}
+	struct iovec part = {.iov_base = (void *)s->message.bytes, .iov_len = s->message.length};
+	__u32 parts = s->message.in_parts ? s->message.length : 1;
 	__u64 taken = 0;
+	s->message.unread = 0;
 	for (__u32 i = 0; i < PARTS && i < parts; i++) {
-		if ((lengths & IN_PARTS) && bpf_probe_read_user(&part, sizeof(part), (void *)(bytes + i * sizeof(part))))
+		__u64 pointer = s->message.bytes + i * sizeof(part);
+		if (s->message.in_parts && bpf_probe_read_user(&part, sizeof(part), (void *)pointer)) {
+			s->message.unread = pointer;
 			break;
+		}
 		__u64 at = s->length, n = part.iov_len;
 		if (at > SOCKADDR_MAX + DNS_MAX || taken >= DNS_MAX)
 			break;
@@ -766,75 +819,206 @@ __noinline int take_message(__u64 bytes, __u32 lengths)
 		barrier_var(n); /* the verifier wants its bound by itself */
 		if (n > DNS_MAX)
 			break;
-		if (n && bpf_probe_read_user(s->data + at, n, part.iov_base))
+		if (n && bpf_probe_read_user(s->data + at, n, part.iov_base)) {
+			s->message.unread = (__u64)part.iov_base;
 			break;
+		}
 		taken += n;
 		s->length = at + n;
 	}
 	return taken;
 }
 
-/* One message on its way: a record of it where it says to whom it goes, and one of what it asks where that is a name
- * server. `lengths`: of the bytes, or how many parts there are and IN_PARTS; of the address shifted left by 16; COMPARE
- * where the address was noted. */
-__noinline int on_message(__s32 fd, __u64 address, __u64 bytes, __s64 ret, __u32 lengths)
+static long mix_data(__u32 i, struct mixing *m)
 {
-	__u32 address_length = lengths >> 16 & 0xff;
-	bool compare = lengths & COMPARE;
-	bool dns = false;
-	if (address) {
-		struct scratch *s = begin(EV_SENDTO, ret);
-		if (!s)
-			return 0;
+	struct scratch *s = scratch();
+	__u32 at = m->words + i;
+	if (!s || at > SOCKADDR_MAX + DNS_MAX)
+		return 1;
+	m->hash = mix(m->hash, s->data[at]);
+	return 0;
+}
+
+/* Likewise its keyed hash, 0 where it can't be read. */
+__noinline __u64 take_question(void)
+{
+	struct scratch *s = scratch();
+	if (!s)
+		return 0;
+	struct mixing m = {.hash = hash_key, .words = s->length};
+	int n = take_message();
+	if (s->message.unread)
+		return 0;
+	bpf_loop(n, mix_data, &m, 0);
+	return m.hash | 1;
+}
+
+/* What memory says of a message: from a struct msghdr. 0 where it can't be read. */
+__noinline int read_header(__u64 pointer)
+{
+	struct scratch *s = scratch();
+	struct user_msghdr header = {};
+	if (!s || bpf_probe_read_user(&header, sizeof(header), (void *)pointer))
+		return 0;
+	s->message.address_length = header.msg_namelen;
+	s->message.address = header.msg_namelen ? (__u64)header.msg_name : 0;
+	s->message.bytes = (__u64)header.msg_iov;
+	s->message.length = header.msg_iovlen > PARTS ? PARTS : header.msg_iovlen;
+	s->message.in_parts = 1;
+	return 1;
+}
+
+/* Take the address of the message in hand: its hash, 0 where it can't be read. */
+static __always_inline __u64 take_address(struct scratch *s)
+{
+	s->taken = 0;
+	return s->message.address ? take_bytes(s->message.address, s->message.address_length) : NO_ADDRESS;
+}
+
+/* Whether the message in hand, whose address was taken, goes to a name server by it. A socket of IPv4 takes an address
+ * of no family for one of its own. */
+static __always_inline bool is_for_names(struct scratch *s)
+{
+	__u8 *to = end_of(s);
+	if (!to || s->taken < 4)
+		return false;
+	__u16 family = *(__u16 *)to, port = *(__u16 *)(to + 2);
+	return (family == AF_UNSPEC || family == AF_INET || family == AF_INET6) && port == __builtin_bswap16(DNS_PORT);
+}
+
+/* Note the message in hand as its call begins, or the one before it ended. */
+__noinline int note_message(__s32 fd)
+{
+	struct scratch *s = scratch();
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct entry *entry = entry_of(task->pid);
+	if (!s || !entry)
+		return 0;
+	s->length = 0;
+	entry->name1 = take_address(s);
+	entry->where1 = s->message.address;
+	entry->behind1 = entry->name1 ? 0 : behind(s->message.address);
+	entry->name2 = 0;
+	entry->where2 = 0;
+	entry->behind2 = 0;
+	if (!is_for_names(s) && !asks_names(fd))
+		return 0;
+	entry->name2 = take_question();
+	if (s->message.unread) {
+		entry->where2 = s->message.unread;
+		/* Where a part is unread, those behind it were not looked at. */
+		bool shared = s->message.in_parts && GET(mm_struct, task->mm, mm_users.counter) > 1;
+		entry->behind2 = shared ? CHANGEABLE : behind(entry->where2);
+	}
+	return 0;
+}
+
+/* Likewise by the struct msghdr at `pointer`. */
+static __always_inline void note_header(struct entry *entry, __s32 fd, __u64 pointer)
+{
+	if (read_header(pointer)) {
+		note_message(fd);
+		return;
+	}
+	/* Nothing is known of what it points to. */
+	entry->name1 = entry->name2 = 0;
+	entry->where1 = entry->where2 = pointer;
+	entry->behind1 = entry->behind2 = CHANGEABLE;
+}
+
+/* The message in hand was on its way: a record of it where it says to whom it goes, and one of what it asks where that
+ * is a name server. Both are compared with what was noted. */
+__noinline int on_message(__s32 fd, __s64 ret)
+{
+	struct scratch *s = begin(EV_SENDTO, ret);
+	if (!s)
+		return 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct entry *entry = entry_of(task->pid);
+	__u64 hash = take_address(s);
+	bool raced = address_raced(entry, fd, hash, entry ? entry->where1 : 0);
+	/* The kernel read what can be read neither before nor after. */
+	if (!hash && ret != -EFAULT && ret != -EBADF && ret != -ENOTSOCK && ret != -EINVAL)
+		raced = true;
+	bool by_address = is_for_names(s), dns = by_address || asks_names(fd);
+	if (s->message.address || raced) {
 		put_socket(fd, NEITHER);
-		put_address(s, address, address_length, compare);
-		__u16 family = *(__u16 *)s->data, port = *(__u16 *)(s->data + 2);
-		dns = s->taken >= 4 && (family == AF_INET || family == AF_INET6) && port == __builtin_bswap16(DNS_PORT);
+		s->record.source = raced ? SOURCE_RACED : SOURCE_MEMORY;
+		keep_address(s);
 		emit(s);
 	} else {
-		dns = asks_names(fd);
+		s->busy = 0;
 	}
 	if (!dns)
 		return 0;
-	struct scratch *s = begin(EV_DNS, ret);
+	s = begin(EV_DNS, ret);
 	if (!s)
 		return 0;
-	if (address) {
+	if (by_address) {
 		put_socket(fd, NEITHER);
-		take_bytes(address, address_length);
+		take_address(s);
 		s->record.len[PATH1] = keep(s, 0);
 		s->record.bits |= BIT_ADDRESS;
 	} else {
 		put_socket(fd, PEER);
 	}
+	__u32 before = s->length;
+	hash = take_question();
 	s->record.source = SOURCE_MEMORY;
-	s->record.len[PATH2] = take_message(bytes, lengths);
+	if (raced || !entry || (entry->name2 ? entry->name2 != hash : hash && changed_behind(entry->behind2, entry->where2)))
+		s->record.source = SOURCE_RACED;
+	s->record.len[PATH2] = s->length - before;
 	emit(s);
 	return 0;
 }
 
-/* Likewise by a struct msghdr in memory. */
-__noinline int on_message_header(__s32 fd, __u64 pointer, __s64 ret, __u32 compare)
+/* Likewise by the struct msghdr at `pointer`. */
+__noinline int on_header(__s32 fd, __u64 pointer, __s64 ret)
 {
-	struct user_msghdr message = {};
-	if (bpf_probe_read_user(&message, sizeof(message), (void *)pointer))
+	struct scratch *s = scratch();
+	if (!s)
 		return 0;
-	__u32 parts = message.msg_iovlen > PARTS ? PARTS : message.msg_iovlen;
-	__u32 name_length = (__u32)message.msg_namelen > SOCKADDR_MAX ? SOCKADDR_MAX : message.msg_namelen;
-	return on_message(fd, (__u64)message.msg_name, (__u64)message.msg_iov, ret,
-			  name_length << 16 | parts | IN_PARTS | (compare ? COMPARE : 0));
+	if (!read_header(pointer)) {
+		struct task_struct *task = bpf_get_current_task_btf();
+		struct entry *entry = entry_of(task->pid);
+		if (entry && !entry->name1 && (ret == -EFAULT || ret == -EBADF || ret == -ENOTSOCK))
+			return 0; /* the kernel could not read it either */
+		s->message.address = pointer; /* unreadable, as what it says is */
+		s->message.address_length = 1;
+		s->message.bytes = pointer;
+		s->message.length = s->message.in_parts = 1;
+	}
+	return on_message(fd, ret);
 }
 
-struct several {
+/* Those of sendmmsg that the kernel was not seen to be done with: it gave them up before they came to the socket. */
+struct rest {
 	__u64 pointer;
 	__s64 ret;
 	__s32 fd;
 };
 
-static long each_message(__u32 i, struct several *m)
+static long each_rest(__u32 i, struct rest *r)
 {
-	on_message_header(m->fd, m->pointer + i * sizeof(struct mmsghdr), m->ret < 0 ? m->ret : 0, i == 0);
+	on_header(r->fd, r->pointer + i * sizeof(struct mmsghdr), r->ret);
 	return 0;
+}
+
+/* The end of sendmmsg. Of the failure of a message after others nobody is told: where it never came to the socket, its
+ * header could not be used. */
+static __always_inline void on_messages(struct entry *entry, __s32 fd, __u64 pointer, __s64 ret)
+{
+	__u32 messages = entry->messages, gone = entry->gone, sent = ret > 0 ? ret : 0;
+	entry->messages = 0;
+	if (sent > messages)
+		sent = messages;
+	struct rest r = {.pointer = pointer + gone * sizeof(struct mmsghdr), .fd = fd};
+	if (gone < sent) { /* by another socket, which was put in the place of this one */
+		entry->base1 = CHANGEABLE; /* is that of no socket: they count as raced */
+		bpf_loop(sent - gone, each_rest, &r, 0);
+	} else if (gone == sent && sent < messages) {
+		on_header(fd, r.pointer, ret < 0 ? ret : -EFAULT);
+	}
 }
 
 /* ---- system calls ---- */
@@ -888,6 +1072,18 @@ static __always_inline __u8 *tracked(__u64 task)
 	return at;
 }
 
+/* The message in hand from the arguments of sendto and write. */
+static __always_inline void plain_message(struct scratch *s, const volatile struct call *c, __u32 id)
+{
+	bool addressed = c->kind == IS_SENDTO && (__u32)s->args[5];
+	s->message.address = addressed ? s->args[4] : 0;
+	s->message.address_length = s->args[5];
+	s->message.bytes = s->args[1];
+	s->message.in_parts = c->kind == IS_WRITE && id != 1;
+	__u64 most = s->message.in_parts ? PARTS : DNS_MAX;
+	s->message.length = s->args[2] > most ? most : s->args[2];
+}
+
 /* What a call names, as it begins: its hash is kept until it ends. */
 __noinline int note(__u32 id)
 {
@@ -897,25 +1093,40 @@ __noinline int note(__u32 id)
 	if (!s || !entry)
 		return 0;
 	const volatile struct call *c = &calls[id & (CALLS - 1)];
-	entry->fd = 0;
-	entry->changeable = 0;
-	if (c->kind == IS_ADDRESS || c->kind == IS_SENDTO) {
+	__s32 fd = s->args[0];
+	switch (c->kind) {
+	case IS_ADDRESS:
+		entry->base1 = socket_of(fd);
 		entry->name1 = take_bytes(argument(s, c->name1), argument(s, c->name1 + 1));
+		entry->behind1 = entry->name1 ? 0 : behind(argument(s, c->name1));
+		return 0;
+	case IS_SENDTO:
+	case IS_WRITE:
+		entry->base1 = socket_of(fd);
+		plain_message(s, c, id);
+		note_message(fd);
+		return 0;
+	case IS_MESSAGES:
+		messages_used = 1;
+		entry->gone = 0;
+		entry->messages = (__u32)s->args[2] > MESSAGES_MAX ? MESSAGES_MAX : s->args[2];
+		/* fallthrough */
+	case IS_MESSAGE:
+		entry->base1 = socket_of(fd);
+		note_header(entry, fd, s->args[1]);
 		return 0;
 	}
-	if (c->kind == IS_MESSAGE || c->kind == IS_MESSAGES) {
-		struct user_msghdr message = {};
-		bpf_probe_read_user(&message, sizeof(message), (void *)s->args[1]);
-		entry->name1 = message.msg_name ? take_bytes((__u64)message.msg_name, message.msg_namelen) : 0;
-		return 0;
-	}
+	entry->fd = 0;
 	note_name(s, entry, argument(s, c->name1), argument(s, c->dir1), false);
 	if (c->name2 >= 0)
 		note_name(s, entry, argument(s, c->name2), argument(s, c->dir2), true);
 	if (c->kind == IS_OPEN) {
 		entry->flags = 0;
-		if (id == 437) /* openat2: the flags are in memory too */
-			bpf_probe_read_user(&entry->flags, sizeof(entry->flags), (void *)s->args[2]);
+		/* openat2: the flags are in memory too */
+		if (id == 437 && bpf_probe_read_user(&entry->flags, sizeof(entry->flags), (void *)s->args[2])) {
+			entry->flags = UNREAD;
+			entry->behind2 = behind(s->args[2]);
+		}
 	}
 	if (id == 322 && (s->args[4] & AT_EMPTY_PATH))
 		entry->fd = (__u32)s->args[0] + 1;
@@ -940,9 +1151,45 @@ int BPF_PROG(on_enter, __u64 regs, long id)
 		return 0;
 	}
 	count(GET(task_struct, task, tgid), id);
-	if (calls[id & (CALLS - 1)].note && arguments(regs))
+	__u8 noted = calls[id & (CALLS - 1)].note;
+	if (noted && (noted == NOTED || (dns_used && asks_names(GET(pt_regs, regs, di)))) && arguments(regs))
 		note(id);
 	return 0;
+}
+
+/* The kernel is done with a message, and has not looked at the next one of sendmmsg yet. */
+SEC("raw_tp/sock_send_length")
+int BPF_PROG(on_send, __u64 sk, int ret)
+{
+	if (!messages_used)
+		return 0;
+	__u64 task = bpf_get_current_task();
+	__u32 tid = GET(task_struct, task, pid);
+	__u8 *state = mark_of(tid);
+	if (!state || *state != INSIDE)
+		return 0;
+	struct entry *entry = entry_of(tid);
+	if (!entry || entry->gone >= entry->messages || POINTER(sock, sk, sk_socket) != entry->base1)
+		return 0;
+	__u64 regs = bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct scratch *s = arguments(regs);
+	if (!s)
+		return 0;
+	__s32 fd = s->args[0];
+	__u64 pointer = s->args[1] + entry->gone++ * sizeof(struct mmsghdr);
+	on_header(fd, pointer, ret < 0 ? ret : 0);
+	if (ret >= 0 && entry->gone < entry->messages)
+		note_header(entry, fd, pointer + sizeof(struct mmsghdr));
+	return 0;
+}
+
+/* Whether a file is the memory of a process, as proc(5) has it. */
+static __always_inline bool is_memory(__u64 file)
+{
+	__u64 dentry = POINTER(file, file, f_path.dentry);
+	if (GET(dentry, dentry, d_name.len) != 3)
+		return false;
+	return GET(super_block, POINTER(dentry, dentry, d_sb), s_magic) == PROC_SUPER_MAGIC;
 }
 
 static __always_inline void on_open(const volatile struct call *c, long ret, __u32 id)
@@ -959,7 +1206,17 @@ static __always_inline void on_open(const volatile struct call *c, long ret, __u
 		struct open_how how = {};
 		bpf_probe_read_user(&how, sizeof(how), (void *)s->args[2]);
 		struct entry *entry = entry_of(GET(task_struct, task, pid));
-		flags = how.flags | (entry ? entry->flags : 0);
+		__u64 before = how.flags;
+		bool raced = false;
+		if (entry && entry->flags == UNREAD) {
+			raced = changed_behind(entry->behind2, s->args[2]);
+		} else if (entry) {
+			before = entry->flags;
+			raced = before != how.flags;
+		}
+		if (raced)
+			s->record.source = SOURCE_RACED;
+		flags = how.flags | before;
 		mode = how.mode;
 	}
 	__u64 file = ret >= 0 ? file_of(ret) : 0;
@@ -972,6 +1229,8 @@ static __always_inline void on_open(const volatile struct call *c, long ret, __u
 			flags = (flags & ~3ULL) | (kept & 3);
 		if (GET(file, file, f_mode) & FMODE_CREATED)
 			created = true;
+		if ((kept & 3) && is_memory(file))
+			memory_opened = 1;
 		put_file(s, file);
 	} else {
 		if (flags & O_CREAT)
@@ -1052,8 +1311,23 @@ static __always_inline void on_address(const volatile struct call *c, long ret)
 	} else if (c->op == EV_BIND && ret < 0) {
 		side = NEITHER;
 	}
-	if (!put_socket(fd, side) && c->name1 >= 0)
-		put_address(s, argument(s, c->name1), argument(s, c->name1 + 1), true);
+	bool known = put_socket(fd, side);
+	if (c->name1 >= 0) {
+		/* What the kernel has is that of the socket which the call began with, unless another was put in its place. */
+		__u64 task = bpf_get_current_task();
+		struct entry *entry = entry_of(GET(task_struct, task, pid));
+		__u64 pointer = argument(s, c->name1);
+		__u64 hash = known ? 0 : take_bytes(pointer, argument(s, c->name1 + 1));
+		bool raced = known ? !entry || entry->base1 != socket_of(fd) : address_raced(entry, fd, hash, pointer);
+		if (!known) {
+			s->record.source = SOURCE_MEMORY;
+			keep_address(s);
+		}
+		if (raced)
+			s->record.source = SOURCE_RACED;
+	} else if (c->op == EV_ACCEPT && ret >= 0 && !socket_of(fd)) {
+		s->record.source = SOURCE_RACED; /* closed by another thread before it could be looked at */
+	}
 	if (c->op == EV_CONNECT && asks_names(fd))
 		dns_used = 1;
 	emit(s);
@@ -1070,6 +1344,8 @@ static __always_inline void on_plain(const volatile struct call *c, long ret, __
 		s->record.bits |= BIT_TARGETED;
 	if (c->op == EV_PTRACE && c->flags == NONE)
 		s->record.flags = id;
+	if (c->op == EV_PTRACE && ret >= 0)
+		memory_opened = 1;
 	if (c->kind == IS_SOCKET) {
 		s->record.family = s->args[0];
 		s->record.type = s->args[1] & 15;
@@ -1116,25 +1392,24 @@ __noinline int finish(__u32 id, __s64 ret)
 	case IS_ADDRESS:
 		on_address(c, ret);
 		break;
-	case IS_SENDTO: {
-		__u32 length = s->args[2] > DNS_MAX ? DNS_MAX : s->args[2];
-		__u32 name_length = s->args[5] > SOCKADDR_MAX ? SOCKADDR_MAX : s->args[5];
-		on_message(fd, s->args[4], s->args[1], ret, name_length << 16 | length | COMPARE);
+	case IS_SENDTO:
+		plain_message(s, c, id);
+		on_message(fd, ret);
 		break;
-	}
 	case IS_MESSAGE:
-		on_message_header(fd, s->args[1], ret, 1);
+		on_header(fd, s->args[1], ret);
 		break;
 	case IS_MESSAGES: {
-		/* Those that were sent; where none was, the first, which is why. */
-		struct several m = {.pointer = s->args[1], .ret = ret, .fd = fd};
-		bpf_loop(ret <= 0 ? 1 : ret > MESSAGES_MAX ? MESSAGES_MAX : ret, each_message, &m, 0);
+		__u64 task = bpf_get_current_task();
+		struct entry *entry = entry_of(GET(task_struct, task, pid));
+		if (entry)
+			on_messages(entry, fd, s->args[1], ret);
 		break;
 	}
 	case IS_WRITE:
 		if (dns_used && asks_names(fd)) {
-			__u32 length = s->args[2] > DNS_MAX ? DNS_MAX : s->args[2];
-			on_message(fd, 0, s->args[1], ret, length | (id == 20 /* writev */ ? IN_PARTS : 0));
+			plain_message(s, c, id);
+			on_message(fd, ret);
 		}
 		break;
 	case IS_SOCKET:

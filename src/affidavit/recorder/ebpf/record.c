@@ -348,6 +348,9 @@ static void read_address(const struct record *r, const char *bytes, size_t lengt
 	memcpy(&a, bytes, length < sizeof(a) ? length : sizeof(a));
 	if (length < 2)
 		return;
+	/* A message from a socket of IPv4 goes to an address of no family as to one of its own. */
+	if (a.ss_family == AF_UNSPEC && r->family == AF_INET && (r->op == EV_SENDTO || r->op == EV_DNS))
+		a.ss_family = AF_INET;
 	if (a.ss_family == AF_INET && length >= 8) {
 		const struct sockaddr_in *in = (void *)&a;
 		inet_ntop(AF_INET, &in->sin_addr, row->addr, sizeof(row->addr));

@@ -35,9 +35,12 @@ _GAPS = (
     "names in unlink, rename, mkdir, link, symlink, chmod, chown, truncate and failed calls are read from the caller's "
     "memory before and after the call; a change between is shown as ebpf/raced",
     "such a name on a page of a mapped file that was not in memory before the call is taken as it is after it: a file "
-    "that is written meanwhile may mislead",
+    "that is written meanwhile, and twice within one tick of the clock, may mislead",
+    "addresses and questions that a call sends are compared likewise, those of each message of sendmmsg from the end of "
+    "the message before it to its own end",
     "symlinks in such names are followed a moment after the call; those that the sandbox made are known by then, not "
     "one that was there from the start and that it removed in between",
+    "questions to name servers that a program sends with sendfile or splice are not seen",
     "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",
 )
 

@@ -202,6 +202,8 @@ def _address(text: str) -> sockets.Address | None:
         if abstract:
             return sockets.unix(b"\0" + (unhex(abstract[1]) or b""))
         return sockets.unix(_string_field(text, "sun_path") or b"")
+    if family == sockets.AF_UNSPEC:
+        return sockets.sockaddr(b"\0\0" + (_string_field(text, "sa_data") or b""))
     six = family == sockets.AF_INET6
     host = _string_field(text, "sin6_addr" if six else "sin_addr")
     port = _string_field(text, "sin6_port" if six else "sin_port")

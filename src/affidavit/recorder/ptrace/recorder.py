@@ -42,6 +42,8 @@ GAPS: tuple[str, ...] = (
     "another thread that changes them in between is not noticed",
     "such a name is resolved by what the record says of symlinks: one that another thread swaps during the call may "
     "mislead",
+    "addresses are read once, before the call, those of sendmmsg after it: another thread that changes them in between "
+    "is not noticed",
     "a file that was opened is told by its descriptor right after the call: another thread that puts another file in "
     "its place by then is not noticed",
     "an open that asks for a new file counts as one that creates it, also where the file was there",
@@ -49,7 +51,8 @@ GAPS: tuple[str, ...] = (
     "a name that ends in /proc/…/fd/… is resolved while its process is there only, else it stays as it is spelled; one "
     "that goes on behind that makes the record incomplete",
     "the peer of an accepted connection is known only where the program asks for it",
-    "questions to name servers that a program sends with write or writev are not seen",
+    "questions to name servers that a program sends with write, writev, pwritev2, sendfile or splice are not seen",
+    "a message of sendmmsg that fails after others were sent shows EAGAIN, whatever its error was",
     "of a program's arguments the first 4,096 bytes of each are kept, and not all where there are very many; flags is "
     "1 then",
     "the file that open_by_handle_at opened has no path",
