@@ -261,8 +261,9 @@ class Judge:
             paths.codes[rows],
             paths.values,
             lambda index: (
-                f"{sentences.who(batch, int(rows[index]))} changed a file name in memory while the kernel was reading "
-                f"it ({sentences.shown(paths.at(int(rows[index])) or 'a name')}), as one does to deceive a recorder"
+                f"{sentences.who(batch, int(rows[index]))} changed a file name or address in memory while the kernel "
+                f"was reading it ({sentences.shown(paths.at(int(rows[index])) or 'a name')}), "
+                "as one does to deceive a recorder"
             ),
         )
 

@@ -59,6 +59,32 @@ EVASION(udp_sendmmsg)
 	return make("mark");
 }
 
+/* The last of as many messages as the kernel takes goes where there is no way, which its caller is not told. */
+EVASION(udp_last_of_many)
+{
+	static struct mmsghdr messages[1024];
+	struct sockaddr_in to = name_server(), out = to;
+	struct iovec data = {"x", 1};
+	to.sin_port = htons(9);
+	out.sin_addr.s_addr = htonl(0x0a090909);
+	for (int i = 0; i < 1024; i++)
+		messages[i].msg_hdr = (struct msghdr){
+			.msg_name = i == 1023 ? &out : &to, .msg_namelen = sizeof(to), .msg_iov = &data, .msg_iovlen = 1};
+	make_with("truth", "127.0.0.1\n10.9.9.9\n");
+	return sendmmsg(socket(AF_INET, SOCK_DGRAM, 0), messages, 1024, 0) == 1023 ? make("mark") : failed();
+}
+
+/* To an address of no family. */
+EVASION(udp_without_family)
+{
+	struct sockaddr_in to = name_server();
+	to.sin_family = AF_UNSPEC;
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (sendto(fd, question, sizeof(question) - 1, 0, (void *)&to, sizeof(to)) < 0)
+		return failed();
+	return make("mark");
+}
+
 EVASION(udp_write)
 {
 	struct sockaddr_in to = name_server();

@@ -3,6 +3,9 @@
 #include "evade.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define TRIES 200
 #define OPENS 1000
@@ -342,4 +345,162 @@ EVASION(shared_name_changed_meanwhile)
 {
 	name_in_memory(MAP_SHARED);
 	return truncate_meanwhile(change_by_another);
+}
+
+/* ---- a message that is held up: its receiver has no room until another thread has changed what it says ---- */
+
+static int receiver;
+static struct mailbox {
+	struct sockaddr_un to[3];
+	struct mmsghdr messages[3];
+	struct iovec data;
+} *box;
+
+static struct sockaddr_un abstract(const char *letter)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	address.sun_path[1] = *letter;
+	return address;
+}
+
+#define ABSTRACT_LENGTH (offsetof(struct sockaddr_un, sun_path) + 2)
+
+static void *make_room(void *unused)
+{
+	char byte;
+	(void)unused;
+	pause_ms(50);
+	meanwhile();
+	while (recv(receiver, &byte, 1, MSG_DONTWAIT) > 0)
+		;
+	return NULL;
+}
+
+/* A sender to @r, which is full, with messages for @r, @t and @r. */
+static int full_sender(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), third = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct sockaddr_un r = abstract("r"), t = abstract("t");
+	receiver = socket(AF_UNIX, SOCK_DGRAM, 0);
+	if (bind(receiver, (void *)&r, ABSTRACT_LENGTH) || bind(third, (void *)&t, ABSTRACT_LENGTH))
+		return -1;
+	int sent = 0;
+	while (sent < 1000 && sendto(fd, "x", 1, MSG_DONTWAIT, (void *)&r, ABSTRACT_LENGTH) == 1)
+		sent++;
+	if (sent == 1000) { /* it takes too many to hold a sender up */
+		errno = ENOTSUP;
+		return -1;
+	}
+	box = mmap(NULL, sizeof(*box), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	box->data = (struct iovec){"x", 1};
+	for (int i = 0; i < 3; i++) {
+		box->to[i] = i == 1 ? t : r;
+		box->messages[i].msg_hdr = (struct msghdr){
+			.msg_name = &box->to[i], .msg_namelen = ABSTRACT_LENGTH, .msg_iov = &box->data, .msg_iovlen = 1};
+	}
+	return fd;
+}
+
+static int send_meanwhile(void (*change)(void))
+{
+	int fd = full_sender();
+	if (fd < 0)
+		return failed();
+	meanwhile = change;
+	aside(make_room, NULL);
+	make_with("truth", "@r\n");
+	return sendmsg(fd, &box->messages[0].msg_hdr, 0) == 1 ? make("mark") : failed();
+}
+
+static void change_address(void)
+{
+	box->to[0].sun_path[1] = 'd';
+}
+
+EVASION(address_changed_meanwhile)
+{
+	return send_meanwhile(change_address);
+}
+
+static void take_address_away(void)
+{
+	box->messages[0].msg_hdr.msg_name = NULL;
+}
+
+EVASION(address_taken_away_meanwhile)
+{
+	return send_meanwhile(take_address_away);
+}
+
+static void hide_message(void)
+{
+	munmap(box, sizeof(*box));
+}
+
+EVASION(message_unmapped_meanwhile)
+{
+	return send_meanwhile(hide_message);
+}
+
+/* The second message of several is another one while the first is held up, and is put back as the third is: before the
+ * call and after it all is the same. */
+static void *put_back(void *unused)
+{
+	char byte;
+	(void)unused;
+	pause_ms(50);
+	box->to[1] = abstract("d");
+	recv(receiver, &byte, 1, 0);
+	pause_ms(50);
+	box->to[1] = abstract("t");
+	while (recv(receiver, &byte, 1, MSG_DONTWAIT) > 0)
+		;
+	return NULL;
+}
+
+EVASION(second_address_changed_and_back)
+{
+	int fd = full_sender(), other = socket(AF_UNIX, SOCK_DGRAM, 0);
+	struct sockaddr_un d = abstract("d");
+	if (fd < 0 || bind(other, (void *)&d, ABSTRACT_LENGTH))
+		return failed();
+	aside(put_back, NULL);
+	make_with("truth", "@r\n@d\n");
+	if (sendmmsg(fd, box->messages, 3, 0) != 3)
+		return failed();
+	char byte;
+	return recv(other, &byte, 1, MSG_DONTWAIT) == 1 ? make("mark") : UNEXPLAINED;
+}
+
+/* The header is on a page that the call reads first, and another process puts another one there meanwhile. */
+EVASION(unread_message_changed_meanwhile)
+{
+	int fd = full_sender();
+	if (fd < 0)
+		return failed();
+	int file = open("messages", O_RDWR | O_CREAT, 0600);
+	if (write(file, box, sizeof(*box)) < 0)
+		return failed();
+	struct mailbox *copy = mmap(NULL, sizeof(*copy), PROT_READ, MAP_PRIVATE, file, 0);
+	meanwhile = change_address;
+	aside(make_room, NULL);
+	make_with("truth", "@r\n");
+	return sendmsg(fd, &copy->messages[0].msg_hdr, 0) == 1 ? make("mark") : failed();
+}
+
+/* A socket is another one by the end of the call. */
+static void change_socket(void)
+{
+	dup2(receiver, PLACE);
+}
+
+EVASION(socket_replaced_meanwhile)
+{
+	int fd = full_sender();
+	if (fd < 0 || dup2(fd, PLACE) < 0)
+		return failed();
+	meanwhile = change_socket;
+	aside(make_room, NULL);
+	make_with("truth", "@r\n");
+	return sendto(PLACE, "x", 1, 0, (void *)&box->to[0], ABSTRACT_LENGTH) == 1 ? make("mark") : failed();
 }

@@ -36,8 +36,8 @@ _GAPS = (
     "memory before and after the call; a change between is shown as ebpf/raced",
     "such a name on a page of a mapped file that was not in memory before the call is taken as it is after it: a file "
     "that is written meanwhile, and twice within one tick of the clock, may mislead",
-    "addresses and questions that a call sends are compared likewise, those of each message of sendmmsg from the end of "
-    "the message before it to its own end",
+    "addresses and questions that a call sends are compared likewise, those of each message of sendmmsg from the end "
+    "of the message before it to its own end",
     "symlinks in such names are followed a moment after the call; those that the sandbox made are known by then, not "
     "one that was there from the start and that it removed in between",
     "questions to name servers that a program sends with sendfile or splice are not seen",
@@ -76,7 +76,7 @@ class EbpfRecorder:
             finally:
                 recording.close()
         except RecorderError as error:
-            return Availability(False, str(error), "use Linux 6.2 or newer with BPF, or --recorder ptrace")
+            return Availability(False, str(error), "use Linux 6.3 or newer with BPF, or --recorder ptrace")
         took = round((time.monotonic() - started) * 1000)
         return Availability(True, f"Linux {platform.release()}, programs loaded in {took} ms", gaps=_GAPS)
 
