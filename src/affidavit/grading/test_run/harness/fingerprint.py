@@ -1,4 +1,7 @@
-"""What a test framework's functions are, so that a change by the code under test shows. Standard library only."""
+"""What can be said of the process of a test: whether its framework is what it was, and what it had to believe.
+
+Standard library only.
+"""
 
 import sys
 import types
@@ -38,3 +41,9 @@ def _keep(found, name, value):
         function = value.fget
     if isinstance(function, types.FunctionType):
         found[name] = (function, function.__code__)
+
+
+def words():
+    """How often a result was taken on the word of the solution's sandbox, where that is another one."""
+    standins = sys.modules.get("affidavit_inside.standins")
+    return 0 if standins is None else standins.current.words

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from fingerprint import changed, fingerprint
+from fingerprint import changed, fingerprint, words
 
 _MOST_NAMED = 10
 _MOST_LETTERS = 300
@@ -80,6 +80,7 @@ def main():
             ],
             "errors": watch.errors[:_MOST_NAMED],
             "changed": watch.changed,
+            "words": words(),
         },
     )
     return code

@@ -15,6 +15,9 @@ the line's number and what follows, and JSON.
 For each test an object: ``test``, ``status`` (exit status, null where a signal ended it), ``signal``,
 ``timed_out``, ``reports`` (the lines that it wrote to its descriptor, parsed), ``odd`` (why they can't be read, or
 null). The last is ``{"end": NUMBER OF TESTS}``.
+
+With ``--below`` after PLAN it is the child of process 1 (see grading/separation/inside/README.md), in a sandbox where
+none but the tests run.
 """
 
 import ctypes
@@ -31,6 +34,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
 _MOST_BYTES = 64 << 10
 _READ_WITHIN_S = 10.0
 # What would have a test's interpreter load code, or a framework take options, from elsewhere.
@@ -39,12 +43,17 @@ _KEPT = ("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONIOEN
 
 
 def main() -> int:
-    if os.getpid() != 1:
-        print("runner.py is process 1 of a grading sandbox and nothing else", file=sys.stderr)
+    below = sys.argv[2:] == ["--below"]
+    # Killing all others, as it does, is for a sandbox only.
+    if (os.getppid() if below else os.getpid()) != 1:
+        print("runner.py is process 1 of a grading sandbox, or with --below its child, and nothing else", file=sys.stderr)
         return 2
     plan = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         return 3
+    if below:
+        # What a test leaves behind comes to this process, as it would to process 1.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     told = os.dup(1)
     os.dup2(2, 1)
     # Signals without a handler do not reach process 1; Python has handlers for these.

@@ -6,7 +6,7 @@ import sys
 import unittest
 from pathlib import Path
 
-from fingerprint import changed, fingerprint
+from fingerprint import changed, fingerprint, words
 
 _MOST_NAMED = 10
 _MOST_LETTERS = 300
@@ -62,6 +62,7 @@ def main():
         "others": watch.others[:_MOST_NAMED],
         "errors": [cut(error) for error in loader.errors[:_MOST_NAMED]],
         "changed": changed(before),
+        "words": words(),
     }
     os.write(descriptor, json.dumps(report).encode("ascii") + b"\n")
     os.close(descriptor)

@@ -1,0 +1,172 @@
+"""Process 1 of the tests' sandbox: ``tests_broker.py [--not-first] [--results] -- VERIFIER…``; see README.md."""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, _HERE)
+
+from affidavit_inside import client, frames, values, wire  # noqa: E402
+
+_PR_SET_DUMPABLE = 4
+_MOST_SESSIONS = 200
+_NOT_FILLED = 70
+
+
+class Broker(frames.Relay):
+    """Gives each connection a session of its own."""
+
+    kinds_from_host = frozenset((frames.DATA, frames.CLOSE))
+    kinds_from_session = frozenset((frames.OPEN, frames.DATA))
+
+    def __init__(self, listening):
+        super().__init__()
+        self.listening = listening
+        self.others[listening.fileno()] = self.accept
+        self.last = 0
+        self.results = bytearray()
+
+    def accept(self):
+        with suppress(BlockingIOError):
+            connection, _ = self.listening.accept()
+            self.last += 1
+            if self.host_open and len(self.sessions) < _MOST_SESSIONS:
+                self.add(self.last, connection)
+            else:
+                connection.close()
+
+    def from_host(self, session, kind, payload):
+        if session not in self.sessions or self.sessions[session].closing:
+            return
+        if kind == frames.DATA:
+            self.to_session(session, kind, payload)
+        else:
+            # Not before all that came has been passed on.
+            self.to_session(session, kind, b"")
+            self.sessions[session].closing = True
+
+    def read_results(self, descriptor):
+        """Pass on whole lines of the verifier's."""
+        try:
+            data = os.read(descriptor, 1 << 18)
+        except BlockingIOError:
+            return
+        if not data:
+            del self.others[descriptor]
+        self.results += data
+        *lines, rest = bytes(self.results).split(b"\n")
+        self.results[:] = rest
+        for line in lines:
+            self.to_host(0, frames.RESULT, line + b"\n")
+
+
+def main():
+    arguments = sys.argv[1:]
+    first, results = True, False
+    while arguments and arguments[0] != "--":
+        word = arguments.pop(0)
+        if word == "--not-first":
+            first = False
+        elif word == "--results":
+            results = True
+        else:
+            print(f"tests_broker.py: {word}: no such option", file=sys.stderr)
+            return 2
+    if first and os.getpid() != 1 or len(arguments) < 2:
+        print("tests_broker.py is process 1 of a tests' sandbox: tests_broker.py [--results] -- VERIFIER…", file=sys.stderr)
+        return 2
+    # Nothing but what is needed may reach the pipes of the host.
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        return 3
+    os.environ.setdefault("AFFIDAVIT_CHANNEL", "@affidavit-channel")
+    os.environ["AFFIDAVIT_STATE"] = state = tempfile.mkdtemp(prefix="affidavit-state-")
+    standins = os.path.join(_HERE, "standins")
+    path = os.environ.get("PYTHONPATH", "").split(":")
+    os.environ["PYTHONPATH"] = ":".join([standins, *(part for part in path if part and part != standins)])
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(frames.address(os.environ["AFFIDAVIT_CHANNEL"]))
+    listening.listen(64)
+    listening.setblocking(False)
+    broker = Broker(listening)
+    filler = subprocess.Popen([sys.executable, "-I", "-S", os.path.abspath(__file__), "--fill"], stdin=subprocess.DEVNULL, stdout=2)
+    if run(broker, filler, first) != 0:
+        broker.flush_all()
+        return _NOT_FILLED
+    told = subprocess.PIPE if results else 2
+    verifier = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, stdout=told)
+    if results:
+        os.set_blocking(verifier.stdout.fileno(), False)
+        broker.others[verifier.stdout.fileno()] = lambda: broker.read_results(verifier.stdout.fileno())
+    status = run(broker, verifier, first)
+    if results:
+        while verifier.stdout.fileno() in broker.others and not ended_output(broker, verifier.stdout.fileno()):
+            broker.read_results(verifier.stdout.fileno())
+    for session in list(broker.sessions):
+        broker.drop(session)
+        broker.closed(session)
+    broker.flush_all()
+    with suppress(OSError):
+        for name in os.listdir(state):
+            os.unlink(os.path.join(state, name))
+        os.rmdir(state)
+    return status if status >= 0 else 128 - status
+
+
+def ended_output(broker, descriptor):
+    """Whether nothing more is there to be read."""
+    import select
+
+    return not select.select([descriptor], [], [], 0)[0]
+
+
+def run(broker, process, first):
+    """Pass frames on until a child has ended: its status."""
+    while True:
+        broker.step(1.0)
+        if not first:
+            status = process.poll()
+            if status is not None:
+                return status
+            continue
+        while True:
+            try:
+                done, how = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                done = 0
+            if not done:
+                break
+            if done == process.pid:
+                process.returncode = 0
+                return os.WEXITSTATUS(how) if os.WIFEXITED(how) else -os.WTERMSIG(how)
+
+
+def fill():
+    """Bring the solution's working directory here, as far as it may be here."""
+    settings = client.Settings(os.environ)
+    connection = frames.connect(settings.channel)
+    connection.open(json.dumps({"kind": "tree"}).encode("ascii"))
+    try:
+        data = wire.receive(connection)
+        if data is None:
+            raise values.Refused("its sandbox told nothing")
+        told = values.Reader(data).read()
+        if type(told) is not list or len(told) != 2:
+            raise values.Refused(str(told)[:300])
+        mirror = settings.mirror()
+        mirror.incoming(*told, [])
+    except values.Refused as error:
+        print(f"the solution's files: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    sys.exit(fill() if sys.argv[1:] == ["--fill"] else main())

@@ -1,0 +1,113 @@
+"""A broker and a server as ordinary processes, with a relay between them: the two halves without their sandboxes."""
+
+import os
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import affidavit.grading.separation as separation
+
+INSIDE = Path(separation.__file__).with_name("inside")
+_HEAD = struct.Struct(">IBI")
+
+
+@dataclass
+class Pair:
+    """Folders of one separated run.
+
+    Attributes:
+        tests, workdir, solution: hidden tests and working directory of T, and what S has there at first.
+        status, output: the verifier's, after `run`.
+    """
+
+    folder: Path
+    status: int = -1
+    output: str = ""
+    words: int = 0
+    sessions: list[bytes] = field(default_factory=list)
+
+    @property
+    def tests(self) -> Path:
+        return self.folder / "tests"
+
+    @property
+    def workdir(self) -> Path:
+        return self.folder / "workspace"
+
+    def run(self, argv: Sequence[str], sources: bool = True, python: str = sys.executable, timeout: float = 120) -> int:
+        """Play the verifier. Both halves see the same paths: T's working directory stands in for S's by a mount."""
+        solution, theirs = self.folder / "solution", self.folder / "t"
+        words = self.folder / "words"
+        for made in (self.tests, self.workdir, solution, theirs):
+            made.mkdir(exist_ok=True)
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))},
+            "AFFIDAVIT_TESTS_DIR": str(self.tests),
+            "AFFIDAVIT_WORKDIR": str(self.workdir),
+            "AFFIDAVIT_CHANNEL": f"@affidavit-{os.getpid()}-{self.folder.name}",
+            "AFFIDAVIT_WORDS": str(words),
+            "AFFIDAVIT_SOURCES": "1" if sources else "0",
+        }
+        log = (self.folder / "log").open("wb")
+        server = subprocess.Popen(
+            self._apart(solution, self.tests, [python, "-I", "-S", str(INSIDE / "solution_server.py"), "--not-first"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**environment, "PATH": f"{Path(python).parent}:{environment['PATH']}"},
+        )
+        broker = subprocess.Popen(
+            self._apart(
+                theirs, None, [python, "-I", "-S", str(INSIDE / "tests_broker.py"), "--not-first", "--", *argv]
+            ),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=self.folder,
+            env=environment,
+        )
+        assert server.stdin and server.stdout and broker.stdin and broker.stdout
+        relays = [
+            threading.Thread(target=_copy, args=(broker.stdout, server.stdin), daemon=True),
+            threading.Thread(target=_copy, args=(server.stdout, broker.stdin), daemon=True),
+        ]
+        for relay in relays:
+            relay.start()
+        try:
+            self.status = broker.wait(timeout)
+        finally:
+            broker.kill()
+            relays[0].join(10)
+            server.wait(10)
+            log.close()
+        self.output = (self.folder / "log").read_text("utf-8", "replace")
+        if words.exists():
+            self.words = sum(int(line.split()[1]) for line in words.read_text().splitlines())
+        return self.status
+
+    def _apart(self, shown: Path, hidden: Path | None, argv: list[str]) -> list[str]:
+        """The command with a mount namespace of its own, in which the working directory is the folder given."""
+        commands = [f"mount --bind {shown} {self.workdir}", "mount -t tmpfs none /tmp"]
+        if hidden is not None:
+            commands.append(f"mount -t tmpfs none {hidden}")
+        commands.append('exec "$@"')
+        return ["unshare", "--mount", "sh", "-e", "-c", "; ".join(commands), "sh", *argv]
+
+
+def _copy(reading: IO[bytes], writing: IO[bytes]) -> None:
+    try:
+        while data := os.read(reading.fileno(), 1 << 16):
+            writing.write(data)
+            writing.flush()
+    except OSError:
+        pass
+    finally:
+        try:
+            writing.close()
+        except OSError:
+            pass
