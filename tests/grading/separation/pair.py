@@ -1,19 +1,18 @@
 """A broker and a server as ordinary processes, with a relay between them: the two halves without their sandboxes."""
 
+import contextlib
 import os
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import affidavit.grading.separation as separation
 
 INSIDE = Path(separation.__file__).with_name("inside")
-_HEAD = struct.Struct(">IBI")
 
 
 @dataclass
@@ -21,15 +20,13 @@ class Pair:
     """Folders of one separated run.
 
     Attributes:
-        tests, workdir, solution: hidden tests and working directory of T, and what S has there at first.
-        status, output: the verifier's, after `run`.
+        status, output, words: the verifier's exit status, what was printed, and how often S's word was taken.
     """
 
     folder: Path
     status: int = -1
     output: str = ""
     words: int = 0
-    sessions: list[bytes] = field(default_factory=list)
 
     @property
     def tests(self) -> Path:
@@ -71,7 +68,10 @@ class Pair:
             cwd=self.folder,
             env=environment,
         )
-        assert server.stdin and server.stdout and broker.stdin and broker.stdout
+        assert server.stdin
+        assert server.stdout
+        assert broker.stdin
+        assert broker.stdout
         relays = [
             threading.Thread(target=_copy, args=(broker.stdout, server.stdin), daemon=True),
             threading.Thread(target=_copy, args=(server.stdout, broker.stdin), daemon=True),
@@ -107,7 +107,5 @@ def _copy(reading: IO[bytes], writing: IO[bytes]) -> None:
     except OSError:
         pass
     finally:
-        try:
+        with contextlib.suppress(OSError):
             writing.close()
-        except OSError:
-            pass

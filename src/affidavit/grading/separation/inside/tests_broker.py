@@ -79,8 +79,11 @@ def main():
         else:
             print(f"tests_broker.py: {word}: no such option", file=sys.stderr)
             return 2
-    if first and os.getpid() != 1 or len(arguments) < 2:
-        print("tests_broker.py is process 1 of a tests' sandbox: tests_broker.py [--results] -- VERIFIER…", file=sys.stderr)
+    if (first and os.getpid() != 1) or len(arguments) < 2:
+        print(
+            "tests_broker.py is process 1 of a tests' sandbox: tests_broker.py [--results] -- VERIFIER…",
+            file=sys.stderr,
+        )
         return 2
     # Nothing but what is needed may reach the pipes of the host.
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
@@ -95,7 +98,9 @@ def main():
     listening.listen(64)
     listening.setblocking(False)
     broker = Broker(listening)
-    filler = subprocess.Popen([sys.executable, "-I", "-S", os.path.abspath(__file__), "--fill"], stdin=subprocess.DEVNULL, stdout=2)
+    filler = subprocess.Popen(
+        [sys.executable, "-I", "-S", os.path.abspath(__file__), "--fill"], stdin=subprocess.DEVNULL, stdout=2
+    )
     if run(broker, filler, first) != 0:
         broker.flush_all()
         return _NOT_FILLED

@@ -46,7 +46,9 @@ def main() -> int:
     below = sys.argv[2:] == ["--below"]
     # Killing all others, as it does, is for a sandbox only.
     if (os.getppid() if below else os.getpid()) != 1:
-        print("runner.py is process 1 of a grading sandbox, or with --below its child, and nothing else", file=sys.stderr)
+        print(
+            "runner.py is process 1 of a grading sandbox, or with --below its child, and nothing else", file=sys.stderr
+        )
         return 2
     plan = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:

@@ -435,7 +435,9 @@ class Client:
     def attribute(self, thing, name):
         """A plain attribute of an object of the tests: nothing from which frames, modules or other tests can be had."""
         shared.checked_name(name)
-        if name.startswith("_") or isinstance(thing, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)):
+        if name.startswith("_") or isinstance(
+            thing, (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+        ):
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         if isinstance(thing, (types.FunctionType, types.MethodType)) and name not in vars(thing):
             raise AttributeError(f"'function' object has no attribute {name!r} for the solution")
@@ -448,7 +450,9 @@ class Client:
 
     def context(self, roots):
         now = self._environment()
-        changed = {name: now.get(name) for name in {*now, *self.environment} if now.get(name) != self.environment.get(name)}
+        changed = {
+            name: now.get(name) for name in {*now, *self.environment} if now.get(name) != self.environment.get(name)
+        }
         self.environment = now
         cwd, told = self.current(), None
         if cwd != self.cwd:

@@ -25,7 +25,9 @@ _OBEYED = frozenset(
     )
 )  # fmt: skip
 _OBEYED_FOLDERS = ("__pycache__", ".pytest_cache")
-_COMPILED = (".pyc", ".pyo", ".pyd", ".so", ".dylib", ".a", ".o", ".pth", ".egg-link", ".egg", ".whl", ".class", ".jar", ".wasm")
+_COMPILED = (
+    ".pyc", ".pyo", ".pyd", ".so", ".dylib", ".a", ".o", ".pth", ".egg-link", ".egg", ".whl", ".class", ".jar", ".wasm",
+)  # fmt: skip
 _SOURCES = frozenset(
     (
         ".py", ".pyw", ".pyi", ".sh", ".bash", ".zsh", ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", ".pl", ".pm", ".rb",
@@ -88,7 +90,12 @@ def _note(found, path):
     status = os.lstat(path)
     kind = {stat.S_IFREG: "f", stat.S_IFDIR: "d", stat.S_IFLNK: "l"}.get(stat.S_IFMT(status.st_mode), "?")
     plain = kind == "f"
-    found[path] = (kind, status.st_size if plain else 0, status.st_mtime_ns if kind != "d" else 0, status.st_mode & 0o777)
+    found[path] = (
+        kind,
+        status.st_size if plain else 0,
+        status.st_mtime_ns if kind != "d" else 0,
+        status.st_mode & 0o777,
+    )
 
 
 def changes(before, now):
@@ -294,7 +301,9 @@ class Mirror:
         program = mode & 0o111 or content[:4] == b"\x7fELF" or (content[:2] == b"#!" and not (source and self.sources))
         if not program and (self.sources or not source):
             return content
-        return launcher_text(path, self.launcher, name.endswith((".py", ".pyw")) or b"python" in content[:64].split(b"\n")[0])
+        return launcher_text(
+            path, self.launcher, name.endswith((".py", ".pyw")) or b"python" in content[:64].split(b"\n")[0]
+        )
 
     def _agree(self, now, gone):
         for path in gone:
@@ -320,7 +329,8 @@ def launcher_text(path, launcher, python):
     """A program that runs the one at this path in S."""
     told = MAGIC + b" " + json.dumps(path).encode("ascii") + b"\n"
     if python:
-        code = f"import os, sys\nos.execvp('python3', ['python3', '-I', '-S', {launcher!r}, '--at', {path!r}, *sys.argv[1:]])\n"
+        argv = f"['python3', '-I', '-S', {launcher!r}, '--at', {path!r}, *sys.argv[1:]]"
+        code = f"import os, sys\nos.execvp('python3', {argv})\n"
         return b"#!/usr/bin/env python3\n# " + told + code.encode("utf-8", "surrogateescape")
     quoted = "'" + path.replace("'", "'\\''") + "'"
     code = f"exec python3 -I -S '{launcher}' --at {quoted} \"$@\"\n"

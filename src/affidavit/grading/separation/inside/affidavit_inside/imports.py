@@ -9,10 +9,18 @@ import sys
 
 from . import files, standins
 
-_NEVER = frozenset(("conftest", "sitecustomize", "usercustomize", "pytest", "_pytest", "pluggy", "py", "affidavit_inside"))
+_NEVER = frozenset(
+    ("conftest", "sitecustomize", "usercustomize", "pytest", "_pytest", "pluggy", "py", "affidavit_inside")
+)
 
 # Whoever calls these imports by them.
-_ON_BEHALF = ("/importlib/__init__.py", "/importlib/util.py", "/_pytest/monkeypatch.py", "/unittest/mock.py", "/pkgutil.py")
+_ON_BEHALF = (
+    "/importlib/__init__.py",
+    "/importlib/util.py",
+    "/_pytest/monkeypatch.py",
+    "/unittest/mock.py",
+    "/pkgutil.py",
+)
 
 
 class Loader(importlib.abc.Loader):

@@ -131,7 +131,9 @@ def _wrap_posix(settings, rule, base):
 
 
 def _channel():
-    return {name: value for name, value in os.environ.items() if name.startswith("AFFIDAVIT_") or name in ("PATH", "TMPDIR")}
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("AFFIDAVIT_") or name in ("PATH", "TMPDIR")
+    }
 
 
 def _words(arguments, shell):

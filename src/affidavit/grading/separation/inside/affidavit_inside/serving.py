@@ -19,15 +19,17 @@ _MOST_OUTPUT = 8 << 20
 _FLAG = enum.Flag
 _NAMEDTUPLE_NAMES = frozenset(
     (
-        "__doc__", "__slots__", "_fields", "_field_defaults", "_fields_defaults", "__new__", "_make", "_replace", "__repr__",
+        "__doc__", "__slots__", "_fields", "_field_defaults", "_fields_defaults", "__new__", "_make",
+        "_replace", "__repr__",
         "_asdict", "__getnewargs__", "__match_args__", "__module__", "__annotations__", "__orig_bases__", "__replace__",
         "__static_attributes__", "__firstlineno__", "__annotate__", "__annotate_func__", "__annotations_cache__",
     )
 )  # fmt: skip
 _DATACLASS_EXTRAS = (
-    "__init__", "__new__", "__eq__", "__post_init__", "__getattr__", "__getattribute__", "__setattr__", "__bool__", "__len__",
-    "__iter__", "__contains__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__call__", "__getitem__", "__repr__",
-    "__str__", "__enter__", "__exit__", "__add__", "__sub__", "__mul__", "__ne__", "__float__", "__int__", "__format__",
+    "__init__", "__new__", "__eq__", "__post_init__", "__getattr__", "__getattribute__", "__setattr__",
+    "__bool__", "__len__",
+    "__iter__", "__contains__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__call__",
+    "__getitem__", "__repr__", "__str__", "__enter__", "__exit__", "__add__", "__sub__", "__mul__", "__ne__", "__float__", "__int__", "__format__",
 )  # fmt: skip
 
 
@@ -328,8 +330,10 @@ class Session:
     def _describe_enum(self, kind, told):
         members = {name: member._value_ for name, member in kind.__members__.items()}
         mixins = [base.__name__ for base in (int, str) if issubclass(kind, base)]
-        own = [name for name in ("__eq__", "__hash__", "__new__", "__bool__", "__lt__", "__len__") if name in vars(kind)]
-        if not members or own and kind.__bases__[0] not in (enum.Flag, enum.IntFlag) or not self._plain(members):
+        own = [
+            name for name in ("__eq__", "__hash__", "__new__", "__bool__", "__lt__", "__len__") if name in vars(kind)
+        ]
+        if not members or (own and kind.__bases__[0] not in (enum.Flag, enum.IntFlag)) or not self._plain(members):
             return
         if any(name.startswith("_") or name == "mro" for name in members):
             return

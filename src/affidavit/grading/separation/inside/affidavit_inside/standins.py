@@ -366,7 +366,11 @@ def _exception(client, told):
 
     bases = []
     for base in told["bases"]:
-        kind = client.kind(base) if type(base) is int else builtin_exception(base if base != "BaseException" else "Exception")
+        kind = (
+            client.kind(base)
+            if type(base) is int
+            else builtin_exception(base if base != "BaseException" else "Exception")
+        )
         if isinstance(kind, type) and issubclass(kind, BaseException):
             bases.append(kind)
     namespace = {
@@ -374,7 +378,12 @@ def _exception(client, told):
         "__getattr__": _exception_attribute,
         "__str__": _exception_text,
     }
-    return _made(ExceptionMeta, _class_name(name), tuple(bases) or (Exception,), namespace, (Exception,)), b"x", (), False
+    return (
+        _made(ExceptionMeta, _class_name(name), tuple(bases) or (Exception,), namespace, (Exception,)),
+        b"x",
+        (),
+        False,
+    )
 
 
 def _exception_attribute(self, name):
@@ -415,7 +424,7 @@ def make_exception(client, kind, number, arguments, named, text, cause):
 
 
 def raisable(error):
-    """The exception that may be raised here: one that ends a process does so within a test only, where the test fails."""
+    """The exception that may be raised here: one that ends a process only within a test, which fails by it."""
     if isinstance(error, SystemExit) and not _within_test():
         return RuntimeError(f"the solution ends its process: {error.code!r}"[:1000])
     return error
@@ -522,7 +531,11 @@ def _enum(client, told):
     wanted = {"int": int, "str": str}.get(mixin, int if flag else None)
     pairs = []
     for name, value in members:
-        if checked(name, "member").startswith("_") or name == "mro" or (wanted is not None and type(value) is not wanted):
+        if (
+            checked(name, "member").startswith("_")
+            or name == "mro"
+            or (wanted is not None and type(value) is not wanted)
+        ):
             raise values.Refused("no member")
         pairs.append((name, value))
     return base(_class_name(told.get("name")), pairs, module=_module_name(told)), b"v", (), True

@@ -20,7 +20,16 @@ _MOST_DIGITS = 1 << 20
 _LENGTH = struct.Struct(">I")
 _ID = struct.Struct(">Q")
 _FLOAT = struct.Struct(">d")
-_FACTORIES = {"int": int, "float": float, "str": str, "list": list, "dict": dict, "set": set, "bool": bool, "tuple": tuple}
+_FACTORIES = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "list": list,
+    "dict": dict,
+    "set": set,
+    "bool": bool,
+    "tuple": tuple,
+}
 _FACTORY_NAMES = {factory: name for name, factory in _FACTORIES.items()}
 
 
@@ -186,7 +195,11 @@ class Writer:
         if factory is not None and (not isinstance(factory, type) or factory not in _FACTORY_NAMES):
             self.other(value, depth)
             return
-        self._dict(value, depth, b"a" + bytes((len(_FACTORY_NAMES.get(factory, "")),)) + _FACTORY_NAMES.get(factory, "").encode())
+        self._dict(
+            value,
+            depth,
+            b"a" + bytes((len(_FACTORY_NAMES.get(factory, "")),)) + _FACTORY_NAMES.get(factory, "").encode(),
+        )
 
     def _deque(self, value, depth):
         self.sequence(b"q", value, [value.maxlen, *value], depth)
