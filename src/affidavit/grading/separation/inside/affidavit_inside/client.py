@@ -488,9 +488,9 @@ class Client:
     def _environment(self):
         return {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_BACK)}
 
-    def words_of(self, parts, depth=0):
+    def words_of(self, parts):
         """Texts and paths among arguments: at most a thousand."""
-        found, waiting = [self.cwd or ""], [parts]
+        found, waiting = [self.current() or ""], [parts]
         while waiting and len(found) < 1000:
             item = waiting.pop()
             if type(item) is str:

@@ -5,6 +5,7 @@ import enum
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import runpy
 import sys
@@ -17,6 +18,7 @@ from . import files, shared, values, wire
 
 _MOST_OUTPUT = 8 << 20
 _FLAG = enum.Flag
+_PATCHED = (type, types.ModuleType)
 _NAMEDTUPLE_NAMES = frozenset(
     (
         "__doc__", "__slots__", "_fields", "_field_defaults", "_fields_defaults", "__new__", "_make",
@@ -26,10 +28,10 @@ _NAMEDTUPLE_NAMES = frozenset(
     )
 )  # fmt: skip
 _DATACLASS_EXTRAS = (
-    "__init__", "__new__", "__eq__", "__post_init__", "__getattr__", "__getattribute__", "__setattr__",
-    "__bool__", "__len__",
-    "__iter__", "__contains__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__call__",
-    "__getitem__", "__repr__", "__str__", "__enter__", "__exit__", "__add__", "__sub__", "__mul__", "__ne__", "__float__", "__int__", "__format__",
+    "__init__", "__new__", "__eq__", "__post_init__", "__getattr__", "__getattribute__", "__setattr__", "__bool__",
+    "__len__", "__iter__", "__contains__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__call__", "__str__",
+    "__getitem__", "__repr__", "__enter__", "__exit__", "__add__", "__sub__", "__mul__", "__ne__", "__float__",
+    "__int__", "__format__",
 )  # fmt: skip
 
 
@@ -239,7 +241,7 @@ class Session:
         self.proxies = {}
         self.proxy_kinds = {}
         self.foreigners = {}
-        self.set_on_classes = {}
+        self.patched = {}
         self.lock = threading.RLock()
         self.depth = 0
         self.seen = files.scan([workdir])
@@ -479,6 +481,7 @@ class Session:
                 os.environ[name] = value
         if told["cwd"] is not None:
             with suppress(OSError):
+                os.makedirs(told["cwd"], exist_ok=True)
                 os.chdir(told["cwd"])
         self.add_path(told["path"])
 
@@ -538,13 +541,21 @@ class Session:
     def do_get(self, thing, name):
         return getattr(thing, name)
 
+    def do_member(self, value, name):
+        """An attribute of a value that T has as well; of a method, the function, since this value is a copy."""
+        found = inspect.getattr_static(type(value), name, None)
+        if isinstance(found, types.FunctionType):
+            return ("method", found)
+        return ("value", getattr(value, name))
+
     def do_set(self, thing, name, value):
-        if isinstance(thing, type):
-            self.set_on_classes.setdefault((thing, name), vars(thing).get(name, _NOTHING))
+        # Who patches looks into the stand-in's own `__dict__`, finds nothing there, and deletes to undo it.
+        if isinstance(thing, _PATCHED):
+            self.patched.setdefault((thing, name), vars(thing).get(name, _NOTHING))
         setattr(thing, name, value)
 
     def do_del(self, thing, name):
-        before = self.set_on_classes.pop((thing, name), _NOTHING) if isinstance(thing, type) else _NOTHING
+        before = self.patched.pop((thing, name), _NOTHING) if isinstance(thing, _PATCHED) else _NOTHING
         if before is _NOTHING:
             delattr(thing, name)
         else:

@@ -7,6 +7,7 @@ what decides equality, hashes, truth and order of what passes by value is genera
 import collections
 import dataclasses
 import enum
+import functools
 import json
 import keyword
 import sys
@@ -263,6 +264,14 @@ def _remote(self, name):
     return current.request("get", [self, asked(name)])
 
 
+def _member(self, name):
+    """An attribute that a value made here does not have: a method's function gets the value as an argument."""
+    told = current.request("member", [self, asked(name)])
+    if type(told) is not tuple or len(told) != 2:
+        raise StandInError("no attribute")
+    return functools.partial(told[1], self) if told[0] == "method" else told[1]
+
+
 def checked(name, what="name"):
     """Raises: values.Refused: it is no plain name."""
     if type(name) is not str or not name.isidentifier() or keyword.iskeyword(name) or len(name) > 200:
@@ -448,7 +457,7 @@ with _Making():
         """A dataclass of S, made again here."""
 
         def __getattr__(self, name):
-            return _remote(self, name)
+            return _member(self, name)
 
 
 def _record(client, told):
@@ -489,7 +498,7 @@ def _namedtuple(client, told):
     given = [defaults[field] for field in fields if field in defaults]
     plain = collections.namedtuple(name, fields, defaults=given, module=_module_name(told))
     with _Making():
-        made = Guarded(name, (plain,), {"__slots__": (), "__getattr__": _remote, "__module__": _module_name(told)})
+        made = Guarded(name, (plain,), {"__slots__": (), "__getattr__": _member, "__module__": _module_name(told)})
     return made, b"n", tuple(fields), True
 
 
@@ -497,7 +506,7 @@ class _Member:
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(name)
-        return _remote(self, name)
+        return _member(self, name)
 
 
 class _Plain(_Member, enum.Enum):

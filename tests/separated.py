@@ -36,6 +36,21 @@ class Pair:
     def workdir(self) -> Path:
         return self.folder / "workspace"
 
+    def solve(self, **sources: str) -> None:
+        """Write modules of the agent's."""
+        for name, text in sources.items():
+            path = self.folder / "solution" / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+
+    def pytest(self, text: str, sources: bool = True, python: str = sys.executable) -> int:
+        """Run hidden tests with these modules; what they printed is in `output`."""
+        self.tests.mkdir(exist_ok=True)
+        (self.tests / "test_hidden.py").write_text(text)
+        command = f"{python} -m pytest -q -p no:cacheprovider --rootdir {self.tests} {self.tests}/test_hidden.py"
+        script = f'PYTHONPATH="$PYTHONPATH:{self.workdir}" {command}'
+        return self.run(["sh", "-c", script], sources, python)
+
     def run(self, argv: Sequence[str], sources: bool = True, python: str = sys.executable, timeout: float = 120) -> int:
         """Play the verifier. Both halves see the same paths: T's working directory stands in for S's by a mount."""
         solution, theirs = self.folder / "solution", self.folder / "t"
