@@ -33,6 +33,10 @@ class Settings:
         return files.Mirror(self.workdir, self.tests, self.state, self.sources, self.launcher)
 
 
+class Malformed(Exception):
+    """S sent what it may not: there is no going on."""
+
+
 class Lost(StandInError):
     """The solution's side ended, or sent what it may not."""
 
@@ -192,6 +196,7 @@ class Client:
         self.pid = os.getpid()
         self.lock = threading.RLock()
         self.nested = 0
+        self.lost = False
         self.words = 0
         self.kinds = {}
         self.numbers_of_kinds = {}
@@ -310,6 +315,8 @@ class Client:
             Exception: what S's code raised.
         """
         __tracebackhide__ = True
+        if self.lost:
+            raise Lost("the solution's side is gone")
         if os.getpid() != self.pid:
             raise StandInError("a process that was forked by a test can't use the solution")
         with self.lock:
@@ -320,7 +327,8 @@ class Client:
                 how, told = self._request(operation, parts, plain)
             except values.Refused as error:
                 raise StandInError(f"{operation}: {error}") from None
-            except OSError as error:
+            except (OSError, Malformed) as error:
+                self.lost = True
                 raise Lost(f"the solution's side is gone: {error}") from None
             finally:
                 self.nested -= 1
@@ -344,16 +352,19 @@ class Client:
                 standins.json_bytes({"kind": "python", "path": self.path(), "argv0": sys.argv[0] if sys.argv else ""})
             )
         wire.send(self.connection, wire.joined([writer.out, told.out]))
-        while True:
-            data = wire.receive(self.connection)
-            if not data:
-                raise Lost("the solution's process ended")
-            if data[:1] == b"q":
-                self.answer(data[1:])
-                continue
-            if data[:1] != b"a":
-                raise values.Refused("no answer")
-            return self.result(wire.parted(data[1:]), writer.mutables, roots, plain)
+        try:
+            while True:
+                data = wire.receive(self.connection)
+                if not data:
+                    raise Malformed("its process ended")
+                if data[:1] == b"q":
+                    self.answer(data[1:])
+                    continue
+                if data[:1] != b"a":
+                    raise values.Refused("no answer")
+                return self.result(wire.parted(data[1:]), writer.mutables, roots, plain)
+        except values.Refused as error:
+            raise Malformed(f"it answered what it may not: {error}") from None
 
     def result(self, parts, mutables, roots, plain):
         """An answer, checked, with what goes with it: changed arguments, files and output."""

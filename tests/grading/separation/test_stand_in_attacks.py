@@ -1,0 +1,293 @@
+"""Solutions that would be paid without doing the work, against tests that run apart from them."""
+
+import pytest
+
+from separated import Pair
+
+HONEST_TEST = """
+import dataclasses, pytest
+import bad
+
+def test_number():
+    assert bad.answer(4) == 16
+
+def test_about():
+    assert bad.answer(4) == pytest.approx(16.0)
+"""
+
+LIARS = {
+    "int-subclass": "class L(int):\n    __eq__ = lambda s, o: True\n    __hash__ = int.__hash__\ndef answer(n): return L(1)",
+    "str-subclass": "class L(str):\n    __eq__ = lambda s, o: True\n    __hash__ = str.__hash__\ndef answer(n): return L('x')",
+    "equal-to-all": "class L:\n    def __eq__(s, o): return True\n    def __ne__(s, o): return False\ndef answer(n): return L()",
+    "reflected": "class L:\n    def __rsub__(s, o): return 0\n    def __abs__(s): return 0\n    __radd__ = __float__ = __rsub__\n"
+    "def answer(n): return L()",
+    "list-subclass": "class L(list):\n    def __eq__(s, o): return True\ndef answer(n): return L()",
+    "float-subclass": "class L(float):\n    def __eq__(s, o): return True\ndef answer(n): return L(1)",
+    "enum": "import enum\nclass L(enum.IntEnum):\n    A = 1\n    def __eq__(s, o): return True\n    __hash__ = int.__hash__\n"
+    "def answer(n): return L.A",
+    "namedtuple": "import collections\nclass L(collections.namedtuple('L', 'a')):\n    def __eq__(s, o): return True\n"
+    "def answer(n): return L(1)",
+    "record": "import dataclasses\n@dataclasses.dataclass\nclass L:\n    a: int = 1\n    def __eq__(s, o): return True\n"
+    "def answer(n): return L()",
+    "patched-record": "import dataclasses\n@dataclasses.dataclass\nclass L:\n    a: int = 1\nL.__eq__ = lambda s, o: True\n"
+    "def answer(n): return L()",
+    "hidden-in-list": "class L(int):\n    __eq__ = lambda s, o: True\ndef answer(n): return [L(1)]",
+    "frames": "import sys\ndef answer(n):\n    f = sys._getframe()\n    while f:\n        for v in f.f_locals.values():\n"
+    "            if v == 16: return v\n        f = f.f_back",
+    "exit-on-import": "import sys\nsys.exit(0)",
+    "exit-in-call": "import sys\ndef answer(n): sys.exit(0)",
+    "hard-exit": "import os\ndef answer(n): os._exit(0)",
+    "skip": "import pytest\ndef answer(n): pytest.skip('no')",
+    "skip-on-import": "import pytest\npytest.skip('no', allow_module_level=True)",
+    "xfail": "import pytest\ndef answer(n): pytest.xfail('no')",
+    "pytest-exit": "import pytest\ndef answer(n): pytest.exit('no', returncode=0)",
+    "unittest-skip": "import unittest\ndef answer(n): raise unittest.SkipTest('no')",
+    "own-skipped": "class Skipped(BaseException): pass\nSkipped.__module__ = '_pytest.outcomes'\ndef answer(n): raise Skipped('no')",
+    "interrupt": "def answer(n): raise KeyboardInterrupt",
+    "generator-exit": "def answer(n): raise GeneratorExit",
+    "plugin": "pytest_plugins = ['x']\ndef pytest_runtest_makereport(): pass\n__test__ = False\ndef answer(n): return 1",
+    "deep": "def answer(n):\n    a = []\n    for _ in range(100000): a = [a]\n    return a",
+    "cyclic": "def answer(n):\n    a = []\n    a.append(a)\n    return a",
+    "huge-int": "def answer(n): return 1 << (1 << 27)",
+    "wide": "def answer(n):\n    a = [0]\n    for _ in range(40): a = [a, a]\n    return a",
+    "big": "def answer(n): return b'x' * (100 << 20)",
+    "recursion": "def answer(n): return answer(n)",
+    "names": "import builtins\n__builtins__ = 1\nanswer = builtins",
+    "proc": "import glob, os\ndef answer(n):\n    for p in glob.glob('/proc/[0-9]*/mem'):\n        open(p, 'rb')\n    return 1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("liar", LIARS)
+def test_a_lie_is_not_paid(pair: Pair, liar: str) -> None:
+    pair.solve(bad=LIARS[liar])
+    assert pair.pytest(HONEST_TEST) not in (0, 5), pair.output
+    assert "2 failed" in pair.output or "1 error" in pair.output, pair.output
+    assert pair.words == 0
+
+
+# S's side of the protocol taken over: what no honest server would send.
+TAKEN_OVER = '''
+import struct, sys
+from affidavit_inside import serving, wire, values
+
+class Own(serving.Writer):
+    pass
+
+def raw(reply):
+    """Have the next answer be these bytes."""
+    def send(self, *_):
+        wire.send(self.connection, reply)
+    serving.Session.send = send
+
+def answer(n):
+    {attack}
+'''
+
+FORGED = {
+    "no-answer": "raw(b'a')",
+    "unknown-kind": "raw(b'zzzz')",
+    "truncated": "raw(b'a' + wire.joined([b'l' + struct.pack('>I', 5), b'N']))",
+    "long-list": "raw(b'a' + wire.joined([b'l' + struct.pack('>I', 0xffffffff), b'N']))",
+    "long-frame": "serving._session.connection.send(struct.pack('>I', 0xffffffff) + b'x')",
+    "argument-of-no-number": "raw(b'a' + wire.joined([b'N', b'N', struct.pack('>I', 9999), b'N']))",
+    "unknown-object-of-tests": "raw(b'a' + wire.joined([b'l' + struct.pack('>I', 2) + b's' + struct.pack('>I', 2) + b'ok'"
+    " + b'k' + struct.pack('>Q', 7), b'l' + struct.pack('>I', 0)]))",
+    "zero-step": "raw(b'a' + wire.joined([b'r' + b''.join(struct.pack('>I', 1) + b'\\0' for _ in range(3)), b'N']))",
+    "bomb": "raw(b'a' + wire.joined([b'l\\0\\0\\0\\1' * 5_000_000 + b'N', b'N']))",
+    "ask-nothing": "serving._session.ask('get', [1, '__class__'])",
+    "ask-eval": "serving._session.ask('eval', ['1'])",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_answer_fails_the_test_alone(pair: Pair, forged: str) -> None:
+    pair.solve(bad=TAKEN_OVER.format(attack=FORGED[forged]))
+    text = HONEST_TEST + "\n\ndef test_other():\n    assert 1 + 1 == 2\n"
+    assert pair.pytest(text) == 1, pair.output
+    assert "2 failed, 1 passed" in pair.output, pair.output
+
+
+DESCRIBED = {
+    "dunder-field": {"kind": "record", "fields": [["__eq__", "", None]]},
+    "code-in-field": {"kind": "record", "fields": [["x=print(1)", "", None]]},
+    "code-in-namedtuple": {"kind": "namedtuple", "fields": ["a: __import__('os')"], "defaults": {}},
+    "no-fields": {"kind": "record", "fields": []},
+    "enum-member": {"kind": "enum", "members": [["__eq__", 1]], "mixin": "", "flag": False},
+    "enum-private": {"kind": "enum", "members": [["_value_", 1]], "mixin": "int", "flag": False},
+    "skipping-exception": {"kind": "exception", "name": "Skipped", "module": "_pytest.outcomes"},
+    "exit-base": {"kind": "exception", "bases": ["KeyboardInterrupt"]},
+    "special": {"kind": "class", "specials": ["eq", "class", "getattribute", "instancecheck", "del", "class_getitem"]},
+    "own-base": {"kind": "class", "bases": [1, 2, 3, 4, 5, 6, 7, 8]},
+    "strange": {"kind": "class", "specials": 5, "bases": {}},
+}
+
+LYING = """
+from affidavit_inside import serving
+TOLD = {{"name": "L", "module": "builtins", "bases": [], "specials": [], "frozen": True, "order": False, **{told!r}}}
+
+class L:
+    def __eq__(self, other):
+        return True
+
+describe = serving.Session._describe
+serving.Session._describe = lambda self, kind: TOLD if kind.__name__ == "L" else describe(self, kind)
+
+def answer(n):
+    return L()
+"""
+
+
+@pytest.mark.parametrize("lie", DESCRIBED)
+def test_a_lie_about_a_class_is_not_paid(pair: Pair, lie: str) -> None:
+    pair.solve(bad=LYING.format(told=DESCRIBED[lie]))
+    assert pair.pytest(HONEST_TEST) == 1, pair.output
+    assert "2 failed" in pair.output, pair.output
+    assert pair.words == 0
+
+
+PRYING = '''
+import json
+FOUND = []
+
+def look(thing):
+    """What can be had of an object of the tests."""
+    for name in ("__globals__", "__code__", "__dict__", "__class__", "__self__", "__func__", "__closure__", "gi_frame",
+                 "secret_module", "f_back", "_hidden", "tb_frame", "__reduce__", "__init__"):
+        try:
+            found = getattr(thing, name)
+        except AttributeError:
+            continue
+        if "bad" not in str(type(found)) and name != "__class__" and name not in ("__dict__", "__reduce__", "__init__"):
+            FOUND.append(name)
+    from affidavit_inside import serving
+    for name in ("__globals__", "__code__", "__dict__", "gi_frame", "__class__", "secret_module", "_hidden"):
+        try:
+            serving._session.ask("get", [thing, name])
+        except Exception:
+            continue
+        FOUND.append(name)
+    return FOUND
+'''
+
+PRIED = """
+import json, bad
+
+class Thing:
+    secret_module = json
+    _hidden = 42
+    shown = 7
+
+def numbers():
+    yield 1
+
+def test_nothing_is_had():
+    secret = 42
+    for thing in (Thing(), lambda: secret, numbers(), Thing().__init__):
+        assert bad.look(thing) == []
+
+def test_modules_do_not_pass():
+    import test_hidden
+    try:
+        bad.look(test_hidden)
+    except Exception:
+        pass
+    else:
+        assert False
+"""
+
+
+def test_callbacks_show_plain_attributes_only(pair: Pair) -> None:
+    pair.solve(bad=PRYING)
+    assert pair.pytest(PRIED) == 0, pair.output
+
+
+FILES = """
+import os, bad, json, pathlib, pickle, pytest, subprocess, sys
+WORKDIR = os.environ["AFFIDAVIT_WORKDIR"]
+TESTS = os.environ["AFFIDAVIT_TESTS_DIR"]
+
+def test_links_do_not_lead_to_the_tests():
+    bad.link(WORKDIR, TESTS)
+    for name in ("a", "b", "c/x", "d/e"):
+        assert not os.path.exists(f"{WORKDIR}/{name}/test_hidden.py")
+        assert not os.path.isfile(f"{WORKDIR}/{name}") or "def test_links" not in open(f"{WORKDIR}/{name}").read()
+
+def test_nothing_is_written_elsewhere():
+    bad.outside(TESTS)
+    assert sorted(n for n in os.listdir(TESTS) if n != "__pycache__") == ["test_hidden.py"]
+    assert not os.path.exists("/tmp/planted")
+
+def test_nothing_that_is_obeyed_arrives():
+    bad.obeyed(WORKDIR)
+    found = {p.name for p in pathlib.Path(WORKDIR).rglob("*")}
+    assert "fine.txt" in found
+    assert not found & {"conftest.py", "pytest.ini", "x.pyc", "x.so", "sitecustomize.py", "x.pth", "METADATA"}
+
+def test_the_tests_are_not_there():
+    assert bad.exists(TESTS + "/test_hidden.py") is False
+
+def test_nothing_of_it_runs_here():
+    with pytest.raises(Exception, match="must not run"):
+        exec(open(f"{WORKDIR}/bad.py").read())
+    with pytest.raises(Exception, match="must not run"):
+        exec(compile(open(f"{WORKDIR}/bad.py").read() + "\\n#", f"{WORKDIR}/bad.py", "exec"))
+    import ast
+    tree = ast.parse(open(f"{WORKDIR}/bad.py").read())
+    with pytest.raises(Exception, match="must not run"):
+        exec(compile(tree, "x", "exec"))
+    bad.pickled(f"{WORKDIR}/p.dat")
+    with pytest.raises(Exception, match="must not run"):
+        pickle.load(open(f"{WORKDIR}/p.dat", "rb"))
+
+def test_a_class_of_the_solution_can_not_be_derived_from():
+    with pytest.raises(Exception, match="derive"):
+        class Sub(bad.Base):
+            pass
+"""
+
+BAD_FILES = """
+import os, pickle
+
+class Base: pass
+
+class Boom:
+    def __reduce__(self):
+        return (os.system, ("true",))
+
+def link(workdir, tests):
+    os.chdir(workdir)
+    os.symlink(tests, "a")
+    os.symlink(tests + "/test_hidden.py", "b")
+    os.mkdir("c")
+    os.symlink("../../tests", "c/x")
+    os.symlink(".", "d")
+    os.symlink("d/../tests", "e")
+
+def outside(tests):
+    from affidavit_inside import serving
+    serving.Session.changes = lambda self: [
+        [[p, "f", 0o644, 1, b"planted"] for p in (tests + "/conftest.py", "/tmp/planted", os.getcwd() + "/../tests/x.py",
+                                                "relative", tests)], [tests + "/test_hidden.py"]]
+
+def obeyed(workdir):
+    from affidavit_inside import serving, files
+    def changes(self):
+        now = files.scan([workdir])
+        told = files.changes({}, now)
+        return [told[0], told[1]]
+    serving.Session.changes = changes
+    os.makedirs(workdir + "/y.dist-info")
+    for n in ("conftest.py", "pytest.ini", "x.pyc", "x.so", "sitecustomize.py", "x.pth", "y.dist-info/METADATA", "fine.txt"):
+        open(workdir + "/" + n, "w").write("x")
+
+def exists(path):
+    return os.path.exists(path)
+
+def pickled(path):
+    pickle.dump(Boom(), open(path, "wb"))
+"""
+
+
+def test_files_and_code_of_the_solution_stay_out(pair: Pair) -> None:
+    pair.solve(bad=BAD_FILES)
+    assert pair.pytest(FILES) == 0, pair.output
