@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import affidavit.grading.separation as separation
 
+_HEAD = struct.Struct(">IBI")
+_RESULT = 4
 INSIDE = Path(separation.__file__).with_name("inside")
 
 
@@ -27,6 +30,7 @@ class Pair:
     status: int = -1
     output: str = ""
     words: int = 0
+    results: list[bytes] = field(default_factory=list)
 
     @property
     def tests(self) -> Path:
@@ -51,7 +55,9 @@ class Pair:
         script = f'PYTHONPATH="$PYTHONPATH:{self.workdir}" {command}'
         return self.run(["sh", "-c", script], sources, python)
 
-    def run(self, argv: Sequence[str], sources: bool = True, python: str = sys.executable, timeout: float = 120) -> int:
+    def run(
+        self, argv: Sequence[str], sources: bool = True, python: str = sys.executable, results: bool = False
+    ) -> int:
         """Play the verifier. Both halves see the same paths: T's working directory stands in for S's by a mount."""
         solution, theirs = self.folder / "solution", self.folder / "t"
         words = self.folder / "words"
@@ -65,6 +71,7 @@ class Pair:
             "AFFIDAVIT_WORDS": str(words),
             "AFFIDAVIT_SOURCES": "1" if sources else "0",
         }
+        options = ["--results"] if results else []
         log = (self.folder / "log").open("wb")
         server = subprocess.Popen(
             self._apart(solution, self.tests, [python, "-I", "-S", str(INSIDE / "solution_server.py"), "--not-first"]),
@@ -75,7 +82,9 @@ class Pair:
         )
         broker = subprocess.Popen(
             self._apart(
-                theirs, None, [python, "-I", "-S", str(INSIDE / "tests_broker.py"), "--not-first", "--", *argv]
+                theirs,
+                None,
+                [python, "-I", "-S", str(INSIDE / "tests_broker.py"), "--not-first", *options, "--", *argv],
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,13 +97,13 @@ class Pair:
         assert broker.stdin
         assert broker.stdout
         relays = [
-            threading.Thread(target=_copy, args=(broker.stdout, server.stdin), daemon=True),
+            threading.Thread(target=_results, args=(broker.stdout, server.stdin, self.results), daemon=True),
             threading.Thread(target=_copy, args=(server.stdout, broker.stdin), daemon=True),
         ]
         for relay in relays:
             relay.start()
         try:
-            self.status = broker.wait(timeout)
+            self.status = broker.wait(120)
         finally:
             broker.kill()
             relays[0].join(10)
@@ -112,6 +121,21 @@ class Pair:
             commands.append(f"mount -t tmpfs none {hidden}")
         commands.append('exec "$@"')
         return ["unshare", "--mount", "sh", "-e", "-c", "; ".join(commands), "sh", *argv]
+
+
+def _results(reading: IO[bytes], writing: IO[bytes], results: list[bytes]) -> None:
+    """Copy frames, but keep results, as a host does."""
+    while head := reading.read(_HEAD.size):
+        _, kind, length = _HEAD.unpack(head)
+        payload = reading.read(length)
+        if kind == _RESULT:
+            results.append(payload)
+        else:
+            with contextlib.suppress(OSError):
+                writing.write(head + payload)
+                writing.flush()
+    with contextlib.suppress(OSError):
+        writing.close()
 
 
 def _copy(reading: IO[bytes], writing: IO[bytes]) -> None:

@@ -72,7 +72,6 @@ def install(settings):
         given = options.get("env")
         environment = {os.fsdecode(n): os.fsdecode(v) for n, v in (os.environ if given is None else given).items()}
         changed = [value for name, value in environment.items() if base.get(name) != value and not _own(name)]
-        spoken = shlex.join(words) if not shell else words[0]
         if options.get("executable") is not None and not shell:
             words = [os.fsdecode(options["executable"]), *words[1:]]
         path = [value for name, value in environment.items() if name == "PYTHONPATH" and given is not None]
@@ -92,7 +91,6 @@ def install(settings):
         options["env"] = {**_channel(), "AFFIDAVIT_REQUEST": told}
         original(*bound.args, **bound.kwargs)
         self.args = arguments
-        del spoken
 
     def system(command):
         try:
@@ -128,6 +126,29 @@ def _wrap_posix(settings, rule, base):
             return original(sys.executable, launcher, {**_channel(), "AFFIDAVIT_REQUEST": told}, **options)
 
         setattr(os, name, started)
+
+
+def started(words):
+    """What a Python interpreter with this command line runs: ``file``, ``module`` or ``code``, and which."""
+    at = 1
+    while at < len(words):
+        word = words[at]
+        if word in ("-c", "-m") and at + 1 < len(words):
+            return ("code" if word == "-c" else "module"), words[at + 1]
+        if word in ("-X", "-W", "--check-hash-based-pycs"):
+            at += 1
+        elif word in ("-", "--help", "--version") or not word:
+            break
+        elif not word.startswith("-"):
+            return "file", word
+        elif word[1] != "-":
+            # Several options in one word; the last may take what follows.
+            for letter, how in (("c", "code"), ("m", "module")):
+                if letter in word[1:]:
+                    rest = word[word.index(letter) + 1 :] or (words[at + 1] if at + 1 < len(words) else "")
+                    return how, rest
+        at += 1
+    return "", ""
 
 
 def _channel():

@@ -19,14 +19,36 @@ def _chain():
             spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+def _elsewhere(settings, programs, files):
+    """Become a launcher where this interpreter was started to run something of the solution's."""
+    import json
+
+    with open("/proc/self/cmdline", "rb") as file:
+        words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+    cwd = os.getcwd()
+    how, what = programs.started(words)
+    if how == "file":
+        there = files.below(os.path.normpath(os.path.join(cwd, what)), settings.workdir)
+    elif how == "module":
+        names = (f"{what.replace('.', '/')}{end}" for end in (".py", "/__init__.py", "/__main__.py"))
+        there = files.below(cwd, settings.workdir) and any(os.path.isfile(os.path.join(cwd, name)) for name in names)
+    else:
+        there = how == "code" and files.below(cwd, settings.workdir) and settings.tests not in what
+    if there and "AFFIDAVIT_REQUEST" not in os.environ:
+        request = {"argv": ["python3", *words[1:]], "cwd": cwd, "shell": False, "environment": {}, "unset": []}
+        os.environ["AFFIDAVIT_REQUEST"] = json.dumps(request)
+        os.execv(sys.executable, [sys.executable, "-I", "-S", settings.launcher])
+
+
 def _install():
     inside = os.path.dirname(_HERE)
     sys.path.insert(0, inside)
     try:
-        from affidavit_inside import client, guard, imports, programs, standins
+        from affidavit_inside import client, files, guard, imports, programs, standins
     finally:
         sys.path.remove(inside)
     settings = client.Settings(os.environ)
+    _elsewhere(settings, programs, files)
     standins.current = client.Client(settings)
     programs.install(settings)
     imports.install(standins.current)

@@ -1,0 +1,76 @@
+"""Scripts that test a program of the solution's: it runs in the solution's sandbox, behind a launcher."""
+
+import sys
+
+import pytest
+
+from separated import Pair
+
+SCRIPT = """
+cd "$AFFIDAVIT_WORKDIR"
+check() { [ "$1" = "$2" ] || { echo "got [$1], wanted [$2]"; exit 1; }; }
+check "$(./shout one 'two  three' </dev/null)" "[one] [two  three] "
+check "$(echo hello | ./shout)" "hello"
+./shout fail >/dev/null 2>&1 && exit 1
+check "$(./shout fail 2>/dev/null; echo $?)" "3"
+check "$(./shout fail 2>&1 >/dev/null)" "no good"
+check "$(./tool.py x)" "tool x"
+check "$(python3 tool.py y)" "tool y"
+check "$(python3 "$AFFIDAVIT_WORKDIR/tool.py" z)" "tool z"
+check "$(python3 -m tool z)" "tool z"
+check "$(cd /tmp; python3 -c 'print(1)')" "1"
+echo input >in.txt
+check "$(./shout copy in.txt out.txt; cat out.txt)" "INPUT"
+check "$(cat data.txt)" "data"
+check "$(./shout kill; echo $?)" "137"
+[ -x shout ] && [ ! -e conftest.py ] || exit 1
+grep -q secret tool.py shout && exit 1
+exit 7
+"""
+
+SHOUT = """#!/bin/bash
+# secret
+case "$1" in
+  fail) echo "no good" >&2; exit 3 ;;
+  copy) tr a-z A-Z <"$2" >"$3" ;;
+  kill) kill -9 $$ ;;
+  "") cat ;;
+  *) printf '[%s] ' "$@" ;;
+esac
+"""
+
+
+def test_a_script_runs_programs_of_the_solution(pair: Pair) -> None:
+    solution = pair.folder / "solution"
+    pair.solve(tool="#!/usr/bin/env python3\n# secret\nimport sys\nprint('tool', *sys.argv[1:])\n", conftest="")
+    (solution / "tool.py").chmod(0o755)
+    (solution / "shout").write_text(SHOUT)
+    (solution / "shout").chmod(0o755)
+    (solution / "data.txt").write_text("data")
+    pair.tests.mkdir()
+    (pair.tests / "test.sh").write_text(SCRIPT)
+    assert pair.run(["bash", str(pair.tests / "test.sh")], sources=False) == 7, pair.output
+
+
+@pytest.mark.parametrize(
+    "program", ["print(__import__('os').path.exists('{tests}/secret'))", "print(__import__('os').listdir('{tests}'))"]
+)
+def test_a_program_does_not_see_the_tests(pair: Pair, program: str) -> None:
+    pair.tests.mkdir()
+    (pair.tests / "secret").write_text("42")
+    pair.solve(look="#!/usr/bin/env python3\n" + program.format(tests=pair.tests) + "\n")
+    (pair.folder / "solution/look.py").chmod(0o755)
+    script = '[ "$("$AFFIDAVIT_WORKDIR/look.py")" = "False" ] || [ "$("$AFFIDAVIT_WORKDIR/look.py")" = "[]" ]'
+    assert pair.run(["bash", "-c", script], sources=False) == 0, pair.output
+
+
+def test_results_come_line_by_line(pair: Pair) -> None:
+    assert pair.run(["sh", "-c", "echo one; echo two; exit 5"], results=True) == 5
+    assert pair.results == [b"one\n", b"two\n"]
+
+
+def test_the_end_of_the_solution_is_not_the_end_of_the_tests(pair: Pair) -> None:
+    pair.solve(bad="import os, signal\ndef answer(n):\n    os.kill(os.getppid(), signal.SIGKILL)\n    return 16\n")
+    text = "import bad\ndef test_a():\n    assert bad.answer(4) == 4\n\ndef test_b():\n    assert 1 == 1\n"
+    assert pair.pytest(text, python=sys.executable) == 1, pair.output
+    assert "1 failed, 1 passed" in pair.output
