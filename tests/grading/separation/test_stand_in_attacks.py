@@ -291,3 +291,10 @@ def pickled(path):
 def test_files_and_code_of_the_solution_stay_out(pair: Pair) -> None:
     pair.solve(bad=BAD_FILES)
     assert pair.pytest(FILES) == 0, pair.output
+
+
+def test_a_difference_is_a_word(pair: Pair) -> None:
+    pair.solve(bad="class L:\n    def __sub__(s, o): return 0.0\n    __rsub__ = __sub__\ndef answer(n): return L()\n")
+    text = "import unittest, bad\nclass A(unittest.TestCase):\n    def test_a(self): self.assertAlmostEqual(bad.answer(4), 16)\n"
+    pair.pytest(text)
+    assert pair.words == 1, pair.output

@@ -296,6 +296,7 @@ def test_words():
     assert Stack([1]) == Stack([1])
     assert Stack() < Stack([1])
     assert 1 in Stack([1])
+    Stack() + Stack()
 
 
 def test_monkeypatch(monkeypatch):
@@ -369,5 +370,13 @@ def test_programs():
 def test_everything_works_as_in_one_process(pair: Pair) -> None:
     pair.solve(everything=SOLUTION)
     assert pair.pytest(TESTS) == 0, pair.output
-    # Equality and order of two references, and what a reference contains.
-    assert pair.words == 3
+    # Equality, order and sums (two) of references, and what a reference contains.
+    assert pair.words == 5
+
+
+def test_printed_lines_are_not_the_frameworks(pair: Pair) -> None:
+    pair.solve(everything="def say():\n    print('PASSED a\\nPASSED b')\n")
+    text = "import everything\ndef test_a():\n    everything.say()\n    assert 0\n"
+    assert pair.pytest(text) == 1, pair.output
+    assert "solution: PASSED b" in pair.output
+    assert "\nPASSED" not in pair.output

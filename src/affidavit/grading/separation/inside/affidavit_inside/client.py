@@ -182,6 +182,20 @@ def builtin_exception(name):
     return kind
 
 
+def in_memory(stream):
+    """Whether a test itself collects what is written to a stream."""
+    try:
+        stream.fileno()
+    except (OSError, AttributeError):
+        return True
+    return False
+
+
+def marked(text):
+    """The solution's output where others read, who may take a line for the test framework's."""
+    return "".join(f"solution: {line}\n" for line in text.splitlines())
+
+
 class Client:
     """The conversation.
 
@@ -387,7 +401,7 @@ class Client:
             self.mirror.incoming(*changed, roots)
         for stream, text in zip((sys.stdout, sys.stderr), outputs):  # noqa: B905 (3.8)
             if type(text) is str and text:
-                stream.write(text)
+                stream.write(text if in_memory(stream) else marked(text))
         if body[0] == "raise" and not isinstance(body[1], BaseException):
             raise values.Refused("no exception")
         return body

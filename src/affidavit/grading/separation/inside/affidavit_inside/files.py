@@ -32,8 +32,8 @@ _SOURCES = frozenset(
     (
         ".py", ".pyw", ".pyi", ".sh", ".bash", ".zsh", ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", ".pl", ".pm",
         ".rb", ".php", ".lua", ".r", ".jl", ".tcl", ".awk", ".sed", ".mk", ".cmake", ".c", ".h", ".cc", ".cpp", ".cxx",
-        ".hpp", ".rs", ".go", ".java", ".kt", ".scala", ".hs", ".ml", ".ex", ".exs", ".erl", ".clj", ".cs", ".fs", ".swift",
-        ".s", ".asm", ".zig", ".nim", ".d", ".gradle", ".ipynb",
+        ".hpp", ".rs", ".go", ".java", ".kt", ".scala", ".hs", ".ml", ".ex", ".exs", ".erl", ".clj", ".cs", ".fs",
+        ".swift", ".s", ".asm", ".zig", ".nim", ".d", ".gradle", ".ipynb",
     )
 )  # fmt: skip
 _SOURCE_NAMES = frozenset(

@@ -13,6 +13,9 @@ SPECIALS = (
     "complex", "bytes", "abs", "neg", "pos", "invert", "round", "reversed", "fspath", "format",
     *_BINARY, *(f"r{name}" for name in _BINARY), *(f"i{name}" for name in _BINARY),
 )  # fmt: skip
+COMBINED = frozenset(prefix + name for name in _BINARY for prefix in ("", "r", "i"))
+"""What S gives for these may follow from the other operand, which the tests know and S ought not to: a word, too."""
+
 OF_TESTS = tuple(name for name in SPECIALS if name not in ("setitem", "delitem"))
 """What S may do with an object of the tests, beside getting plain attributes."""
 

@@ -247,10 +247,10 @@ def _method(name):
                 raise StandInError(f"{name} is {type(result).__name__}")
             return result
 
-    elif name == "hash":
+    elif name == "hash" or name in shared.COMBINED:
 
-        def method(self):
-            return _word(self, name)
+        def method(self, *arguments):
+            return _word(self, name, *arguments)
 
     else:
 
