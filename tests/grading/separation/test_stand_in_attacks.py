@@ -34,6 +34,11 @@ LIARS = {
     "hidden-in-list": "class L(int):\n    __eq__ = lambda s, o: True\ndef answer(n): return [L(1)]",
     "frames": "import sys\ndef answer(n):\n    f = sys._getframe()\n    while f:\n        for v in f.f_locals.values():\n"
     "            if v == 16: return v\n        f = f.f_back",
+    "eval-right-side": "import ast, linecache, sys\ndef answer(n):\n    f = sys._getframe(1)\n    while f:\n"
+    "        for node in ast.walk(ast.parse(''.join(linecache.getlines(f.f_code.co_filename)))):\n"
+    "            if isinstance(node, ast.Assert):\n"
+    "                return eval(compile(ast.Expression(node.test.comparators[0]), '', 'eval'), f.f_globals, f.f_locals)\n"
+    "        f = f.f_back",
     "exit-on-import": "import sys\nsys.exit(0)",
     "exit-in-call": "import sys\ndef answer(n): sys.exit(0)",
     "hard-exit": "import os\ndef answer(n): os._exit(0)",

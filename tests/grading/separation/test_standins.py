@@ -135,6 +135,10 @@ def read(path):
     return open(path).read()
 
 
+def beside(path):
+    return sorted(other.name for other in pathlib.Path(path).parent.iterdir())
+
+
 def missing():
     open("/nowhere/at/all")
 
@@ -327,6 +331,16 @@ def test_files(tmp_path):
     assert everything.read(str(tmp_path / "in.txt")) == "made here"
     (tmp_path / "in.txt").write_text("changed here")
     assert everything.read(str(tmp_path / "in.txt")) == "changed here"
+
+
+def test_what_lies_beside_stays_here(tmp_path):
+    (tmp_path / "expected.txt").write_text("secret")
+    (tmp_path / "in.txt").write_text("made here")
+    assert everything.read(str(tmp_path / "in.txt")) == "made here"
+    everything.write(tmp_path / "out.txt", "made there")
+    assert (tmp_path / "out.txt").read_text() == "made there"
+    assert everything.beside(str(tmp_path / "in.txt")) == ["in.txt", "out.txt"]
+    assert (tmp_path / "expected.txt").read_text() == "secret"
 
 
 def test_surroundings(tmp_path, monkeypatch):

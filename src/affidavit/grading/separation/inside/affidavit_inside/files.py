@@ -196,18 +196,21 @@ class Mirror:
     def __init__(self, workdir, tests, state, sources, launcher):
         self.workdir, self.tests, self.state, self.sources, self.launcher = workdir, tests, state, sources, launcher
         self.agreed = {}
+        self.mentioned, self.folders = set(), set()
         self.read_at = None
         self.temporary = temporary()
 
     def roots(self, words):
         """The temporary folders that texts and paths speak of: a file's own folder, unless that is the common one."""
-        found = set()
+        found, self.mentioned, self.folders = set(), set(), set()
         for word in words:
             for folder in self.temporary:
                 at = word.find(folder + "/")
                 if at < 0:
                     continue
                 path = os.path.normpath(word[at:].split("\n", 1)[0])
+                if os.path.lexists(path):
+                    self.mentioned.add(path)
                 while not os.path.lexists(path) and path not in self.temporary and len(path) > 1:
                     parent = os.path.dirname(path)
                     if parent in self.temporary:
@@ -216,7 +219,9 @@ class Mirror:
                 if path in self.temporary or below(path, self.state) or below(path, self.tests):
                     continue
                 parent = os.path.dirname(path)
-                found.add(path if os.path.isdir(path) or parent in self.temporary else parent)
+                root = path if os.path.isdir(path) or parent in self.temporary else parent
+                found.add(root)
+                self.folders.add(root)
         return sorted(root for root in found if not any(below(root, other) for other in found if other != root))
 
     def outgoing(self, roots):
@@ -226,8 +231,8 @@ class Mirror:
             values.Refused: it is too much.
         """
         self._load()
-        now = scan([self.workdir, *roots])
-        seen = {path: self.agreed[path] for path in self.agreed if self._within(path, roots)}
+        now = {path: how for path, how in scan([self.workdir, *roots]).items() if self._spoken_of(path)}
+        seen = {path: how for path, how in self.agreed.items() if self._within(path, roots) and self._spoken_of(path)}
         if now == seen:
             return None
         told, gone = changes(seen, now)
@@ -269,6 +274,14 @@ class Mirror:
                 put(path, kind, mode, time, content)
                 _note(done, path)
         self._agree(done, lost)
+
+    def _spoken_of(self, path):
+        """Whether S gets a file: not what merely lies beside one that a call speaks of, and may be what is expected."""
+        if below(path, self.workdir):
+            return True
+        if any(below(path, one) for one in self.mentioned):
+            return True
+        return any(below(one, path) for one in (*self.mentioned, *self.folders))
 
     def _within(self, path, roots):
         return below(path, self.workdir) or any(below(path, root) for root in roots)
