@@ -377,8 +377,10 @@ class Client:
                 if data[:1] != b"a":
                     raise values.Refused("no answer")
                 return self.result(wire.parted(data[1:]), writer.mutables, roots, plain)
-        except values.Refused as error:
-            raise Malformed(f"it answered what it may not: {error}") from None
+        except (StandInError, Malformed):
+            raise
+        except Exception as error:
+            raise Malformed(f"it answered what it may not: {type(error).__name__}: {error}"[:500]) from None
 
     def result(self, parts, mutables, roots, plain):
         """An answer, checked, with what goes with it: changed arguments, files and output."""
