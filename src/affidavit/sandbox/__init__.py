@@ -14,6 +14,7 @@ from affidavit.sandbox.protocol import (
     Sandbox,
     SandboxError,
     SandboxSpec,
+    Streams,
     User,
 )
 from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
@@ -38,6 +39,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxSpec",
+    "Streams",
     "User",
     "carry_over",
     "clean_stale",

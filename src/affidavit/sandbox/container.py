@@ -19,7 +19,7 @@ from affidavit.sandbox.cleaning import remove_sandbox
 from affidavit.sandbox.disk import mount_disk
 from affidavit.sandbox.layers import ensure_point, mount_overlay
 from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
-from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError, SandboxSpec
+from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError, SandboxSpec, Streams
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
@@ -53,12 +53,13 @@ class OciSandbox:
         disk: kind of file system that holds what it writes, ``ext4`` or ``tmpfs``.
     """
 
-    def __init__(self, command: RuntimeCommand, spec: SandboxSpec, state: Path) -> None:
+    def __init__(self, command: RuntimeCommand, spec: SandboxSpec, state: Path, streams: Streams | None = None) -> None:
         """
         Args:
             command: the runtime.
             spec: what is wanted.
             state: the state folder.
+            streams: of its process 1; None: no input, and output that is kept up to a bound.
 
         Raises:
             SandboxError: `spec` asks for what can't be.
@@ -81,6 +82,7 @@ class OciSandbox:
         self.disk = ""
         self._command = command
         self._state = state
+        self._streams = streams
         self._folder: Path | None = None
         self._stdout = BoundedStream(spec.limits.output_bytes)
         self._stderr = BoundedStream(spec.limits.output_bytes)
@@ -187,8 +189,8 @@ class OciSandbox:
         create = self._command.create(self._state, self.name, bundle, pid_file, hooks.flags)
         self._launcher = subprocess.Popen(
             [*hooks.wrapper, *create],
-            stdin=subprocess.DEVNULL,
-            stdout=self._stdout.write_end,
+            stdin=self._streams.stdin if self._streams else subprocess.DEVNULL,
+            stdout=self._streams.stdout if self._streams else self._stdout.write_end,
             stderr=self._stderr.write_end,
             env=self._command.environment(),
             cwd="/",
@@ -197,6 +199,8 @@ class OciSandbox:
         )
         self._stdout.close_write_end()
         self._stderr.close_write_end()
+        if self._streams:
+            self._streams.close()
         self._await_creation(self._launcher, pid_file, wrapped=bool(hooks.wrapper))
         self._pid = int(pid_file.read_text())
         try:
@@ -353,7 +357,8 @@ class OciSandbox:
         """See the protocol."""
         self.exit()
         dropped = self._stdout.dropped + self._stderr.dropped
-        return Output(self._stdout.content(), self._stderr.content(), dropped)
+        said = self._streams.said() if self._streams else self._stdout.content()
+        return Output(said, self._stderr.content(), dropped)
 
     def upper(self) -> Path:
         """See the protocol."""

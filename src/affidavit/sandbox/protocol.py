@@ -1,6 +1,7 @@
 """What a sandbox is asked for and what it answers."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -109,6 +110,27 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     deny_syscalls: Sequence[str] = ()
     capabilities: Sequence[str] = ()
+
+
+@dataclass
+class Streams:
+    """Standard input and output for process 1 of a sandbox, in place of none and of a bounded one.
+
+    Attributes:
+        stdin, stdout: descriptors, which the sandbox closes here once its process 1 has them.
+        said: what counts as its standard output, asked for once it has ended.
+    """
+
+    stdin: int
+    stdout: int
+    said: Callable[[], bytes] = bytes
+
+    def close(self) -> None:
+        """Close both. Harmless when called twice."""
+        for descriptor in (self.stdin, self.stdout):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.stdin = self.stdout = -1
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from affidavit.sandbox.cache import remove_unfinished_layers
 from affidavit.sandbox.cleaning import remove_stale
 from affidavit.sandbox.container import OciSandbox
-from affidavit.sandbox.protocol import Availability, Limits, RuntimeHooks, SandboxError, SandboxSpec, User
+from affidavit.sandbox.protocol import Availability, Limits, RuntimeHooks, SandboxError, SandboxSpec, Streams, User
 from affidavit.sandbox.rootfs import host_rootfs
 from affidavit.sandbox.runtime import RuntimeCommand, gvisor, runc, runsc_flags
 from affidavit.sandbox.state import state_dir
@@ -27,12 +27,13 @@ class Runtime(Protocol):
     def available(self) -> Availability:
         """Whether it works here: a sandbox is made and run."""
 
-    def sandbox(self, spec: SandboxSpec, state: Path | None = None) -> OciSandbox:
+    def sandbox(self, spec: SandboxSpec, state: Path | None = None, streams: Streams | None = None) -> OciSandbox:
         """A sandbox, not yet created. Raises SandboxError for what can't be.
 
         Args:
             spec: what is wanted.
             state: the state folder; state_dir() where None.
+            streams: of its process 1, see Streams.
         """
 
 
@@ -44,8 +45,8 @@ class Runc:
     def available(self) -> Availability:
         return _try(runc(), ())
 
-    def sandbox(self, spec: SandboxSpec, state: Path | None = None) -> OciSandbox:
-        return OciSandbox(runc(), spec, state or state_dir())
+    def sandbox(self, spec: SandboxSpec, state: Path | None = None, streams: Streams | None = None) -> OciSandbox:
+        return OciSandbox(runc(), spec, state or state_dir(), streams)
 
 
 class GVisor:
@@ -60,8 +61,8 @@ class GVisor:
             return Availability(False, str(problem), "apt install runsc; run as root")
         return _try(command, _GVISOR_GAPS if "--oci-seccomp" in command.flags else (*_GVISOR_GAPS, _NO_FILTER))
 
-    def sandbox(self, spec: SandboxSpec, state: Path | None = None) -> OciSandbox:
-        return OciSandbox(self._command, spec, state or state_dir())
+    def sandbox(self, spec: SandboxSpec, state: Path | None = None, streams: Streams | None = None) -> OciSandbox:
+        return OciSandbox(self._command, spec, state or state_dir(), streams)
 
     @functools.cached_property
     def _command(self) -> RuntimeCommand:
