@@ -30,7 +30,7 @@ class Pair:
     status: int = -1
     output: str = ""
     words: int = 0
-    results: list[bytes] = field(default_factory=list)
+    results: bytearray = field(default_factory=bytearray)
 
     @property
     def tests(self) -> Path:
@@ -55,9 +55,7 @@ class Pair:
         script = f'PYTHONPATH="$PYTHONPATH:{self.workdir}" {command}'
         return self.run(["sh", "-c", script], sources, python)
 
-    def run(
-        self, argv: Sequence[str], sources: bool = True, python: str = sys.executable, results: bool = False
-    ) -> int:
+    def run(self, argv: Sequence[str], sources: bool = True, python: str = sys.executable) -> int:
         """Play the verifier. Both halves see the same paths: T's working directory stands in for S's by a mount."""
         solution, theirs = self.folder / "solution", self.folder / "t"
         words = self.folder / "words"
@@ -71,7 +69,6 @@ class Pair:
             "AFFIDAVIT_WORDS": str(words),
             "AFFIDAVIT_SOURCES": "1" if sources else "0",
         }
-        options = ["--results"] if results else []
         log = (self.folder / "log").open("wb")
         server = subprocess.Popen(
             self._apart(solution, self.tests, [python, "-I", "-S", str(INSIDE / "solution_server.py"), "--not-first"]),
@@ -84,7 +81,7 @@ class Pair:
             self._apart(
                 theirs,
                 None,
-                [python, "-I", "-S", str(INSIDE / "tests_broker.py"), "--not-first", *options, "--", *argv],
+                [python, "-I", "-S", str(INSIDE / "tests_broker.py"), "--not-first", "--", *argv],
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -109,7 +106,7 @@ class Pair:
             relays[0].join(10)
             server.wait(10)
             log.close()
-        self.output = (self.folder / "log").read_text("utf-8", "replace")
+        self.output = f"{self.results.decode()}\n{(self.folder / 'log').read_text('utf-8', 'replace')}"
         if words.exists():
             self.words = sum(int(line.split()[1]) for line in words.read_text().splitlines())
         return self.status
@@ -123,13 +120,13 @@ class Pair:
         return ["unshare", "--mount", "sh", "-e", "-c", "; ".join(commands), "sh", *argv]
 
 
-def _results(reading: IO[bytes], writing: IO[bytes], results: list[bytes]) -> None:
+def _results(reading: IO[bytes], writing: IO[bytes], results: bytearray) -> None:
     """Copy frames, but keep results, as a host does."""
     while head := reading.read(_HEAD.size):
         _, kind, length = _HEAD.unpack(head)
         payload = reading.read(length)
         if kind == _RESULT:
-            results.append(payload)
+            results += payload
         else:
             with contextlib.suppress(OSError):
                 writing.write(head + payload)

@@ -64,9 +64,9 @@ def test_a_program_does_not_see_the_tests(pair: Pair, program: str) -> None:
     assert pair.run(["bash", "-c", script], sources=False) == 0, pair.output
 
 
-def test_results_come_line_by_line(pair: Pair) -> None:
-    assert pair.run(["sh", "-c", "echo one; echo two; exit 5"], results=True) == 5
-    assert pair.results == [b"one\n", b"two\n"]
+def test_what_the_verifier_prints_reaches_the_host(pair: Pair) -> None:
+    assert pair.run(["sh", "-c", "echo one; echo two; exit 5"]) == 5
+    assert pair.results == b"one\ntwo\n"
 
 
 def test_the_end_of_the_solution_is_not_the_end_of_the_tests(pair: Pair) -> None:

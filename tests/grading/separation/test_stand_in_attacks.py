@@ -303,3 +303,10 @@ def test_a_difference_is_a_word(pair: Pair) -> None:
     text = "import unittest, bad\nclass A(unittest.TestCase):\n    def test_a(self): self.assertAlmostEqual(bad.answer(4), 16)\n"
     pair.pytest(text)
     assert pair.words == 1, pair.output
+
+
+def test_what_tests_compare_with_is_not_the_solutions(pair: Pair) -> None:
+    """A module of the solution does not stand in for one that is installed where the tests run."""
+    pair.solve(bad="def answer(n):\n    return {}\n", yaml="def safe_load(text):\n    return {}\n")
+    text = "import bad, yaml\ndef test_a():\n    assert bad.answer(4) == yaml.safe_load('{a: 16}')\n"
+    assert pair.pytest(text) not in (0, 5), pair.output

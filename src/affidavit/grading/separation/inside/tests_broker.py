@@ -1,4 +1,4 @@
-"""Process 1 of the tests' sandbox: ``tests_broker.py [--not-first] [--results] -- VERIFIER…``; see README.md."""
+"""Process 1 of the tests' sandbox: ``tests_broker.py [--not-first] -- VERIFIER…``; see README.md."""
 
 import ctypes
 import json
@@ -31,7 +31,6 @@ class Broker(frames.Relay):
         self.listening = listening
         self.others[listening.fileno()] = self.accept
         self.last = 0
-        self.results = bytearray()
 
     def accept(self):
         with suppress(BlockingIOError):
@@ -53,35 +52,31 @@ class Broker(frames.Relay):
             self.sessions[session].closing = True
 
     def read_results(self, descriptor):
-        """Pass on whole lines of the verifier's."""
+        """Pass on what the verifier printed."""
         try:
             data = os.read(descriptor, 1 << 18)
         except BlockingIOError:
             return
-        if not data:
+        if data:
+            # Whether or not the solution is still there.
+            self.host.waiting += frames.frames(0, frames.RESULT, data)
+        else:
             del self.others[descriptor]
-        self.results += data
-        *lines, rest = bytes(self.results).split(b"\n")
-        self.results[:] = rest
-        for line in lines:
-            self.to_host(0, frames.RESULT, line + b"\n")
 
 
 def main():
     arguments = sys.argv[1:]
-    first, results = True, False
+    first = True
     while arguments and arguments[0] != "--":
         word = arguments.pop(0)
         if word == "--not-first":
             first = False
-        elif word == "--results":
-            results = True
         else:
             print(f"tests_broker.py: {word}: no such option", file=sys.stderr)
             return 2
     if (first and os.getpid() != 1) or len(arguments) < 2:
         print(
-            "tests_broker.py is process 1 of a tests' sandbox: tests_broker.py [--results] -- VERIFIER…",
+            "tests_broker.py is process 1 of a tests' sandbox: tests_broker.py -- VERIFIER…",
             file=sys.stderr,
         )
         return 2
@@ -104,15 +99,13 @@ def main():
     if run(broker, filler, first) != 0:
         broker.flush_all()
         return _NOT_FILLED
-    told = subprocess.PIPE if results else 2
-    verifier = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, stdout=told)
-    if results:
-        os.set_blocking(verifier.stdout.fileno(), False)
-        broker.others[verifier.stdout.fileno()] = lambda: broker.read_results(verifier.stdout.fileno())
+    verifier = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    printed = verifier.stdout.fileno()
+    os.set_blocking(printed, False)
+    broker.others[printed] = lambda: broker.read_results(printed)
     status = run(broker, verifier, first)
-    if results:
-        while verifier.stdout.fileno() in broker.others and not ended_output(broker, verifier.stdout.fileno()):
-            broker.read_results(verifier.stdout.fileno())
+    while printed in broker.others and not ended_output(printed):
+        broker.read_results(printed)
     for session in list(broker.sessions):
         broker.drop(session)
         broker.closed(session)
@@ -124,7 +117,7 @@ def main():
     return status if status >= 0 else 128 - status
 
 
-def ended_output(broker, descriptor):
+def ended_output(descriptor):
     """Whether nothing more is there to be read."""
     import select
 

@@ -28,20 +28,17 @@ _OBEYED_FOLDERS = ("__pycache__", ".pytest_cache")
 _COMPILED = (
     ".pyc", ".pyo", ".pyd", ".so", ".dylib", ".a", ".o", ".pth", ".egg-link", ".egg", ".whl", ".class", ".jar", ".wasm",
 )  # fmt: skip
-_SOURCES = frozenset(
+_DATA = frozenset(
     (
-        ".py", ".pyw", ".pyi", ".sh", ".bash", ".zsh", ".js", ".mjs", ".cjs", ".ts", ".jsx", ".tsx", ".pl", ".pm",
-        ".rb", ".php", ".lua", ".r", ".jl", ".tcl", ".awk", ".sed", ".mk", ".cmake", ".c", ".h", ".cc", ".cpp", ".cxx",
-        ".hpp", ".rs", ".go", ".java", ".kt", ".scala", ".hs", ".ml", ".ex", ".exs", ".erl", ".clj", ".cs", ".fs",
-        ".swift", ".s", ".asm", ".zig", ".nim", ".d", ".gradle", ".ipynb",
+        ".txt", ".text", ".md", ".rst", ".log", ".out", ".diff", ".patch", ".json", ".jsonl", ".ndjson", ".geojson",
+        ".csv", ".tsv", ".xml", ".html", ".htm", ".css", ".toml", ".yaml", ".yml", ".ini", ".db", ".sqlite", ".sqlite3",
+        ".parquet", ".arrow", ".npy", ".npz", ".bin", ".dat", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf", ".wav",
+        ".gz", ".zip", ".tar", ".bz2", ".xz", ".zst",
     )
 )  # fmt: skip
-_SOURCE_NAMES = frozenset(
-    (
-        "makefile", "gnumakefile", "cmakelists.txt", "package.json", "cargo.toml", "build.rs", "go.mod", "rakefile",
-        "gemfile", "dockerfile", "justfile", "meson.build", "configure", ".bashrc", ".profile", ".npmrc", ".envrc",
-    )
-)  # fmt: skip
+_PROSE = frozenset(("readme", "license", "licence", "copying", "notice", "changelog", "changes", "authors", "version"))
+# Data by their ends, and yet they say what a tool is to run.
+_TOOLS = frozenset(("cmakelists.txt", "package.json", "cargo.toml", "composer.json", "meson_options.txt"))
 
 
 def below(path, folder):
@@ -310,9 +307,14 @@ class Mirror:
     def _shown(self, path, mode, content):
         """What a file's text is here."""
         name = os.path.basename(path).lower()
-        source = os.path.splitext(name)[1] in _SOURCES or name in _SOURCE_NAMES
-        program = mode & 0o111 or content[:4] == b"\x7fELF" or (content[:2] == b"#!" and not (source and self.sources))
-        if not program and (self.sources or not source):
+        if self.sources:
+            text = name.endswith((".py", ".pyw", ".pyi"))
+            program = mode & 0o111 or content[:4] == b"\x7fELF" or (content[:2] == b"#!" and not text)
+        else:
+            # What a shell or a tool of the verifier reads, it may run: only what is data by its name is here itself.
+            data = name in _PROSE or (os.path.splitext(name)[1] in _DATA and name not in _TOOLS)
+            program = mode & 0o111 or not data or content[:2] == b"#!" or content[:4] == b"\x7fELF"
+        if not program:
             return content
         return launcher_text(
             path, self.launcher, name.endswith((".py", ".pyw")) or b"python" in content[:64].split(b"\n")[0]

@@ -67,7 +67,8 @@ class Finder(importlib.abc.MetaPathFinder):
         return self._top(fullname)
 
     def _top(self, name):
-        """By the order of the module path: the tests' and installed modules where they come first, else S's."""
+        """The tests' own and installed modules, wherever the module path has them, else S's by the order of that path.
+        A solution may not put itself in the place of what tests compare with."""
         settings = self.client.settings
         cwd, solution = os.getcwd(), []
         for folder in sys.path:
@@ -76,11 +77,7 @@ class Finder(importlib.abc.MetaPathFinder):
             full = os.path.normpath(os.path.join(cwd, folder))
             if files.below(full, settings.workdir):
                 solution.append(full)
-                continue
-            if solution and (found := self._spec(name, solution)) is not None:
-                return found
-            solution = []
-            if full != settings.inside and importlib.machinery.PathFinder.find_spec(name, [folder]) is not None:
+            elif full != settings.inside and _is_there(name, folder):
                 return None
         if solution and (found := self._spec(name, solution)) is not None:
             return found
@@ -97,6 +94,12 @@ class Finder(importlib.abc.MetaPathFinder):
         if self.known[key] == 2:
             spec.submodule_search_locations = []
         return spec
+
+
+def _is_there(name, folder):
+    found = importlib.machinery.PathFinder.find_spec(name, [folder])
+    # Any folder of that name would do for a package without a loader.
+    return found is not None and found.loader is not None
 
 
 def is_standard(name):

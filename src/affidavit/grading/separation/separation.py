@@ -1,0 +1,50 @@
+"""Whether the hidden tests of a task run in another sandbox than the solution."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Separation:
+    """What was found out about a task.
+
+    Attributes:
+        separate: tests and solution run in two sandboxes.
+        why: a sentence on why, or why not.
+        words: the tests that the task's own solution passes only because they take something on its word, such as
+            whether two of its objects are equal; ``test.sh`` where tests have no names. A control guards those.
+    """
+
+    separate: bool
+    why: str
+    words: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in ``verifier`` of ``grade.json``."""
+        return {"separate": self.separate, "why": self.why, "words": list(self.words)}
+
+    @classmethod
+    def from_json(cls, value: object) -> "Separation":
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        match value:
+            case {"separate": bool(separate), "why": str(why), "words": list(words)} if all(
+                isinstance(word, str) for word in words
+            ):
+                return cls(separate, why, tuple(words))
+        raise ValueError("says of the separation of tests and solution what can't be")
+
+
+def separation_of(facts: Mapping[str, Any]) -> Separation:
+    """What ``verifier`` of a ``grade.json`` says; bundles of version 0.1 have nothing on it.
+
+    Raises:
+        ValueError: it says what can't be.
+    """
+    if "separation" not in facts:
+        return Separation(False, "version 0.1 ran them in one sandbox")
+    return Separation.from_json(facts["separation"])
