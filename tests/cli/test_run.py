@@ -94,7 +94,8 @@ def test_json_is_one_document_and_nothing_else(
 def test_the_table_and_the_reasons_are_for_people(affidavit: Command, suite: Callable[..., Path]) -> None:
     ran = affidavit("run", suite("violation"), "--agent-cmd", AGENT)
     head, row, *rest = ran.out.splitlines()
-    assert head.split() == ["task", "trial", "agent", "verdict", "score", "raw", "violations", "recorded", "by",
+    assert head.split() == ["task", "trial", "agent", "verdict", "score", "raw", "assurance", "violations",
+                            "recorded", "by",
                             "events", "lost", "time"]  # fmt: skip
     assert row.split()[:7] == ["violation", "0", "cmd", "violation", "0.00", "1.00", "1"]
     assert any("files.deny [high]" in line and "/tests/test.sh" in line for line in rest)

@@ -16,10 +16,11 @@ Make = Callable[..., Path]
 
 RIGHT = "cat >/workspace/answer.py <<'EOF'\ndef value():\n    return 42\nEOF\n"
 CHEAT = "echo 'import os; os._exit(0)' >/workspace/answer.py\n"
+TOGETHER = '[[affidavit.graders]]\nkind = "test_run"\nseparate = false\n'
 IN_PROCESS = "python3 /tests/test_outputs.py && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n"
 TESTS = "import sys\nsys.path.insert(0, '/workspace')\nimport answer\n"
 ONE = f"{TESTS}\n\ndef test_value():\n    assert answer.value() == 42\n\n\ntest_value()\n"
-PYTEST = '[[affidavit.graders]]\nkind = "test_run"\nframework = "pytest"\n'
+PYTEST = f'{TOGETHER}framework = "pytest"\n'
 
 
 def grade(outcome: Outcome) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def verifier(outcome: Outcome) -> dict[str, Any]:
 
 
 def test_a_reward_is_asked_for_again_where_the_tests_load_the_agents_code(trials: Trials, task: Make, way: Way) -> None:
-    outcome = trials(way, task(test=IN_PROCESS, files={"tests/test_outputs.py": ONE}, solve=RIGHT))
+    outcome = trials(way, task(test=IN_PROCESS, files={"tests/test_outputs.py": ONE}, solve=RIGHT, graders=TOGETHER))
     assert (outcome.verdict, outcome.score) == ("pass", 1.0)
     assert [one["control"]["edits"] for one in verifier(outcome)["again"]] == [1, 1, 1]
     assert grade(outcome)["message"] == "tests/test.sh gave 1, then 1, then 1, then 1"
@@ -74,7 +75,7 @@ def test_nothing_is_asked_twice_where_no_lot_could_win(
 
 
 def test_a_cheat_is_held_against_the_solution(trials: Trials, task: Make, way: Way) -> None:
-    folder = task(test=IN_PROCESS, files={"tests/test_outputs.py": ONE}, solve=RIGHT)
+    folder = task(test=IN_PROCESS, files={"tests/test_outputs.py": ONE}, solve=RIGHT, graders=TOGETHER)
     outcome = trials(way, folder, CHEAT)
     (violation,) = outcome.trial.judgement.violations
     assert (outcome.verdict, violation.rule) == ("violation", "grading.control")
@@ -152,7 +153,7 @@ def value():
 def test_no_compiled_test_is_left_to_compare_with(trials: Trials, task: Make) -> None:
     # What is in the cache was compiled from another test, and is to be used unchecked (PEP 552).
     files = {"tests/test_outputs.py": ONE, "tests/.pytest_cache/v/cache/lastfailed": "{}"}
-    folder = task(test=IN_PROCESS, files=files, solve=RIGHT)
+    folder = task(test=IN_PROCESS, files=files, solve=RIGHT, graders=TOGETHER)
     cached = folder / "tests" / "__pycache__" / "test_outputs.cpython-311.pyc"
     py_compile.compile(
         str(folder / "tests/test_outputs.py"),

@@ -215,7 +215,8 @@ def test_hostile_files_are_carried_or_left_but_never_followed(trials: Trials, ta
         "cd /workspace; printf 1 >\"$(printf 'line\\nbreak')\"; printf 1 >\"$(printf 'not\\377utf8')\"; "
         "mkfifo fifo; ln -s /tests/test.sh link; ln -s /etc/passwd harmless; mkdir -p a/b; truncate -s 20M sparse"
     )
-    outcome = trials(way, task(test=test, contract=contract), agent)
+    together = '[[affidavit.graders]]\nkind = "test_run"\nseparate = false\n'
+    outcome = trials(way, task(test=test, contract=contract, graders=together), agent)
     assert outcome.verdict == "pass"
     names = set(re.findall(r"<(.*?)>", outcome.text("grader/stdout")))
     assert {"$'line\\nbreak'", "a", "harmless", "sparse"} <= names

@@ -1,11 +1,12 @@
 """From the record, the diff and the grade to the verdict: one pure function, the same in a run and in ``verify``."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from affidavit.evaluation.result import Judgement, Verdict
-from affidavit.grading import Assessment
+from affidavit.grading import ASSURANCES, Assessment, Assurance
 from affidavit.policy import Violation, unexplained
 from affidavit.recorder import RecordSummary
 from affidavit.sandbox import Change
@@ -20,6 +21,7 @@ def decide(
     incomplete: Sequence[str],
     fault: str | None = None,
     passing: float = 1.0,
+    demanded: Assurance | None = None,
 ) -> Judgement:
     """The verdict of a trial.
 
@@ -33,6 +35,7 @@ def decide(
         incomplete: why the record is not complete, a sentence each.
         fault: why the machinery or the task is at fault; None where it is not.
         passing: the least score that counts as solved.
+        demanded: what must stand behind the score at least; None: nobody demands it.
     """
     grading = assessment or Assessment(None)
     found = [
@@ -54,19 +57,27 @@ def decide(
     ordered = tuple(found)
     raw = grading.score
     unproven = [*incomplete, *([grading.unproven] if grading.unproven else [])]
+    judgement = partial(Judgement, raw_score=raw, violations=ordered, assurance=grading.assurance)
     if found and mode == "strict":
-        return Judgement(Verdict.VIOLATION, 0.0, raw, tuple(unproven), ordered)
+        return judgement(Verdict.VIOLATION, 0.0, reasons=tuple(unproven))
     if fault:
-        return Judgement(Verdict.ERROR, None, raw, (fault,), ordered)
+        return judgement(Verdict.ERROR, None, reasons=(fault,))
     if unproven:
-        return Judgement(Verdict.INCONCLUSIVE, None, raw, tuple(unproven), ordered)
+        return judgement(Verdict.INCONCLUSIVE, None, reasons=tuple(unproven))
     if grading.error or raw is None:
-        return Judgement(Verdict.ERROR, None, raw, (grading.error or "the grading did not take place",), ordered)
+        return judgement(Verdict.ERROR, None, reasons=(grading.error or "the grading did not take place",))
+    if demanded is not None and (grading.assurance is None or _weaker(grading.assurance, demanded)):
+        why = f"the assurance {demanded} is demanded, and behind this score is {grading.assurance or 'none'}"
+        return judgement(Verdict.ERROR, None, reasons=(why, *grading.notes))
     audit = (f"mode audit: {len(found)} violations recorded, none counted",) if found else ()
     reasons = (*audit, *grading.notes)
     if raw >= passing:
-        return Judgement(Verdict.PASS, raw, raw, reasons, ordered)
-    return Judgement(Verdict.FAIL, raw, raw, reasons, ordered)
+        return judgement(Verdict.PASS, raw, reasons=reasons)
+    return judgement(Verdict.FAIL, raw, reasons=reasons)
+
+
+def _weaker(one: Assurance, other: Assurance) -> bool:
+    return ASSURANCES.index(one) < ASSURANCES.index(other)
 
 
 def stage_gaps(stage: str, summary: RecordSummary) -> list[str]:

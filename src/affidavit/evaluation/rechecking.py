@@ -22,7 +22,7 @@ from affidavit.evidence import (
     load_public_key,
     verify_bundle,
 )
-from affidavit.grading import combine
+from affidavit.grading import Assurance, combine
 from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, TaskError, load_task
@@ -74,7 +74,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     gaps = [gap for stage in in_order(reader.parts()) for gap in stage_gaps(stage, reader.summary(stage))]
     gaps += diff_gaps(reader.events("agent"), changes)
     assessment = combine(stored_grades(reader.grade))
-    return decide(contract.mode, violations, assessment, gaps, passing=reader.task["passing_score"]).to_json()
+    passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
+    return decide(contract.mode, violations, assessment, gaps, passing=passing, demanded=demanded).to_json()
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:
@@ -82,6 +83,18 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
     changes = [change_of(row) for row in reader.diff]
     return regrade(reader, changes, frozenset(judge.carried(changes)), task)
+
+
+def demanded_assurance(reader: BundleReader) -> Assurance | None:
+    """What had to stand behind the score at least.
+
+    Raises:
+        EvidenceError: the bundle says something else than a run can.
+    """
+    match reader.environment.get("enforcement", {}).get("assurance"):
+        case None | "outcome" | "control" | "separate" as assurance:
+            return assurance
+    raise EvidenceError("environment.json: says of the enforcement what can't be")
 
 
 def enforced_contract(reader: BundleReader) -> Contract:

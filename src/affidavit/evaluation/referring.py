@@ -13,15 +13,19 @@ from typing import Any
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.specs import Verifier, agent_spec, verifier_spec
-from affidavit.evaluation.stages import Stages, take_over
+from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.specs import Verifier, agent_spec
+from affidavit.evaluation.stages import Stage, Stages, take_over
 from affidavit.evaluation.standing import new_judge
 from affidavit.evaluation.verifying import HiddenTests
-from affidavit.grading import Ask
+from affidavit.grading import Ask, Separation, grade_run, words_of
 from affidavit.recorder import RecorderError
-from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError
+from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
-from affidavit.trace import Capture, TraceError
+from affidavit.trace import Capture, TraceError, read_trace
+
+# A task's tests may fail by chance.
+_ATTEMPTS = 2
 
 
 class Reference:
@@ -70,6 +74,24 @@ class Reference:
         except (SandboxError, RecorderError, TraceError, OSError) as error:
             return {**entry, "error": " ".join(str(error).split()) or repr(error)}
 
+    def separation(self, tests: HiddenTests) -> Separation:
+        """Whether the task's own solution passes the tests from a sandbox of its own.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        why = ""
+        for _ in range(_ATTEMPTS):
+            events = self._place / "apart.parquet"
+            facts = tests.alone(partial(self._ready, self._solved, events=events))
+            grade = grade_run(facts, read_trace(events), ())
+            if grade.score == 1 and not (grade.error or grade.unproven or grade.findings):
+                return Separation(True, "the task's own solution passes so", words_of(facts))
+            lost = next((f"{one.name} {one.message}" for one in grade.components if one.score < 1), grade.message)
+            why = grade.error or lost
+        return Separation(False, f"the task's own solution does not pass so: {why}")
+
     @cached_property
     def _solved(self) -> RootFilesystem:
         """The root file system with what the contract lets the solution leave."""
@@ -84,8 +106,15 @@ class Reference:
         return replace(pristine, layers=(carried, *pristine.layers))
 
     def _ready(
-        self, rootfs: RootFilesystem, name: str, verifier: Verifier
+        self, rootfs: RootFilesystem, name: str, verifier: Verifier, events: Path | None = None
     ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
-        stage = self._stages.open(name)
-        spec = verifier_spec(self._task, rootfs, self._settings, verifier, stage.sandbox)
-        return partial(self._stages.run, stage, spec, verifier.tests.parent.with_suffix(".parquet"))
+        place = GradingPlace(self._stages, self._task, self._pristine, rootfs, self._settings)
+        kept = events or verifier.tests.parent.with_suffix(".parquet")
+
+        def run(
+            stage: Stage, spec: SandboxSpec, streams: Streams | None
+        ) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
+            record = kept if stage.name == name else kept.with_suffix(".solution.parquet")
+            return self._stages.run(stage, spec, record, streams=streams)
+
+        return place.ready(self._stages.open(name), verifier, run)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,12 @@ def grade_all(graders: Sequence[NamedGrader], material: Material) -> tuple[Grade
 def _graded(named: NamedGrader, stands: GraderSpec | Graded, material: Material) -> Graded:
     """A grader's word, with the name, weight and gate that stand in the task or in a bundle."""
     deterministic = named.grader.deterministic
-    return Graded(stands.name, stands.kind, stands.weight, stands.gate, deterministic, named.grade(material))
+    grade = named.grade(material)
+    if grade.assurance is None:
+        # A deterministic grader looks at what the agent left, out of reach of its code; a model or a human can be told
+        # things by it.
+        grade = replace(grade, assurance="separate" if deterministic else "outcome")
+    return Graded(stands.name, stands.kind, stands.weight, stands.gate, deterministic, grade)
 
 
 def stored_grades(grade: Mapping[str, Any]) -> tuple[Graded, ...]:
@@ -73,6 +79,8 @@ def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[
             left.append(graded)
             continue
         computed = json.loads(json.dumps(_graded(named, graded, material).to_json()))
+        if "assurance" not in value:
+            del computed["assurance"]
         if computed != value:
             differing = sorted(key for key in computed if computed[key] != value.get(key))
             raise EvidenceError(f"grade.json: graded anew, {graded.name} comes out otherwise: {', '.join(differing)}")

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from affidavit.grading import Assurance
 from affidavit.policy import Violation
 
 
@@ -37,6 +38,7 @@ class Judgement:
         raw_score: the grader's, whatever the record says; None where there is none.
         reasons: sentences on why, for everything but a plain pass.
         violations: the broken rules, gravest first.
+        assurance: what stands behind the raw score, see `affidavit.grading.Assurance`; None where there is no score.
     """
 
     verdict: Verdict
@@ -44,13 +46,16 @@ class Judgement:
     raw_score: float | None
     reasons: tuple[str, ...]
     violations: tuple[Violation, ...]
+    assurance: Assurance | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``verdict.json``."""
+        stated = {} if self.assurance is None else {"assurance": self.assurance}
         return {
             "verdict": str(self.verdict),
             "score": self.score,
             "raw_score": self.raw_score,
+            **stated,
             "reasons": list(self.reasons),
             "violations": [violation_json(v) for v in self.violations],
         }
@@ -97,6 +102,7 @@ class TrialResult:
             "task_id": self.task_id,
             "trial": self.trial,
             "agent": self.agent,
+            "assurance": None,
             **self.judgement.to_json(),
             "evidence": self.evidence,
             "contract": self.contract,

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
@@ -16,6 +16,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Of those that a container gives to root, what a verifier may need to run the solution as somebody else and to hand it
 # files. None of them reaches beyond the sandbox's own files and processes; no set-id bit is honoured there.
 _ROOT_MAY = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+_SOLUTION_SPARE_S = 30.0
 # execve(2) takes 128 KiB a string.
 _MOST_IN_ENVIRONMENT = 100_000
 
@@ -68,21 +69,70 @@ class Verifier:
         tests: a copy of the task's tests; where the verifier may write in it, the only thing in its folder.
         argv: the command.
         harness: the folder that appears at HARNESS; None where there is none.
+        env: beside the task's.
+        solution: what runs in the solution's own sandbox; None where the tests run beside the solution.
     """
 
     tests: Path
     argv: tuple[str, ...]
     harness: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    solution: "SolutionHost | None" = None
+
+
+@dataclass(frozen=True)
+class SolutionHost:
+    """What runs in a sandbox that holds the solution and none of its tests.
+
+    Attributes:
+        argv: the command.
+        harness: the folder that appears at HARNESS.
+        env: beside the task's.
+    """
+
+    argv: tuple[str, ...]
+    harness: Path
+    env: Mapping[str, str]
+
+
+def solution_spec(
+    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, host: SolutionHost, name: str
+) -> SandboxSpec:
+    """The sandbox that holds the solution while its tests run in another one.
+
+    Args:
+        task, settings: what decides.
+        rootfs: with the layer of the agent's changes on top.
+        host: what runs in it.
+        name: the sandbox's.
+    """
+    if task.verifier_user != task.user:
+        rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
+    return SandboxSpec(
+        name=name,
+        rootfs=rootfs.layers,
+        host_usr=rootfs.host_usr,
+        argv=host.argv,
+        env={**_env(task, rootfs), **task.verifier_env, **host.env},
+        cwd=task.workdir,
+        user=rootfs.user,
+        writable=outermost([task.workdir, "/tmp", rootfs.user.home, *settings.writable]),
+        mounts=[Mount(host.harness, HARNESS)],
+        capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
+        # The tests' sandbox is what ends it.
+        limits=_limits(task, settings, task.verifier_timeout_s + _SOLUTION_SPARE_S, None),
+    )
 
 
 def verifier_spec(
     task: Task, rootfs: RootFilesystem, settings: SandboxSettings, verifier: Verifier, name: str
 ) -> SandboxSpec:
-    """The sandbox that grades: the hidden tests at /tests, read-only, over the changes that the agent was allowed.
+    """The sandbox that grades: the hidden tests at /tests, read-only, over the changes that the agent was allowed, or
+    with an empty working directory where these are in another sandbox.
 
     Args:
         task, settings: what decides.
-        rootfs: with the layer of those changes on top.
+        rootfs: with the layer of those changes on top; without where the solution has a sandbox of its own.
         verifier: what runs in it.
         name: the sandbox's.
     """
@@ -98,17 +148,21 @@ def verifier_spec(
         writable.append(TESTS)
         for path in (verifier.tests, *verifier.tests.rglob("*")):
             os.chown(path, rootfs.user.uid, rootfs.user.gid, follow_symlinks=False)
+    writable, scratch = [*outermost(writable)], [VERIFIER_LOGS]
+    if verifier.solution is not None:
+        scratch.append(task.workdir)
+        writable = [folder for folder in writable if folder != task.workdir]
     return SandboxSpec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
         argv=verifier.argv,
-        env={**_env(task, rootfs), **task.verifier_env},
+        env={**_env(task, rootfs), **task.verifier_env, **verifier.env},
         cwd=task.workdir,
         user=rootfs.user,
-        writable=outermost(writable),
+        writable=writable,
         mounts=mounts,
-        scratch=(VERIFIER_LOGS,),
+        scratch=scratch,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )

@@ -16,7 +16,7 @@ from affidavit.evaluation.terms import Terms
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
-from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, carry_over, diff
+from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 from affidavit.trace import Capture, capture
 
 _GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
@@ -65,6 +65,7 @@ class Stages:
     def __init__(self, machinery: Machinery) -> None:
         self._machinery = machinery
         self._recordings = ExitStack()
+        self._running: dict[str, OciSandbox] = {}
 
     def __enter__(self) -> "Stages":
         return self
@@ -80,7 +81,12 @@ class Stages:
 
     @contextmanager
     def run(
-        self, stage: Stage, spec: SandboxSpec, events: Path, watch: Callable[[pa.RecordBatch], bool] | None = None
+        self,
+        stage: Stage,
+        spec: SandboxSpec,
+        events: Path,
+        watch: Callable[[pa.RecordBatch], bool] | None = None,
+        streams: Streams | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -89,13 +95,18 @@ class Stages:
             spec: what runs.
             events: where its record goes.
             watch: see `affidavit.trace.capture`.
+            streams: of its process 1; None: no input, and output that is kept.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
             Interrupted: the run was told to stop.
         """
         machinery, limits = self._machinery, spec.limits
-        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
+        with (
+            machinery.runtime.sandbox(spec, machinery.state, streams) as sandbox,
+            machinery.live.holding(sandbox),
+        ):
+            self._running[stage.name] = sandbox
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )
@@ -107,6 +118,12 @@ class Stages:
             # A trial may have many stages: none keeps its helpers until the last.
             stage.recording.close()
             yield captured, sandbox
+
+    def end(self, stage: Stage) -> None:
+        """Kill the sandbox of a stage, where it runs."""
+        sandbox = self._running.get(stage.name)
+        if sandbox is not None:
+            sandbox.kill()
 
 
 def take_over(sandbox: OciSandbox, judge: Judge, folder: Path) -> tuple[tuple[Change, ...], frozenset[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from affidavit.contracts import Contract, Positions, contract_of, validated
 from affidavit.evaluation.errors import RunError
+from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
 from affidavit.tasks import Task
 
@@ -52,6 +53,12 @@ class Terms:
         value["files"]["write"] += [f"{folder}/**" for folder in self.writable]
         value["network"] = {"endpoints": [*self.endpoints]}
         return contract_of(value, "the default contract")
+
+    @property
+    def assurance(self) -> Assurance | None:
+        """What must stand behind every score at least; None: nobody demands it."""
+        demanded = [demands.assurance for _, demands in self.demands if demands.assurance is not None]
+        return max(demanded, key=ASSURANCES.index, default=None)
 
     def until(self, now: datetime) -> str | None:
         """The day until which the evidence is to be kept, as ISO 8601 has it."""

@@ -22,14 +22,16 @@ from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.referring import Reference
 from affidavit.evaluation.regrading import grade_all
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
-from affidavit.evaluation.specs import Verifier, agent_spec, outermost, verifier_spec
+from affidavit.evaluation.separability import find_separation
+from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, in_order, take_over
 from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter, EvidenceError
-from affidavit.grading import Again, Assessment, Material, combine, make_graders, next_step, plan_tests
+from affidavit.grading import Again, Assessment, Material, Separation, combine, make_graders, next_step, plan_tests
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecorderError
 from affidavit.sandbox import (
@@ -39,6 +41,7 @@ from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
     SandboxSpec,
+    Streams,
     pristine_program,
 )
 from affidavit.signing import canonical_json
@@ -178,7 +181,7 @@ class _Trial:
         )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
-        with self._stage(bundle, first, spec, judge) as (agent, sandbox):
+        with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
             changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         bundle.add("diff.json", [asdict(change) for change in changes])
@@ -186,7 +189,10 @@ class _Trial:
         assessment = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
         gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
-        judgement = decide(self._enforced.mode, violations, assessment, gaps, passing=task.passing_score)
+        demanded = self._machinery.terms.assurance
+        judgement = decide(
+            self._enforced.mode, violations, assessment, gaps, passing=task.passing_score, demanded=demanded
+        )
         self.evidence |= {"complete": not gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
         bundle.add("verdict.json", judgement.to_json())
@@ -201,7 +207,12 @@ class _Trial:
 
     @contextmanager
     def _stage(
-        self, bundle: BundleWriter, stage: Stage, spec: SandboxSpec, judge: Judge | None = None
+        self,
+        bundle: BundleWriter,
+        stage: Stage,
+        spec: SandboxSpec,
+        streams: Streams | None = None,
+        judge: Judge | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
 
@@ -211,7 +222,7 @@ class _Trial:
             return any(violation.action == "halt" for violation in found)
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams) as (captured, sandbox):
             bundle.add_summary(stage.name, captured.summary)
             bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
             bundle.add(f"{stage.name}/stdout", captured.output.stdout)
@@ -238,6 +249,7 @@ class _Trial:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
             tests = HiddenTests(task, plan_tests(spec, task), place, digest_of(changes, brought))
             reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            tests = tests.separated(self._separation(tests, reference))
             ready = partial(self._ready, bundle, rootfs, grader)
             verifier = {**tests.planned, **tests.round(1, ready), "again": []}
             events = read_trace(bundle.file("grader/events.parquet"))
@@ -287,8 +299,14 @@ class _Trial:
     ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
-        spec = verifier_spec(self._task, rootfs, self._settings, verifier, stage.sandbox)
-        return partial(self._stage, bundle, stage, spec)
+        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        return place.ready(stage, verifier, partial(self._stage, bundle))
+
+    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
+        """Whether the tests run apart from the solution."""
+        where = f"{self._rootfs.digest} {self._contract.digest} {self._machinery.runtime.name}"
+        attempt = partial(reference.separation, tests)
+        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery
@@ -303,7 +321,11 @@ class _Trial:
             "rootfs": self._rootfs.digest,
             "agent": self._agent.name,
             "settings": asdict(self._settings),
-            "enforcement": {"mode": self._enforced.mode, "actions": list(self._enforced.actions)},
+            "enforcement": {
+                "mode": self._enforced.mode,
+                "actions": list(self._enforced.actions),
+                "assurance": machinery.terms.assurance,
+            },
             "terms": machinery.terms.facts,
             "keep_until": machinery.terms.until(datetime.now(UTC)),
         }
@@ -318,6 +340,7 @@ class _Trial:
             "verdict": str(judgement.verdict),
             "score": judgement.score,
             "raw_score": judgement.raw_score,
+            "assurance": judgement.assurance,
             "runtime": self._machinery.runtime.name,
             "recorder": self._machinery.recorder.name,
         }

@@ -1,4 +1,4 @@
-"""Running the hidden tests in the second sandbox, and a control at the same time; round after round where need be."""
+"""Running the hidden tests in the second sandbox, and a control after or before it; round after round where need be."""
 
 import base64
 import hashlib
@@ -6,22 +6,23 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from affidavit.evaluation.specs import Verifier, copy_readable
+from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable
 from affidavit.grading import (
     RUN_HERE,
     VERIFIER_LOGS,
     ResultsError,
     RewardError,
     RunPlan,
+    Separation,
     read_left,
     read_lines,
     read_reward,
+    read_words,
 )
 from affidavit.sandbox import Limits, OciSandbox
 from affidavit.tasks import Task
@@ -34,6 +35,9 @@ _Item = TypeVar("_Item")
 ReadyVerifier = Callable[[str, Verifier], Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]]
 
 
+TOGETHER = Separation(False, "it was not tried")
+
+
 @dataclass(frozen=True)
 class HiddenTests:
     """The hidden tests of a task, over what an agent brought.
@@ -43,12 +47,14 @@ class HiddenTests:
         plan: how they are run.
         place: a private folder.
         submission: a digest of what the agent brought; the same gets the same controls.
+        separation: whether the solution has a sandbox of its own.
     """
 
     task: Task
     plan: RunPlan
     place: Path
     submission: str
+    separation: Separation = TOGETHER
 
     @property
     def planned(self) -> dict[str, Any]:
@@ -59,8 +65,18 @@ class HiddenTests:
             "credit": plan.settings.credit,
             "expected": list(plan.expected),
             "rounds": plan.rounds,
-            "rounds_for": plan.rounds_for,
+            "rounds_for": "any" if self.separation.separate else plan.rounds_for,
+            "separation": self.separation.to_json(),
         }
+
+    @property
+    def controlled(self) -> bool:
+        """Whether a control is made: apart from the tests, a solution has no say in their result but by its word."""
+        return self.task.control and not (self.separation.separate and not self.separation.words)
+
+    def separated(self, separation: Separation) -> "HiddenTests":
+        """The same, run so."""
+        return replace(self, separation=separation)
 
     def round(self, number: int, ready: ReadyVerifier) -> dict[str, Any]:
         """Run the tests and a control, as it stands in ``verifier`` of ``grade.json``.
@@ -75,6 +91,17 @@ class HiddenTests:
         left, turned = self._run(number, self.plan, ready)
         control = {**left["control"], **turned, "references": []} if turned else None
         return {**left["grader"], "control": control}
+
+    def alone(self, ready: ReadyVerifier) -> dict[str, Any]:
+        """What the tests leave of something in a sandbox of its own, as ``verifier`` of ``grade.json`` has it, without
+        a control and with its word believed for everything.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        tried = self.separated(Separation(True, "the task's own solution is run so"))
+        believed = replace(tried.separation, words=(*self.plan.expected, "test.sh"))
+        return {**tried.planned, **tried.round(1, ready), "again": [], "separation": believed.to_json()}
 
     def refer(self, number: int, names: tuple[str, ...], ready: ReadyVerifier) -> dict[str, Any]:
         """What the same tests, right and wrong, leave of something else than the agent's work.
@@ -93,9 +120,9 @@ class HiddenTests:
     def _run(
         self, number: int, plan: RunPlan, ready: ReadyVerifier
     ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
-        """What the agent brought must not know which of the two it runs under: not by the clock, for they begin
-        together in an order that nobody can foretell; not by a name, a time or a number that the one shows and the
-        other does not. Where that can be done, neither is the grading: a coin for each test says where it is right."""
+        """What the agent brought must not know which of the two it runs under: they come one after the other, so that
+        they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
+        other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
         with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
             return self._run_in(Path(folder), number, plan, ready)
 
@@ -106,7 +133,7 @@ class HiddenTests:
         sources = {"grader": task.tests_dir}
         turned = None
         swapped: frozenset[str] = frozenset()
-        if task.control:
+        if self.controlled:
             sources["control"] = place / secrets.token_hex(8)
             copy_readable(task.tests_dir, sources["control"])
             turned = plan.turn(sources["control"], seed)
@@ -125,22 +152,30 @@ class HiddenTests:
             # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
             folder = place / secrets.token_hex(8)
             copy_readable(source, folder / "tests")
-            harness = plan.write_harness(place / secrets.token_hex(8))
-            verifiers[stage] = Verifier(folder / "tests", plan.argv, harness)
+            verifiers[stage] = self._verifier(plan, place, folder / "tests")
         for _, verifier in shuffled(verifiers.items()):
             for made in filter(None, (verifier.tests, verifier.harness)):
                 same_times(made)
         suffix = "" if number == 1 else f"-{number}"
-        # Both, before either begins: what takes time here would make one of them the second.
+        # Both, before either begins, so that either begins as soon after what came before it.
         run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
 
         def verify(stage: str) -> dict[str, Any]:
             with run[stage]() as (captured, sandbox):
                 return {**_left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
 
-        with ThreadPoolExecutor(len(run)) as pool:
-            runs = {stage: pool.submit(verify, stage) for stage in shuffled(run)}
-        return swap({stage: runs[stage].result() for stage in run}, swapped), turned
+        left = {stage: verify(stage) for stage in shuffled(run)}
+        return swap({stage: left[stage] for stage in run}, swapped), turned
+
+    def _verifier(self, plan: RunPlan, place: Path, tests: Path) -> Verifier:
+        separate = self.separation.separate
+        harness = plan.write_harness(place / secrets.token_hex(8), separate=separate)
+        if not separate:
+            return Verifier(tests, plan.argv, harness)
+        theirs = plan.write_solution_harness(place / secrets.token_hex(8))
+        same_times(theirs)
+        solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
+        return Verifier(tests, plan.separate_argv, harness, plan.separate_env, solution)
 
     def _seed(self, number: int) -> bytes:
         again = "" if number == 1 else f" {number}"
@@ -181,8 +216,9 @@ def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, 
 
 def _left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
     """What a verifier left: a reward, a report, or what the harness told."""
-    nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "error": None}
+    nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "words": 0, "error": None}
     try:
+        nothing["words"] = read_words(logs)
         if plan.settings.framework == "reward":
             reward = read_reward(logs)
             return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}

@@ -357,6 +357,8 @@ class _Checks:
         for name in ("verdict", "score", "raw_score"):
             if name not in verdict or verdict[name] != getattr(facts, name):
                 raise _Wrong(f"verdict.json: its {name} is not the statement's", "verdict.json")
+        if verdict.get("assurance") != (facts.model_extra or {}).get("assurance"):
+            raise _Wrong("verdict.json: its assurance is not the statement's", "verdict.json")
         score = _graded(self._reader.grade)
         expected = {"pass": score, "fail": score, "violation": 0}.get(facts.verdict)
         if facts.score != expected or (facts.verdict in ("pass", "fail") and expected is None):

@@ -3,6 +3,8 @@
 from affidavit.grading.combination import Assessment, Graded, combine
 from affidavit.grading.control import turn_tests
 from affidavit.grading.grader import (
+    ASSURANCES,
+    Assurance,
     Component,
     Evidence,
     FinalFiles,
@@ -13,7 +15,8 @@ from affidavit.grading.grader import (
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
-from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward
+from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_words
+from affidavit.grading.separation import Relay, Separation
 from affidavit.grading.test_run import (
     HARNESS,
     RUN_HERE,
@@ -24,12 +27,15 @@ from affidavit.grading.test_run import (
     ResultsError,
     RunPlan,
     grade_run,
+    harness_digest,
     next_step,
     plan_tests,
     read_lines,
+    words_of,
 )
 
 __all__ = [
+    "ASSURANCES",
     "HARNESS",
     "KINDS",
     "RUN_HERE",
@@ -38,6 +44,7 @@ __all__ = [
     "Again",
     "Ask",
     "Assessment",
+    "Assurance",
     "Component",
     "Evidence",
     "FinalFiles",
@@ -47,12 +54,15 @@ __all__ = [
     "Grader",
     "Material",
     "NamedGrader",
+    "Relay",
     "ResultsError",
     "Reward",
     "RewardError",
     "RunPlan",
+    "Separation",
     "combine",
     "grade_run",
+    "harness_digest",
     "make_graders",
     "next_step",
     "parse_reward",
@@ -60,6 +70,8 @@ __all__ = [
     "read_left",
     "read_lines",
     "read_reward",
+    "read_words",
     "turn_tests",
     "weighted",
+    "words_of",
 ]

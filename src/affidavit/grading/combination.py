@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.grading.grader import Finding, Grade
+from affidavit.grading.grader import ASSURANCES, Assurance, Finding, Grade
 from affidavit.tasks import MOST_WEIGHT
 
 
@@ -63,10 +63,24 @@ class Graded:
                 and (gate is None or 0 < gate <= 1)
                 and not any(isinstance(x, bool) for x in (weight, gate, score))
             ):
-                found = tuple(_finding(finding) for finding in findings)
-                grade = Grade(score, message, error=error, abstained=abstained, unproven=unproven, findings=found)
+                grade = Grade(
+                    score,
+                    message,
+                    error=error,
+                    abstained=abstained,
+                    unproven=unproven,
+                    findings=tuple(_finding(finding) for finding in findings),
+                    assurance=_assurance(value),
+                )
                 return cls(name, kind, weight, gate, deterministic, grade)
         raise ValueError("grade.json: holds something that is no grader's result")
+
+
+def _assurance(value: Mapping[str, Any]) -> Assurance | None:
+    match value.get("assurance"):
+        case None | "outcome" | "control" | "separate" as assurance:
+            return assurance
+    raise ValueError("grade.json: holds something that is no assurance")
 
 
 def _finding(value: Any) -> Finding:
@@ -86,6 +100,8 @@ class Assessment:
         unproven: why the record does not show what the score rests on.
         findings: what speaks against the agent.
         notes: which graders were left out and which gate closed, a sentence each.
+        assurance: what stands behind the score: the weakest of what stands behind the graders that decide it; None
+            where there is no score.
     """
 
     score: float | None
@@ -93,6 +109,7 @@ class Assessment:
     unproven: str | None = None
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    assurance: Assurance | None = None
 
 
 def combine(graded: Sequence[Graded]) -> Assessment:
@@ -130,4 +147,10 @@ def combine(graded: Sequence[Graded]) -> Assessment:
         score = min(1.0, sum(score * grade.weight for grade, score in scored) / total)
     else:
         score, errors = None, [*errors, "every grader with a weight was left out"]
-    return Assessment(score, "; ".join(errors) or None, unproven, findings, (*notes, *closed))
+    deciding = [grade.grade.assurance for grade, _ in scored if grade.weight or grade.gate is not None]
+    stated = [assurance for assurance in deciding if assurance is not None]
+    # Bundles of version 0.1 state none.
+    weakest = (
+        min(stated, key=ASSURANCES.index) if score is not None and stated and len(stated) == len(deciding) else None
+    )
+    return Assessment(score, "; ".join(errors) or None, unproven, findings, (*notes, *closed), weakest)

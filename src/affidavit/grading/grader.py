@@ -37,7 +37,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, get_args
 
 import pyarrow as pa
 
@@ -100,6 +100,13 @@ class Evidence:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+Assurance = Literal["outcome", "control", "separate"]
+"""What stands behind a score, the weakest first: what the tests came to and nothing else; that and a control, which
+tests made wrong must fail; tests that no code of the agent's had a hand in."""
+
+ASSURANCES: Final[tuple[Assurance, ...]] = get_args(Assurance)
+
+
 @dataclass(frozen=True)
 class Grade:
     """What a grader says.
@@ -114,6 +121,7 @@ class Grade:
             decide without it, and the verdict says so. A deterministic one never abstains.
         unproven: the record does not show what the score rests on, in a sentence: the verdict is ``inconclusive``.
         findings: what speaks against the agent.
+        assurance: what stands behind the score; None: that follows from the grader.
     """
 
     score: float | None
@@ -124,6 +132,7 @@ class Grade:
     abstained: str | None = None
     unproven: str | None = None
     findings: tuple[Finding, ...] = ()
+    assurance: Assurance | None = None
 
     def __post_init__(self) -> None:
         for score in (self.score, *(component.score for component in self.components)):
@@ -134,7 +143,11 @@ class Grade:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``grade.json``."""
-        return asdict(self)
+        value = asdict(self)
+        if self.assurance is None:
+            # Bundles of version 0.1 have none.
+            del value["assurance"]
+        return value
 
 
 class FinalFiles(Protocol):

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from affidavit.grading.numbers import parse_number
 
+WORDS_FILE = ".affidavit-words"
+"""Where the tests' processes count what they took on the word of the solution's sandbox."""
+
 REWARD_FILES = ("reward.txt", "reward.json")
 _MAX_BYTES = 64 << 10
 _MAX_REPORT_BYTES = 16 << 20
@@ -95,6 +98,19 @@ def read_left(folder: Path, name: str) -> bytes | None:
         return _read(directory, name, _MAX_REPORT_BYTES)
     finally:
         os.close(directory)
+
+
+def read_words(folder: Path) -> int:
+    """How often the processes of the tests took something on the word of the solution's sandbox; 0 where none did.
+
+    Raises:
+        RewardError: the file in a verifier's log folder that says so can't be read.
+    """
+    raw = read_left(folder, WORDS_FILE) or b""
+    counts = [line.split() for line in raw.splitlines()]
+    if any(len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words) for words in counts):
+        raise RewardError(f"{WORDS_FILE} holds something else than counts: {raw[:60]!r}")
+    return sum(int(count) for _, count in counts)
 
 
 def _read(directory: int, name: str, most: int = _MAX_BYTES) -> bytes | None:

@@ -22,6 +22,7 @@ from affidavit.evaluation import (
     prepare,
     run_jobs,
 )
+from affidavit.grading import ASSURANCES, Assurance
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
@@ -48,7 +49,8 @@ class TaskReport:
     Attributes:
         task_id: the task's.
         findings: what is wrong with it.
-        facts: scores by agent, and how often the solution was run, for reports.
+        facts: scores by agent, how often the solution was run, what stands behind its score, and whether its tests
+            run apart from it, for reports.
     """
 
     task_id: str
@@ -95,6 +97,8 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
             "solution": sorted({trial.judgement.score for trial in oracle}, key=str),
             "times": len(oracle),
             "idle": {trial.agent: _raw(trial) for trial in others},
+            "assurance": _weakest(oracle),
+            "separation": _separation(oracle),
         }
         reports.append(TaskReport(task.id, tuple(findings), facts))
     return tuple(reports)
@@ -318,6 +322,21 @@ def _grade(trial: TrialResult) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
+    """What stands behind the solution's score each time."""
+    stated = [trial.judgement.assurance for trial in trials if trial.judgement.assurance is not None]
+    return min(stated, key=ASSURANCES.index, default=None)
+
+
+def _separation(trials: Sequence[TrialResult]) -> dict[str, Any] | None:
+    """Whether the tests run apart from the solution, and why; None where the task has no hidden tests."""
+    for trial in trials:
+        verifier = _grade(trial).get("verifier")
+        if isinstance(verifier, dict) and isinstance(separation := verifier.get("separation"), dict):
+            return separation
+    return None
 
 
 def _not_carried(trial: TrialResult) -> list[str]:

@@ -24,6 +24,10 @@ def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:
             mark = Text("  WRONG ", "bold red") if name in failed else Text("  ok    ", "green")
             console.print(mark.append(f"{what}{times}", "default"), soft_wrap=True)
         _print(console, report.findings)
+        if separation := report.facts["separation"]:
+            apart = "run apart from the solution" if separation["separate"] else "do not run apart from the solution"
+            console.print(Text(f"  tests {apart}: {printable(separation['why'])}"), soft_wrap=True)
+        console.print(Text(f"  assurance: {report.facts['assurance'] or '-'}"))
     good = sum(report.ok for report in reports)
     console.print(f"\n{good} of {len(reports)} tasks are as they should be")
 

@@ -49,7 +49,7 @@ def _records(trial: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The records of a trial, their attributes still plain."""
     about = {"task.id": trial["task_id"], "trial": trial["trial"], "agent": trial["agent"]}
     own = {name: trial[name] for name in ("verdict", "score", "raw_score", "mode", "duration_ms", "bundle")}
-    own |= {"reasons": trial["reasons"]}
+    own |= {"assurance": trial.get("assurance"), "reasons": trial["reasons"]}
     own |= {f"contract.{name}": value for name, value in trial["contract"].items()}
     own |= {f"evidence.{name}": value for name, value in trial["evidence"].items()}
     said = ": ".join([f"{trial['task_id']} #{trial['trial']}: {trial['verdict']}", *trial["reasons"][:1]])

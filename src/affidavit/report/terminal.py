@@ -84,7 +84,18 @@ def print_run(result: RunResult, out: IO[str]) -> None:
     """A table of the trials, then what was broken, then where the evidence is."""
     console = _console(out)
     right = ("score", "raw", "violations", "events", "lost", "time")
-    table = _table("task", "trial", "agent", "verdict", *right[:3], "recorded by", *right[3:], right=(*right, "trial"))
+    table = _table(
+        "task",
+        "trial",
+        "agent",
+        "verdict",
+        *right[:2],
+        "assurance",
+        right[2],
+        "recorded by",
+        *right[3:],
+        right=(*right, "trial"),
+    )
     for trial in result.trials:
         judgement = trial.judgement
         table.add_row(
@@ -96,6 +107,7 @@ def print_run(result: RunResult, out: IO[str]) -> None:
             ),
             _number(judgement.score),
             _number(judgement.raw_score),
+            judgement.assurance or "-",
             str(len(judgement.violations)),
             f"{trial.evidence.get('runtime', '-')}+{trial.evidence.get('recorder', '-')}",
             str(trial.evidence.get("events", "-")),

@@ -20,6 +20,7 @@ Method = Literal["execution_trace", "state_diff", "test_run", "value", "ast", "s
 Action = Literal["flag", "halt", "alert"]
 Runtime = Literal["runc", "gvisor"]
 Recorder = Literal["ebpf", "gvisor", "ptrace"]
+Assurance = Literal["control", "separate"]
 
 
 def check_writable(text: str) -> str:
@@ -110,7 +111,8 @@ class Demands(Section):
             that is known.
         mode: every contract is enforced strictly.
         actions: these are taken.
-        control: every grading is repeated with tests that must fail.
+        control: every grading is repeated with tests that must fail, where tests and solution do not run apart.
+        assurance: what must stand behind every score at least; a trial without it has no score.
         trials: so many of each task at least.
         alerts: somebody is told.
         model_judge: False: no model grades.
@@ -122,6 +124,7 @@ class Demands(Section):
     mode: Literal["strict"] | None = None
     actions: tuple[Action, ...] = ()
     control: bool = False
+    assurance: Assurance | None = None
     trials: Annotated[int, Field(ge=1, le=10_000)] = 1
     alerts: bool = False
     model_judge: Literal[False] | None = None

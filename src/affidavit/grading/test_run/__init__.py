@@ -4,8 +4,8 @@
 left.
 """
 
-from affidavit.grading.test_run.grader import Again, TestRunGrader, grade_run, grader, next_step
-from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, plan_tests
+from affidavit.grading.test_run.grader import Again, TestRunGrader, grade_run, grader, next_step, words_of
+from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.settings import RUN_HERE
@@ -24,7 +24,9 @@ __all__ = [
     "TestRunGrader",
     "grade_run",
     "grader",
+    "harness_digest",
     "next_step",
     "plan_tests",
     "read_lines",
+    "words_of",
 ]

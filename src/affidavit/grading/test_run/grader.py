@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.grading.authorship import Authorship, authorship
-from affidavit.grading.grader import Component, Evidence, Finding, Grade, Material, weighted
+from affidavit.grading.grader import ASSURANCES, Assurance, Component, Evidence, Finding, Grade, Material, weighted
+from affidavit.grading.separation.separation import separation_of
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
@@ -24,6 +25,7 @@ from affidavit.tasks import GraderSpec
 _NEVER_BEGAN = (2, 3, 126, 127)
 # sh(1) did not find tests/test.sh, or could not run it.
 _NO_SCRIPT = (126, 127)
+_SCRIPT = "test.sh"
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
 
@@ -61,10 +63,12 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
         facts: ``verifier`` of ``grade.json``:
 
             - ``framework``, ``credit``, ``expected``, ``rounds``, ``rounds_for``: as planned;
+            - ``separation``: see `affidavit.grading.Separation`; missing in bundles of version 0.1;
             - ``exit``: how the verifier ended;
             - ``reward`` or ``report``: ``{"file", "raw"}``, raw in base64, or None; ``tests``: what the harness told of
               each test, or None; ``forged``: how many lines were put between the harness's; ``error``: why there is
-              nothing of these;
+              nothing of these; ``words``: how often the tests took something on the word of the solution's sandbox,
+              where that is another one;
             - ``control``: the same of the control, and ``turned`` (names of the tests that must fail in it), ``edits``,
               ``references``; None where no control was made;
             - ``again``: further rounds: of each ``exit`` to ``control``.
@@ -73,7 +77,7 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
             there is nothing, or None), ``names`` (the tests that were run, where each is run by itself), and what the
             same tests left of it, ``right`` and ``wrong`` ones.
         events: the grader's record, of the first round.
-        brought: paths of the agent's changes that the grading sandbox was given.
+        brought: paths of the agent's changes that were carried over to grading.
     """
     return _grade(facts, events, brought)[0]
 
@@ -98,6 +102,9 @@ def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
 
 
 def _grade(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> tuple[Grade, Word, Authorship]:
+    if separation_of(facts).separate:
+        # They are in the solution's sandbox. What the tests' has of them runs nothing, see separation/inside.
+        brought = ()
     if facts["framework"] == "reward":
         told = authorship(events, brought, REWARD_PATHS, TESTS)
         grade, word = grade_reward(facts, told)
@@ -140,10 +147,11 @@ def _grade_tests(
     if len(unsteady) > len(passed):
         # Of lots for each test the few that win in every round would be left.
         score, more = 0.0, f"{more}; more of them, {some(sorted(unsteady))}, passed only once in a while: none counts"
+    turned = {*facts["control"]["turned"]} if facts["control"] else set[str]()
     controls = [_control(facts, one["control"], results) for one in rounds if one["control"]]
     word = judge_tests(controls, passed, here)
     findings = (*findings, *_changed(facts["framework"], results), *word.findings)
-    turned = {*facts["control"]["turned"]} - {*word.untold} if facts["control"] else set()
+    turned -= {*word.untold}
     grade = Grade(
         score,
         f"{len(passed)} of {len(results)} tests passed{more}",
@@ -158,6 +166,7 @@ def _grade_tests(
         ),
         error=word.error if not findings else None,
         findings=findings,
+        assurance=_assurance(facts, rounds, results, turned),
     )
     if not here and facts["report"] and not any(write.done for write in told.writes):
         return replace(grade, unproven="the grader's record does not show who wrote the report"), word
@@ -212,7 +221,7 @@ def _results(
                 f"the harness could not be run (exit status {left['exit']['code']}): the framework {framework} needs "
                 "python3 in the task's root file system"
             )
-        return judge_lines(framework, expected, left["tests"]), ()
+        return _believed(facts, left, judge_lines(framework, expected, left["tests"])), ()
     if left["report"] is None:
         why = left["error"] or "there is no report"
         if left["exit"]["code"] in (0, *_NO_SCRIPT):
@@ -220,10 +229,63 @@ def _results(
         # Code that can't be built, or that ends the tests, is the agent's.
         return _unread(expected, f"{why}, and ended {_ended(left['exit'])}"), ()
     try:
-        return judge_report(framework, base64.b64decode(left["report"]["raw"]), expected)
+        results, others = judge_report(framework, base64.b64decode(left["report"]["raw"]), expected)
+        return _believed(facts, left, results), others
     except ResultsError as error:
         # The agent's code has a hand in it. Were that the task's fault, an agent could choose to have no score.
         return _unread(expected, str(error)), ()
+
+
+def words_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tests that took something on the word of the solution's sandbox, see `Separation.words`.
+
+    Args:
+        facts: see `grade_run`.
+    """
+    if facts["framework"] not in RUN_HERE:
+        return (_SCRIPT,) if facts["words"] else ()
+    return tuple(result.name for result in _readable(facts, facts, facts["expected"]) if result.words)
+
+
+def _believed(facts: Mapping[str, Any], left: Mapping[str, Any], results: Sequence[TestResult]) -> list[TestResult]:
+    """The results; one on the solution's word counts only if that of the task's own solution rests on it, too."""
+    separation = separation_of(facts)
+    if not separation.separate:
+        return [*results]
+    if facts["framework"] not in RUN_HERE:
+        words = 0 if _SCRIPT in separation.words else left["words"]
+        results = [replace(result, words=left["words"]) for result in results]
+        return [_on_word(result) if words and result.passed else result for result in results]
+    return [
+        _on_word(result) if result.passed and result.words and result.name not in separation.words else result
+        for result in results
+    ]
+
+
+def _on_word(result: TestResult) -> TestResult:
+    message = (
+        f"passed on the solution's word ({result.words} times, as whether two of its own objects are equal), "
+        "which the task's own solution does without"
+    )
+    return replace(result, passed=False, message=message)
+
+
+def _assurance(
+    facts: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
+    results: Sequence[TestResult],
+    turned: Collection[str],
+) -> Assurance:
+    """What stands behind the weakest of the tests that passed."""
+    separate = separation_of(facts).separate
+    if separate and not any(one["words"] for one in rounds) and not any(result.words for result in results):
+        return "separate"
+    behind: list[Assurance] = []
+    for result in results:
+        if result.passed:
+            apart = separate and facts["framework"] in RUN_HERE and not result.words
+            behind.append("separate" if apart else "control" if result.name in turned else "outcome")
+    return min(behind, key=ASSURANCES.index, default="control" if turned else "outcome")
 
 
 def _unread(expected: Sequence[str], why: str) -> list[TestResult]:

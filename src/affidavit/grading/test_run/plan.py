@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from affidavit.grading.control import Choose, Wanted, turn_tests
+from affidavit.grading.reward import WORDS_FILE
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
-from affidavit.grading.test_run.settings import REPORTED, RUN_HERE, TestRunSettings
+from affidavit.grading.test_run.settings import REPORTED, RUN_HERE, SEPARABLE, TestRunSettings
 from affidavit.tasks import GraderSpec, Task
 
 HARNESS = "/run/affidavit"
@@ -21,6 +22,8 @@ TESTS = "/tests"
 VERIFIER_LOGS = "/logs/verifier"
 
 _SOURCES = Path(__file__).with_name("harness")
+_INSIDE = Path(__file__).parents[1] / "separation" / "inside"
+_SEPARATE = f"{HARNESS}/separation"
 _PYTHON = ("python3", "-s")
 _MOST_EXPECTED_BYTES = 1 << 20
 # Either is won once in 256: four lots of 1 in 4, or eight of 1 in 2.
@@ -50,6 +53,54 @@ class RunPlan:
         return "/bin/sh", "-c", f"exec {TESTS}/test.sh"
 
     @property
+    def separable(self) -> bool:
+        """Whether it makes sense to try the tests in another sandbox than the solution."""
+        return self.settings.separate is not False and self.settings.framework in SEPARABLE
+
+    @property
+    def separate_argv(self) -> tuple[str, ...]:
+        """The verifier's command in the tests' sandbox, where the solution has one of its own."""
+        broker = f"exec python3 -I -S {_SEPARATE}/tests_broker.py"
+        if self.settings.framework in RUN_HERE:
+            runner = f"python3 -I -S {HARNESS}/runner.py {HARNESS}/plan.json --below"
+            return "/bin/sh", "-c", f"{broker} -- {runner}"
+        return "/bin/sh", "-c", f"{broker} -- /bin/sh -c 'exec {TESTS}/test.sh'"
+
+    @property
+    def separate_env(self) -> dict[str, str]:
+        """What the tests' sandbox has in its environment then, beside the task's own."""
+        reads_sources = self.settings.framework in ("pytest", "unittest")
+        return {
+            "AFFIDAVIT_WORKDIR": self.workdir,
+            "AFFIDAVIT_TESTS_DIR": TESTS,
+            "AFFIDAVIT_WORDS": f"{VERIFIER_LOGS}/{WORDS_FILE}",
+            # A shell or a build tool might run what it reads; a Python test's process refuses to.
+            "AFFIDAVIT_SOURCES": "1" if reads_sources else "0",
+        }
+
+    @property
+    def solution_argv(self) -> tuple[str, ...]:
+        """The command of the solution's sandbox."""
+        return "/bin/sh", "-c", f"exec python3 -I -S {_SEPARATE}/solution_server.py"
+
+    @property
+    def solution_env(self) -> dict[str, str]:
+        """What the solution's sandbox has in its environment, beside the task's own."""
+        return {"AFFIDAVIT_WORKDIR": self.workdir}
+
+    def write_solution_harness(self, folder: Path) -> Path:
+        """Make the folder that appears at HARNESS in the solution's sandbox: nothing of the tests is in it.
+
+        Args:
+            folder: does not exist.
+
+        Raises:
+            OSError: it can't be made.
+        """
+        folder.mkdir()
+        return _readable(self._with_inside(folder))
+
+    @property
     def rounds(self) -> int:
         """How many times tests that load the agent's code are run before a score is believed.
 
@@ -76,18 +127,26 @@ class RunPlan:
         """The same for these tests alone, where each is run by itself."""
         return replace(self, expected=tuple(names)) if self.settings.framework in RUN_HERE else self
 
-    def write_harness(self, folder: Path) -> Path | None:
+    def write_harness(self, folder: Path, *, separate: bool = False) -> Path | None:
         """Make the folder that appears at HARNESS in the sandbox; None where there is to be none.
+
+        Args:
+            folder: does not exist.
+            separate: with what joins two sandboxes.
 
         Raises:
             OSError: it can't be made.
         """
-        if self.settings.framework not in RUN_HERE:
+        if self.settings.framework not in RUN_HERE and not separate:
             return None
         shutil.copytree(_SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        if separate:
+            self._with_inside(folder)
         (folder / "plan.json").write_text(json.dumps(self._told()))
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755)
+        return _readable(folder)
+
+    def _with_inside(self, folder: Path) -> Path:
+        shutil.copytree(_INSIDE, folder / "separation", ignore=shutil.ignore_patterns("__pycache__"))
         return folder
 
     def _told(self) -> dict[str, Any]:
@@ -151,6 +210,22 @@ class RunPlan:
             case "unittest":
                 return [name.replace(".py::", ".").replace("::", ".") for name in python]
         return []
+
+
+def harness_digest() -> str:
+    """A digest of what runs the tests in their sandboxes, in this version of the software."""
+    digest = hashlib.sha256()
+    for root in (_SOURCES, _INSIDE):
+        for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+            content = path.read_bytes()
+            digest.update(f"{path.relative_to(root)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _readable(folder: Path) -> Path:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+    return folder
 
 
 def _choice(seed: bytes) -> Choose:

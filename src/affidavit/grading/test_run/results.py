@@ -19,6 +19,7 @@ class TestResult:
         message: a sentence.
         changed: functions of the framework that were others afterwards.
         unread: it did not report, because nothing could be read of any test.
+        words: how often it took something on the word of the solution's sandbox, where that is another one.
     """
 
     name: str
@@ -26,6 +27,7 @@ class TestResult:
     message: str
     changed: tuple[str, ...] = ()
     unread: bool = False
+    words: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,9 @@ def _judge(framework: str, name: str, lines: Sequence[Mapping[str, Any]]) -> Tes
             "others": list(others),
             "errors": list(errors),
             "changed": list(changed),
+            **more,
         }:
-            pass
+            words = more.get("words", 0)
         case _:
             return failed("its report is none of this framework's")
     names = tuple(str(function)[:_MOST_LETTERS] for function in changed[:10])
@@ -143,7 +146,9 @@ def _judge(framework: str, name: str, lines: Sequence[Mapping[str, Any]]) -> Tes
         return failed(_why(others, errors, items))
     if status != 0:
         return failed(f"ended oddly, {ended}, after it had reported success")
-    return TestResult(name, True, "passed" if items == 1 else f"passed, {items} times")
+    if not isinstance(words, int):
+        return failed("its report is none of this framework's")
+    return TestResult(name, True, "passed" if items == 1 else f"passed, {items} times", words=words)
 
 
 def _why(others: Sequence[Any], errors: Sequence[Any], items: int) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from affidavit.grading.authorship import Authorship
-from affidavit.grading.grader import Evidence, Grade
+from affidavit.grading.grader import Assurance, Evidence, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
+from affidavit.grading.separation.separation import separation_of
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.plan import VERIFIER_LOGS
 from affidavit.grading.test_run.telling import Reward, Word, judge_rewards, whose_reference
@@ -28,6 +29,11 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Wor
     values = [_value(one) for one in rounds]
     given = [value for value in values if value is not None]
     score = min(given) if len(given) == len(values) else None
+    separation = separation_of(facts)
+    words = sum(one["words"] for one in rounds) if separation.separate else 0
+    if score and words and not separation.words:
+        said = f"tests/test.sh took something on the word of the solution alone, {words} times, "
+        return Grade(0.0, f"{said}which the task's own solution does without", assurance="separate"), Word()
     word = judge_rewards([_control(one["control"]) for one in rounds], score) if score else Word()
     findings = (
         *blame_author(writes, facts["exit"]),
@@ -37,12 +43,15 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Wor
     )
     if any(one["exit"]["timed_out"] for one in rounds):
         # A reward that it wrote before may not be its last word.
-        return Grade(score, "too late", error=LATE, findings=findings), word
+        return Grade(score, "too late", error=LATE, findings=findings, assurance="outcome"), word
     if score is None:
         error = next(one["error"] for one, value in zip(rounds, values, strict=True) if value is None)
         return Grade(None, error=error or "no reward", findings=findings), word
     said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{word.note}"
     evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader")
+    assurance: Assurance = "control" if facts["control"] and not word.note else "outcome"
+    if separation.separate and not words:
+        assurance = "separate"
     if foreign and not findings:
         return Grade(
             score,
@@ -50,11 +59,12 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Wor
             error=f"the process that wrote the reward had itself loaded {foreign[0].entered}, which the agent wrote; "
             "let tests/test.sh run the agent's code in a process of its own and write the reward from outside of it",
             evidence=evidence,
+            assurance=assurance,
         ), word
     if not any(write.done for write in writes):
         unproven = "the grader's record does not show who wrote the reward"
-        return Grade(score, said, evidence=evidence, unproven=unproven, findings=findings), word
-    return Grade(score, said, error=word.error, evidence=evidence, findings=findings), word
+        return Grade(score, said, evidence=evidence, unproven=unproven, findings=findings, assurance=assurance), word
+    return Grade(score, said, error=word.error, evidence=evidence, findings=findings, assurance=assurance), word
 
 
 def _value(left: Mapping[str, Any] | None) -> float | None:

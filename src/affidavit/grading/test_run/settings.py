@@ -14,6 +14,9 @@ RUN_HERE = ("pytest", "unittest", "script")
 REPORTED = ("junit", "tap", "go", "cargo", "ctest")
 """Frameworks whose report tests/test.sh leaves in /logs/verifier."""
 
+SEPARABLE = ("reward", "pytest", "unittest", "script", "junit", "tap")
+"""Frameworks whose tests may run in another sandbox than the solution; the others build the two into one program."""
+
 _Name = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
@@ -50,6 +53,8 @@ class TestRunSettings(GraderSettings):
         turn: edits for the control, beside those that are made in Python tests anyway.
         rounds: how many times tests that load the agent's code are run, each time beside a control, before a score is
             believed; see `RunPlan.rounds` for what holds where it is left out.
+        separate: whether tests and solution run in two sandboxes; where it is left out, they do if the task's own
+            solution passes that way.
     """
 
     framework: Framework = "reward"
@@ -60,6 +65,7 @@ class TestRunSettings(GraderSettings):
     pythonpath: tuple[AbsolutePath, ...] | None = None
     turn: tuple[Turn, ...] = ()
     rounds: Annotated[int, Field(ge=1, le=20)] | None = None
+    separate: bool | None = None
 
     @property
     def report_file(self) -> str:

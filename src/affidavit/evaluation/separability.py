@@ -1,0 +1,67 @@
+"""Finding out whether a task's hidden tests can run in another sandbox than the solution, once for each task."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Separation, harness_digest
+from affidavit.tasks import Task
+
+_TEMPORARY = ("/tmp", "/var/tmp")
+
+
+def find_separation(
+    task: Task, plan: RunPlan, where: str, state: Path, attempt: Callable[[], Separation]
+) -> Separation:
+    """Whether the tests run apart from the solution.
+
+    Args:
+        task: whose tests.
+        plan: how they are run.
+        where: what else decides: digests of the root file system and the contract, the runtime.
+        state: the state folder, where what was found is kept.
+        attempt: runs the task's own solution so.
+
+    Raises:
+        OSError: what was found can't be kept; and what `attempt` raises.
+    """
+    if why := _why_not(task, plan):
+        return Separation(False, why)
+    solved = (task.solution_dir / "solve.sh").is_file()
+    if plan.settings.separate:
+        tried = _kept(task, where, state, attempt) if solved else None
+        return Separation(True, "task.toml says so", () if tried is None else tried.words)
+    if not solved:
+        return Separation(False, "the task has no solution to try it with")
+    return _kept(task, where, state, attempt)
+
+
+def _why_not(task: Task, plan: RunPlan) -> str | None:
+    settings, workdir = plan.settings, task.workdir.rstrip("/")
+    if settings.separate is False:
+        return "task.toml says so"
+    if not plan.separable:
+        return f"tests of the framework {settings.framework} are built into one program with the solution"
+    if task.tests_writable:
+        return "the verifier may write to the tests"
+    if any(f"{folder}/".startswith(f"{workdir}/") for folder in (TESTS, HARNESS, VERIFIER_LOGS)):
+        return f"the working directory {task.workdir} holds what the tests are given"
+    if any(f"{workdir}/".startswith(f"{folder}/") for folder in _TEMPORARY):
+        return f"the working directory {task.workdir} is a temporary one"
+    return None
+
+
+def _kept(task: Task, where: str, state: Path, attempt: Callable[[], Separation]) -> Separation:
+    key = hashlib.sha256(json.dumps([task.digest, where, harness_digest()]).encode()).hexdigest()
+    path = state / "separation" / f"{key}.json"
+    try:
+        return Separation.from_json(json.loads(path.read_bytes()))
+    except (FileNotFoundError, ValueError):
+        found = attempt()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{key}.{secrets.token_hex(4)}")
+    unfinished.write_text(json.dumps(found.to_json()))
+    unfinished.replace(path)
+    return found

@@ -1,0 +1,118 @@
+"""The sandboxes of a grading: one, or two that run at once, joined by a relay and nothing else."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from affidavit.contracts import SandboxSettings
+from affidavit.evaluation.specs import Verifier, solution_spec, verifier_spec
+from affidavit.evaluation.stages import Stage, Stages
+from affidavit.grading import Relay
+from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxSpec, Streams
+from affidavit.tasks import Task
+from affidavit.trace import Capture
+
+_ENDS_WITHIN_S = 5.0
+
+Graded = AbstractContextManager[tuple[Capture, OciSandbox]]
+"""The run of a sandbox; its frozen remains are there inside of the ``with``."""
+
+Runs = Callable[[Stage, SandboxSpec, Streams | None], Graded]
+"""Runs the sandbox of a stage; its process 1 has these streams."""
+
+
+@dataclass(frozen=True)
+class GradingPlace:
+    """What the sandboxes of a grading are made of.
+
+    Attributes:
+        stages: of the trial.
+        task: whose tests run.
+        pristine: the root file system as the agent found it.
+        solved: the same with what is graded on top.
+        settings: as the agent had them.
+    """
+
+    stages: Stages
+    task: Task
+    pristine: RootFilesystem
+    solved: RootFilesystem
+    settings: SandboxSettings
+
+    def ready(self, stage: Stage, verifier: Verifier, run: Runs) -> Callable[[], Graded]:
+        """Make everything ready for a verifier.
+
+        Args:
+            stage: of the tests, just opened.
+            verifier: what runs.
+            run: runs a sandbox.
+
+        Returns:
+            What runs it, once; what comes of it is the tests' sandbox.
+
+        Raises:
+            RecorderError: the solution's sandbox can't be recorded.
+        """
+        host = verifier.solution
+        if host is None:
+            spec = verifier_spec(self.task, self.solved, self.settings, verifier, stage.sandbox)
+            return partial(run, stage, spec, None)
+        tests = verifier_spec(self.task, self.pristine, self.settings, verifier, stage.sandbox)
+        beside = self.stages.open(_beside(stage.name))
+        solution = solution_spec(self.task, self.solved, self.settings, host, beside.sandbox)
+        end = partial(self.stages.end, beside)
+        return partial(_run_both, partial(run, stage, tests), partial(run, beside, solution), end)
+
+
+def _beside(name: str) -> str:
+    """The stage of the solution whose tests are run in this one."""
+    which, dash, number = name.partition("-")
+    return f"{'solution' if which == 'grader' else f'solution-of-{which}'}{dash}{number}"
+
+
+@contextmanager
+def _run_both(
+    tests: Callable[[Streams], Graded], solution: Callable[[Streams], Graded], end_solution: Callable[[], None]
+) -> Iterator[tuple[Capture, OciSandbox]]:
+    """Run the tests' sandbox beside the solution's.
+
+    Args:
+        tests, solution: the two.
+        end_solution: kills the solution's sandbox.
+
+    Yields:
+        What came of the tests' sandbox.
+
+    Raises:
+        SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed in either.
+    """
+
+    def hold_solution(streams: Streams) -> None:
+        try:
+            with solution(streams):
+                pass
+        finally:
+            # Where it never came to be, the tests would wait for it.
+            streams.close()
+
+    with Relay() as relay, ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold_solution, relay.solution)
+        try:
+            with tests(relay.tests) as ended:
+                _await_end(holding, end_solution)
+                yield ended
+        finally:
+            relay.finish()
+            if not holding.done():
+                end_solution()
+
+
+def _await_end(holding: "Future[None]", end_solution: Callable[[], None]) -> None:
+    try:
+        holding.result(_ENDS_WITHIN_S)
+    except Late:
+        end_solution()
+        holding.result()
