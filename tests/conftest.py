@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from affidavit.evaluation import choose_runtime
 from affidavit.sandbox import clean_stale
-from harness import WAYS, Command, Home, Trials, Way, leftovers, unmount_below, wait_until_gone, write_task
+from harness import WAYS, Command, Home, Trials, Way, leftovers, share_images, unmount_below, wait_until_gone, write_task
 
 # Who runs tests in the background of a script, or under nohup, has these ignored, and all processes inherit that;
 # affidavit leaves ignored what it finds ignored.
@@ -35,8 +35,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     if os.geteuid() != 0:
         pytest.skip("sandboxes need root")
     folder = tmp_path_factory.mktemp("home")
+    share_images(folder / "state")
     yield Home(folder / "state", folder / "keys")
-    # Where a test has failed: pytest is going to remove this folder, and the machine's /usr may be mounted in it.
+    # Where a test has failed: pytest is going to remove this folder, and something may be mounted in it.
     clean_stale(folder / "state")
     unmount_below(folder)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from affidavit.cli import main
 from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs, verify
+from affidavit.sandbox import state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
 
@@ -61,6 +62,14 @@ class Home:
     @property
     def env(self) -> dict[str, str]:
         return {"AFFIDAVIT_STATE": str(self.state), "AFFIDAVIT_KEYS": str(self.keys)}
+
+
+def share_images(state: Path) -> None:
+    """Let a state folder of tests use the machine's images: that of /usr takes a minute and gigabytes."""
+    images = state_dir() / "images"
+    images.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / "images").symlink_to(images)
 
 
 def write_task(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import EBPF, SOLVE, TEST, Command, Home, Trials, leftovers, wait_until_gone
+from harness import Command, EBPF, Home, SOLVE, TEST, Trials, leftovers, share_images, wait_until_gone
 
 Make = Callable[..., Path]
 
@@ -78,6 +78,7 @@ def test_a_full_state_folder_is_an_error(
     kib: int,
 ) -> None:
     state = small_disk(kib)
+    share_images(state)
     monkeypatch.setenv("AFFIDAVIT_STATE", str(state))
     # What a build in the grading needs is no fault of the agent's when there is no room for it.
     folder = task(test=f"cd /workspace && head -c 8M /dev/urandom >build && sync && rm build && {{\n{TEST}}}\n")

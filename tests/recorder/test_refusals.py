@@ -17,6 +17,7 @@ from affidavit.recorder import Recording, RecordSummary, recorder
 from affidavit.recorder.ptrace import PtraceRecorder
 from affidavit.sandbox import Limits, SandboxSpec, User, host_rootfs, runtimes
 from affidavit.trace import Capture, capture, read_trace
+from harness import share_images
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(map(shutil.which, ("runc", "strace"))), reason="needs root, runc and strace"
@@ -61,6 +62,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     for part in ("layers", "runtimes", "sandboxes"):
         (folder / part).mkdir(mode=0o700)
+    share_images(folder)
     return folder
 
 

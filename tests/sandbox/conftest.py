@@ -20,6 +20,7 @@ from affidavit.sandbox import (
     host_rootfs,
     runtimes,
 )
+from harness import share_images
 
 RUNTIMES = ("runc", "gvisor")
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -55,6 +56,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("state")
     for part in ("layers", "runtimes", "sandboxes"):
         (folder / part).mkdir(mode=0o700)
+    share_images(folder)
     yield folder
     clean_stale(folder)
 

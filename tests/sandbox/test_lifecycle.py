@@ -49,7 +49,8 @@ def own_state(tmp_path: Path, state: Path) -> Path:
     own = tmp_path / "own"
     for part in ("runtimes", "sandboxes"):
         (own / part).mkdir(parents=True, mode=0o700)
-    (own / "layers").symlink_to(state / "layers")
+    for part in ("layers", "images"):
+        (own / part).symlink_to(state / part)
     return own
 
 

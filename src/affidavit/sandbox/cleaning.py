@@ -15,7 +15,7 @@ from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import locked, owner_gone, sandboxes_dir
 
-_MOUNT_POINTS = ("disk", "merged")
+_MOUNT_POINTS = ("disk", "merged", "layer-*", "mount-*")
 
 
 def remove_sandbox(folder: Path, state: Path, commands: Sequence[RuntimeCommand]) -> None:
@@ -41,12 +41,12 @@ def remove_sandbox(folder: Path, state: Path, commands: Sequence[RuntimeCommand]
     try:
         for command in commands:
             command.forget(state, folder.name)
-        for point in reversed(_mounts_below(folder)):
-            kernel.unmount(point)
+        for mounted in reversed(_mounts_below(folder)):
+            kernel.unmount(mounted)
         # Never recursively: were one of them still mounted, this must fail.
-        for name in _MOUNT_POINTS:
-            with contextlib.suppress(FileNotFoundError):
-                (folder / name).rmdir()
+        for pattern in _MOUNT_POINTS:
+            for point in folder.glob(pattern):
+                point.rmdir()
         shutil.rmtree(folder / "bundle", ignore_errors=True)
         for entry in sorted(folder.iterdir(), key=lambda path: path.name == "owner.json"):
             entry.unlink()

@@ -5,7 +5,9 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
+import stat
 import subprocess
 import threading
 import time
@@ -19,6 +21,8 @@ from affidavit.sandbox.cleaning import remove_sandbox
 from affidavit.sandbox.disk import mount_disk
 from affidavit.sandbox.layers import ensure_point, mount_overlay
 from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
+from affidavit.sandbox.packed import mount_folder, mount_usr
+from affidavit.sandbox.proc import made_up_proc
 from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError, SandboxSpec, Streams
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
@@ -138,18 +142,37 @@ class OciSandbox:
             source.chmod(0o755)
             os.chown(source, spec.user.uid, spec.user.gid)
             places.append(Place(source, target, True))
-        places += [Place(mount.source, mount.target, False) for mount in spec.mounts]
+        for index, mount in enumerate(spec.mounts):
+            places.append(Place(self._own(mount.source, folder, f"mount-{index}"), mount.target, False))
+        if self._command.init_has_root:
+            for target, text in made_up_proc(spec.limits).items():
+                source = disk / target.replace("/", "-")
+                source.write_text(text)
+                places.append(Place(source, target, False))
+        lower = tuple(self._own(layer, folder, f"layer-{index}") for index, layer in enumerate(spec.rootfs))
 
         # What is missing to mount on is made in a layer of its own, below the changes.
-        mount_overlay(spec.rootfs, points, disk / "points-work", merged)
+        mount_overlay(lower, points, disk / "points-work", merged)
         self._make_points(merged)
         kernel.unmount(merged)
-        self.layers = (points, *spec.rootfs)
+        self.layers = (points, *lower)
         mount_overlay(self.layers, upper, work, merged)
         if spec.host_usr:
-            kernel.bind_read_only("/usr", merged / "usr")
+            mount_usr(merged / "usr", self._state)
         # A folder inside another is mounted after it.
         return sorted(places, key=lambda place: place.target.rstrip("/").count("/"))
+
+    def _own(self, source: Path, folder: Path, name: str) -> Path:
+        """A copy of what lies outside of the sandbox, so that it shares not even an inode with another one."""
+        if not source.is_dir():
+            copy = folder / "disk" / name
+            shutil.copyfile(source, copy)
+            copy.chmod(stat.S_IMODE(source.stat().st_mode))
+            return copy
+        target = folder / name
+        target.mkdir()
+        mount_folder(source, target, self._state)
+        return target
 
     def _make_points(self, merged: Path) -> None:
         spec = self.spec

@@ -12,8 +12,6 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
-MS_REMOUNT = 0x20
-MS_BIND = 0x1000
 MS_PRIVATE = 0x40000
 
 MNT_DETACH = 2
@@ -30,7 +28,9 @@ RESOLVE_IN_ROOT = 0x10
 # linux/loop.h
 _LOOP_CTL_GET_FREE = 0x4C82
 _LOOP_CONFIGURE = 0x4C0A
+_LO_FLAGS_READ_ONLY = 1
 _LO_FLAGS_AUTOCLEAR = 4
+_LO_FLAGS_DIRECT_IO = 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -52,12 +52,6 @@ def mount(source: str, target: str | Path, kind: str, flags: int = 0, data: str 
         os.fsencode(data) if data else None,
     )
     _checked(result, f"mount {kind or source} on {target}")
-
-
-def bind_read_only(source: str | Path, target: str | Path) -> None:
-    """A read-only bind mount without set-id programs and devices. Raises OSError."""
-    mount(str(source), target, "", MS_BIND)
-    mount("", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def unmount(target: str | Path) -> bool:
@@ -91,8 +85,13 @@ def adopt_orphans() -> None:
     _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "PR_SET_CHILD_SUBREAPER")
 
 
-def attach_loop(image: int) -> tuple[int, str]:
+def attach_loop(image: int, *, read_only: bool = False) -> tuple[int, str]:
     """Put a loop device over an open file; it goes away by itself when it is no longer open or mounted.
+
+    Args:
+        image: descriptor of the file.
+        read_only: for a file that several devices lie over: nothing is written, and it is read past the page cache
+            where its file system can do that, so that none of them warms it for another.
 
     Returns:
         (descriptor that keeps it alive until it is mounted, path of the device).
@@ -100,6 +99,7 @@ def attach_loop(image: int) -> tuple[int, str]:
     Raises:
         OSError: there is no loop device to be had.
     """
+    flags = _LO_FLAGS_AUTOCLEAR | (_LO_FLAGS_READ_ONLY | _LO_FLAGS_DIRECT_IO if read_only else 0)
     with Path("/dev/loop-control").open("rb", buffering=0) as control:
         for _ in range(64):
             number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
@@ -111,7 +111,7 @@ def attach_loop(image: int) -> tuple[int, str]:
                 os.mknod(path, 0o60600, os.makedev(7, number))
                 device = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             # struct loop_config { fd, block_size, struct loop_info64 { 5×u64, 4×u32 (the last but… flags), …} }
-            info = struct.pack("=QQQQQIIII", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR).ljust(232, b"\0")
+            info = struct.pack("=QQQQQIIII", 0, 0, 0, 0, 0, 0, 0, 0, flags).ljust(232, b"\0")
             config = struct.pack("=II", image, 0) + info + bytes(64)
             try:
                 fcntl.ioctl(device, _LOOP_CONFIGURE, config)

@@ -7,43 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from affidavit.sandbox.proc import MASKED
 from affidavit.sandbox.protocol import SandboxSpec
 
-_MASKED = (
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/buddyinfo",
-    "/proc/cmdline",
-    "/proc/diskstats",
-    "/proc/interrupts",
-    "/proc/iomem",
-    "/proc/ioports",
-    "/proc/kallsyms",
-    "/proc/kcore",
-    "/proc/key-users",
-    "/proc/keys",
-    "/proc/kmsg",
-    "/proc/kpagecgroup",
-    "/proc/kpagecount",
-    "/proc/kpageflags",
-    "/proc/latency_stats",
-    "/proc/locks",
-    "/proc/mdstat",
-    "/proc/modules",
-    "/proc/mtrr",
-    "/proc/pagetypeinfo",
-    "/proc/partitions",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/slabinfo",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/vmallocinfo",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)
-
-_READ_ONLY = ("/proc/bus", "/proc/driver", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/tty")
+_READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/tty")
 
 MOUNT_POINTS = ("/proc", "/dev", "/sys")
 """Folders that the root file system must have before a runtime is asked to mount on them."""
@@ -107,7 +74,7 @@ def bundle_config(
             "cgroupsPath": cgroup,
             "resources": _resources(spec, spare_pids, spare_memory_mb),
             "seccomp": dict(seccomp),
-            "maskedPaths": list(_MASKED),
+            "maskedPaths": list(MASKED),
             "readonlyPaths": list(_READ_ONLY),
             "rootfsPropagation": "rprivate",
         },

@@ -55,10 +55,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Mount:
-    """A read-only folder of the host that appears in the sandbox.
+    """A read-only folder or file of the host, of which a copy appears in the sandbox.
 
     Attributes:
-        source: folder on the host; only what affidavit itself prepared for the sandbox, never a path of the user's.
+        source: folder or file on the host, as it is when the sandbox is created; only what affidavit itself prepared for the sandbox, never a path of the user's.
         target: absolute path in the sandbox.
     """
 
@@ -83,7 +83,7 @@ class SandboxSpec:
     Attributes:
         name: unique on this machine; letters, digits, '-', '_'.
         rootfs: lower layers of the overlay, topmost first; each is a folder, never written to.
-        host_usr: bind the machine's /usr read-only (the ``host`` root file system).
+        host_usr: have a copy of the machine's /usr, read-only (the ``host`` root file system).
         argv: the command, absolute path first.
         env: the whole environment.
         cwd: working directory.

@@ -9,6 +9,7 @@ from typing import Protocol
 from affidavit.sandbox.cache import remove_unfinished_layers
 from affidavit.sandbox.cleaning import remove_stale
 from affidavit.sandbox.container import OciSandbox
+from affidavit.sandbox.packed import remove_unfinished_images
 from affidavit.sandbox.protocol import Availability, Limits, RuntimeHooks, SandboxError, SandboxSpec, Streams, User
 from affidavit.sandbox.rootfs import host_rootfs
 from affidavit.sandbox.runtime import RuntimeCommand, gvisor, runc, runsc_flags
@@ -78,7 +79,7 @@ def runtimes() -> dict[str, Runtime]:
 
 def clean_stale(state: Path | None = None) -> tuple[str, ...]:
     """Remove what sandboxes left whose affidavit is gone (killed, or the machine was): processes, control groups,
-    mounts, loop devices, files; and layers that it was just making. Sandboxes of an affidavit that still runs are left
+    mounts, loop devices, files; and layers and images that it was just making. Sandboxes of an affidavit that still runs are left
     alone.
 
     Args:
@@ -92,6 +93,7 @@ def clean_stale(state: Path | None = None) -> tuple[str, ...]:
     """
     state = state or state_dir()
     remove_unfinished_layers(state)
+    remove_unfinished_images(state)
     return remove_stale(state, (runc(), gvisor("ptrace", "")))
 
 

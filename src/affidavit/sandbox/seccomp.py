@@ -19,6 +19,7 @@ from affidavit.contracts import SYSTEM_CALLS
 
 _EPERM = 1
 _ENOSYS = 38
+_EOPNOTSUPP = 95
 _ASK = "SCMP_ACT_NOTIFY"
 
 _FILES = """
@@ -71,12 +72,19 @@ mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl ms
 semop semtimedop shmat shmctl shmdt shmget
 """
 
-_CONDITIONAL = frozenset({"clone", "personality", "seccomp", "socket"})
+_CONDITIONAL = frozenset({"clone", "personality", "preadv2", "pwritev2", "seccomp", "socket"})
+
+# What asks for pages in memory or moves them there: with these, one sandbox could ask what another left. Programs ask
+# for advice's sake and live with "no such call" and with "done"; no contract is broken by asking.
+_UNKNOWN = ("cachestat", "mincore")
+_WITHOUT_EFFECT = ("fadvise64", "readahead")
+_RWF_NOWAIT = 0x8
 
 ALLOWED: frozenset[str] = (
     frozenset(" ".join((_FILES, _MEMORY, _PROCESSES, _CLOCKS, _WAITING, _SOCKETS, _SYSTEM_V)).split()) | _CONDITIONAL
 )
-"""Calls that a sandbox may make; some of them (clone, personality, seccomp, socket) with certain arguments only."""
+"""Calls that a sandbox may make; some of them (clone, personality, preadv2, pwritev2, seccomp, socket) with certain
+arguments only, and some that ask for the page cache without effect."""
 
 # Their flags lie in memory, where a filter can't look: C libraries fall back to clone.
 _ABSENT = ("clone3",)
@@ -125,7 +133,8 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
     Raises:
         KeyError: no filter is written for `machine`.
     """
-    plain = sorted(ALLOWED - _CONDITIONAL - set(deny))
+    blind = {_ENOSYS: set(_UNKNOWN) - set(deny), 0: set(_WITHOUT_EFFECT) - set(deny)}
+    plain = sorted(ALLOWED - _CONDITIONAL - set(deny) - set().union(*blind.values()))
     rules: list[dict[str, Any]] = [{"names": plain, "action": "SCMP_ACT_ALLOW"}]
 
     def allow(name: str, op: str, value: int, second: int = 0, index: int = 0) -> None:
@@ -134,6 +143,13 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
 
     allow("clone", "SCMP_CMP_MASKED_EQ", _CLONE_REFUSED, 0)
     allow("seccomp", "SCMP_CMP_MASKED_EQ", _SECCOMP_REFUSED, 0, index=1)
+    for name in sorted({"preadv2", "pwritev2"} - set(deny)):
+        allow(name, "SCMP_CMP_MASKED_EQ", _RWF_NOWAIT, 0, index=5)
+        asking = [_argument("SCMP_CMP_MASKED_EQ", _RWF_NOWAIT, _RWF_NOWAIT, 5)]
+        rules.append({"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": _EOPNOTSUPP, "args": asking})
+    for answer, names in blind.items():
+        if names:
+            rules.append({"names": sorted(names), "action": "SCMP_ACT_ERRNO", "errnoRet": answer})
     for family in _FAMILIES:
         allow("socket", "SCMP_CMP_EQ", family)
     for persona in _PERSONALITIES:
