@@ -14,7 +14,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from affidavit.evaluation import choose_runtime
 from affidavit.sandbox import clean_stale
-from harness import WAYS, Command, Home, Trials, Way, leftovers, share_images, unmount_below, wait_until_gone, write_task
+from harness import (
+    WAYS,
+    Command,
+    Home,
+    Trials,
+    Way,
+    leftovers,
+    share_images,
+    unmount_below,
+    wait_until_gone,
+    write_task,
+)
 
 # Who runs tests in the background of a script, or under nohup, has these ignored, and all processes inherit that;
 # affidavit leaves ignored what it finds ignored.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import verify
-from harness import Command, EBPF, Home, SOLVE, TEST, Trials, leftovers, share_images, wait_until_gone
+from harness import EBPF, SOLVE, TEST, Command, Home, Trials, leftovers, share_images, wait_until_gone
 
 Make = Callable[..., Path]
 

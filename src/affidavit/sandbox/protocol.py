@@ -58,7 +58,8 @@ class Mount:
     """A read-only folder or file of the host, of which a copy appears in the sandbox.
 
     Attributes:
-        source: folder or file on the host, as it is when the sandbox is created; only what affidavit itself prepared for the sandbox, never a path of the user's.
+        source: folder or file on the host, as it is when the sandbox is created; only what affidavit itself prepared
+            for the sandbox, never a path of the user's.
         target: absolute path in the sandbox.
     """
 

@@ -14,6 +14,7 @@ from affidavit.sandbox.cache import cached_layer
 from affidavit.sandbox.host import NAMES, host_layer
 from affidavit.sandbox.image import Descriptor, Layout
 from affidavit.sandbox.merged import find_path
+from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.protocol import SandboxError, User
 
 
@@ -43,6 +44,8 @@ class RootFilesystem:
 
 def host_rootfs(state: Path, user: User) -> RootFilesystem:
     """The machine's /usr and a made-up rest. Raises SandboxError."""
+    # Done by the time that a sandbox wants it.
+    look_at_usr()
     layer, key = host_layer(state, user)
     return RootFilesystem((layer,), True, f"sha256:{hashlib.sha256(key.encode()).hexdigest()}", user)
 

@@ -79,8 +79,8 @@ def runtimes() -> dict[str, Runtime]:
 
 def clean_stale(state: Path | None = None) -> tuple[str, ...]:
     """Remove what sandboxes left whose affidavit is gone (killed, or the machine was): processes, control groups,
-    mounts, loop devices, files; and layers and images that it was just making. Sandboxes of an affidavit that still runs are left
-    alone.
+    mounts, loop devices, files; and layers and images that it was just making. Sandboxes of an affidavit that still
+    runs are left alone.
 
     Args:
         state: the state folder; state_dir() where None.
