@@ -29,8 +29,9 @@ def traces(state: Path, name: str = "") -> list[str]:
         found += (str(path) for at in (".", "*") for path in Path("/sys/fs/cgroup").glob(f"{at}/affidavit-{name}*"))
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str(state) in (process / "cmdline").read_text() and "python" not in (process / "cmdline").read_text():
-                found.append(f"{process} {(process / 'cmdline').read_text()}")
+            words = (process / "cmdline").read_bytes()
+            if os.fsencode(state) in words and b"python" not in words:
+                found.append(f"{process} {words!r}")
     return found
 
 
@@ -196,10 +197,14 @@ def test_killed_before_it_begins(make: Callable[..., Any], runtime: str) -> None
     assert list(late.upper().iterdir()) == []
 
 
-def test_without_a_loop_device(
+def test_without_a_loop_device_for_what_is_written(
     make: Callable[..., Any], runtime: str, own_state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(image: int) -> tuple[int, str]:
+    attach = kernel.attach_loop
+
+    def none(image: int, *, read_only: bool = False) -> tuple[int, str]:
+        if read_only:
+            return attach(image, read_only=True)
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
     monkeypatch.setattr(kernel, "attach_loop", none)
