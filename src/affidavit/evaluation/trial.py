@@ -42,6 +42,7 @@ from affidavit.sandbox import (
     SandboxError,
     SandboxSpec,
     Streams,
+    look_at_usr,
     pristine_program,
 )
 from affidavit.signing import canonical_json
@@ -304,7 +305,8 @@ class _Trial:
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
-        where = f"{self._rootfs.digest} {self._contract.digest} {self._machinery.runtime.name}"
+        usr = look_at_usr().result() if self._rootfs.host_usr else ""
+        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
         attempt = partial(reference.separation, tests)
         return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
 

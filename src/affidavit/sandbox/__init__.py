@@ -3,6 +3,7 @@
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
+from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
     Availability,
@@ -46,6 +47,7 @@ __all__ = [
     "diff",
     "host_rootfs",
     "lay_over",
+    "look_at_usr",
     "oci_rootfs",
     "pristine_program",
     "runtimes",

@@ -1,7 +1,7 @@
 """The ``host`` root file system: the machine's programs, and nothing else of the machine.
 
-A read-only copy of /usr is mounted by the sandbox. All else is made up here: a small /etc with only those files of the machine that
-its programs read and that say nothing about it.
+A read-only copy of /usr is mounted by the sandbox. All else is made up here: a small /etc with only those files of the
+machine that its programs read and that say nothing about it.
 """
 
 import hashlib
