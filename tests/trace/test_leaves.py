@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from affidavit.events import EVENT_SCHEMA
-from affidavit.trace import EVENTS_PER_LEAF, TraceError, trace_leaves
+from affidavit.trace import EVENTS_PER_LEAF, TraceError, leaves, trace_leaves
 
 _TEXT = st.sampled_from(["", "/", "/workspace/a.py", "/tmp/ü\\xff\n", "x" * 300])
 _INT = {8: st.integers(-(2**63), 2**63 - 1), 4: st.integers(-(2**31), 2**31 - 1)}
@@ -132,3 +132,13 @@ def test_the_bytes_are_those_of_the_documentation() -> None:
 def test_another_schema_is_refused() -> None:
     with pytest.raises(TraceError, match="event schema"):
         list(trace_leaves([pa.record_batch({"seq": [1]})]))
+
+
+@given(ROWS)
+def test_long_arguments_give_the_same_leaves(rows: list[dict[str, object]]) -> None:
+    """A block that pyarrow can't join is encoded a few rows at a time."""
+    expected = list(trace_leaves([batch(rows)]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaves, "_MOST_BLOCK_BYTES", -1)
+        patch.setattr(leaves, "_FEW_ROWS", 5)
+        assert list(trace_leaves([batch(rows)])) == expected

@@ -192,6 +192,9 @@ def verify(
             "--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False
         ),
     ] = None,
+    memory: Annotated[
+        int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
+    ] = 4096,
     as_json: Json = False,
 ) -> None:
     """Check a bundle offline.
@@ -200,14 +203,18 @@ def verify(
 
     Exit status: 0 good, 1 not, 2 wrong use.
     """
+    from affidavit.cli.memory import bounded_memory
     from affidavit.evaluation import RunError, verify
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
 
     try:
-        verification = verify(bundle, key, task, trust)
+        with bounded_memory(memory):
+            verification = verify(bundle, key, task, trust)
     except (EvidenceError, RunError) as error:
         fail(error)
+    except MemoryError:
+        fail(f"{bundle}: can't be checked in {memory} MiB of memory; allow more with --memory if you trust it", 1)
     if as_json:
         print_json(verification.to_json())
     else:

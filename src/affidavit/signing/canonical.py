@@ -1,12 +1,19 @@
 """JSON, strictly: one meaning for one text, and, in canonical form, one text for one meaning (RFC 8785)."""
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import rfc8785
 
 from affidavit.signing.errors import EvidenceError
+
+# A value takes some sixty bytes, so that a text of commas takes gigabytes. Commas in strings count, too: few do.
+_MOST_VALUES = 4_000_000
+_DEEPEST = 200
+# Of the largest double.
+_MOST_DIGITS = 309
 
 
 def canonical_json(value: Any) -> bytes:
@@ -27,7 +34,7 @@ def strict_json(data: bytes) -> Any:
     Raises:
         EvidenceError: it is not JSON, an object has a name twice, or it holds what JSON has not (NaN, Infinity).
     """
-    return _parse(data, int)
+    return _parse(data, _integer)
 
 
 def strict_canonical_json(data: bytes) -> Any:
@@ -43,17 +50,53 @@ def strict_canonical_json(data: bytes) -> Any:
 
 
 def _parse(data: bytes, parse_int: Callable[[str], int | float]) -> Any:
+    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise EvidenceError(f"may hold more than {_MOST_VALUES:,} values")
     try:
         text = data.decode("utf-8")
-        return json.loads(text, object_pairs_hook=_object, parse_int=parse_int, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=parse_int, parse_float=_float, parse_constant=_refuse
+        )
+    except RecursionError as error:
+        raise EvidenceError("is nested too deep") from error
+    except (ValueError, OverflowError) as error:
         raise EvidenceError(f"is not JSON: {error}") from error
+    _bounded(value)
+    return value
+
+
+def _bounded(value: Any) -> None:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise EvidenceError(f"is nested deeper than {_DEEPEST} levels")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS + 1:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def _number(digits: str) -> int | float:
     """A whole number as RFC 8785 has it: beyond 2**53 it is a double, as 1e20 is, which it spells in full."""
-    number = int(digits)
+    number = _integer(digits)
     return number if abs(number) < 1 << 53 else float(number)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is larger than a double can be")
+    return number
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A trace is the record of one sandbox as a Parquet file of ``EVENT_SCHEMA``; besi
 
 from affidavit.trace.capture import Capture, capture
 from affidavit.trace.counts import read_counts, write_counts
-from affidavit.trace.files import TraceError, TraceWriter, in_sequence, read_trace, trace_batches
+from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line, read_trace, trace_batches
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
 from affidavit.trace.query import query
 
@@ -17,6 +17,7 @@ __all__ = [
     "TraceWriter",
     "capture",
     "in_sequence",
+    "one_line",
     "query",
     "read_counts",
     "read_trace",

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from affidavit.events import EVENT_SCHEMA
@@ -26,6 +27,11 @@ BATCH_ROWS = 64 * 1024
 _FOOTER_STRING_BYTES = 16 << 20
 _FOOTER_ITEMS = 1 << 20
 _ROW_GROUP_BYTES = 1 << 30
+
+# More than any recorder writes, so that few bytes of a file can't become many in memory: a folder and a name of 4,095
+# bytes each, spelled with four letters a byte; an argument of 128 KiB (execve(2)), likewise.
+_MOST_TEXT_BYTES = 32 << 10
+_MOST_WORDS_BYTES = 4 * (128 << 10)
 
 # A row group is cut at whichever comes first.
 ROW_GROUP_ROWS = 128 * 1024
@@ -100,9 +106,11 @@ def typed_batches(source: Path | BinaryIO, schema: pa.Schema, what: str, name: s
             for index in range(parquet.metadata.num_row_groups):
                 if parquet.metadata.row_group(index).total_byte_size > _ROW_GROUP_BYTES:
                     raise TraceError(f"{name}: row group {index} is larger than {_ROW_GROUP_BYTES >> 20} MiB")
-            for batch in parquet.iter_batches(batch_size=BATCH_ROWS):
-                if batch.num_rows:
-                    yield _typed(batch, schema, name, what)
+            # One row group at a time: a batch over several can come to more than pyarrow can join (2 GiB).
+            for index in range(parquet.metadata.num_row_groups):
+                for batch in parquet.iter_batches(batch_size=BATCH_ROWS, row_groups=[index]):
+                    if batch.num_rows:
+                        yield _typed(batch, schema, name, what)
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
             raise TraceError(f"{name}: is not {what} or is damaged: {one_line(error)}") from error
 
@@ -122,8 +130,25 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema, name: str, what: str) -> pa
         column = column.cast(field.type)
         if not field.nullable and column.null_count:
             raise TraceError(f"{name}: is not {what}: the column {field.name} has no value in some row")
+        longest, most = _longest(column)
+        if longest > most:
+            raise TraceError(
+                f"{name}: the column {field.name} has a value of {longest} bytes, which no recorder writes"
+            )
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _longest(column: pa.Array) -> tuple[int, int]:
+    """Bytes of the longest value of a column of text or of lists of text, and how many a recorder writes at most."""
+    if pa.types.is_dictionary(column.type):
+        return pc.max(pc.binary_length(column.dictionary)).as_py() or 0, _MOST_TEXT_BYTES
+    if not pa.types.is_list(column.type) or not len(column):
+        return 0, 0
+    lengths = pc.fill_null(pc.binary_length(column.flatten()), 0).to_numpy()
+    ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    words = np.concatenate([[0], np.cumsum(column.value_lengths().fill_null(0).to_numpy(), dtype=np.int64)])
+    return int((ends[words[1:]] - ends[words[:-1]]).max()), _MOST_WORDS_BYTES
 
 
 def trace_batches(source: Path | BinaryIO, name: str | None = None) -> Iterator[pa.RecordBatch]:
@@ -274,6 +299,12 @@ class TraceWriter:
         if not batch.schema.equals(EVENT_SCHEMA):
             raise TraceError(f"{self.path}: a batch that is not of the event schema")
         if not batch.num_rows:
+            return
+        if batch.num_rows > 1 and sum(int(batch.column(index).nbytes) for index in _LISTS) > ROW_GROUP_BYTES:
+            # What a reader refuses, or pyarrow can't join (2 GiB), must not be written.
+            half = batch.num_rows // 2
+            self.write(batch.slice(0, half))
+            self.write(batch.slice(half))
             return
         self.continuous = self.continuous and in_sequence(batch, self.events)
         self._fresh.append(batch)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affidavit.events import EVENT_SCHEMA
 from affidavit.trace.files import TraceError
@@ -19,6 +20,11 @@ EVENTS_PER_LEAF = 1024
 _TAG = b"affidavit.events/1\n"
 # Rows whose dictionaries are decoded at once: few enough that paths of 4 KiB stay below 100 MiB a column.
 _BLOCK_ROWS = 16 * EVENTS_PER_LEAF
+
+# More than that is encoded a few rows at a time: what an agent puts into arguments (4 bytes for each that is no UTF-8)
+# can be more than pyarrow joins, which is 2 GiB.
+_MOST_BLOCK_BYTES = 256 << 20
+_FEW_ROWS = 32
 
 # Bytes of the rows from one index to another of one column.
 _Encoder = Callable[[int, int], bytes]
@@ -52,6 +58,10 @@ def trace_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
 
 
 def _block_leaves(table: pa.Table) -> Iterator[bytes]:
+    if sum(_decoded_bytes(column) for column in table.columns) > _MOST_BLOCK_BYTES:
+        for start in range(0, table.num_rows, EVENTS_PER_LEAF):
+            yield _large_leaf(table.slice(start, EVENTS_PER_LEAF))
+        return
     encoders: list[_Encoder] = []
     for field in EVENT_SCHEMA:
         encoders += _column(_flat(table[field.name]), field.nullable)
@@ -59,6 +69,26 @@ def _block_leaves(table: pa.Table) -> Iterator[bytes]:
         end = min(start + EVENTS_PER_LEAF, table.num_rows)
         head = _TAG + (end - start).to_bytes(4, "little")
         yield b"".join([head, *(encode(start, end) for encode in encoders)])
+
+
+def _decoded_bytes(column: pa.ChunkedArray) -> int:
+    """What a column takes without its dictionary."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = (pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
+    return sum(pc.sum(of_chunk).as_py() or 0 for of_chunk in lengths)
+
+
+def _large_leaf(table: pa.Table) -> bytes:
+    parts = [_TAG + table.num_rows.to_bytes(4, "little")]
+    for field in EVENT_SCHEMA:
+        pieces: list[list[bytes]] = []
+        for start in range(0, table.num_rows, _FEW_ROWS):
+            few = table[field.name].slice(start, _FEW_ROWS)
+            pieces.append([encode(0, len(few)) for encode in _column(_flat(few), field.nullable)])
+        # What an encoder says of rows is what it says of the first of them and of the others.
+        parts += [b"".join(part) for part in zip(*pieces, strict=True)]
+    return b"".join(parts)
 
 
 def _flat(column: pa.ChunkedArray) -> pa.Array:
