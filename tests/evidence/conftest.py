@@ -93,7 +93,7 @@ def make_bundle(
         graders = [Graded("tests", "test_run", 1.0, None, True, grade).to_json()]
         writer.add("grade.json", {"score": score, "graders": graders})
         writer.add("verdict.json", verdict)
-        writer.add("environment.json", {"kernel": "6"})
+        writer.add("environment.json", {"kernel": "6", "agent": "oracle"})
         tamper(writer)
         return writer.seal(
             key,

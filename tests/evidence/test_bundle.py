@@ -51,7 +51,7 @@ def test_reading_gives_what_was_written(pristine: Path) -> None:
         assert reader.parts() == ["agent", "grader"]
         assert reader.task["id"] == "small"
         assert b'"id":"small"' in reader.contract
-        assert (reader.diff, reader.grade["score"], reader.environment) == ([], 1.0, {"kernel": "6"})
+        assert (reader.diff, reader.grade["score"], reader.environment["kernel"]) == ([], 1.0, "6")
         assert reader.verdict["verdict"] == "pass"
         assert reader.read("agent/stdout") == b"hello\n"
         table = reader.event_table("grader")

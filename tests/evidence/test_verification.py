@@ -13,8 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from affidavit.events import EVENT_SCHEMA
 from affidavit.evidence import (
     BundleReader,
     BundleWriter,
@@ -74,7 +78,17 @@ def test_an_untouched_bundle_verifies(bundle: Path, key: SigningKey) -> None:
     assert verification.facts is not None
     assert verification.facts.verdict == "pass"
     expected = ["layout", "envelope", "signer", "signature", "statement", "files", "traces", "trace agent"]
-    expected += ["counts agent", "trace grader", "counts grader", "task", "contract", "score", "verdict", "unchanged"]
+    expected += [
+        "counts agent",
+        "trace grader",
+        "counts grader",
+        "task",
+        "environment",
+        "contract",
+        "score",
+        "verdict",
+        "unchanged",
+    ]
     assert [check.name for check in verification.checks] == expected
     assert json.loads(json.dumps(verification.to_json()))["ok"] is True
 
@@ -527,10 +541,10 @@ def test_more_facts_are_signed_too(tmp_path: Path, key: SigningKey) -> None:
     def more(writer: BundleWriter) -> None:
         writer.add("control/stdout", b"")
 
-    bundle = make_bundle(tmp_path / "b", key, tamper=more, recorder={"name": "ebpf", "lost": 0})
+    bundle = make_bundle(tmp_path / "b", key, tamper=more, machine={"name": "ebpf", "lost": 0})
     verification = check(bundle, key)
     assert verification.ok
-    assert verification.to_json()["statement"]["recorder"] == {"name": "ebpf", "lost": 0}
+    assert verification.to_json()["statement"]["machine"] == {"name": "ebpf", "lost": 0}
 
 
 def test_the_documentations_commands(bundle: Path, key: SigningKey) -> None:
@@ -552,3 +566,63 @@ def test_the_documentations_commands(bundle: Path, key: SigningKey) -> None:
     (bundle / "extra").unlink()
     (bundle / "agent" / "stdout").write_bytes(b"hellO\n")
     assert by_hand().returncode != 0
+
+
+def test_an_agent_under_another_name(bundle: Path, key: SigningKey) -> None:
+    """The task's own solution, presented as a model's work."""
+    resign(bundle, key, agent="model")
+    verification = check(bundle, key)
+    assert failed(verification) == {"environment": ("environment.json",)}
+    assert "its agent is 'oracle', the statement says 'model'" in sentence(verification)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 300 + "]" * 300, "nested deeper than 200 levels"),
+        ("[" * 100_000 + "]" * 100_000, "nested too deep"),
+        ("1" * 400, "a number has 400 digits"),
+        ("-" + "9" * 5000, "a number has 5001 digits"),
+        ("1e400", "larger than a double"),
+        ("[" + "[]," * 4_000_001 + "[]]", "more than 4,000,000 values"),
+    ],
+    ids=["deep", "deeper", "long", "longer", "large", "many"],
+)
+def test_a_document_that_is_more_than_it_looks(bundle: Path, key: SigningKey, text: str, why: str) -> None:
+    grade = (bundle / "grade.json").read_bytes().rstrip().removesuffix(b"}")
+    (bundle / "grade.json").write_bytes(grade + b',"more":' + text.encode() + b"}")
+    resign(bundle, key)
+    verification = check(bundle, key)
+    assert "score" in failed(verification)
+    assert why in sentence(verification)
+
+
+def bomb(path: Path, length: int) -> int:
+    """A small record whose rows all name one long text."""
+    rows = 16 << 10
+    columns = []
+    for field in EVENT_SCHEMA:
+        if pa.types.is_dictionary(field.type):
+            column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(["a" * length]))
+        elif pa.types.is_list(field.type):
+            column = pa.array([None] * rows, field.type)
+        else:
+            column = pa.array(np.arange(rows) if field.name == "seq" else np.zeros(rows), field.type)
+        columns.append(column)
+    pq.write_table(pa.Table.from_arrays(columns, schema=EVENT_SCHEMA), path, compression="zstd")
+    return rows
+
+
+@pytest.mark.parametrize("length", [256 << 10, 32 << 10])
+def test_a_record_that_is_more_than_it_looks(bundle: Path, key: SigningKey, length: int) -> None:
+    """What no recorder writes is refused; what one might have written is read a little at a time."""
+    with BundleReader(bundle) as reader:
+        traces = read_statement(read_envelope((bundle / STATEMENT).read_bytes()).payload).facts.traces
+        assert reader.parts() == ["agent", "grader"]
+    events = bomb(bundle / "agent/events.parquet", length)
+    resign(bundle, key, traces={**traces, "agent": traces["agent"].model_copy(update={"events": events})})
+    before = pa.total_allocated_bytes()
+    verification = check(bundle, key)
+    assert "trace agent" in failed(verification)
+    assert ("which no recorder writes" in sentence(verification)) == (length > 32 << 10)
+    assert pa.default_memory_pool().max_memory() - before < 512 << 20

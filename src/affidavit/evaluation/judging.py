@@ -59,7 +59,7 @@ def decide(
     unproven = [*incomplete, *([grading.unproven] if grading.unproven else [])]
     judgement = partial(Judgement, raw_score=raw, violations=ordered, assurance=grading.assurance)
     if found and mode == "strict":
-        return judgement(Verdict.VIOLATION, 0.0, reasons=tuple(unproven))
+        return judgement(Verdict.VIOLATION, 0.0, reasons=(*unproven, *([fault] if fault else [])))
     if fault:
         return judgement(Verdict.ERROR, None, reasons=(fault,))
     if unproven:
@@ -91,3 +91,8 @@ def stage_gaps(stage: str, summary: RecordSummary) -> list[str]:
 def diff_gaps(batches: Iterable[pa.RecordBatch], diff: Sequence[Change]) -> list[str]:
     """What the agent changed without its record explaining it, a sentence each."""
     return [f"the agent's record is incomplete: {what}" for what in unexplained(batches, diff)]
+
+
+def grading_failed(why: str) -> str:
+    """What a verdict says where the agent was condemned and the grading broke off."""
+    return f"the grading failed, and its part of the bundle is missing: {why}"

@@ -7,8 +7,9 @@ from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
+from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
 from affidavit.evaluation.regrading import regrade, stored_grades
+from affidavit.evaluation.result import Verdict
 from affidavit.evaluation.stages import in_order
 from affidavit.evaluation.standing import new_judge, read_exit, read_programs
 from affidavit.evaluation.terms import under
@@ -73,12 +74,20 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
     gaps = [gap for stage in in_order(reader.parts()) for gap in stage_gaps(stage, reader.summary(stage))]
     gaps += diff_gaps(reader.events("agent"), changes)
-    assessment = combine(stored_grades(reader.grade))
+    failed = reader.grade.get("failed")
+    if failed is not None:
+        gaps.append(grading_failed(str(failed)))
+    assessment = combine(stored_grades(reader.grade)) if failed is None else None
     passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
-    return decide(contract.mode, violations, assessment, gaps, passing=passing, demanded=demanded).to_json()
+    judgement = decide(contract.mode, violations, assessment, gaps, passing=passing, demanded=demanded)
+    if failed is not None and judgement.verdict != Verdict.VIOLATION:
+        raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
+    return judgement.to_json()
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:
+    if "failed" in reader.grade:
+        return "the grading failed after a violation: there is nothing to grade anew"
     contract = parse_contract(reader.contract, "contract.json")
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
     changes = [change_of(row) for row in reader.diff]

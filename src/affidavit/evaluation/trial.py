@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.judging import decide, diff_gaps, stage_gaps
+from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
+from affidavit.evaluation.live import Interrupted
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.referring import Reference
 from affidavit.evaluation.regrading import grade_all
@@ -30,16 +31,15 @@ from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.evaluation.workplace import workplace
-from affidavit.evidence import BundleWriter, EvidenceError
+from affidavit.evidence import BundleWriter
 from affidavit.grading import Again, Assessment, Material, Separation, combine, make_graders, next_step, plan_tests
 from affidavit.policy import Judge, Violation
-from affidavit.recorder import LATER_MS, LIVE_MS, RecorderError
+from affidavit.recorder import LATER_MS, LIVE_MS
 from affidavit.sandbox import (
     Change,
     LayerFiles,
     OciSandbox,
     RootFilesystem,
-    SandboxError,
     SandboxSpec,
     Streams,
     look_at_usr,
@@ -47,7 +47,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import Capture, TraceError, read_trace, trace_batches
+from affidavit.trace import Capture, one_line, read_trace, trace_batches
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
@@ -64,7 +64,7 @@ def run_trial(
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
-    What goes wrong in the machinery is the verdict ``error``, not an exception.
+    What goes wrong in the machinery is the verdict ``error``, not an exception; a violation found before stands.
 
     Raises:
         Interrupted: the run was told to stop.
@@ -74,8 +74,11 @@ def run_trial(
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
-    except (SandboxError, RecorderError, TraceError, EvidenceError, OSError) as problem:
-        judgement = Judgement(Verdict.ERROR, None, None, (" ".join(str(problem).split()) or repr(problem),), ())
+    except Interrupted:
+        raise
+    except Exception as problem:
+        # Whatever it is, and whoever caused it: other trials go on, and what was found stands.
+        judgement = trial.broken_off(one_line(problem))
     trial.tell(judgement.violations, judgement.verdict, bundle)
     return TrialResult(
         task_id=task.id,
@@ -114,6 +117,7 @@ class _Trial:
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
+        self._found: tuple[Violation, ...] = ()
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
             "recorder": machinery.recorder.name,
@@ -151,6 +155,10 @@ class _Trial:
             agent, grader = self._stages.open("agent", live), self._stages.open("grader") if tested else None
             return self._run(bundle, place, agent, grader)
 
+    def broken_off(self, why: str) -> Judgement:
+        """The judgement of a trial that has no bundle."""
+        return decide(self._enforced.mode, self._found, None, (), fault=why)
+
     def tell(self, violations: Iterable[Violation], verdict: Verdict | None, bundle: Path | None) -> bool:
         """Tell those who are to be told of violations; whether there were any. None: the agent is still running."""
         told = [one for one in violations if alerts_of(self._enforced, one.rule)]
@@ -185,11 +193,22 @@ class _Trial:
         with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
             changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
+        self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
         condemned = bool(violations) and self._enforced.mode == "strict"
-        assessment = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
+        assessment: Assessment | None = None
+        failed: list[str] = []
+        try:
+            assessment = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
+        except Exception as problem:
+            if not condemned or isinstance(problem, Interrupted):
+                raise
+            failed = [grading_failed(one_line(problem))]
+            bundle.keep_whole_parts(self._gaps)
+            bundle.add("grade.json", {"score": None, "graders": [], "failed": one_line(problem)})
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
         gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
+        gaps += failed
         demanded = self._machinery.terms.assurance
         judgement = decide(
             self._enforced.mode, violations, assessment, gaps, passing=task.passing_score, demanded=demanded
@@ -219,6 +238,7 @@ class _Trial:
 
         def watch(batch: pa.RecordBatch) -> bool:
             found = judge.feed(batch) if judge is not None else ()
+            self._found += tuple(found)
             self._tell_first(found)
             return any(violation.action == "halt" for violation in found)
 
@@ -314,6 +334,8 @@ class _Trial:
         machinery = self._machinery
         return {
             "affidavit": affidavit_version("affidavit"),
+            "run_id": machinery.run_id,
+            "trial": self._number,
             "runtime": machinery.runtime.name,
             "runtime_detail": machinery.runtime_detail,
             "recorder": machinery.recorder.name,

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -149,6 +149,14 @@ class BundleWriter:
             write_counts(self.file(f"{part}/counts.parquet"), summary.counts)
         except TraceError as error:
             raise EvidenceError(str(error)) from error
+
+    def keep_whole_parts(self, whole: Iterable[str]) -> None:
+        """Remove what is there of parts that were broken off; `whole`: those that were not."""
+        kept = {*whole}
+        for folder in [path for path in self._folder.iterdir() if path.is_dir()]:
+            if (folder / EVENTS).exists() and folder.name not in kept:
+                shutil.rmtree(folder)
+        (self._folder / "grade.json").unlink(missing_ok=True)
 
     def seal(self, key: SigningKey, predicate: Mapping[str, Any]) -> Path:
         """Sign everything that is in the bundle and give the folder its name.

@@ -32,6 +32,9 @@ Recompute = Callable[[BundleReader], Mapping[str, Any]]
 Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
+# What stands in the statement and in environment.json.
+_TWICE = ("agent", "run_id", "trial", "runtime", "recorder")
+_ALWAYS = ("agent", "runtime", "recorder")
 _RUN_BEGAN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z-")
 
 
@@ -230,6 +233,7 @@ class _Checks:
             self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
             self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
+        self._check("environment", lambda: self._environment(facts), "environment.json")
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)
@@ -278,6 +282,20 @@ class _Checks:
         if (task.get("id"), task.get("digest")) != (facts.task.id, facts.task.digest):
             raise _Wrong("task.json: is of another task than the statement", "task.json")
         return f"{facts.task.id}, {facts.task.digest}"
+
+    def _environment(self, facts: TrialFacts) -> str:
+        """What stands in the statement and in the environment is the same in both."""
+        environment, stated = self._reader.environment, facts.model_dump()
+        # Version 0.1 wrote some of these only once.
+        twice = [name for name in _TWICE if name in environment or name in _ALWAYS]
+        for name in twice:
+            if environment.get(name) != stated.get(name):
+                raise _Wrong(
+                    f"environment.json: its {name} is {str(environment.get(name))[:100]!r}, "
+                    f"the statement says {str(stated.get(name))[:100]!r}",
+                    "environment.json",
+                )
+        return f"the statement's {', '.join(twice)}"
 
     def _contract(self, facts: TrialFacts) -> str:
         name = "contract.json"
@@ -414,6 +432,8 @@ def _graded(grade: Mapping[str, Any]) -> float | None:
         raise _Wrong("grade.json: its score is no number", "grade.json")
     if not isinstance(graders, list) or not all(isinstance(one, dict) for one in graders):
         raise _Wrong("grade.json: has no list of graders", "grade.json")
+    if "failed" in grade and score is None and not graders:
+        return None
     try:
         made = combine([Graded.from_json(one) for one in graders]).score
     except ValueError as error:

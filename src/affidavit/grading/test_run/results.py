@@ -1,10 +1,11 @@
 """What became of each hidden test, from what the harness told or a report says."""
 
 import hmac
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from affidavit.signing import EvidenceError, strict_json
 
 _MOST_LETTERS = 300
 
@@ -71,12 +72,23 @@ def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[dict[str, Any]], int
         signature, _, data = line.partition(b" ")
         expected = hmac.new(key, b"%d %b" % (len(lines), data), "sha256").hexdigest().encode()
         if hmac.compare_digest(signature, expected):
-            lines.append(json.loads(data))
+            lines.append(_line(data))
         else:
             forged += 1
     if not whole and not forged:
         raise ResultsError("the harness told more than is kept; the task has too many tests")
     return [line for line in lines if "end" not in line], forged
+
+
+def _line(data: bytes) -> dict[str, Any]:
+    """What a line of the harness says: it quotes what the code under test gave it, which may be anything."""
+    try:
+        value = strict_json(data)
+    except EvidenceError as error:
+        raise ResultsError(f"the harness told what can't be read: it {str(error)[:_MOST_LETTERS]}") from None
+    if not isinstance(value, dict):
+        raise ResultsError("the harness told what can't be read: it is no JSON object")
+    return value
 
 
 def judge_lines(framework: str, expected: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> list[TestResult]:
