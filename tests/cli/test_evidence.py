@@ -231,3 +231,20 @@ def test_nothing_private_is_printed(affidavit: Command, at_home: Home, judged: d
     assert "PRIVATE" not in json.dumps(affidavit("keys", "show", "--json").json)
     for path in judged["pass"].bundle.rglob("*"):
         assert path.is_dir() or b"PRIVATE KEY" not in path.read_bytes()
+
+
+def test_names_are_text_and_no_style(affidavit: Command, bundle: Path) -> None:
+    query = "select '[red]a[/red] [/] :smile:' as \"[/b]\", chr(27) || '[31m' || chr(8238) as c"
+    ran = affidavit("trace", bundle, "--sql", query)
+    assert (ran.status, ran.err) == (0, "")
+    head, row = (line.split("  ") for line in ran.out.splitlines())
+    assert head[0].strip() == "[/b]"
+    assert row[0] == "[red]a[/red] [/] :smile:"
+    assert "\\x1b[31m\\u202e" in row[-1]
+
+
+def test_a_folder_in_place_of_a_file(affidavit: Command, bundle: Path, tmp_path: Path) -> None:
+    for arguments in (("verify", bundle, "--trust", tmp_path), ("contract", "lint", tmp_path)):
+        ran = affidavit(*arguments)
+        assert (ran.status, ran.out) == (2, "")
+        assert ran.err == f"affidavit: {tmp_path}: is no regular file\n"

@@ -481,6 +481,36 @@ def test_git_runs_nothing_that_a_registry_brings(tmp_path: Path, key: SigningKey
         registry_view(location)
 
 
+def test_publishing_runs_no_program_of_the_registry(tmp_path: Path, key: SigningKey, trust: Trust) -> None:
+    """Its hooks and settings would run as the user who publishes."""
+    remote, ran = tmp_path / "remote", tmp_path / "ran"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", remote], check=True)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    program.chmod(0o755)
+    for hook in ("pre-receive", "update", "post-receive", "post-update", "reference-transaction", "proc-receive"):
+        shutil.copy(program, remote / "hooks" / hook)
+    (tmp_path / "other").mkdir()
+    (remote / "objects/info/alternates").write_text(f"{tmp_path}/other\n")
+    settings = {
+        "core.hooksPath": str(remote / "hooks"),
+        "core.alternateRefsCommand": str(program),
+        "core.fsmonitor": str(program),
+        "receive.autoGC": "true",
+        "gc.auto": "1",
+        "gc.recentObjectsHook": str(program),
+        "core.sshCommand": str(program),
+        "uploadpack.packObjectsHook": str(program),
+    }
+    for name, value in settings.items():
+        subprocess.run(["git", "-C", remote, "config", name, value], check=True)
+    location = f"git+file://{remote}"
+    for number in range(3):
+        publish_contract(location, contract(key, contract_id=f"c{number}"), key, trust)
+    assert {contract_id for contract_id, _ in registry_view(location).versions()} == {"c0", "c1", "c2"}
+    assert not ran.exists()
+
+
 def test_the_documentations_commands(folder: Path, key: SigningKey, trust: Trust, tmp_path: Path) -> None:
     """docs/registry.md, By hand."""
     if shutil.which("openssl") is None:

@@ -32,6 +32,9 @@ from affidavit.sandbox.layers import mount_overlay
 
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
+# Far more than any of these takes.
+MOST = 64 << 20
+
 
 def entry(name: str, content: bytes | None = None, **attributes: object) -> tuple[tarfile.TarInfo, bytes]:
     info = tarfile.TarInfo(name)
@@ -201,7 +204,7 @@ def test_tarball(state: Path, tmp_path: Path, compression: str) -> None:
         module = {"gz": "gzip", "bz2": "bz2", "xz": "lzma"}[compression]
         content = __import__(module).compress(content)
     path.write_bytes(content)
-    rootfs = tarball_rootfs(state, path, User())
+    rootfs = tarball_rootfs(state, path, User(), MOST)
     layer = rootfs.layers[-1]
     info = (layer / "bin/tool").stat()
     assert (info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode), info.st_mtime) == (7, 8, 0o4755, 1000)
@@ -230,7 +233,7 @@ def test_tarball_that_leads_out(
 ) -> None:
     before = {path.name for path in (state / "layers").iterdir()}
     with pytest.raises(SandboxError, match=message):
-        tarball_rootfs(state, tarball(tmp_path / "root.tar", *entries), User())
+        tarball_rootfs(state, tarball(tmp_path / "root.tar", *entries), User(), MOST)
     assert not (tmp_path / "out").exists()
     assert {path.name for path in (state / "layers").iterdir()} == before, "no half layer"
 
@@ -246,7 +249,7 @@ def test_tarball_links_stay_inside(state: Path, tmp_path: Path) -> None:
         entry("absolute/a", b"x"),
         entry("up/b", b"x"),
     )
-    layer = tarball_rootfs(state, path, User()).layers[-1]
+    layer = tarball_rootfs(state, path, User(), MOST).layers[-1]
     assert list(outside.iterdir()) == []
     assert {inside.name for inside in (layer / str(outside).lstrip("/")).iterdir()} == {"a", "b"}
 
@@ -256,9 +259,9 @@ def test_tarball_that_is_none(state: Path, tmp_path: Path, content: bytes) -> No
     path = tmp_path / "root.tar"
     path.write_bytes(content)
     with pytest.raises(SandboxError, match=r"root\.tar"):
-        tarball_rootfs(state, path, User())
+        tarball_rootfs(state, path, User(), MOST)
     with pytest.raises(SandboxError, match=r"missing\.tar: can't be read"):
-        tarball_rootfs(state, tmp_path / "missing.tar", User())
+        tarball_rootfs(state, tmp_path / "missing.tar", User(), MOST)
 
 
 def test_image_layers_and_whiteouts(state: Path, layout: ImageLayout, tmp_path: Path) -> None:
@@ -268,7 +271,7 @@ def test_image_layers_and_whiteouts(state: Path, layout: ImageLayout, tmp_path: 
     top = archive(entry("c", b"again"), entry("d"), entry("d/.wh.gone", b""), entry(".wh..wh.plnk", b""))
     layers = [gzip.compress(lowest), pa.compress(middle, codec="zstd", asbytes=True), top]
     manifest = layout.manifest(*layers, Env=["PATH=/bin", "A=b=c"], WorkingDir="/srv", User="web:staff", Cmd=["sh"])
-    rootfs = oci_rootfs(state, layout.index(manifest))
+    rootfs = oci_rootfs(state, layout.index(manifest), None, MOST)
     assert rootfs.digest == manifest["digest"]
     assert rootfs.user == User(33, 50, "web", "/srv/web")
     assert rootfs.env == {"PATH": "/bin", "A": "b=c"}
@@ -295,7 +298,7 @@ def test_image_as_a_tar_archive(state: Path, layout: ImageLayout, tmp_path: Path
     packed = tmp_path / "image.tar"
     with tarfile.open(packed, "w") as tar:
         tar.add(folder, ".")
-    assert (oci_rootfs(state, packed).layers[-1] / "file").read_text() == "packed"
+    assert (oci_rootfs(state, packed, None, MOST).layers[-1] / "file").read_text() == "packed"
 
 
 def test_image_for_this_machine(state: Path, layout: ImageLayout) -> None:
@@ -311,11 +314,11 @@ def test_image_for_this_machine(state: Path, layout: ImageLayout) -> None:
         }
     )
     inner["mediaType"] = "application/vnd.oci.image.index.v1+json"
-    assert (oci_rootfs(state, layout.index(inner)).layers[-1] / "mine").exists()
+    assert (oci_rootfs(state, layout.index(inner), None, MOST).layers[-1] / "mine").exists()
     with pytest.raises(SandboxError, match="riscv64"):
-        oci_rootfs(state, layout.index(other))
+        oci_rootfs(state, layout.index(other), None, MOST)
     with pytest.raises(SandboxError, match="holds 2 images"):
-        oci_rootfs(state, layout.index(mine, layout.manifest(archive(entry("third", b"")))))
+        oci_rootfs(state, layout.index(mine, layout.manifest(archive(entry("third", b"")))), None, MOST)
 
 
 def test_damaged_images(state: Path, layout: ImageLayout, tmp_path: Path) -> None:
@@ -326,22 +329,22 @@ def test_damaged_images(state: Path, layout: ImageLayout, tmp_path: Path) -> Non
     blob.write_bytes(layer.replace(b"content", b"CONTENT"))
     before = {path.name for path in (state / "layers").iterdir()}
     with pytest.raises(SandboxError, match="not what its digest says"):
-        oci_rootfs(state, folder)
+        oci_rootfs(state, folder, None, MOST)
     blob.unlink()
     with pytest.raises(SandboxError, match="is not there"):
-        oci_rootfs(state, folder)
+        oci_rootfs(state, folder, None, MOST)
     left = {path.name for path in (state / "layers").iterdir()} - before
     assert not any(name.startswith(".new.") for name in left)
     with pytest.raises(SandboxError, match="user 'nobody-here'"):
-        oci_rootfs(state, layout.index(layout.manifest(archive(entry("x", b"")), User="nobody-here")))
+        oci_rootfs(state, layout.index(layout.manifest(archive(entry("x", b"")), User="nobody-here")), None, MOST)
     for text in ("", "[]", '{"manifests": [{"digest": "sha256:../../../etc/passwd", "size": 1}]}', "[" * 100_000):
         (folder / "index.json").write_text(text)
         with pytest.raises(SandboxError):
-            oci_rootfs(state, folder)
+            oci_rootfs(state, folder, None, MOST)
     with pytest.raises(SandboxError, match=r"index\.json is not there"):
-        oci_rootfs(state, tmp_path / "layout/blobs")
+        oci_rootfs(state, tmp_path / "layout/blobs", None, MOST)
     with pytest.raises(SandboxError, match="is no OCI image layout"):
-        oci_rootfs(state, tmp_path / "nothing")
+        oci_rootfs(state, tmp_path / "nothing", None, MOST)
 
 
 def test_image_in_a_sandbox(
@@ -355,7 +358,7 @@ def test_image_in_a_sandbox(
     )
     subprocess.run(["gcc", "-static", "-o", tmp_path / "hello", source], check=True)
     layer = archive(entry("hello", (tmp_path / "hello").read_bytes(), mode=0o755), entry("srv", mode=0o777))
-    rootfs = oci_rootfs(state, layout.index(layout.manifest(gzip.compress(layer), User="65534")))
+    rootfs = oci_rootfs(state, layout.index(layout.manifest(gzip.compress(layer), User="65534")), None, MOST)
     ran = run(
         runtime,
         "/hello",
@@ -372,7 +375,7 @@ def test_image_in_a_sandbox(
 def test_layers_are_made_once(state: Path, tmp_path: Path) -> None:
     path = tarball(tmp_path / "root.tar", *(entry(f"file-{number}", b"x" * 100) for number in range(300)))
     with ThreadPoolExecutor(4) as pool:
-        found = set(pool.map(lambda _: tarball_rootfs(state, path, User()).layers, range(8)))
+        found = set(pool.map(lambda _: tarball_rootfs(state, path, User(), MOST).layers, range(8)))
     assert len(found) == 1
     assert len(list(found.pop()[-1].iterdir())) == 300
 

@@ -8,6 +8,9 @@ import typer
 
 WRONG_USE = 2
 
+RootfsOutside = Annotated[
+    bool, typer.Option("--rootfs-outside", help="Let tasks name root file systems outside of their folders.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
 ]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from affidavit.cli.answers import WRONG_USE, Json, fail, print_json
+from affidavit.cli.answers import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.grade import grade_app
 from affidavit.cli.keeping import export, prune
@@ -132,6 +132,7 @@ def run(
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
     """Run an agent on tasks and judge it.
@@ -148,7 +149,9 @@ def run(
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
-        options = RunOptions(runtime, recorder, trials, workers, out, profile, told, contract, registry, trust)
+        options = RunOptions(
+            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
+        )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
     except (RunError, AlertError) as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli.answers import Json, fail, print_json
+from affidavit.cli.answers import Json, RootfsOutside, fail, print_json
 
 
 def redteam(
@@ -22,6 +22,7 @@ def redteam(
     recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
     workers: Annotated[int, typer.Option(help="Plays that run side by side.", min=1, max=256, metavar="N")] = 1,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
     """Play a battery of exploits against tasks.
@@ -35,7 +36,9 @@ def redteam(
     from affidavit.report import Progress
 
     try:
-        options = RunOptions(runtime=runtime, recorder=recorder, workers=workers, out=out)
+        options = RunOptions(
+            runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
+        )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = play_battery(path, options, progress, exploit or ())
     except RunError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli.answers import Json, fail, print_json
+from affidavit.cli.answers import Json, RootfsOutside, fail, print_json
 
 task_app = typer.Typer(help="Tasks: make and check them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -24,6 +24,7 @@ def check(
     recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
     workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for each run.", metavar="DIR")] = Path("runs"),
+    rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
     """Run a task to see whether its score can be believed.
@@ -38,7 +39,9 @@ def check(
     from affidavit.report import Progress
 
     try:
-        options = RunOptions(runtime=runtime, recorder=recorder, workers=workers, out=out)
+        options = RunOptions(
+            runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
+        )
         with Progress(sys.stderr, quiet=as_json) as progress:
             reports = check_tasks(path, repeat, options, progress)
     except RunError as error:

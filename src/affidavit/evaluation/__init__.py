@@ -3,6 +3,7 @@
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.choosing import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.places import check_places
 from affidavit.evaluation.rechecking import change_of, verify
 from affidavit.evaluation.result import Judgement, RunResult, TrialResult, Verdict
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
@@ -23,6 +24,7 @@ __all__ = [
     "Verdict",
     "agent_spec",
     "change_of",
+    "check_places",
     "choose_runtime",
     "examine",
     "expired_runs",

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from affidavit.evaluation.choosing import Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.live import Interrupted, LiveSandboxes
+from affidavit.evaluation.places import check_places
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.stages import Machinery
 from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
@@ -72,6 +74,7 @@ class RunOptions:
         contract: a contract's file, or ID@VERSION in `registry`, which every task runs under in place of its own.
         registry: a folder or git+URL.
         trust: the trust file that says who must have signed the contracts.
+        rootfs_outside: root file systems may come from outside of the tasks' folders.
     """
 
     runtime: str | None = None
@@ -84,6 +87,7 @@ class RunOptions:
     contract: str | None = None
     registry: str | None = None
     trust: Path | None = None
+    rootfs_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job)
+    check_places([*tasks.values()], state, options.out, rootfs_outside=options.rootfs_outside)
     try:
         for task in tasks.values():
             check_graders(task)
@@ -179,17 +184,22 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         terms=terms,
         alerts=Alerts(options.alerts),
     )
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         trials = _run_all(jobs, options, machinery, prepared, folder, progress)
     except BaseException:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
+        os.close(opened)
         raise
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
     result = RunResult(
         folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
     )
-    _write_atomic(folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+    try:
+        _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+    finally:
+        os.close(opened)
     return result
 
 
@@ -201,11 +211,11 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
             return task
         if task.published is None:
             raise RunError(f"--registry {registry}: is of no use without --contract ID@VERSION: {task.id} names none")
-        return replace(task, published=replace(task.published, registry=registry))
+        return replace(task, published=replace(task.published, registry=registry, allowed=True))
     if registry is not None:
         if "@" not in wanted and Path(wanted).exists():
             raise RunError(f"--contract {wanted} is a file, and --registry {registry} has ID@VERSION: leave one out")
-        return replace(task, contract_path=None, published=PublishedContract(wanted, registry))
+        return replace(task, contract_path=None, published=PublishedContract(wanted, registry, allowed=True))
     if not Path(wanted).exists():
         mend = "; say where with --registry" if "@" in wanted else ""
         raise RunError(f"--contract {wanted}: there is no such file{mend}")
@@ -237,9 +247,9 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):
-            rootfs = tarball_rootfs(state, source, user)
+            rootfs = tarball_rootfs(state, source, user, task.storage_mb << 20)
         case Rootfs("oci", Path() as source):
-            rootfs = oci_rootfs(state, source, user)
+            rootfs = oci_rootfs(state, source, user, task.storage_mb << 20)
         case _:
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
@@ -338,11 +348,15 @@ def _run_all(
     return tuple(trial for _, trial in sorted(results.items()))
 
 
-def _write_atomic(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+def _write_atomic(folder: int, path: Path, text: str) -> None:
+    """Write a file in an open folder, whatever stands under the folder's name meanwhile."""
+    temporary = f".{path.name}.{secrets.token_hex(6)}.tmp"
     try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o644, dir_fd=folder), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
         raise RunError(f"{path}: can't be written: {error.strerror}") from error

@@ -9,13 +9,12 @@ from rich.text import Text
 from affidavit.quality.check import CHECKS, TaskReport
 from affidavit.quality.finding import Finding
 from affidavit.report import printable
-
-_FILE_WIDTH = 140
+from affidavit.report.console import open_console
 
 
 def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:
     """For each task what was checked, then what is wrong and how to mend it."""
-    console = _console(out)
+    console = open_console(out)
     for report in reports:
         console.print(Text(printable(report.task_id), "bold"))
         failed = {finding.check for finding in report.findings}
@@ -34,7 +33,7 @@ def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:
 
 def print_findings(findings: Mapping[str, Sequence[Finding]], out: IO[str]) -> None:
     """For each task what is wrong with it."""
-    console = _console(out)
+    console = open_console(out)
     for task, found in findings.items():
         console.print(Text("WRONG " if found else "ok    ", "bold red" if found else "green").append(printable(task)))
         _print(console, found)
@@ -45,7 +44,3 @@ def _print(console: Console, findings: Sequence[Finding]) -> None:
         line = Text(f"    {finding.part}: ", "bold").append(printable(finding.message), "default")
         console.print(line, soft_wrap=True)
         console.print(Text(f"      mend: {printable(finding.mend)}"), soft_wrap=True)
-
-
-def _console(out: IO[str]) -> Console:
-    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)

@@ -19,6 +19,7 @@ from affidavit.evaluation import (
     RunOptions,
     TrialResult,
     agent_spec,
+    check_places,
     choose_runtime,
     load_tasks,
     prepare,
@@ -153,6 +154,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
     """
     exploits = _chosen(names)
     tasks, suite = load_tasks(path)
+    check_places(tasks, state_dir(), options.out, rootfs_outside=options.rootfs_outside)
     chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")
     plays: list[Play] = []
     jobs = [Job(task, _NOP) for task in tasks]

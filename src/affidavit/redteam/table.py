@@ -12,8 +12,8 @@ from affidavit.redteam.battery import BatteryResult, Play
 from affidavit.redteam.exploit import FLAWS
 from affidavit.redteam.layers import Layer
 from affidavit.report import printable
+from affidavit.report.console import open_console
 
-_FILE_WIDTH = 140
 _COUNTS = ("played", "skipped", "outcome pays", "in full", "affidavit pays", *map(str, Layer))
 
 
@@ -22,7 +22,7 @@ def print_battery(result: BatteryResult, out: IO[str]) -> None:
 
     An exploit counts once under the outermost layer that stood in its way.
     """
-    console = Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
+    console = open_console(out)
     tasks = list(dict.fromkeys(play.task_id for play in result.plays))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("task", "flaw class"):

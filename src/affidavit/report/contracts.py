@@ -2,21 +2,20 @@
 
 from typing import IO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from affidavit.contracts import Audit, Contract, ContractDiff, ContractEntry, Kind, Standing
+from affidavit.report.console import open_console
 from affidavit.report.text import printable
 from affidavit.signing import TrustDocument
 
 _STYLE = {Kind.LOOSENING: "red", Kind.TIGHTENING: "green", Kind.NEUTRAL: "default"}
-_FILE_WIDTH = 140
 
 
 def print_contract_diff(found: ContractDiff, out: IO[str]) -> None:
     """What changed, a row each, and the version that it needs."""
-    console = _console(out)
+    console = open_console(out)
     old, new = found.old, found.new
     if not found.changes:
         console.print(Text(f"{new.id} {new.version}: the same"))
@@ -52,7 +51,7 @@ def print_log(audited: Audit, out: IO[str]) -> None:
         named = f"{entry.id}@" if isinstance(entry, ContractEntry) else "trust document, version "
         what = f"{named}{entry.version}"
         table.add_row(str(index), entry.at, Text(printable(what)), Text(printable(state)), entry.digest)
-    console = _console(out)
+    console = open_console(out)
     console.print(table)
     head = audited.view.head
     console.print(Text(f"{head.size} entries under sha256:{head.root.hex()}, signed by {head.envelope.key_id}"))
@@ -65,16 +64,12 @@ def print_trust(document: TrustDocument, problem: str, at: str, out: IO[str]) ->
         state, detail = key.state(at)
         ends = f"until {key.until}" if key.until and not detail else detail
         table.add_row(key_id, Text(printable(key.name or "")), Text(printable(f"{state}{f', {ends}' if ends else ''}")))
-    console = _console(out)
+    console = open_console(out)
     console.print(table)
     end = f", expires on {document.expires}" if document.expires else ""
     console.print(Text(f"version {document.version} of {document.issued}{end}: {document.threshold} signatures needed"))
     if problem:
         console.print(Text(f"NOT in force: {printable(problem)}", "red"))
-
-
-def _console(out: IO[str]) -> Console:
-    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def _table(*columns: str) -> Table:

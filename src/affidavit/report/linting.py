@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from affidavit.authoring import Finding
 from affidavit.contracts import Treatment
+from affidavit.report.console import open_console
 from affidavit.report.text import printable
 
 _STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -28,7 +28,7 @@ def print_lint(
         treatments: by runtime and recorder.
         out: a terminal or a file.
     """
-    console = Console(file=out, width=None if out.isatty() else 140, highlight=False)
+    console = open_console(out)
     for finding in findings:
         # As compilers say it, which editors follow.
         line = Text(f"{printable(name)}:{finding.line}:{finding.column}: ")

@@ -14,6 +14,7 @@ from rich.tree import Tree
 from affidavit.evaluation import RunResult, TrialResult, Verdict
 from affidavit.events import Process, process_tree
 from affidavit.evidence import Verification
+from affidavit.report.console import open_console
 from affidavit.report.text import printable
 
 _STYLE = {
@@ -24,11 +25,6 @@ _STYLE = {
     Verdict.ERROR: "magenta",
 }
 # Wide enough that a table written to a file is not folded at 80 columns.
-_FILE_WIDTH = 140
-
-
-def _console(out: IO[str]) -> Console:
-    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -42,7 +38,7 @@ class Progress(AbstractContextManager["Progress"]):
     """What the run is doing, on a line of standard error, when that is a terminal; plain notes otherwise."""
 
     def __init__(self, out: IO[str], *, quiet: bool) -> None:
-        self._console = Console(file=out, highlight=False)
+        self._console = open_console(out)
         self._status: Status | None = None
         self._quiet = quiet
         if out.isatty():
@@ -82,7 +78,7 @@ def _number(value: float | None) -> str:
 
 def print_run(result: RunResult, out: IO[str]) -> None:
     """A table of the trials, then what was broken, then where the evidence is."""
-    console = _console(out)
+    console = open_console(out)
     right = ("score", "raw", "violations", "events", "lost", "time")
     table = _table(
         "task",
@@ -153,7 +149,7 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
 
 def print_verification(verification: Verification, out: IO[str]) -> None:
     """One line a check."""
-    console = _console(out)
+    console = open_console(out)
     for check in verification.checks:
         mark = Text("ok    " if check.ok else "WRONG ", "green" if check.ok else "bold red")
         console.print(mark.append(f"{check.name}: {printable(check.detail)}", "default"), soft_wrap=True)
@@ -162,7 +158,7 @@ def print_verification(verification: Verification, out: IO[str]) -> None:
 
 def print_table(table: pa.Table, out: IO[str], most: int = 10_000) -> None:
     """The rows of a query."""
-    console = _console(out)
+    console = open_console(out)
     shown = _table(*table.column_names)
     rows = table.slice(0, most).to_pylist()
     for row in rows:
@@ -174,7 +170,7 @@ def print_table(table: pa.Table, out: IO[str], most: int = 10_000) -> None:
 
 def print_process_tree(events: pa.Table, out: IO[str]) -> None:
     """The processes of a record as an indented tree, with their arguments, run time and exit code."""
-    console = _console(out)
+    console = open_console(out)
     for root in process_tree(events):
         console.print(_branch(root, Tree(_process_line(root))), soft_wrap=True)
 
@@ -210,7 +206,7 @@ def _process_line(process: Process) -> Text:
 
 def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
     """What works here."""
-    console = _console(out)
+    console = open_console(out)
     table = _table("", "works", "detail")
     for kind in ("runtimes", "recorders"):
         for name, item in report[kind].items():

@@ -22,6 +22,9 @@ from affidavit.sandbox.merged import is_whiteout
 from affidavit.sandbox.protocol import SandboxError
 
 _RESOLVE = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS
+NAME_BYTES = 4096
+"""What each name in a layer counts beside its content."""
+
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -69,17 +72,23 @@ class _Rewound:
         self.closed = True
 
 
-def unpack(stream: HashedReader, folder: Path, origin: str, *, whiteouts: bool) -> None:
+def too_large(origin: str, most_bytes: int) -> str:
+    """What is said of a root file system that takes more than the task's storage."""
+    return f"{origin}: takes more than {most_bytes >> 20} MiB unpacked; raise [environment].storage_mb if you trust it"
+
+
+def unpack(stream: HashedReader, folder: Path, origin: str, most_bytes: int, *, whiteouts: bool) -> None:
     """Unpack a tar archive: plain or compressed with gzip, bzip2, xz or zstd.
 
     Args:
         stream: the archive.
         folder: where to; empty.
         origin: what the archive is called in an error.
+        most_bytes: what may be written, a block of 4 KiB for each name among it.
         whiteouts: whether ``.wh.`` names are those of an OCI layer (image specification, "Whiteouts").
 
     Raises:
-        SandboxError: the archive is damaged, or a name in it leads out of the folder.
+        SandboxError: the archive is damaged, takes more, or a name in it leads out of the folder.
     """
     first = stream.read(4)
     source: object = _Rewound(first, stream)
@@ -88,7 +97,7 @@ def unpack(stream: HashedReader, folder: Path, origin: str, *, whiteouts: bool) 
     root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|*", errorlevel=2) as archive:
-            unpacker = _Unpacker(root, archive, origin)
+            unpacker = _Unpacker(root, archive, origin, most_bytes)
             for member in archive:
                 unpacker.take(member, whiteouts=whiteouts)
                 # A stream of a million members needs none of them again.
@@ -102,12 +111,17 @@ def unpack(stream: HashedReader, folder: Path, origin: str, *, whiteouts: bool) 
 
 
 class _Unpacker:
-    def __init__(self, root: int, archive: tarfile.TarFile, origin: str) -> None:
+    def __init__(self, root: int, archive: tarfile.TarFile, origin: str, most_bytes: int) -> None:
+        self._most = self._left = most_bytes
         self._root = root
         self._archive = archive
         self._origin = origin
 
     def take(self, member: tarfile.TarInfo, *, whiteouts: bool) -> None:
+        # A sparse file counts as what it unpacks to.
+        self._left -= NAME_BYTES + (member.size if member.isreg() else 0)
+        if self._left < 0:
+            raise SandboxError(too_large(self._origin, self._most))
         parts = self._parts(member.name)
         if not parts:
             if member.isdir():

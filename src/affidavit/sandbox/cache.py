@@ -1,13 +1,15 @@
 """Layers by key: made once, shared by all sandboxes, never written to afterwards."""
 
+import contextlib
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from affidavit.sandbox import kernel
+from affidavit.sandbox.archive import NAME_BYTES, too_large
 from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.state import Owner, locked, owner_gone
 
@@ -54,6 +56,45 @@ def cached_layer(state: Path, key: str, build: Callable[[Path], None]) -> Path:
     except OSError as problem:
         raise SandboxError(f"{folder}: no layer can be made there: {problem}") from None
     return layer
+
+
+def bound_layers(layers: Sequence[Path], origin: str, most_bytes: int) -> None:
+    """Hold layers, which somebody with more storage may have made, to what a task may take.
+
+    Args:
+        layers: made by `cached_layer`.
+        origin: what they come from, for an error.
+        most_bytes: what all of them may take.
+
+    Raises:
+        SandboxError: they take more.
+    """
+    left = most_bytes
+    for layer in layers:
+        left -= _size(layer)
+        if left < 0:
+            raise SandboxError(too_large(origin, most_bytes))
+
+
+def _size(layer: Path) -> int:
+    """What a layer takes, as `unpack` counts it; looked at once, since a layer never changes."""
+    kept = layer.parent / "sizes" / layer.name
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(kept.read_text())
+    size, waiting = 0, [os.fspath(layer)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                size += NAME_BYTES
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    size += entry.stat(follow_symlinks=False).st_size
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")
+    fresh.write_text(str(size))
+    fresh.replace(kept)
+    return size
 
 
 def remove_unfinished_layers(state: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from affidavit.sandbox.archive import HashedReader, unpack
-from affidavit.sandbox.cache import cached_layer
+from affidavit.sandbox.cache import bound_layers, cached_layer
 from affidavit.sandbox.host import NAMES, host_layer
 from affidavit.sandbox.image import Descriptor, Layout
 from affidavit.sandbox.merged import find_path
@@ -50,11 +50,17 @@ def host_rootfs(state: Path, user: User) -> RootFilesystem:
     return RootFilesystem((layer,), True, f"sha256:{hashlib.sha256(key.encode()).hexdigest()}", user)
 
 
-def tarball_rootfs(state: Path, source: Path, user: User) -> RootFilesystem:
+def tarball_rootfs(state: Path, source: Path, user: User, most_bytes: int) -> RootFilesystem:
     """The files of a tar archive: plain or compressed with gzip, bzip2, xz or zstd.
 
+    Args:
+        state: the state folder.
+        source: the archive.
+        user: who is to run in it.
+        most_bytes: what it may take unpacked.
+
     Raises:
-        SandboxError: it is none, or a name in it leads out of it.
+        SandboxError: it is none, takes more, or a name in it leads out of it.
     """
     try:
         with source.open("rb") as file:
@@ -63,26 +69,29 @@ def tarball_rootfs(state: Path, source: Path, user: User) -> RootFilesystem:
 
             def build(folder: Path) -> None:
                 reader = HashedReader(file, "sha256")
-                unpack(reader, folder, str(source), whiteouts=False)
+                unpack(reader, folder, str(source), most_bytes, whiteouts=False)
                 if f"sha256:{reader.hexdigest()}" != digest:
                     raise SandboxError(f"{source}: was changed while it was read")
 
             layer = cached_layer(state, f"tarball:{digest}", build)
+            bound_layers([layer], str(source), most_bytes)
     except OSError as problem:
         raise SandboxError(f"{source}: can't be read: {problem.strerror}") from None
     return RootFilesystem((_names_layer(state), layer), False, digest, user)
 
 
-def oci_rootfs(state: Path, source: Path, user: User | None = None) -> RootFilesystem:
+def oci_rootfs(state: Path, source: Path, user: User | None, most_bytes: int) -> RootFilesystem:
     """An OCI image layout, a folder or a tar archive of one.
 
     Args:
         state: the state folder.
         source: the layout.
         user: who is to run in it; the image's user where None.
+        most_bytes: what all its layers may take unpacked.
 
     Raises:
-        SandboxError: the layout is damaged, holds no image for this machine or several, or its user is unknown.
+        SandboxError: the layout is damaged, takes more, holds no image for this machine or several, or its user is
+            unknown.
     """
     with contextlib.closing(Layout(source)) as layout:
         image = layout.image()
@@ -91,9 +100,10 @@ def oci_rootfs(state: Path, source: Path, user: User | None = None) -> RootFiles
 
             def build(folder: Path, descriptor: Descriptor = descriptor) -> None:
                 with layout.blob(descriptor) as stream:
-                    unpack(stream, folder, f"{source}: layer {descriptor.digest}", whiteouts=True)
+                    unpack(stream, folder, f"{source}: layer {descriptor.digest}", most_bytes, whiteouts=True)
 
             layers.insert(0, cached_layer(state, f"oci:{descriptor.digest}", build))
+            bound_layers(layers, str(source), most_bytes)
     config = image.config
     try:
         return RootFilesystem(

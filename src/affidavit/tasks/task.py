@@ -40,10 +40,11 @@ _IGNORED = {
 
 @dataclass(frozen=True)
 class PublishedContract:
-    """A contract that is in a registry: ``ID@VERSION``, and a folder or ``git+URL``."""
+    """A contract in a registry: ``ID@VERSION``, and a folder or ``git+URL``; `allowed`: the user has named that."""
 
     reference: str
     registry: str
+    allowed: bool = False
 
 
 @dataclass(frozen=True)

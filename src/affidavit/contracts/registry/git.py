@@ -39,6 +39,16 @@ _SETTINGS = (
     "credential.interactive=false",
     "protocol.allow=never",
 )
+# What the other repository's own settings could have git run where it is on this machine (git-config(1)).
+_NO_PROGRAMS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.alternateRefsCommand=true",
+    "receive.autoGC=false",
+    "receive.certNonceSeed=",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
 
 
 class GitStore:
@@ -122,6 +132,12 @@ class _Repository:
             raise RegistryError(f"{self._location}: {name} is larger than {most} bytes")
         return self._git("cat-file", "blob", match[3].decode())
 
+    @property
+    def _receiver(self) -> tuple[str, ...]:
+        """On this machine the other repository's programs would run as this user: it is told to run none."""
+        settings = " ".join(f"-c {setting}" for setting in _NO_PROGRAMS)
+        return (f"--receive-pack=git {settings} receive-pack",) if self._scheme == "file" else ()
+
     def push(self, files: Mapping[str, bytes]) -> bool:
         """Commit files on top of what was fetched, and push; False where someone else has pushed since."""
         if self._commit:
@@ -135,7 +151,9 @@ class _Repository:
         parent = ("-p", self._commit) if self._commit else ()
         commit = self._git("commit-tree", *parent, "-m", "Publish", tree).decode().strip()
         lease = f"--force-with-lease={self._branch}:{self._commit or ''}"
-        done = self._run("push", "--porcelain", "--no-verify", lease, "--", self._url, f"{commit}:{self._branch}")
+        done = self._run(
+            "push", "--porcelain", "--no-verify", *self._receiver, lease, "--", self._url, f"{commit}:{self._branch}"
+        )
         if done.returncode == 0:
             return True
         if _OVERTAKEN.search(done.stdout + done.stderr):

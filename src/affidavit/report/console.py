@@ -1,0 +1,18 @@
+"""Where commands print."""
+
+from typing import IO
+
+from rich.console import Console
+
+_FILE_WIDTH = 140
+
+
+def open_console(out: IO[str]) -> Console:
+    """A console that takes text for text: names that an agent or a task's author chose are printed with their brackets
+    and colons, not read as styles, links or pictures.
+
+    Args:
+        out: a terminal or a file.
+    """
+    width = None if out.isatty() else _FILE_WIDTH
+    return Console(file=out, width=width, highlight=False, markup=False, emoji=False)
