@@ -1,8 +1,13 @@
 """Which hidden tests must report, and what the grading sandbox is told."""
 
+import atexit
+import compileall
+import functools
 import hashlib
 import json
+import py_compile
 import shutil
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,14 +144,14 @@ class RunPlan:
         """
         if self.settings.framework not in RUN_HERE and not separate:
             return None
-        shutil.copytree(_SOURCES, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(_compiled(_SOURCES), folder)
         if separate:
             self._with_inside(folder)
         (folder / "plan.json").write_text(json.dumps(self._told()))
         return _readable(folder)
 
     def _with_inside(self, folder: Path) -> Path:
-        shutil.copytree(_INSIDE, folder / "separation", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(_compiled(_INSIDE), folder / "separation")
         return folder
 
     def _told(self) -> dict[str, Any]:
@@ -220,6 +225,19 @@ def harness_digest() -> str:
             content = path.read_bytes()
             digest.update(f"{path.relative_to(root)} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+@functools.cache
+def _compiled(sources: Path) -> Path:
+    """A copy of programs for sandboxes with what they compile to beside them, for as long as this process lives: each
+    of many short-lived interpreters there would compile them again. One of another version than this does so still."""
+    folder = Path(tempfile.mkdtemp(prefix="affidavit-harness-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = folder / sources.name
+    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    # Not by the times of the sources, which are all made the same.
+    compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    return copy
 
 
 def _readable(folder: Path) -> Path:

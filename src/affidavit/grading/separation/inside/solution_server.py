@@ -12,9 +12,10 @@ from contextlib import suppress
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 
-from affidavit_inside import frames  # noqa: E402
+from affidavit_inside import frames, running  # noqa: E402
 
 _PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
 _MOST_SESSIONS = 200
 
 
@@ -40,12 +41,16 @@ class Server(frames.Relay):
             return
         opened = json.loads(payload)
         ours, theirs = socket.socketpair()
-        # The agent's own code wants the interpreter and the packages of S; the rest needs no more than this one.
-        python = ["python3", "-s"] if opened["kind"] == "python" else [sys.executable, "-I", "-S"]
+        if opened["kind"] != "python":
+            self.processes[session] = Forked(lambda: self.run(theirs, opened))
+            theirs.close()
+            self.add(session, ours)
+            return
+        # The agent's own code wants the interpreter and the packages of S.
         environment = {**os.environ, "AFFIDAVIT_OPENED": payload.decode("ascii"), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             self.processes[session] = subprocess.Popen(
-                [*python, os.path.join(_HERE, "worker.py"), str(theirs.fileno())],
+                ["python3", "-s", os.path.join(_HERE, "worker.py"), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
@@ -54,12 +59,26 @@ class Server(frames.Relay):
                 env=environment,
             )
         except OSError as error:
-            print(f"{python[0]}: {error}", file=sys.stderr)
+            print(f"python3: {error}", file=sys.stderr)
             ours.close()
             self.closed(session)
         else:
             self.add(session, ours)
         theirs.close()
+
+    def run(self, connection, opened):
+        """A session that runs no code of the agent's in its own process, which is a copy of this one: it has the
+        session's socket and nothing else that is open here."""
+        keep = connection.fileno()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and int(name) != keep:
+                with suppress(OSError):
+                    os.close(int(name))
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+        os.chdir(os.environ["AFFIDAVIT_WORKDIR"])
+        running.run(frames.Connection(connection), opened, os.environ["AFFIDAVIT_WORKDIR"])
 
     def drop(self, session):
         super().drop(session)
@@ -69,6 +88,32 @@ class Server(frames.Relay):
         if self.first and not self.sessions:
             with suppress(OSError):
                 os.kill(-1, signal.SIGKILL)
+
+
+class Forked:
+    """A child that is a copy of this process, as far as `subprocess.Popen` has to do with one here."""
+
+    def __init__(self, work):
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 1
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            work()
+            status = 0
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(status)
+
+    def wait(self):
+        with suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
 
 
 def end(process, first):

@@ -93,10 +93,7 @@ def main():
     listening.listen(64)
     listening.setblocking(False)
     broker = Broker(listening)
-    filler = subprocess.Popen(
-        [sys.executable, "-I", "-S", os.path.abspath(__file__), "--fill"], stdin=subprocess.DEVNULL, stdout=2
-    )
-    if run(broker, filler, first) != 0:
+    if run(broker, Filler(), first) != 0:
         broker.flush_all()
         return _NOT_FILLED
     verifier = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -115,6 +112,34 @@ def main():
             os.unlink(os.path.join(state, name))
         os.rmdir(state)
     return status if status >= 0 else 128 - status
+
+
+class Filler:
+    """A child, a copy of this process, that reads what S says of its files, as far as `subprocess.Popen` has to do with
+    one here."""
+
+    def __init__(self):
+        self.returncode = None
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for descriptor in (0, 1):
+                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+            status = fill()
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(status)
+
+    def poll(self):
+        """See `subprocess.Popen.poll`."""
+        done, how = os.waitpid(self.pid, os.WNOHANG)
+        if not done:
+            return None
+        return os.WEXITSTATUS(how) if os.WIFEXITED(how) else -os.WTERMSIG(how)
 
 
 def ended_output(descriptor):
@@ -167,4 +192,4 @@ def fill():
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    sys.exit(fill() if sys.argv[1:] == ["--fill"] else main())
+    sys.exit(main())

@@ -22,15 +22,10 @@ def main():
     os.set_inheritable(connection.socket.fileno(), False)
     opened = json.loads(os.environ.pop("AFFIDAVIT_OPENED"))
     workdir = os.environ["AFFIDAVIT_WORKDIR"]
-    if opened["kind"] == "python":
-        from affidavit_inside import serving
+    from affidavit_inside import serving
 
-        sys.path.remove(_HERE)
-        serving.Session(connection, opened, workdir).serve()
-    else:
-        from affidavit_inside import running
-
-        running.run(connection, opened, workdir)
+    sys.path.remove(_HERE)
+    serving.Session(connection, opened, workdir).serve()
 
 
 if __name__ == "__main__":

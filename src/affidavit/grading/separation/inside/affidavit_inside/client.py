@@ -315,6 +315,18 @@ class Client:
 
     # The conversation.
 
+    def open(self):
+        """Have S start a process, which takes a while.
+
+        Raises:
+            OSError: no broker is there.
+        """
+        connection = frames.connect(self.settings.channel)
+        connection.open(
+            standins.json_bytes({"kind": "python", "path": self.path(), "argv0": sys.argv[0] if sys.argv else ""})
+        )
+        self.connection = connection
+
     def request(self, operation, parts, plain=False):
         """Ask S.
 
@@ -361,10 +373,7 @@ class Client:
         told = values.Writer()
         told.put(context)
         if self.connection is None:
-            self.connection = frames.connect(self.settings.channel)
-            self.connection.open(
-                standins.json_bytes({"kind": "python", "path": self.path(), "argv0": sys.argv[0] if sys.argv else ""})
-            )
+            self.open()
         wire.send(self.connection, wire.joined([writer.out, told.out]))
         try:
             while True:

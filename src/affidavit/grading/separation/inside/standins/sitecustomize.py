@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -50,6 +51,9 @@ def _install():
     settings = client.Settings(os.environ)
     _elsewhere(settings, programs, files)
     standins.current = client.Client(settings)
+    with suppress(OSError):
+        # It is there by the time that the tests have loaded their framework.
+        standins.current.open()
     programs.install(settings)
     imports.install(standins.current)
     guard.install(settings)
