@@ -1,7 +1,7 @@
 """Running the hidden tests in the second sandbox, and a control after or before it; round after round where need be."""
 
 import base64
-import hashlib
+import hmac
 import os
 import secrets
 import tempfile
@@ -46,7 +46,8 @@ class HiddenTests:
         task: whose tests.
         plan: how they are run.
         place: a private folder.
-        submission: a digest of what the agent brought; the same gets the same controls.
+        submission: a digest of what the agent brought.
+        secret: of the trial; with the digests of task and submission it decides how tests are turned.
         separation: whether the solution has a sandbox of its own.
     """
 
@@ -54,6 +55,7 @@ class HiddenTests:
     plan: RunPlan
     place: Path
     submission: str
+    secret: bytes
     separation: Separation = TOGETHER
 
     @property
@@ -67,6 +69,7 @@ class HiddenTests:
             "rounds": plan.rounds,
             "rounds_for": "any" if self.separation.separate else plan.rounds_for,
             "separation": self.separation.to_json(),
+            "secret": self.secret.hex(),
         }
 
     @property
@@ -179,7 +182,8 @@ class HiddenTests:
 
     def _seed(self, number: int) -> bytes:
         again = "" if number == 1 else f" {number}"
-        return hashlib.sha256(f"{self.task.digest} {self.submission}{again}".encode()).digest()
+        told = f"{self.task.digest} {self.submission}{again}".encode()
+        return hmac.new(self.secret, told, "sha256").digest()
 
 
 class Coins:

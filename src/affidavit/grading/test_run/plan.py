@@ -11,9 +11,10 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
-from affidavit.grading.control import Choose, Wanted, turn_tests
+from affidavit.grading.control import Draw, Wanted, turn_tests
 from affidavit.grading.reward import WORDS_FILE
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
@@ -175,8 +176,7 @@ class RunPlan:
     def turn(self, folder: Path, seed: bytes) -> dict[str, Any] | None:
         """Make a copy of the tests wrong in place.
 
-        Which assertion of a test is turned follows from `seed`, so that the same submission is always held against the
-        same control; nobody can foretell it who does not know the tests.
+        Which assertion of a test is turned, and into what, follows from `seed`, which nobody can foretell.
 
         Returns:
             ``turned``: the names of the expected tests that must fail now; ``edits``: how many were made. None where no
@@ -185,7 +185,7 @@ class RunPlan:
         for edit in self.settings.turn:
             path = folder / edit.file
             path.write_bytes(path.read_bytes().replace(edit.find.encode(), edit.replace.encode(), 1))
-        python = turn_tests(folder, _choice(seed))
+        python = turn_tests(folder, _drawn(seed))
         names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
         edits = len(python) + len(self.settings.turn)
         return {"turned": self._expected(names), "edits": edits} if edits else None
@@ -203,7 +203,7 @@ class RunPlan:
         Returns:
             The names of the expected tests that must fail now.
         """
-        return frozenset(self._expected({*self._names(turn_tests(folder, _choice(seed), wanted))}))
+        return frozenset(self._expected({*self._names(turn_tests(folder, _drawn(seed), wanted))}))
 
     def _expected(self, names: Collection[str]) -> list[str]:
         return [name for name in self.expected if name in names or _base(name) in names]
@@ -246,11 +246,11 @@ def _readable(folder: Path) -> Path:
     return folder
 
 
-def _choice(seed: bytes) -> Choose:
-    def choose(name: str, number: int) -> int:
-        return int.from_bytes(hashlib.sha256(seed + name.encode("utf-8", "surrogateescape")).digest()[:8]) % number
+def _drawn(seed: bytes) -> Draw:
+    def draw(name: str) -> Random:
+        return Random(hashlib.sha256(seed + name.encode("utf-8", "surrogateescape")).digest())
 
-    return choose
+    return draw
 
 
 def _base(name: str) -> str:
