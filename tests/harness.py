@@ -18,6 +18,7 @@ from typing import Any
 
 from affidavit.cli import main
 from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs, verify
+from affidavit.evidence import locate
 from affidavit.sandbox import state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
@@ -230,15 +231,15 @@ class Outcome:
         return self.trial.bundle
 
     def text(self, name: str) -> str:
-        """A file of the bundle."""
-        return (self.bundle / name).read_bytes().decode("utf-8", "replace")
+        """A file of the bundle or of its private part."""
+        return locate(self.bundle, name).read_bytes().decode("utf-8", "replace")
 
     def json(self, name: str) -> Any:
-        return json.loads((self.bundle / name).read_bytes())
+        return json.loads(locate(self.bundle, name).read_bytes())
 
     def events(self, stage: str = "agent") -> list[dict[str, Any]]:
         """The record of a stage, row by row."""
-        rows: list[dict[str, Any]] = read_trace(self.bundle / stage / "events.parquet").to_pylist()
+        rows: list[dict[str, Any]] = read_trace(locate(self.bundle, f"{stage}/events.parquet")).to_pylist()
         return rows
 
     def changed(self) -> dict[str, dict[str, Any]]:

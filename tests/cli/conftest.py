@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from affidavit.evidence import beside
 from harness import EBPF, Home, Outcome, Trials, write_task
 
 # What each of these agents does to the task "write 42 into the file answer".
@@ -34,4 +35,5 @@ def judged(home: Home, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Ou
 @pytest.fixture
 def bundle(judged: dict[str, Outcome], tmp_path: Path) -> Path:
     """A copy of a bundle that passed, to be spoilt."""
+    shutil.copytree(beside(judged["pass"].bundle), tmp_path / "private")
     return Path(shutil.copytree(judged["pass"].bundle, tmp_path / "bundle"))

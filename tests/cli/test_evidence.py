@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from affidavit.evidence import beside, locate
 from harness import AFFIDAVIT, Command, Home, Outcome
 
 PARTS = (
@@ -20,6 +21,7 @@ PARTS = (
     "diff.json",
     "environment.json",
     "grade.json",
+    "grades.json",
     "grader/events.parquet",
     "statement.dsse.json",
     "task.json",
@@ -66,7 +68,7 @@ def test_verify_as_json(affidavit: Command, at_home: Home, bundle: Path) -> None
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_changed_byte_is_found_and_named(affidavit: Command, bundle: Path, part: str) -> None:
-    path = bundle / part
+    path = locate(bundle, part)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -80,7 +82,9 @@ def test_a_changed_byte_is_found_and_named(affidavit: Command, bundle: Path, par
 
 
 def test_the_list_of_parts_is_the_whole_bundle(bundle: Path) -> None:
-    found = {str(path.relative_to(bundle)) for path in bundle.rglob("*") if path.is_file() and path.stat().st_size}
+    places = (bundle, beside(bundle))
+    files = [(place, path) for place in places for path in place.rglob("*") if path.is_file() and path.stat().st_size]
+    found = {str(path.relative_to(place)) for place, path in files} - {"key"}
     assert found - {"grader/counts.parquet", "grader/exit.json", "grader/summary.json"} == set(PARTS)
 
 

@@ -86,10 +86,10 @@ def test_nobody_can_say_that_the_grading_failed(trials: Trials, task: Make) -> N
     """A signer can't turn a score that is not wanted into a missing one."""
     outcome = trials(EBPF, task(), "echo 41 >answer")
     bundle = outcome.bundle
-    grade = {**outcome.json("grade.json"), "score": None, "graders": [], "failed": "by chance"}
+    grade = {**outcome.json("grades.json"), "score": None, "graders": [], "failed": "by chance"}
     verdict = {**outcome.json("verdict.json"), "verdict": "inconclusive", "score": None, "raw_score": None}
     verdict.pop("assurance")
-    for name, content in (("grade.json", grade), ("verdict.json", verdict)):
+    for name, content in (("grades.json", grade), ("verdict.json", verdict)):
         (bundle / name).write_bytes(canonical_json(content))
     name = "statement.dsse.json"
     statement = read_statement(read_envelope((bundle / name).read_bytes()).payload)

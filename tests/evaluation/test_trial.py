@@ -258,7 +258,7 @@ def test_no_name_tells_the_control_from_the_grading(trials: Trials, task: Make, 
     outcome = trials(way, folder, f"cat >/workspace/answer.py <<'EOF'\n{TELLS}EOF\n")
     assert outcome.verdict == "pass"
     for stage in ("grader", "control"):
-        seen = (outcome.bundle / stage / "stdout").read_bytes()
+        seen = outcome.text(f"{stage}/stdout").encode()
         assert b"/tests" in seen
         assert (b"grader" in seen, b"control" in seen) == (False, False)
 

@@ -244,6 +244,7 @@ def trace(
 
     A summary by operation, a query in SQL, or the process tree.
     """
+    from affidavit.evidence import beside
     from affidavit.report import print_process_tree, print_table, process_list
     from affidavit.trace import TraceError, query, read_trace
 
@@ -263,7 +264,7 @@ def trace(
             else:
                 print_process_tree(events, sys.stdout)
             return
-        table = query(bundle, default if sql is None else sql)
+        table = query(bundle, default if sql is None else sql, beside(bundle.absolute()))
     except TraceError as error:
         fail(error)
     if as_json:

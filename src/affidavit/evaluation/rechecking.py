@@ -23,7 +23,7 @@ from affidavit.evidence import (
     load_public_key,
     verify_bundle,
 )
-from affidavit.grading import Assurance, combine
+from affidavit.grading import Assurance, combine, published_grades
 from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, TaskError, load_task
@@ -72,12 +72,12 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         judge.feed(batch)
     changes = [change_of(row) for row in reader.diff]
     violations = judge.finish(reader.counts("agent"), changes, read_exit(reader.json_object("agent/exit.json")))
-    gaps = [gap for stage in in_order(reader.parts()) for gap in stage_gaps(stage, reader.summary(stage))]
+    gaps = [gap for stage in in_order(reader.stages()) for gap in stage_gaps(stage, reader.summary(stage))]
     gaps += diff_gaps(reader.events("agent"), changes)
-    failed = reader.grade.get("failed")
+    failed = reader.grades.get("failed")
     if failed is not None:
         gaps.append(grading_failed(str(failed)))
-    assessment = combine(stored_grades(reader.grade)) if failed is None else None
+    assessment = combine(stored_grades(reader.grades)) if failed is None else None
     passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
     judgement = decide(contract.mode, violations, assessment, gaps, passing=passing, demanded=demanded)
     if failed is not None and judgement.verdict != Verdict.VIOLATION:
@@ -86,6 +86,11 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:
+    if "grades.json" in reader.names():
+        if not reader.has_private:
+            return "what the graders said is the signer's claim: the private part, which shows how, is not here"
+        if published_grades(reader.grade) != reader.grades:
+            raise EvidenceError("grades.json: is not what grade.json in the private part comes to")
     if "failed" in reader.grade:
         return "the grading failed after a violation: there is nothing to grade anew"
     contract = parse_contract(reader.contract, "contract.json")

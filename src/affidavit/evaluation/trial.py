@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +22,7 @@ from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stag
 from affidavit.evaluation.live import Interrupted
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.referring import Reference
-from affidavit.evaluation.regrading import grade_all
+from affidavit.evaluation.regrading import grade_all, stored_grades
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
 from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
@@ -32,7 +33,17 @@ from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter
-from affidavit.grading import Again, Assessment, Material, Separation, combine, make_graders, next_step, plan_tests
+from affidavit.grading import (
+    Again,
+    Assessment,
+    Material,
+    Separation,
+    combine,
+    make_graders,
+    next_step,
+    plan_tests,
+    published_grades,
+)
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
 from affidavit.sandbox import (
@@ -197,25 +208,36 @@ class _Trial:
         bundle.add("diff.json", [asdict(change) for change in changes])
         condemned = bool(violations) and self._enforced.mode == "strict"
         assessment: Assessment | None = None
-        failed: list[str] = []
+        grade: dict[str, Any] = {}
         try:
-            assessment = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
+            assessment, grade = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
-            failed = [grading_failed(one_line(problem))]
+            grade = {"score": None, "graders": [], "failed": one_line(problem)}
             bundle.keep_whole_parts(self._gaps)
-            bundle.add("grade.json", {"score": None, "graders": [], "failed": one_line(problem)})
+            bundle.add("grade.json", grade)
+        published = published_grades(json.loads(json.dumps(grade)))
+        bundle.add("grades.json", published)
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
         gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
-        gaps += failed
-        demanded = self._machinery.terms.assurance
-        judgement = decide(
-            self._enforced.mode, violations, assessment, gaps, passing=task.passing_score, demanded=demanded
+        judge_grades = partial(
+            decide,
+            self._enforced.mode,
+            violations,
+            passing=task.passing_score,
+            demanded=self._machinery.terms.assurance,
         )
+
+        def failure(graded: dict[str, Any]) -> list[str]:
+            return [grading_failed(graded["failed"])] if "failed" in graded else []
+
+        judgement = judge_grades(assessment, [*gaps, *failure(grade)])
+        # What everybody is told: the same, without what the graders expected and found.
+        told = None if assessment is None else combine(stored_grades(published))
+        bundle.add("verdict.json", judge_grades(told, [*gaps, *failure(published)]).to_json())
         self.evidence |= {"complete": not gaps, "events": agent.summary.events, "lost": agent.summary.lost}
         self.evidence["gaps"] = list(agent.summary.gaps)
-        bundle.add("verdict.json", judgement.to_json())
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
@@ -223,7 +245,7 @@ class _Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
-        return judgement, bundle.seal(self._machinery.key, self._predicate(judgement))
+        return judgement, bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
 
     @contextmanager
     def _stage(
@@ -261,14 +283,17 @@ class _Trial:
         changes: Sequence[Change],
         brought: frozenset[str],
         condemned: bool,
-    ) -> Assessment:
-        """Run the hidden tests where a grader wants them, and ask every grader; `condemned`: no score will count."""
+    ) -> tuple[Assessment, dict[str, Any]]:
+        """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
+        ``grade.json``. `condemned`: no score will count."""
         task = self._task
         verifier = events = None
         rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
-            tests = HiddenTests(task, plan_tests(spec, task), place, digest_of(changes, brought))
+            tests = HiddenTests(
+                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+            )
             reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
             ready = partial(self._ready, bundle, rootfs, grader)
@@ -302,18 +327,16 @@ class _Trial:
             ),
         )
         assessment = combine(graded)
-        bundle.add(
-            "grade.json",
-            {
-                "score": assessment.score,
-                "graders": [one.to_json() for one in graded],
-                "verifier": verifier,
-                "files": files.write(bundle),
-                "before": before.write(bundle, files),
-                "carried": sorted(brought),
-            },
-        )
-        return assessment
+        grade = {
+            "score": assessment.score,
+            "graders": [one.to_json() for one in graded],
+            "verifier": verifier,
+            "files": files.write(bundle),
+            "before": before.write(bundle, files),
+            "carried": sorted(brought),
+        }
+        bundle.add("grade.json", grade)
+        return assessment, grade
 
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier

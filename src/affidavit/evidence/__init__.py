@@ -4,6 +4,7 @@ A bundle is a folder that needs nothing but a public key to be checked; ``docs/b
 """
 
 from affidavit.evidence.bundle import BundleReader, BundleWriter
+from affidavit.evidence.private import beside, locate
 from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
 from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
 from affidavit.signing import (
@@ -41,6 +42,7 @@ __all__ = [
     "TraceFacts",
     "TrialFacts",
     "Verification",
+    "beside",
     "canonical_json",
     "consistency_proof",
     "inclusion_proof",
@@ -49,6 +51,7 @@ __all__ = [
     "load_key",
     "load_or_make_key",
     "load_public_key",
+    "locate",
     "merkle_root",
     "new_key",
     "strict_canonical_json",

@@ -8,7 +8,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from affidavit.evidence import private
 from affidavit.evidence.statement import IN_TOTO, File, Statement, file_name, trial_facts
 from affidavit.recorder import RecordSummary
 from affidavit.signing import EvidenceError, SigningKey, leaf_hash, merkle_root, sign, strict_json
@@ -35,7 +37,9 @@ CONTRACT_SIGNATURE = "contract.sig.json"
 CONTRACT_PROOF = "contract.proof.json"
 
 # What every bundle holds, whatever came of the trial.
-REQUIRED = ("contract.json", "diff.json", "environment.json", "grade.json", "task.json", "verdict.json")
+REQUIRED = ("contract.json", "diff.json", "environment.json", "task.json", "verdict.json")
+# One of them: what everybody may know of the grades, or, as in version 0.1, all.
+_GRADES = ("grades.json", "grade.json")
 
 # More than any honest bundle has.
 MOST_FILES = 4096
@@ -67,7 +71,9 @@ class BundleWriter:
             EvidenceError: it exists, or can't be written to.
         """
         self.path = path
-        self._folder = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        unique = secrets.token_hex(6)
+        self._folder = path.with_name(f".{path.name}.{unique}.tmp")
+        self._apart = path.with_name(f".{path.name}.{unique}.{private.FOLDER}.tmp")
         if os.path.lexists(path):
             raise EvidenceError(f"{path}: is there already; choose another output folder")
         try:
@@ -82,7 +88,7 @@ class BundleWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove()
 
     def file(self, name: str) -> Path:
         """Where to write the file `name` yourself (a trace, as it comes); its folder is there.
@@ -156,15 +162,18 @@ class BundleWriter:
         for folder in [path for path in self._folder.iterdir() if path.is_dir()]:
             if (folder / EVENTS).exists() and folder.name not in kept:
                 shutil.rmtree(folder)
-        (self._folder / "grade.json").unlink(missing_ok=True)
+        for name in ("grade.json", "grades.json"):
+            (self._folder / name).unlink(missing_ok=True)
 
-    def seal(self, key: SigningKey, predicate: Mapping[str, Any]) -> Path:
+    def seal(self, key: SigningKey, predicate: Mapping[str, Any], *, publishable: bool = False) -> Path:
         """Sign everything that is in the bundle and give the folder its name.
 
         Args:
             key: signs.
             predicate: the facts of the trial as TrialFacts has them, but for ``traces``, which are computed here from
                 the files.
+            publishable: what is not for publishing goes into a folder beside the bundle (see ``private.py``), which is
+                in its place before the bundle is.
 
         Returns:
             The bundle's folder.
@@ -178,8 +187,13 @@ class BundleWriter:
             with reader:
                 if missing := [name for name in REQUIRED if name not in reader.names()]:
                     raise EvidenceError(f"{', '.join(missing)} not written")
+                if not {*_GRADES} & {*reader.names()}:
+                    raise EvidenceError(f"{_GRADES[0]} not written")
                 traces = {part: trace_facts(reader.events(part)) for part in reader.parts()}
-                files = {name: reader.digest(name) for name in reader.names()}
+                apart = [name for name in reader.names() if publishable and private.is_private(name)]
+                files = {name: reader.digest(name) for name in reader.names() if name not in apart}
+            if publishable:
+                predicate = {**predicate, private.FOLDER: self._set_apart(apart)}
             facts = trial_facts({**predicate, "traces": traces})
             if facts.contract.signed_by is not None and CONTRACT_SIGNATURE not in files:
                 raise EvidenceError(f"{CONTRACT_SIGNATURE} not written, though the contract is signed")
@@ -192,15 +206,42 @@ class BundleWriter:
             # rename(2) would put it in the place of an empty folder, which may be another writer's.
             if os.path.lexists(self.path):
                 raise EvidenceError(f"{self.path}: is there already; choose another output folder")
+            if publishable:
+                self._apart.rename(private.beside(self.path))
             self._folder.rename(self.path)
             _sync(self.path.parent)
         except (TraceError, EvidenceError) as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             raise EvidenceError(f"{self.path}: can't be sealed: {error}") from error
         except OSError as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._remove()
             raise _write_error(self.path, error) from error
         return self.path
+
+    def _set_apart(self, names: Sequence[str]) -> dict[str, Any]:
+        """Move files into the private part, readable for the owner alone; what the statement says of them."""
+        key, found = private.new_key(), {}
+        self._apart.mkdir(mode=0o700)
+        for name in names:
+            target = self._apart / name
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._folder / name).rename(target)
+            with target.open("rb") as file:
+                found[name] = private.digest(key, name, file).to_json()
+        with (self._apart / private.KEY_FILE).open("xb") as file:
+            file.write(private.key_line(key))
+            file.flush()
+            os.fsync(file.fileno())
+        for folder in [*(path for path in self._folder.rglob("*") if path.is_dir())]:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        for folder in [*(path for path in self._apart.rglob("*") if path.is_dir()), self._apart]:
+            _sync(folder)
+        return found
+
+    def _remove(self) -> None:
+        for folder in (self._folder, self._apart):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def trace_facts(batches: Iterator[pa.RecordBatch]) -> dict[str, Any]:
@@ -231,8 +272,12 @@ class BundleReader:
         """
         self.path = path
         self._seen: dict[str, _Identity] = {}
+        self._private = -1
         try:
             self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            with suppress(FileNotFoundError):
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._private = os.open(private.beside(path.absolute()), flags)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EvidenceError(f"{path}: is no bundle folder: {reason}") from error
@@ -250,6 +295,18 @@ class BundleReader:
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
+        self.leave_private()
+
+    @property
+    def has_private(self) -> bool:
+        """Whether the private part lies beside the bundle."""
+        return self._private >= 0
+
+    def leave_private(self) -> None:
+        """Go on without a private part: there is none, or it is none of this bundle's."""
+        if self._private >= 0:
+            os.close(self._private)
+            self._private = -1
 
     def names(self) -> list[str]:
         """The names of all files, sorted, but for the statement's.
@@ -258,10 +315,17 @@ class BundleReader:
             EvidenceError: something is not a regular file or a folder with files in it, has a name that may not stand
                 in a bundle, or there is too much of it.
         """
+        return self._names(self._root)
+
+    def private_names(self) -> list[str]:
+        """The names of all files of the private part, sorted, but for its key's. Raises EvidenceError as `names`."""
+        return [name for name in self._names(self._private) if name != private.KEY_FILE] if self.has_private else []
+
+    def _names(self, root: int) -> list[str]:
         found: list[str] = []
         folders: list[str] = []
         try:
-            for where, inside, names, descriptor in os.fwalk(dir_fd=self._root, follow_symlinks=False):
+            for where, inside, names, descriptor in os.fwalk(dir_fd=root, follow_symlinks=False):
                 prefix = "" if where == "." else where.removeprefix("./") + "/"
                 if not inside and not names and prefix:
                     raise EvidenceError(f"{prefix[:-1]!r} is an empty folder that does not belong to the bundle")
@@ -284,22 +348,39 @@ class BundleReader:
     def parts(self) -> list[str]:
         """The folders that hold a trace, sorted: ``agent``, ``grader`` and others. Raises EvidenceError as `names`."""
         suffix = f"/{EVENTS}"
+        names = {*self.names(), *self.private_names()}
+        return sorted(name.removesuffix(suffix) for name in names if name.endswith(suffix))
+
+    def stages(self) -> list[str]:
+        """The folders that say how complete a record is, sorted: of each sandbox. Raises EvidenceError as `names`."""
+        suffix = "/summary.json"
         return sorted(name.removesuffix(suffix) for name in self.names() if name.endswith(suffix))
 
     def open(self, name: str) -> BinaryIO:
-        """Open a file.
+        """Open a file: of the bundle, or else of its private part.
 
         Raises:
             EvidenceError: it is not there, is no regular file, or is not the one that was opened before.
         """
+        if self.has_private and (private.is_private(name) or name == private.KEY_FILE) and not self._is_public(name):
+            return self._open(self._private, name)
+        return self._open(self._root, name)
+
+    def _is_public(self, name: str) -> bool:
+        with suppress(OSError):
+            os.stat(name, dir_fd=self._root, follow_symlinks=False)
+            return True
+        return False
+
+    def _open(self, root: int, name: str) -> BinaryIO:
         descriptor = -1
-        folder = self._root
+        folder = root
         *folders, last = file_name(name).split("/")
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
         try:
             for part in folders:
                 inner = os.open(part, flags | os.O_DIRECTORY, dir_fd=folder)
-                if folder != self._root:
+                if folder != root:
                     os.close(folder)
                 folder = inner
             descriptor = os.open(last, flags, dir_fd=folder)
@@ -318,8 +399,14 @@ class BundleReader:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
-            if folder != self._root:
+            if folder != root:
                 os.close(folder)
+
+    def private_digest(self, name: str) -> private.PrivateFile:
+        """Keyed digest and size of a file of the private part. Raises EvidenceError as `open` does."""
+        key = private.read_key(self.read(private.KEY_FILE, 1 << 10))
+        with self.open(name) as file:
+            return private.digest(key, name, file)
 
     def size(self, name: str) -> int:
         """Size in bytes. Raises EvidenceError as `open` does."""
@@ -383,6 +470,11 @@ class BundleReader:
     def grade(self) -> dict[str, Any]:
         """``grade.json``."""
         return self.json_object("grade.json")
+
+    @property
+    def grades(self) -> dict[str, Any]:
+        """What everybody may know of ``grade.json``: ``grades.json``. Bundles of version 0.1 have only the former."""
+        return self.json_object("grades.json") if "grades.json" in self.names() else self.grade
 
     @property
     def verdict(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from affidavit.evidence.bundle import (
     BundleReader,
     trace_facts,
 )
+from affidavit.evidence.private import private_files
 from affidavit.evidence.statement import IN_TOTO, Statement, TrialFacts, read_statement
 from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
@@ -214,6 +215,7 @@ class _Checks:
                     wrong[name] = f"{name}: its content was changed (SHA-256)"
             except EvidenceError as error:
                 wrong[name] = str(error)
+        apart = self._private_part(statement, wrong)
         try:
             for name in self._reader.names():
                 if name not in statement.files:
@@ -225,12 +227,37 @@ class _Checks:
             sentences = [*wrong.values()][:_MOST_NAMED]
             more = f"; and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
             raise _Wrong("; ".join(sentences) + more, *wrong)
-        return f"{len(statement.files)} files are the signed ones, and there is no other"
+        return f"{len(statement.files)} files are the signed ones, and there is no other{apart}"
+
+    def _private_part(self, statement: Statement, wrong: dict[str, str]) -> str:
+        """Look at the private part, where it is there; what is said of it. `wrong`: gets what is wrong, by file."""
+        try:
+            expected = private_files(statement.facts.model_extra or {})
+        except EvidenceError as error:
+            raise _Wrong(f"{STATEMENT}: {error}", STATEMENT) from error
+        if twice := expected.keys() & statement.files.keys():
+            raise _Wrong(f"{STATEMENT}: names {min(twice)} as public and as private", STATEMENT)
+        if not expected:
+            self._reader.leave_private()
+            return ""
+        if not self._reader.has_private:
+            return "; the private part, which is signed too, is not here and not checked"
+        try:
+            for name, file in expected.items():
+                if self._reader.private_digest(name) != file:
+                    wrong[name] = f"private/{name}: its content was changed (HMAC with SHA-256)"
+            for name in self._reader.private_names():
+                if name not in expected:
+                    wrong[name] = f"private/{name}: does not belong to the bundle"
+        except EvidenceError as error:
+            wrong.setdefault("private", f"private: {error}")
+        return f"; so are {len(expected)} of the private part"
 
     def _content(self, facts: TrialFacts) -> None:
         self._check("traces", lambda: self._traces(facts))
         for part in facts.traces:
-            self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
+            if self._is_here(facts, f"{part}/events.parquet"):
+                self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
             self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("environment", lambda: self._environment(facts), "environment.json")
@@ -244,10 +271,15 @@ class _Checks:
         self._check("score", lambda: self._score(facts), "verdict.json")
         self._check("verdict", self._verdict, "verdict.json")
 
+    def _is_here(self, facts: TrialFacts, name: str) -> bool:
+        """Whether a file is there to be checked: it is public, or the private part is at hand."""
+        return self._reader.has_private or name not in private_files(facts.model_extra or {})
+
     def _traces(self, facts: TrialFacts) -> str:
         parts = self._reader.parts()
-        if sorted(facts.traces) != parts:
-            raise _Wrong(f"the statement tells of the traces {sorted(facts.traces)}, the files are {parts}", STATEMENT)
+        told = sorted(part for part in facts.traces if self._is_here(facts, f"{part}/events.parquet"))
+        if told != parts:
+            raise _Wrong(f"the statement tells of the traces {told}, the files are {parts}", STATEMENT)
         return f"the statement tells of each: {', '.join(parts) or 'none'}"
 
     def _trace(self, facts: TrialFacts, part: str) -> str:
@@ -377,7 +409,7 @@ class _Checks:
                 raise _Wrong(f"verdict.json: its {name} is not the statement's", "verdict.json")
         if verdict.get("assurance") != (facts.model_extra or {}).get("assurance"):
             raise _Wrong("verdict.json: its assurance is not the statement's", "verdict.json")
-        score = _graded(self._reader.grade)
+        score = _graded(self._reader.grades)
         expected = {"pass": score, "fail": score, "violation": 0}.get(facts.verdict)
         if facts.score != expected or (facts.verdict in ("pass", "fail") and expected is None):
             made = f"{facts.verdict} with a grade of {_number(score)} makes {_number(expected)}"

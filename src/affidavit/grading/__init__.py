@@ -15,6 +15,7 @@ from affidavit.grading.grader import (
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
+from affidavit.grading.publication import published_grades
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_words
 from affidavit.grading.separation import Relay, Separation
 from affidavit.grading.test_run import (
@@ -67,6 +68,7 @@ __all__ = [
     "next_step",
     "parse_reward",
     "plan_tests",
+    "published_grades",
     "read_left",
     "read_lines",
     "read_reward",

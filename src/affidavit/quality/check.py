@@ -22,6 +22,7 @@ from affidavit.evaluation import (
     prepare,
     run_jobs,
 )
+from affidavit.evidence import locate
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
@@ -199,7 +200,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.TASK,
                 score,
-                f"mend solution/solve.sh or the tests; what they printed: {trial.bundle}/grader/stdout",
+                f"mend solution/solve.sh or the tests; what they printed: {_printed(trial)}",
             )
         case Verdict.INCONCLUSIVE:
             return Finding(
@@ -210,8 +211,12 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.GRADER,
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
-                f"mend the tests; what they printed: {trial.bundle}/grader/stdout",
+                f"mend the tests; what they printed: {_printed(trial)}",
             )
+
+
+def _printed(trial: TrialResult) -> Path | None:
+    return None if trial.bundle is None else locate(trial.bundle, "grader/stdout")
 
 
 def _low_graders(trial: TrialResult) -> Finding | None:
@@ -318,7 +323,7 @@ def _raw(trial: TrialResult) -> float | None:
 
 def _grade(trial: TrialResult) -> dict[str, Any]:
     try:
-        value = json.loads((trial.bundle / "grade.json").read_bytes()) if trial.bundle else {}
+        value = json.loads(locate(trial.bundle, "grade.json").read_bytes()) if trial.bundle else {}
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

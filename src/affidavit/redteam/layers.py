@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from affidavit.evaluation import TrialResult
 from affidavit.events import Op
+from affidavit.evidence import locate
 from affidavit.redteam.exploit import SKIPPED, Exploit
 from affidavit.trace import read_trace
 
@@ -58,7 +59,7 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
             found.add(Layer.IMPOSSIBLE)
         else:
             found.add(Layer.RECORDED)
-    grade = _load(trial.bundle / "grade.json")
+    grade = _load(locate(trial.bundle, "grade.json"))
     changed = {change["path"] for change in _load(trial.bundle / "diff.json") if change["type"] != "directory"}
     carried = changed & set(grade["carried"])
     if changed - carried or exploit.kind == _PROCESSES:

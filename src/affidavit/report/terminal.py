@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from affidavit.evaluation import RunResult, TrialResult, Verdict
 from affidavit.events import Process, process_tree
-from affidavit.evidence import Verification
+from affidavit.evidence import Verification, locate
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
 
@@ -143,8 +143,8 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(
             f"  and {len(judgement.violations) - most} more: see verdict.json in {trial.bundle}", soft_wrap=True
         )
-    if graded:
-        console.print(Text(f"  what the tests printed: {trial.bundle}/grader/stdout"), soft_wrap=True)
+    if graded and trial.bundle is not None:
+        console.print(Text(f"  what the tests printed: {locate(trial.bundle, 'grader/stdout')}"), soft_wrap=True)
 
 
 def print_verification(verification: Verification, out: IO[str]) -> None:

@@ -16,7 +16,7 @@ _LOCKS = (
 )
 
 
-def query(source: Path, sql: str) -> pa.Table:
+def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
     """Answer a query over a bundle's traces or over one trace.
 
     Tables: ``events`` and ``counts`` are the agent's; those of any other part stand under its name, as
@@ -24,6 +24,7 @@ def query(source: Path, sql: str) -> pa.Table:
 
     Args:
         source: a bundle's folder, or one Parquet file of events (then there is only ``events``).
+        beside: the folder of its private part; None, or no folder, where it is not at hand.
         sql: one DuckDB query.
 
     Returns:
@@ -33,7 +34,7 @@ def query(source: Path, sql: str) -> pa.Table:
         TraceError: no trace is there, the trace is damaged, or the query is wrong.
     """
     with duckdb.connect(":memory:") as connection:
-        for name, path in _tables(source).items():
+        for name, path in _tables(source, beside).items():
             with open_regular(path):
                 pass  # DuckDB would wait for ever on a FIFO
             try:
@@ -52,12 +53,13 @@ def query(source: Path, sql: str) -> pa.Table:
             raise TraceError(f"the query failed: {one_line(error)}") from error
 
 
-def _tables(source: Path) -> dict[str, Path]:
+def _tables(source: Path, beside: Path | None) -> dict[str, Path]:
     """Where each table lies, by name."""
     if not source.is_dir():
         return {"events": source}
-    tables = {}
-    for folder in sorted(source.iterdir()):
+    tables: dict[str, Path] = {}
+    places = [source] if beside is None or beside.is_symlink() or not beside.is_dir() else [source, beside]
+    for folder in sorted(folder for place in places for folder in place.iterdir()):
         if folder.is_symlink() or not folder.is_dir() or not folder.name.isidentifier():
             continue
         for kind in ("events", "counts"):
