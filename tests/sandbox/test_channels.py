@@ -1,12 +1,163 @@
-"""What one sandbox can tell another one beside it."""
+# ruff: noqa: E501
+"""What one sandbox can tell another one, beside it or after it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from affidavit.sandbox import RuntimeHooks
 
-_HOLD = "exec 9</usr/bin/env; flock -n 9 && echo held; sleep 60"
-_ASK = "exec 9</usr/bin/env; flock -n 9 && echo free"
+# One does all it can to be noticed; the other looks for it in each place that it could be noticed by.
+_SEND = r"""
+import ctypes, fcntl, mmap, os, socket, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+kept = []
+
+def attempt(act):
+    try:
+        kept.append(act())
+    except (OSError, AttributeError, ValueError):
+        pass
+
+def lease():
+    fd = os.open("/usr/bin/env", os.O_RDONLY)
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    return fd
+
+def lock(kind):
+    fd = os.open("/usr/bin/env", os.O_RDONLY)
+    fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    return fd
+
+def warm():
+    with open("/usr/bin/python3.11", "rb") as file:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)[:: 4096]
+
+def listen(family, address):
+    one = socket.socket(family)
+    one.bind(address)
+    one.listen()
+    return one
+
+def write(path):
+    with open(path, "wb") as file:
+        file.write(bytes(8 << 20))
+
+for act in (
+    lease, lambda: lock(fcntl.LOCK_EX), warm, os.openpty, os.openpty,
+    lambda: listen(socket.AF_UNIX, "\0channel"), lambda: listen(socket.AF_INET, ("127.0.0.1", 4321)),
+    lambda: write("/tmp/sent"), lambda: write("/dev/shm/sent"),
+    lambda: libc.shmget(0x5EED, 4096, 0o1666), lambda: libc.semget(0x5EED, 1, 0o1666), lambda: libc.msgget(0x5EED, 0o1666),
+    lambda: libc.syscall(248, b"user", b"sent", b"x", 1, -3),
+):
+    attempt(act)
+for _ in range(40):
+    if os.fork() == 0:
+        time.sleep(120)
+        os._exit(0)
+print("sent", flush=True)
+os.listdir("/usr/lib")
+time.sleep(120)
+"""
+_SEE = r"""
+import ctypes, fcntl, json, os, select, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+
+def outcome(act):
+    try:
+        return act()
+    except Exception as error:
+        return f"{type(error).__name__} {getattr(error, 'errno', '')}"
+
+def text(path):
+    with open(path) as file:
+        return file.read()
+
+def lock():
+    fd = os.open("/usr/bin/env", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return "free"
+
+def lease():
+    return fcntl.fcntl(os.open("/usr/bin/env", os.O_RDONLY), fcntl.F_GETLEASE)
+
+def inotify():
+    fd = libc.inotify_init1(os.O_NONBLOCK)
+    watches = [libc.inotify_add_watch(fd, place, 0xFFF) for place in (b"/usr/bin", b"/usr/lib", b"/usr/bin/env")]
+    ready = select.select([fd], [], [], 1.5)[0]
+    return [bool(one >= 0) for one in watches], len(os.read(fd, 4096)) if ready else 0
+
+def resident(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.preadv(fd, [bytearray(1)], 1 << 20, os.RWF_NOWAIT)
+        return "told"
+    except OSError as error:
+        return error.errno
+
+def mincore():
+    size = 1 << 20
+    libc.mmap.restype = ctypes.c_void_p
+    at = libc.mmap(None, size, 1, 1, os.open("/usr/bin/python3.11", os.O_RDONLY), 0)
+    found = ctypes.create_string_buffer(256)
+    return libc.mincore(ctypes.c_void_p(at), ctypes.c_size_t(size), found) and ctypes.get_errno()
+
+def bind(family, address):
+    one = socket.socket(family)
+    one.bind(address)
+    return "free"
+
+def space(path):
+    about = os.statvfs(path)
+    return about.f_blocks, about.f_bfree, about.f_ffree
+
+def pty():
+    one, _ = os.openpty()
+    return os.ptsname(one) if hasattr(os, "ptsname") else os.ttyname(_)
+
+print(json.dumps({
+    "flock": outcome(lock), "lease": outcome(lease), "inotify": outcome(inotify),
+    "page cache by preadv2": outcome(lambda: resident("/usr/bin/python3.11")), "page cache by mincore": outcome(mincore),
+    "locks": outcome(lambda: text("/proc/locks")), "open files": outcome(lambda: text("/proc/sys/fs/file-nr")),
+    "inodes": outcome(lambda: text("/proc/sys/fs/inode-nr")), "dentries": outcome(lambda: text("/proc/sys/fs/dentry-state")),
+    "load": outcome(lambda: text("/proc/loadavg")), "counters": outcome(lambda: text("/proc/stat").split("btime")[0]),
+    "memory": outcome(lambda: text("/proc/meminfo")), "pressure": outcome(lambda: os.listdir("/proc/pressure")),
+    "events of the kernel": outcome(lambda: text("/proc/vmstat")), "disks": outcome(lambda: text("/proc/diskstats")),
+    "interrupts": outcome(lambda: text("/proc/interrupts")), "boot": outcome(lambda: text("/proc/sys/kernel/random/boot_id")),
+    "pseudoterminals": outcome(pty), "how many of these": outcome(lambda: text("/proc/sys/kernel/pty/nr")),
+    "process ids": outcome(lambda: os.getpid()), "processes": outcome(lambda: sorted(filter(str.isdigit, os.listdir("/proc")))),
+    "abstract sockets": outcome(lambda: bind(socket.AF_UNIX, "\0channel")),
+    "ports": outcome(lambda: bind(socket.AF_INET, ("127.0.0.1", 4321))),
+    "space on disk": outcome(lambda: space("/tmp")), "space of /usr": outcome(lambda: space("/usr")),
+    "shared memory in files": outcome(lambda: sorted(os.listdir("/dev/shm"))),
+    "inode numbers": outcome(lambda: [os.stat(path).st_ino for path in ("/usr/bin/env", "/usr/lib", "/etc", "/tmp")]),
+    "shared memory": outcome(lambda: libc.shmget(0x5EED, 4096, 0)), "semaphores": outcome(lambda: libc.semget(0x5EED, 1, 0)),
+    "message queues": outcome(lambda: libc.msgget(0x5EED, 0)),
+    "keys": outcome(lambda: text("/proc/keys")), "keyrings": outcome(lambda: libc.syscall(250, 10, -3, b"user", b"sent", 0)),
+}))
+"""
+
+
+def seen(run: Callable[..., Any], runtime: str) -> dict[str, Any]:
+    ran = run(runtime, "/usr/bin/python3", "-c", _SEE, writable=("/tmp",))
+    return dict(json.loads(ran.stdout))
+
+
+def test_nothing_tells_of_a_sandbox_beside(make: Callable[..., Any], run: Callable[..., Any], runtime: str) -> None:
+    alone = seen(run, runtime)
+    assert len(alone) >= 12
+    with make(runtime, "/usr/bin/python3", "-c", _SEND, writable=("/tmp",)) as sender:
+        sender.create(RuntimeHooks())
+        sender.start()
+        assert sender.wait(3) is None
+        beside = seen(run, runtime)
+        sender.kill()
+        assert sender.output().stdout == b"sent\n"
+    after = seen(run, runtime)
+    assert {name: (alone[name], beside[name]) for name in alone if alone[name] != beside[name]} == {}
+    assert {name: (alone[name], after[name]) for name in alone if alone[name] != after[name]} == {}
+
+
 _BLIND = """
 import ctypes, os
 fd = os.open("/usr/bin/env", os.O_RDONLY)
@@ -17,16 +168,6 @@ except OSError as problem:
     print(problem.errno)
 print(open("/proc/loadavg").read() + open("/proc/vmstat").read())
 """
-
-
-def test_a_lock_on_a_file_of_usr_is_its_own(make: Callable[..., Any], run: Callable[..., Any]) -> None:
-    with make("runc", "/bin/sh", "-c", _HOLD) as holder:
-        holder.create(RuntimeHooks())
-        holder.start()
-        assert holder.wait(2) is None
-        assert run("runc", "/bin/sh", "-c", _ASK).stdout == "free\n"
-        holder.kill()
-        assert holder.output().stdout == b"held\n"
 
 
 def test_asks_no_page_cache_and_no_counters(run: Callable[..., Any]) -> None:

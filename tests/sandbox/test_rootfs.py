@@ -104,6 +104,20 @@ def own(folder: Path, rootfs: RootFilesystem) -> Path:
     return rootfs.layers[-1]
 
 
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_headers_that_take_gigabytes(state: Path, tmp_path: Path, kind: bytes) -> None:
+    """They are read whole before a member is one, and compress to next to nothing."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 1 << 31
+    path = tmp_path / "root.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+    with pytest.raises(SandboxError, match="a header of 2147483648 bytes"):
+        tarball_rootfs(state, path, User(), MOST)
+
+
 def test_host_tells_nothing_of_the_machine(state: Path) -> None:
     rootfs = host_rootfs(state, User(1234, 1235, "worker", "/home/worker"))
     (layer,) = rootfs.layers

@@ -8,7 +8,8 @@ from pathlib import Path
 from affidavit.evaluation.errors import RunError
 from affidavit.tasks import Task
 
-_SHOWN = Path("/usr")
+# Sandboxes have copies of these, or of parts of them.
+_SHOWN = (Path("/usr"), Path("/etc"))
 
 
 def check_places(tasks: Sequence[Task], state: Path, out: Path, *, rootfs_outside: bool) -> None:
@@ -54,14 +55,15 @@ def _check_task(task: Task, *, outside: bool) -> None:
 
 
 def _check_out_of_sight(places: Iterable[Path]) -> None:
-    """Whether folders lie where no sandbox sees them: each has a copy of the machine's /usr.
+    """Whether folders lie where no sandbox sees them: each has copies of /usr and of parts of /etc.
 
     Raises:
         RunError: one does not.
     """
     for place in places:
-        if place.resolve().is_relative_to(_SHOWN):
-            raise RunError(f"{place}: lies below {_SHOWN}, which agents can read; move it elsewhere")
+        for shown in _SHOWN:
+            if place.resolve().is_relative_to(shown):
+                raise RunError(f"{place}: lies below {shown}, which agents can read; move it elsewhere")
 
 
 def check_owners(place: Path) -> None:

@@ -18,6 +18,7 @@ from affidavit.evidence import (
     EvidenceError,
     PublicKey,
     Verification,
+    beside,
     keys_dir,
     load_key,
     load_public_key,
@@ -46,6 +47,8 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         given = None if task is None else load_task(task)
     except TaskError as error:
         raise RunError(str(error)) from error
+    if given is not None and (bundle / "grades.json").exists() and not beside(bundle.absolute()).is_dir():
+        raise RunError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
     keys = [load_public_key(key)] if key is not None else own_keys()
     trusted = None if trust is None else read_trust(trust)
     return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)

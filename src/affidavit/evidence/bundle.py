@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from affidavit.events import COUNT_SCHEMA
 from affidavit.evidence import private
 from affidavit.evidence.statement import IN_TOTO, File, Statement, file_name, trial_facts
 from affidavit.recorder import RecordSummary
@@ -208,7 +209,12 @@ class BundleWriter:
                 raise EvidenceError(f"{self.path}: is there already; choose another output folder")
             if publishable:
                 self._apart.rename(private.beside(self.path))
-            self._folder.rename(self.path)
+            try:
+                self._folder.rename(self.path)
+            except OSError:
+                if publishable:
+                    shutil.rmtree(private.beside(self.path), ignore_errors=True)
+                raise
             _sync(self.path.parent)
         except (TraceError, EvidenceError) as error:
             self._remove()
@@ -509,8 +515,10 @@ class BundleReader:
             return read_counts(file, name)
 
     def summary(self, part: str = "agent") -> RecordSummary:
-        """What the recorder said of a part's record. Raises EvidenceError, TraceError."""
-        name = f"{part}/summary.json"
+        """What the recorder said of a part's record; without counts where these are in a private part that is not here.
+        Raises EvidenceError, TraceError."""
+        name, counts = f"{part}/summary.json", f"{part}/counts.parquet"
+        away = private.is_private(counts) and not self.has_private and not self._is_public(counts)
         match self.json(name):
             case {
                 "recorder": str(recorder),
@@ -521,9 +529,8 @@ class BundleReader:
                 "gaps": list(gaps),
                 "facts": dict(facts),
             } if all(isinstance(text, str) for text in (*reasons, *gaps)):
-                return RecordSummary(
-                    recorder, events, lost, complete, tuple(reasons), tuple(gaps), self.counts(part), facts
-                )
+                counted = COUNT_SCHEMA.empty_table() if away else self.counts(part)
+                return RecordSummary(recorder, events, lost, complete, tuple(reasons), tuple(gaps), counted, facts)
         raise EvidenceError(f"{name}: is no summary of a record")
 
     def unchanged(self) -> None:

@@ -18,7 +18,7 @@ FOLDER = "private"
 KEY_FILE = "key"
 _KEY_BYTES = 32
 _KEY = re.compile(rb"[0-9a-f]{64}\n")
-_OPEN = frozenset(("summary.json", "counts.parquet", "exit.json"))
+_OPEN = frozenset(("summary.json", "exit.json"))
 _BLOCK = 1 << 20
 
 

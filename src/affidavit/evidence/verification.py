@@ -258,7 +258,7 @@ class _Checks:
         for part in facts.traces:
             if self._is_here(facts, f"{part}/events.parquet"):
                 self._check(f"trace {part}", partial(self._trace, facts, part), f"{part}/events.parquet")
-            self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
+                self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("environment", lambda: self._environment(facts), "environment.json")
         if self._check("contract", lambda: self._contract(facts), "contract.json"):

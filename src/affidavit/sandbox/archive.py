@@ -25,6 +25,7 @@ _RESOLVE = kernel.RESOLVE_IN_ROOT | kernel.RESOLVE_NO_MAGICLINKS
 NAME_BYTES = 4096
 """What each name in a layer counts beside its content."""
 
+_MOST_SETTINGS_BYTES = 1 << 20
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -96,7 +97,7 @@ def unpack(stream: HashedReader, folder: Path, origin: str, most_bytes: int, *, 
         source = pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd")
     root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|*", errorlevel=2) as archive:
+        with tarfile.open(fileobj=cast(BinaryIO, source), mode="r|*", errorlevel=2, tarinfo=_Member) as archive:
             unpacker = _Unpacker(root, archive, origin, most_bytes)
             for member in archive:
                 unpacker.take(member, whiteouts=whiteouts)
@@ -108,6 +109,18 @@ def unpack(stream: HashedReader, folder: Path, origin: str, most_bytes: int, *, 
         raise SandboxError(f"{origin}: can't be unpacked: {problem}") from None
     finally:
         os.close(root)
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose name and other settings are bounded: they are read whole, before it is one."""
+
+    _SETTINGS = frozenset((tarfile.XHDTYPE, tarfile.XGLTYPE, b"X", tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK))
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in self._SETTINGS and not 0 <= self.size <= _MOST_SETTINGS_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return made
 
 
 class _Unpacker:
