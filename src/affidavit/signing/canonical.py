@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -9,11 +10,12 @@ import rfc8785
 
 from affidavit.signing.errors import EvidenceError
 
-# A value takes some sixty bytes, so that a text of commas takes gigabytes. Commas in strings count, too: few do.
+# A value takes some sixty bytes, so that a text of commas takes gigabytes.
 _MOST_VALUES = 4_000_000
 _DEEPEST = 200
 # Of the largest double.
 _MOST_DIGITS = 309
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -50,7 +52,8 @@ def strict_canonical_json(data: bytes) -> Any:
 
 
 def _parse(data: bytes, parse_int: Callable[[str], int | float]) -> Any:
-    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+    # What stands in strings is no value: names of an agent's files may be nothing but commas.
+    if _values(data) > _MOST_VALUES and _values(_STRING.sub(b"", data)) > _MOST_VALUES:
         raise EvidenceError(f"may hold more than {_MOST_VALUES:,} values")
     try:
         text = data.decode("utf-8")
@@ -63,6 +66,11 @@ def _parse(data: bytes, parse_int: Callable[[str], int | float]) -> Any:
         raise EvidenceError(f"is not JSON: {error}") from error
     _bounded(value)
     return value
+
+
+def _values(data: bytes) -> int:
+    """As many values as it may hold at most, one aside."""
+    return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _bounded(value: Any) -> None:
