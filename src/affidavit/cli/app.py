@@ -197,7 +197,7 @@ def verify(
     ] = None,
     memory: Annotated[
         int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
-    ] = 4096,
+    ] = 8192,
     as_json: Json = False,
 ) -> None:
     """Check a bundle offline.
