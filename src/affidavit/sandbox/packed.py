@@ -2,7 +2,7 @@
 
 Sandboxes that mount the same folder share its inodes, and with them locks, leases, watches and the page cache: all of
 that tells one of them what another does or did. So every folder is packed into an erofs image, and each sandbox gets a
-loop device and a mount of its own over it, read past the page cache.
+loop device and a mount of its own over it, read past the page cache where the disk under the image can do that.
 """
 
 import functools
