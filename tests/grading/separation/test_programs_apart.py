@@ -74,3 +74,14 @@ def test_the_end_of_the_solution_is_not_the_end_of_the_tests(pair: Pair) -> None
     text = "import bad\ndef test_a():\n    assert bad.answer(4) == 4\n\ndef test_b():\n    assert 1 == 1\n"
     assert pair.pytest(text, python=sys.executable) == 1, pair.output
     assert "1 failed, 1 passed" in pair.output
+
+
+def test_nothing_is_lost_of_a_program_that_does_not_listen(pair: Pair) -> None:
+    """It may have ended before it is told that its input has: what it said is still its answer."""
+    pair.solve(one="print(1)\n")
+    text = (
+        "import subprocess\n\ndef test_many():\n    for number in range(60):\n"
+        f"        done = subprocess.run(['/bin/echo', str(number)], cwd='{pair.workdir}', input='x' * 5000,"
+        " capture_output=True, text=True)\n        assert (done.returncode, done.stdout) == (0, f'{number}\\n'), done\n"
+    )
+    assert pair.pytest(text) == 0, pair.output

@@ -88,8 +88,12 @@ def converse(connection):
                 data = os.read(0, 1 << 16)
             except OSError:
                 data = b""
-            connection.send(record(b"i", data))
             reading = bool(data)
+            try:
+                connection.send(record(b"i", data))
+            except OSError:
+                # It has ended, and what it said last is still to be read.
+                reading = False
         if connection.socket in ready and not connection.receive():
             raise values.Refused("the program's sandbox ended")
 

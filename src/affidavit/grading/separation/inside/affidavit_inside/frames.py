@@ -199,12 +199,14 @@ class Relay:
             self.from_host(*frame)
 
     def _serve(self, session, stream, events):
-        alive = stream.flush() if stream.waiting else True
+        listens = stream.flush() if stream.waiting else True
         if stream.closing:
-            if not stream.waiting or not alive:
+            if not stream.waiting or not listens:
                 self.drop(session)
             return
-        if alive and events & selectors.EVENT_READ:
+        alive = True
+        # Who no longer listens has ended, and what it said last is still to be read.
+        while alive and (not listens or events & selectors.EVENT_READ):
             data = stream.read()
             if data:
                 try:
@@ -212,8 +214,10 @@ class Relay:
                         self.from_session(session, kind, payload)
                 except BadFrame:
                     alive = False
-            elif data is not None:
+            elif data is not None or not listens:
                 alive = False
+            if listens:
+                break
         if not alive and session in self.sessions:
             self.drop(session)
             self.closed(session)
