@@ -34,6 +34,9 @@ _CHUNK = 1 << 20
 # Operations of their own that stand for a system call.
 _CALL_OF_OP = {Op.MOUNT: "mount", Op.PTRACE: "ptrace", Op.MEMFD: "memfd_create"}
 
+# With the folder of a layer in front a longer one has no path (PATH_MAX), and can't be packed into an image.
+_LONGEST_CARRIED = 3500
+
 
 class Change(Protocol):
     """A difference between the file system at the end and the pristine one; see the room `sandbox`."""
@@ -333,11 +336,12 @@ class Judge:
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
         device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
-        its source), and no symlink that could lead out of what the agent may write and the system's own folders."""
+        its source), nothing that a path can hardly name, and no symlink that could lead out of what the agent may write
+        and the system's own folders."""
         return frozenset(change.path for change, bits in self._judged(diff) if self._goes_on(change, bits))
 
     def _goes_on(self, change: Change, bits: int) -> bool:
-        if not bits & p.WRITE or bits & p.DENIED:
+        if not bits & p.WRITE or bits & p.DENIED or len(change.path) > _LONGEST_CARRIED:
             return False
         if change.kind == "deleted" or change.type == "directory":
             return True
