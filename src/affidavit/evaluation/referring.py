@@ -5,7 +5,6 @@ for its record would tell how the task is solved; the bundle has what the tests 
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,14 +14,14 @@ from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec
-from affidavit.evaluation.stages import Stage, Stages, take_over
+from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.standing import new_judge
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.grading import Ask, Separation, grade_run, words_of
 from affidavit.recorder import RecorderError
-from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
+from affidavit.sandbox import RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
-from affidavit.trace import Capture, TraceError, read_trace
+from affidavit.trace import TraceError, read_trace
 
 # A task's tests may fail by chance.
 _ATTEMPTS = 2
@@ -107,13 +106,11 @@ class Reference:
 
     def _ready(
         self, rootfs: RootFilesystem, name: str, verifier: Verifier, events: Path | None = None
-    ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
+    ) -> Callable[[], SandboxRun]:
         place = GradingPlace(self._stages, self._task, self._pristine, rootfs, self._settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
-        def run(
-            stage: Stage, spec: SandboxSpec, streams: Streams | None
-        ) -> AbstractContextManager[tuple[Capture, OciSandbox]]:
+        def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:
             record = kept if stage.name == name else kept.with_suffix(".solution.parquet")
             return self._stages.run(stage, spec, record, streams=streams)
 

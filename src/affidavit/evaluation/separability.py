@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Separation, harness_digest
+from affidavit.signing import write_whole
 from affidavit.tasks import Task
 
 _TEMPORARY = ("/tmp", "/var/tmp")
@@ -25,7 +25,7 @@ def find_separation(
         attempt: runs the task's own solution so.
 
     Raises:
-        OSError: what was found can't be kept; and what `attempt` raises.
+        EvidenceError, OSError: what was found can't be kept; and what `attempt` raises.
     """
     if why := _why_not(task, plan):
         return Separation(False, why)
@@ -61,7 +61,5 @@ def _kept(task: Task, where: str, state: Path, attempt: Callable[[], Separation]
     except (FileNotFoundError, ValueError):
         found = attempt()
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{key}.{secrets.token_hex(4)}")
-    unfinished.write_text(json.dumps(found.to_json()))
-    unfinished.replace(path)
+    write_whole(path, json.dumps(found.to_json()).encode())
     return found

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.specs import Verifier, solution_spec, verifier_spec
-from affidavit.evaluation.stages import Stage, Stages
+from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.grading import Relay
 from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxSpec, Streams
 from affidavit.tasks import Task
@@ -17,10 +17,7 @@ from affidavit.trace import Capture
 
 _ENDS_WITHIN_S = 5.0
 
-Graded = AbstractContextManager[tuple[Capture, OciSandbox]]
-"""The run of a sandbox; its frozen remains are there inside of the ``with``."""
-
-Runs = Callable[[Stage, SandboxSpec, Streams | None], Graded]
+Runs = Callable[[Stage, SandboxSpec, Streams | None], SandboxRun]
 """Runs the sandbox of a stage; its process 1 has these streams."""
 
 
@@ -42,7 +39,7 @@ class GradingPlace:
     solved: RootFilesystem
     settings: SandboxSettings
 
-    def ready(self, stage: Stage, verifier: Verifier, run: Runs) -> Callable[[], Graded]:
+    def ready(self, stage: Stage, verifier: Verifier, run: Runs) -> Callable[[], SandboxRun]:
         """Make everything ready for a verifier.
 
         Args:
@@ -75,7 +72,7 @@ def _beside(name: str) -> str:
 
 @contextmanager
 def _run_both(
-    tests: Callable[[Streams], Graded], solution: Callable[[Streams], Graded], end_solution: Callable[[], None]
+    tests: Callable[[Streams], SandboxRun], solution: Callable[[Streams], SandboxRun], end_solution: Callable[[], None]
 ) -> Iterator[tuple[Capture, OciSandbox]]:
     """Run the tests' sandbox beside the solution's.
 

@@ -16,7 +16,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Of those that a container gives to root, what a verifier may need to run the solution as somebody else and to hand it
 # files. None of them reaches beyond the sandbox's own files and processes; no set-id bit is honoured there.
 _ROOT_MAY = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
-_SOLUTION_SPARE_S = 30.0
+_SOLUTION_SPARE_MS = 30_000
 # execve(2) takes 128 KiB a string.
 _MOST_IN_ENVIRONMENT = 100_000
 
@@ -106,22 +106,12 @@ def solution_spec(
         host: what runs in it.
         name: the sandbox's.
     """
-    if task.verifier_user != task.user:
-        rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
-    return SandboxSpec(
-        name=name,
-        rootfs=rootfs.layers,
-        host_usr=rootfs.host_usr,
-        argv=host.argv,
-        env={**_env(task, rootfs), **task.verifier_env, **host.env},
-        cwd=task.workdir,
-        user=rootfs.user,
-        writable=outermost([task.workdir, "/tmp", rootfs.user.home, *settings.writable]),
-        mounts=[Mount(host.harness, HARNESS)],
-        capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
-        # The tests' sandbox is what ends it.
-        limits=_limits(task, settings, task.verifier_timeout_s + _SOLUTION_SPARE_S, None),
-    )
+    rootfs = _as_verifier(task, rootfs)
+    spec = _grading_spec(task, rootfs, settings, name, host.argv, host.env)
+    # The tests' sandbox is what ends it.
+    limits = replace(spec.limits, wall_ms=spec.limits.wall_ms + _SOLUTION_SPARE_MS)
+    writable = outermost(_writable(task, rootfs, settings))
+    return replace(spec, writable=writable, mounts=[Mount(host.harness, HARNESS)], limits=limits)
 
 
 def verifier_spec(
@@ -139,9 +129,8 @@ def verifier_spec(
     mounts = [] if task.tests_writable else [Mount(verifier.tests, TESTS)]
     if verifier.harness is not None:
         mounts.append(Mount(verifier.harness, HARNESS))
-    if task.verifier_user != task.user:
-        rootfs = replace(rootfs, user=User(*astuple(task.verifier_user)))
-    writable = [task.workdir, "/tmp", rootfs.user.home, *settings.writable]
+    rootfs = _as_verifier(task, rootfs)
+    writable = _writable(task, rootfs, settings)
     if task.tests_writable:
         # As a layer, so that what is written counts for the sandbox's disk and the copy itself stays.
         rootfs = replace(rootfs, layers=(verifier.tests.parent, *rootfs.layers))
@@ -152,17 +141,37 @@ def verifier_spec(
     if verifier.solution is not None:
         scratch.append(task.workdir)
         writable = [folder for folder in writable if folder != task.workdir]
+    spec = _grading_spec(task, rootfs, settings, name, verifier.argv, verifier.env)
+    return replace(spec, writable=writable, mounts=mounts, scratch=scratch)
+
+
+def _as_verifier(task: Task, rootfs: RootFilesystem) -> RootFilesystem:
+    if task.verifier_user == task.user:
+        return rootfs
+    return replace(rootfs, user=User(*astuple(task.verifier_user)))
+
+
+def _writable(task: Task, rootfs: RootFilesystem, settings: SandboxSettings) -> list[str]:
+    return [task.workdir, "/tmp", rootfs.user.home, *settings.writable]
+
+
+def _grading_spec(
+    task: Task,
+    rootfs: RootFilesystem,
+    settings: SandboxSettings,
+    name: str,
+    argv: tuple[str, ...],
+    env: Mapping[str, str],
+) -> SandboxSpec:
+    """What every sandbox of a grading has; `env`: beside the task's."""
     return SandboxSpec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
-        argv=verifier.argv,
-        env={**_env(task, rootfs), **task.verifier_env, **verifier.env},
+        argv=argv,
+        env={**_env(task, rootfs), **task.verifier_env, **env},
         cwd=task.workdir,
         user=rootfs.user,
-        writable=writable,
-        mounts=mounts,
-        scratch=scratch,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )

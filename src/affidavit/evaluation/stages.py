@@ -4,7 +4,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 from affidavit.trace import Capture, capture
+
+SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
+"""The run of a sandbox; its frozen remains are there inside of the ``with``."""
 
 _GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +27,7 @@ from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violati
 from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
-from affidavit.evaluation.stages import Machinery, Stage, Stages, in_order, take_over
+from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, in_order, take_over
 from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
@@ -340,7 +340,7 @@ class _Trial:
 
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
-    ) -> Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]:
+    ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
         place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)

@@ -6,14 +6,15 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable
+from affidavit.evaluation.stages import SandboxRun
 from affidavit.grading import (
     RUN_HERE,
+    SCRIPT,
     VERIFIER_LOGS,
     ResultsError,
     RewardError,
@@ -24,7 +25,7 @@ from affidavit.grading import (
     read_reward,
     read_words,
 )
-from affidavit.sandbox import Limits, OciSandbox
+from affidavit.sandbox import Limits
 from affidavit.tasks import Task
 from affidavit.trace import Capture
 
@@ -32,7 +33,7 @@ _Item = TypeVar("_Item")
 
 # Makes everything ready for the verifier of a stage, and gives what runs it; its frozen remains are there inside of the
 # ``with``.
-ReadyVerifier = Callable[[str, Verifier], Callable[[], AbstractContextManager[tuple[Capture, OciSandbox]]]]
+ReadyVerifier = Callable[[str, Verifier], Callable[[], SandboxRun]]
 
 
 TOGETHER = Separation(False, "it was not tried")
@@ -103,7 +104,7 @@ class HiddenTests:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         tried = self.separated(Separation(True, "the task's own solution is run so"))
-        believed = replace(tried.separation, words=(*self.plan.expected, "test.sh"))
+        believed = replace(tried.separation, words=(*self.plan.expected, SCRIPT))
         return {**tried.planned, **tried.round(1, ready), "again": [], "separation": believed.to_json()}
 
     def refer(self, number: int, names: tuple[str, ...], ready: ReadyVerifier) -> dict[str, Any]:

@@ -408,9 +408,12 @@ class BundleReader:
             if folder != root:
                 os.close(folder)
 
-    def private_digest(self, name: str) -> private.PrivateFile:
+    def private_key(self) -> bytes:
+        """The key of the private part's digests. Raises EvidenceError as `open` does."""
+        return private.read_key(self.read(private.KEY_FILE, 1 << 10))
+
+    def private_digest(self, key: bytes, name: str) -> private.PrivateFile:
         """Keyed digest and size of a file of the private part. Raises EvidenceError as `open` does."""
-        key = private.read_key(self.read(private.KEY_FILE, 1 << 10))
         with self.open(name) as file:
             return private.digest(key, name, file)
 
@@ -480,7 +483,7 @@ class BundleReader:
     @property
     def grades(self) -> dict[str, Any]:
         """What everybody may know of ``grade.json``: ``grades.json``. Bundles of version 0.1 have only the former."""
-        return self.json_object("grades.json") if "grades.json" in self.names() else self.grade
+        return self.json_object("grades.json") if self._is_public("grades.json") else self.grade
 
     @property
     def verdict(self) -> dict[str, Any]:

@@ -243,8 +243,9 @@ class _Checks:
         if not self._reader.has_private:
             return "; the private part, which is signed too, is not here and not checked"
         try:
+            key = self._reader.private_key()
             for name, file in expected.items():
-                if self._reader.private_digest(name) != file:
+                if self._reader.private_digest(key, name) != file:
                     wrong[name] = f"private/{name}: its content was changed (HMAC with SHA-256)"
             for name in self._reader.private_names():
                 if name not in expected:

@@ -12,12 +12,13 @@ from affidavit.grading.grader import (
     Grade,
     Grader,
     Material,
+    weakest,
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.publication import published_grades
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_words
-from affidavit.grading.separation import Relay, Separation
+from affidavit.grading.separation import SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
     HARNESS,
     RUN_HERE,
@@ -40,6 +41,7 @@ __all__ = [
     "HARNESS",
     "KINDS",
     "RUN_HERE",
+    "SCRIPT",
     "TESTS",
     "VERIFIER_LOGS",
     "Again",
@@ -74,6 +76,7 @@ __all__ = [
     "read_reward",
     "read_words",
     "turn_tests",
+    "weakest",
     "weighted",
     "words_of",
 ]

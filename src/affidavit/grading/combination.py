@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.grading.grader import ASSURANCES, Assurance, Finding, Grade
+from affidavit.grading.grader import Assurance, Finding, Grade, weakest
 from affidavit.tasks import MOST_WEIGHT
 
 
@@ -150,7 +150,5 @@ def combine(graded: Sequence[Graded]) -> Assessment:
     deciding = [grade.grade.assurance for grade, _ in scored if grade.weight or grade.gate is not None]
     stated = [assurance for assurance in deciding if assurance is not None]
     # Bundles of version 0.1 state none.
-    weakest = (
-        min(stated, key=ASSURANCES.index) if score is not None and stated and len(stated) == len(deciding) else None
-    )
-    return Assessment(score, "; ".join(errors) or None, unproven, findings, (*notes, *closed), weakest)
+    assurance = weakest(stated) if score is not None and len(stated) == len(deciding) else None
+    return Assessment(score, "; ".join(errors) or None, unproven, findings, (*notes, *closed), assurance)

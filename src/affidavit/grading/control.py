@@ -159,11 +159,9 @@ def _expects_an_exception(statement: ast.stmt) -> bool:
 
 def _another_value(source: _Source, statement: ast.stmt, values: Values, chance: Random) -> _Edit | None:
     """The assertion with another expected value; None where none is written down."""
-    match statement:
-        case ast.Assert(test=ast.Compare(left=left, ops=[ast.Eq()], comparators=[right])):
-            return _another(source, right, values, chance) or _another(source, left, values, chance)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="assertEqual" | "assertEquals"), args=[left, right, *_])):
-            return _another(source, right, values, chance) or _another(source, left, values, chance)
+    for side in reversed(_expected(statement)):
+        if (edit := _another(source, side, values, chance)) is not None:
+            return edit
     return None
 
 

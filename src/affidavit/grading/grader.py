@@ -33,7 +33,7 @@ What the agent did wrong is a low score with a sentence, never an exception. An 
 the verdict is ``error``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,11 @@ Assurance = Literal["outcome", "control", "separate"]
 tests made wrong must fail; tests that no code of the agent's had a hand in."""
 
 ASSURANCES: Final[tuple[Assurance, ...]] = get_args(Assurance)
+
+
+def weakest(assurances: Iterable[Assurance]) -> Assurance | None:
+    """The weakest of them; None where there is none."""
+    return min(assurances, key=ASSURANCES.index, default=None)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from affidavit.evaluation import (
     run_jobs,
 )
 from affidavit.evidence import locate
-from affidavit.grading import ASSURANCES, Assurance
+from affidavit.grading import Assurance, weakest
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
@@ -331,8 +331,7 @@ def _grade(trial: TrialResult) -> dict[str, Any]:
 
 def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
     """What stands behind the solution's score each time."""
-    stated = [trial.judgement.assurance for trial in trials if trial.judgement.assurance is not None]
-    return min(stated, key=ASSURANCES.index, default=None)
+    return weakest(trial.judgement.assurance for trial in trials if trial.judgement.assurance is not None)
 
 
 def _separation(trials: Sequence[TrialResult]) -> dict[str, Any] | None:

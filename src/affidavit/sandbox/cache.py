@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from affidavit.sandbox import kernel
@@ -81,15 +82,8 @@ def _size(layer: Path) -> int:
     kept = layer.parent / "sizes" / layer.name
     with contextlib.suppress(FileNotFoundError, ValueError):
         return int(kept.read_text())
-    size, waiting = 0, [os.fspath(layer)]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                size += NAME_BYTES
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                elif entry.is_file(follow_symlinks=False):
-                    size += entry.stat(follow_symlinks=False).st_size
+    found = everything_below(os.fsencode(layer))
+    size = sum(NAME_BYTES + (info.st_size if stat.S_ISREG(info.st_mode) else 0) for _, info in found)
     kept.parent.mkdir(mode=0o700, exist_ok=True)
     fresh = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}")
     fresh.write_text(str(size))
@@ -104,3 +98,22 @@ def remove_unfinished_layers(state: Path) -> None:
         for entry in os.scandir(folder):
             if entry.name.startswith(".new.") and owner_gone(folder / entry.name):
                 shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def everything_below(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Everything below a folder, by its path."""
+    waiting = [top]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                found = [*entries]
+        except FileNotFoundError:
+            # A package manager is at work.
+            continue
+        for entry in found:
+            try:
+                yield entry.path, entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)

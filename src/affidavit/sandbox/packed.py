@@ -14,12 +14,12 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 from affidavit.sandbox import kernel
-from affidavit.sandbox.cache import layers_dir
+from affidavit.sandbox.cache import everything_below, layers_dir
 from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.state import Owner, locked, owner_gone
 
@@ -178,26 +178,7 @@ def _key_of(folder: Path) -> str:
 def _room_for(folder: Path) -> int:
     """What an image of a folder takes at most, bytes."""
     room = 0
-    for path, info in _walk(os.fsencode(folder)):
+    for path, info in everything_below(os.fsencode(folder)):
         size = 0 if stat.S_ISDIR(info.st_mode) else info.st_size
         room += _PER_FILE + len(path) + -(-size // _BLOCK) * _BLOCK
     return room
-
-
-def _walk(top: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Everything below a folder."""
-    waiting = [top]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                found = [*entries]
-        except FileNotFoundError:
-            # A package manager is at work.
-            continue
-        for entry in found:
-            try:
-                yield entry.path, entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)

@@ -25,29 +25,24 @@ _OVERTAKEN = re.compile(
 # Of git's own settings from outside only who may log in: nothing that points it to another repository.
 _KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_CONFIG_GLOBAL", "GIT_SSL_CAINFO")
 # What is fetched is checked; nothing in it, and no hook, is ever run, whatever the user's own settings are.
+_NO_HOOKS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0", "maintenance.auto=false")
 _SETTINGS = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
+    *_NO_HOOKS,
     "core.symlinks=false",
     "transfer.fsckObjects=true",
     "fetch.recurseSubmodules=false",
     "push.recurseSubmodules=no",
     "push.gpgSign=false",
     "commit.gpgSign=false",
-    "gc.auto=0",
-    "maintenance.auto=false",
     "credential.interactive=false",
     "protocol.allow=never",
 )
 # What the other repository's own settings could have git run where it is on this machine (git-config(1)).
 _NO_PROGRAMS = (
-    "core.hooksPath=/dev/null",
-    "core.fsmonitor=false",
+    *_NO_HOOKS,
     "core.alternateRefsCommand=true",
     "receive.autoGC=false",
     "receive.certNonceSeed=",
-    "gc.auto=0",
-    "maintenance.auto=false",
 )
 
 

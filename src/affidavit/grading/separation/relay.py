@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from affidavit.sandbox import Limits, Streams
 
 _HEAD = struct.Struct(">IBI")
-_OPEN, _DATA, _CLOSE, _RESULT, _LOG = 1, 2, 3, 4, 5
+_OPEN, _DATA, _CLOSE, _RESULT = 1, 2, 3, 4
 _MOST_PAYLOAD = 1 << 20
 # What waits for a reader that is slow; beyond it the writer has to wait.
 _MOST_WAITING = 4 << 20

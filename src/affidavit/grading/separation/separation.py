@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SCRIPT = "test.sh"
+"""What stands in `Separation.words` for tests that have no names."""
+
 
 @dataclass(frozen=True)
 class Separation:
@@ -13,7 +16,7 @@ class Separation:
         separate: tests and solution run in two sandboxes.
         why: a sentence on why, or why not.
         words: the tests that the task's own solution passes only because they take something on its word, such as
-            whether two of its objects are equal; ``test.sh`` where tests have no names. A control guards those.
+            whether two of its objects are equal; SCRIPT where tests have no names. A control guards those.
     """
 
     separate: bool

@@ -8,8 +8,17 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.grading.authorship import Authorship, authorship
-from affidavit.grading.grader import ASSURANCES, Assurance, Component, Evidence, Finding, Grade, Material, weighted
-from affidavit.grading.separation.separation import separation_of
+from affidavit.grading.grader import (
+    Assurance,
+    Component,
+    Evidence,
+    Finding,
+    Grade,
+    Material,
+    weakest,
+    weighted,
+)
+from affidavit.grading.separation.separation import SCRIPT, separation_of
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
@@ -25,7 +34,6 @@ from affidavit.tasks import GraderSpec
 _NEVER_BEGAN = (2, 3, 126, 127)
 # sh(1) did not find tests/test.sh, or could not run it.
 _NO_SCRIPT = (126, 127)
-_SCRIPT = "test.sh"
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
 
@@ -243,7 +251,7 @@ def words_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
         facts: see `grade_run`.
     """
     if facts["framework"] not in RUN_HERE:
-        return (_SCRIPT,) if facts["words"] else ()
+        return (SCRIPT,) if facts["words"] else ()
     return tuple(result.name for result in _readable(facts, facts, facts["expected"]) if result.words)
 
 
@@ -253,7 +261,7 @@ def _believed(facts: Mapping[str, Any], left: Mapping[str, Any], results: Sequen
     if not separation.separate:
         return [*results]
     if facts["framework"] not in RUN_HERE:
-        words = 0 if _SCRIPT in separation.words else left["words"]
+        words = 0 if SCRIPT in separation.words else left["words"]
         results = [replace(result, words=left["words"]) for result in results]
         return [_on_word(result) if words and result.passed else result for result in results]
     return [
@@ -285,7 +293,7 @@ def _assurance(
         if result.passed:
             apart = separate and facts["framework"] in RUN_HERE and not result.words
             behind.append("separate" if apart else "control" if result.name in turned else "outcome")
-    return min(behind, key=ASSURANCES.index, default="control" if turned else "outcome")
+    return weakest(behind) or ("control" if turned else "outcome")
 
 
 def _unread(expected: Sequence[str], why: str) -> list[TestResult]:

@@ -217,6 +217,7 @@ class RunPlan:
         return []
 
 
+@functools.cache
 def harness_digest() -> str:
     """A digest of what runs the tests in their sandboxes, in this version of the software."""
     digest = hashlib.sha256()

@@ -1,6 +1,5 @@
 """Process 1 of the solution's sandbox: ``solution_server.py [--not-first]``; see README.md."""
 
-import ctypes
 import json
 import os
 import signal
@@ -12,10 +11,8 @@ from contextlib import suppress
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 
-from affidavit_inside import frames, running  # noqa: E402
+from affidavit_inside import frames, processes, running  # noqa: E402
 
-_PR_SET_DUMPABLE = 4
-_PR_SET_CHILD_SUBREAPER = 36
 _MOST_SESSIONS = 200
 
 
@@ -42,7 +39,7 @@ class Server(frames.Relay):
         opened = json.loads(payload)
         ours, theirs = socket.socketpair()
         if opened["kind"] != "python":
-            self.processes[session] = Forked(lambda: self.run(theirs, opened))
+            self.processes[session] = processes.Forked(lambda: self.run(theirs, opened))
             theirs.close()
             self.add(session, ours)
             return
@@ -69,6 +66,8 @@ class Server(frames.Relay):
     def run(self, connection, opened):
         """A session that runs no code of the agent's in its own process, which is a copy of this one: it has the
         session's socket and nothing else that is open here."""
+        os.setsid()
+        processes.adopt_orphans()
         keep = connection.fileno()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
@@ -79,6 +78,7 @@ class Server(frames.Relay):
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.chdir(os.environ["AFFIDAVIT_WORKDIR"])
         running.run(frames.Connection(connection), opened, os.environ["AFFIDAVIT_WORKDIR"])
+        return 0
 
     def drop(self, session):
         super().drop(session)
@@ -88,31 +88,6 @@ class Server(frames.Relay):
         if self.first and not self.sessions:
             with suppress(OSError):
                 os.kill(-1, signal.SIGKILL)
-
-
-class Forked:
-    """A child that is a copy of this process, as far as `subprocess.Popen` has to do with one here."""
-
-    def __init__(self, work):
-        self.pid = os.fork()
-        if self.pid:
-            return
-        status = 1
-        try:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-            work()
-            status = 0
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        finally:
-            os._exit(status)
-
-    def wait(self):
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, 0)
 
 
 def end(process, first):
@@ -147,8 +122,7 @@ def main():
     if first and (os.getpid() != 1 or len(sys.argv) > 1):
         print("solution_server.py is process 1 of a solution's sandbox", file=sys.stderr)
         return 2
-    # The agent's processes can't look into this one (ptrace(2), access mode checking).
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if not processes.hide():
         return 3
     server = Server(first)
     while server.host_open:

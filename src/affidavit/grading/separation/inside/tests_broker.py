@@ -1,6 +1,5 @@
 """Process 1 of the tests' sandbox: ``tests_broker.py [--not-first] -- VERIFIER…``; see README.md."""
 
-import ctypes
 import json
 import os
 import signal
@@ -13,9 +12,8 @@ from contextlib import suppress
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 
-from affidavit_inside import client, frames, values, wire  # noqa: E402
+from affidavit_inside import client, frames, processes, values, wire  # noqa: E402
 
-_PR_SET_DUMPABLE = 4
 _MOST_SESSIONS = 200
 _NOT_FILLED = 70
 
@@ -81,7 +79,7 @@ def main():
         )
         return 2
     # Nothing but what is needed may reach the pipes of the host.
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+    if not processes.hide():
         return 3
     os.environ.setdefault("AFFIDAVIT_CHANNEL", "@affidavit-channel")
     os.environ["AFFIDAVIT_STATE"] = state = tempfile.mkdtemp(prefix="affidavit-state-")
@@ -93,7 +91,7 @@ def main():
     listening.listen(64)
     listening.setblocking(False)
     broker = Broker(listening)
-    if run(broker, Filler(), first) != 0:
+    if run(broker, processes.Forked(fill), first) != 0:
         broker.flush_all()
         return _NOT_FILLED
     verifier = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -112,34 +110,6 @@ def main():
             os.unlink(os.path.join(state, name))
         os.rmdir(state)
     return status if status >= 0 else 128 - status
-
-
-class Filler:
-    """A child, a copy of this process, that reads what S says of its files, as far as `subprocess.Popen` has to do with
-    one here."""
-
-    def __init__(self):
-        self.returncode = None
-        self.pid = os.fork()
-        if self.pid:
-            return
-        status = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for descriptor in (0, 1):
-                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-            status = fill()
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        finally:
-            os._exit(status)
-
-    def poll(self):
-        """See `subprocess.Popen.poll`."""
-        done, how = os.waitpid(self.pid, os.WNOHANG)
-        if not done:
-            return None
-        return os.WEXITSTATUS(how) if os.WIFEXITED(how) else -os.WTERMSIG(how)
 
 
 def ended_output(descriptor):
@@ -167,11 +137,13 @@ def run(broker, process, first):
                 break
             if done == process.pid:
                 process.returncode = 0
-                return os.WEXITSTATUS(how) if os.WIFEXITED(how) else -os.WTERMSIG(how)
+                return processes.ended(how)
 
 
 def fill():
-    """Bring the solution's working directory here, as far as it may be here."""
+    """In a child: bring the solution's working directory here, as far as it may be here; the exit status."""
+    for descriptor in (0, 1):
+        os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
     settings = client.Settings(os.environ)
     connection = frames.connect(settings.channel)
     connection.open(json.dumps({"kind": "tree"}).encode("ascii"))

@@ -1,6 +1,5 @@
 """S: the process of one session: ``worker.py FD``, and what it is for as JSON in AFFIDAVIT_OPENED."""
 
-import ctypes
 import json
 import os
 import socket
@@ -8,16 +7,13 @@ import sys
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
-_PR_SET_CHILD_SUBREAPER = 36
-
 
 def main():
     sys.path[:] = [folder for folder in sys.path if folder not in ("", _HERE)]
     sys.path.insert(0, _HERE)
-    from affidavit_inside import frames
+    from affidavit_inside import frames, processes
 
-    # Orphans of this session stay below this process, and are found when it ends.
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    processes.adopt_orphans()
     connection = frames.Connection(socket.socket(fileno=int(sys.argv[1])))
     os.set_inheritable(connection.socket.fileno(), False)
     opened = json.loads(os.environ.pop("AFFIDAVIT_OPENED"))
