@@ -9,6 +9,8 @@ from affidavit.events.process_tree import Process, process_tree
 from affidavit.events.schema import (
     COUNT_SCHEMA,
     EVENT_SCHEMA,
+    LONGEST_TEXT_BYTES,
+    LONGEST_WORDS_BYTES,
     OPS,
     SCHEMA_VERSION,
     Op,
@@ -19,6 +21,8 @@ from affidavit.events.schema import (
 __all__ = [
     "COUNT_SCHEMA",
     "EVENT_SCHEMA",
+    "LONGEST_TEXT_BYTES",
+    "LONGEST_WORDS_BYTES",
     "OPS",
     "SCHEMA_VERSION",
     "Op",

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import pyarrow as pa
 
-from affidavit.events import COUNT_SCHEMA, Op, decode_name, encode_name
+from affidavit.events import COUNT_SCHEMA, LONGEST_TEXT_BYTES, Op, decode_name, encode_name
 from affidavit.recorder import sockets
 from affidavit.recorder.names import Names
 from affidavit.recorder.rows import Rows
@@ -34,6 +34,8 @@ _UNREAD = 200
 _SOCKETS_KEPT = 65536
 _DESCRIPTORS_KEPT = 65536
 _DNS_PORT = 53
+
+_ARGV_BYTES = 128 << 10
 
 PRIVILEGED = {
     "acct": 163,
@@ -201,6 +203,19 @@ class _Socket(NamedTuple):
 _NO_SOCKET = _Socket(0, None)
 
 
+def first_words(argv: list[bytes]) -> tuple[list[str], bool]:
+    """What a record keeps of a program's arguments, as the eBPF recorder keeps them: the first 128 KiB, each with its
+    NUL; and whether there are more."""
+    kept: list[bytes] = []
+    room = _ARGV_BYTES
+    for word in argv:
+        if room <= 0:
+            break
+        kept.append(word[:room])
+        room -= len(word) + 1
+    return [encode_name(word) for word in kept], kept != argv
+
+
 class Calls:
     """Turns calls into rows.
 
@@ -276,7 +291,7 @@ class Calls:
         keys = list(self._counts)
         columns = [
             pa.array([key[0] for key in keys], pa.int32()),
-            pa.array([key[1] for key in keys], pa.utf8()),
+            pa.array([_shortened(key[1]) for key in keys], pa.utf8()),
             pa.array([key[2] for key in keys], pa.utf8()),
             pa.array([self._counts[key] for key in keys], pa.int64()),
         ]
@@ -285,24 +300,28 @@ class Calls:
     def emit(self, site: Site, op: Op, **columns: Any) -> None:
         """Add a row; `columns` beside those that the site gives, ``source`` being the kernel where it is left out."""
         process = site.process
-        columns.setdefault("source", self._kernel)
-        for name in ("path", "path2"):
-            if isinstance(columns.get(name), bytes):
-                columns[name] = encode_name(columns[name])
-        self._rows.add(
-            {
-                "ts_ns": site.ts_ns,
-                "pid": process.pid,
-                "tid": site.tid,
-                "ppid": process.ppid,
-                "op": op.value,
-                "exe": process.exe,
-                "comm": process.comm,
-                "uid": process.uid,
-                "gid": process.gid,
-                **columns,
-            }
-        )
+        row = {
+            "ts_ns": site.ts_ns,
+            "pid": process.pid,
+            "tid": site.tid,
+            "ppid": process.ppid,
+            "op": op.value,
+            "exe": process.exe,
+            "comm": process.comm,
+            "uid": process.uid,
+            "gid": process.gid,
+            "source": self._kernel,
+            **columns,
+        }
+        for name in ("path", "path2", "exe"):
+            text = row.get(name)
+            if isinstance(text, bytes):
+                text = encode_name(text)
+            # A reader refuses what is longer, and with it the whole record.
+            row[name] = kept = _shortened(text)
+            if kept != text:
+                self._loss.add("an event has a path that is too long")
+        self._rows.add(row)
 
     # --- names ---
 
@@ -482,8 +501,8 @@ class Calls:
         if call.ret == 0 and raw and path is not None and process.exe != _text(path):
             # A script: the kernel puts its name in place of the first argument.
             argv[:1] = [raw]
-        words = [encode_name(word) for word in argv]
-        self.emit(site, Op.EXEC, path=path, flags=int(cut), ret=call.result, argv=words, source=source)
+        words, more = first_words(argv)
+        self.emit(site, Op.EXEC, path=path, flags=int(cut or more), ret=call.result, argv=words, source=source)
 
     def _runs(self, process: Process, path: bytes | None) -> tuple[bytes | None, bool]:
         """What a process runs after its execve(2) of a file, and whether the kernel says the same."""
@@ -740,6 +759,13 @@ HANDLED: tuple[str, ...] = tuple(sorted(_HANDLERS))
 
 def _text(path: bytes | None) -> str | None:
     return None if path is None else encode_name(path)
+
+
+def _shortened(text: str | None) -> str | None:
+    """At most the first LONGEST_TEXT_BYTES of a text."""
+    if text is None or len(text) <= LONGEST_TEXT_BYTES // 4:
+        return text
+    return text.encode()[:LONGEST_TEXT_BYTES].decode(errors="ignore")
 
 
 def _known(path: bytes | None) -> bytes | None:

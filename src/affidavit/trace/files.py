@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from affidavit.events import EVENT_SCHEMA
+from affidavit.events import EVENT_SCHEMA, LONGEST_TEXT_BYTES, LONGEST_WORDS_BYTES
 
 BATCH_ROWS = 64 * 1024
 
@@ -27,11 +27,6 @@ BATCH_ROWS = 64 * 1024
 _FOOTER_STRING_BYTES = 16 << 20
 _FOOTER_ITEMS = 1 << 20
 _ROW_GROUP_BYTES = 1 << 30
-
-# More than any recorder writes, so that few bytes of a file can't become many in memory: a folder and a name of 4,095
-# bytes each, spelled with four letters a byte; an argument of 128 KiB (execve(2)), likewise.
-_MOST_TEXT_BYTES = 32 << 10
-_MOST_WORDS_BYTES = 4 * (128 << 10)
 
 # A row group is cut at whichever comes first.
 ROW_GROUP_ROWS = 128 * 1024
@@ -142,13 +137,13 @@ def _typed(batch: pa.RecordBatch, schema: pa.Schema, name: str, what: str) -> pa
 def _longest(column: pa.Array) -> tuple[int, int]:
     """Bytes of the longest value of a column of text or of lists of text, and how many a recorder writes at most."""
     if pa.types.is_dictionary(column.type):
-        return pc.max(pc.binary_length(column.dictionary)).as_py() or 0, _MOST_TEXT_BYTES
+        return pc.max(pc.binary_length(column.dictionary)).as_py() or 0, LONGEST_TEXT_BYTES
     if not pa.types.is_list(column.type) or not len(column):
         return 0, 0
     lengths = pc.fill_null(pc.binary_length(column.flatten()), 0).to_numpy()
     ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     words = np.concatenate([[0], np.cumsum(column.value_lengths().fill_null(0).to_numpy(), dtype=np.int64)])
-    return int((ends[words[1:]] - ends[words[:-1]]).max()), _MOST_WORDS_BYTES
+    return int((ends[words[1:]] - ends[words[:-1]]).max()), LONGEST_WORDS_BYTES
 
 
 def trace_batches(source: Path | BinaryIO, name: str | None = None) -> Iterator[pa.RecordBatch]:

@@ -41,6 +41,7 @@ GAPS: tuple[str, ...] = (
     "a name that ends in /proc/…/fd/… stays as it is spelled; one that goes on behind that makes the record incomplete",
     "the peer of an accepted connection is known only where the program asks for it",
     "messages of sendmsg and sendmmsg are not seen, nor the names that DNS queries ask for",
+    "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",
     "system-call counts are of the logged calls only, not of read, write and the like",
 )
 

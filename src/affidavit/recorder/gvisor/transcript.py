@@ -9,7 +9,7 @@ from itertools import count
 import pyarrow as pa
 
 from affidavit.events import Op, encode_name
-from affidavit.recorder.calls import Call, Calls, Folder, Loss, Process, Site
+from affidavit.recorder.calls import Call, Calls, Folder, Loss, Process, Site, first_words
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.log import Said
 from affidavit.recorder.names import Names
@@ -200,14 +200,9 @@ class Transcript:
         path = self._names.resolve(start.argv[0], init.folder.path)
         init.exe = encode_name(self._names.interpreter(path) or path)
         init.comm = encode_name(start.argv[0].rpartition(b"/")[2][:_COMM])
-        self._calls.emit(
-            self._site(INIT, INIT, start.context.time_ns),
-            Op.EXEC,
-            path=encode_name(path),
-            ret=0,
-            argv=[encode_name(word) for word in start.argv],
-            source="gvisor/memory",
-        )
+        words, cut = first_words(start.argv)
+        site = self._site(INIT, INIT, start.context.time_ns)
+        self._calls.emit(site, Op.EXEC, path=path, ret=0, flags=int(cut), argv=words, source="gvisor/memory")
 
     def _clone(self, clone: wire.Clone) -> None:
         context = clone.context
