@@ -47,7 +47,8 @@ def as_event(row: dict[str, Any]) -> dict[str, Any]:
     return event | {"argv": row["argv"] or [], "ok": row["ret"] >= 0}
 
 
-_INT = st.sampled_from([*(f"e.{name}" for name in INTS), "size(e.argv)", "size(e.path)"])
+# The other one counts the bytes of a text, where CEL counts code points: it is asked of ASCII alone.
+_INT = st.sampled_from([*(f"e.{name}" for name in INTS), "size(e.argv)", "size(e.exe)"])
 _NUMBER = st.integers(-5, 600).map(str)
 _STRING = st.sampled_from([f"e.{name}" for name in STRINGS])
 _TEXT = st.sampled_from(["/workspace/", "", "a", "é", ".py", "/usr/bin/gcc", "exec", "/a", "^/w.*s", "x|o$", "tcp"])
@@ -114,6 +115,7 @@ def test_against_another_implementation(table: Table, expression: str) -> None:
 @pytest.mark.parametrize(
     ("expression", "rows"),
     [
+        ("size(e.path) == 15", [0, 1]),
         ("has(e.path)", [0, 1, 2, 3, 4, 5, 9]),
         ("has(e.port) || has(e.argv)", [4, 6]),
         ("has(e.ret) && !has(e.exe)", [7]),
