@@ -7,9 +7,9 @@ import pyarrow as pa
 SCHEMA_VERSION = 1
 
 LONGEST_TEXT_BYTES = 32 << 10
-"""Bytes (UTF-8) of the longest text in a row: a folder and a name of 4,095 bytes each, spelled with four letters a byte.
-A recorder cuts what is longer and says that it did; a reader refuses it, so that few bytes of a file can't become many
-in memory."""
+"""Bytes (UTF-8) of the longest text in a row: a folder and a name of 4,095 bytes each, with four letters a byte.
+A recorder cuts what is longer and says so; a reader refuses it, so that few bytes of a file can't become many bytes
+of memory."""
 
 LONGEST_WORDS_BYTES = 4 * (128 << 10)
 """Bytes (UTF-8) of all the words of ``argv`` in a row: the 128 KiB that a recorder keeps, spelled likewise."""
