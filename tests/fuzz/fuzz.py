@@ -7,7 +7,9 @@ import atheris
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-with atheris.instrument_imports(include=["affidavit.recorder", "affidavit.events"]):
+_HOSTILE = ["affidavit.recorder", "affidavit.events", "affidavit.grading", "affidavit.evaluation", "affidavit_inside"]
+
+with atheris.instrument_imports(include=_HOSTILE):
     from targets import TARGETS
 
 

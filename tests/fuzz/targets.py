@@ -1,10 +1,26 @@
 """What a sandbox can put words into, each as a function of bytes. Nothing may raise, hang, or grow past its input."""
 
+import contextlib
+import hmac
+import importlib
 import json
+import os
+import struct
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from affidavit.evaluation.judging import decide
+from affidavit.evaluation.regrading import stored_grades
+from affidavit.evaluation.verifying import left_by
+from affidavit.events import empty_events
+from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step, published_grades
+from affidavit.grading.separation.relay import Relay
+from affidavit.grading.test_run.settings import TestRunSettings
 from affidavit.recorder import sockets
 from affidavit.recorder.calls import Loss
 from affidavit.recorder.ebpf.frames import FrameError, batch, end
@@ -12,6 +28,10 @@ from affidavit.recorder.gvisor.transcript import Transcript as SentryTranscript
 from affidavit.recorder.names import Names
 from affidavit.recorder.ptrace.transcript import Transcript as StraceTranscript
 from affidavit.recorder.rows import Rows
+
+INSIDE = Path(__file__).parents[2] / "src/affidavit/grading/separation/inside"
+sys.path.insert(0, str(INSIDE))
+inside = importlib.import_module("affidavit_inside.values")
 
 _INIT = 1
 _TIME = "2026-01-02T03:04:05.6Z"
@@ -84,6 +104,93 @@ def addresses(data: bytes) -> None:
         assert len(name) <= 4 * len(data)
 
 
+_FRAMEWORKS = ("reward", "pytest", "unittest", "script", "junit", "tap", "go", "cargo", "ctest")
+_LOGS = tempfile.TemporaryDirectory(prefix="affidavit-fuzz-")
+_KEY = b"k" * 32
+_EXPECTED = ("test_a.py::test_one", "two", "a")
+_NEXT = b"\n====\n"
+_FRAME = struct.Struct(">IBI")
+
+
+def grading_channel(data: bytes) -> None:
+    """What grading sandboxes leave of their tests, up to the verdict: as a trial computes it, and as ``verify`` does
+    from what the bundle keeps. The first byte chooses the framework and whether the harness's lines are signed; what
+    the tests and the control leave stands on either side of a line of four ``=``."""
+    kind, (tests, _, control) = data[0] if data else 0, data[1:].partition(_NEXT)
+    settings = TestRunSettings.model_validate({"framework": _FRAMEWORKS[kind % len(_FRAMEWORKS)]})
+    plan = RunPlan(settings, _EXPECTED, "/workspace")
+    ended = {"code": kind % 3, "signal": None, "timed_out": False, "oom_killed": False}
+    wrong = {**_left(plan, control, kind & 64 == 0), "exit": ended, "turned": list(_EXPECTED), "references": []}
+    facts = {
+        **{"framework": settings.framework, "credit": settings.credit, "expected": list(_EXPECTED), "rounds": 1},
+        **{"rounds_for": "any", "exit": ended, "again": [], **_left(plan, tests, kind & 64 == 0)},
+        "separation": {"separate": kind & 128 != 0, "why": "", "words": []},
+        "control": wrong if control else None,
+    }
+    events = empty_events()
+    grade = grade_run(facts, events, ())
+    next_step(facts, events, ())
+    graded = Graded("tests", "test_run", 1.0, None, True, grade)
+    stored = json.loads(json.dumps({"score": grade.score, "graders": [graded.to_json()], "verifier": facts}))
+    assert json.loads(json.dumps(grade_run(stored["verifier"], events, ()).to_json())).items() <= (
+        stored["graders"][0].items()
+    )
+    kept = decide("strict", [], combine(stored_grades(stored)), [])
+    told = decide("strict", [], combine(stored_grades(json.loads(json.dumps(published_grades(stored))))), [])
+    assert (kept.verdict, kept.score) == (told.verdict, told.score)
+    json.dumps([kept.to_json(), told.to_json()], allow_nan=False)
+
+
+def _left(plan: RunPlan, data: bytes, signed: bool) -> dict[str, Any]:
+    """What a verifier leaves that writes this to its standard output, and into each file that it may leave."""
+    logs = Path(_LOGS.name)
+    for name in {"reward.txt", "reward.json", "words", plan.settings.report_file}:
+        (logs / name).unlink(missing_ok=True)
+    if plan.settings.framework == "reward":
+        (logs / ("reward.json" if data[:1] == b"{" else "reward.txt")).write_bytes(data)
+    else:
+        (logs / plan.settings.report_file).write_bytes(data)
+    if signed:
+        lines = [
+            hmac.new(_KEY, b"%d %b" % (number, line), "sha256").hexdigest().encode() + b" " + line
+            for number, line in enumerate(data.split(b"\n"))
+        ]
+        data = b"\n".join((b"key " + _KEY.hex().encode(), *lines, b""))
+    return left_by(plan, data, logs)
+
+
+def relay(data: bytes) -> None:
+    """What process 1 of the solution's sandbox sends, while the tests have opened session 1."""
+    with Relay() as channel:
+        os.write(channel.tests.stdout, _frame(1, 1, b""))
+        os.read(channel.solution.stdin, _FRAME.size)
+        os.write(channel.solution.stdout, data)
+        channel.solution.close()
+        got = b""
+        while not got.endswith(_frame(1, 3, b"")):
+            # That it ends is what closes the session, at the latest.
+            got += os.read(channel.tests.stdin, 1 << 16)
+    assert len(got) <= len(data) + _FRAME.size
+    while got:
+        session, kind, length = _FRAME.unpack_from(got)
+        assert (session, kind in (2, 3)) == (1, True)
+        got = got[_FRAME.size + length :]
+
+
+def values(data: bytes) -> None:
+    """What passes between the sandboxes as a value: plain data, or refused."""
+    with contextlib.suppress(inside.Refused):
+        inside.Reader(data).read()
+
+
+def _frame(session: int, kind: int, payload: bytes) -> bytes:
+    return _FRAME.pack(session, kind, len(payload)) + payload
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (sentry_sink, sentry_log, strace_lines, ebpf_frame, addresses)
+    target.__name__: target
+    for target in (
+        *(sentry_sink, sentry_log, strace_lines, ebpf_frame, addresses),
+        *(grading_channel, relay, values),
+    )
 }

@@ -27,7 +27,6 @@ from affidavit.grading import (
 )
 from affidavit.sandbox import Limits
 from affidavit.tasks import Task
-from affidavit.trace import Capture
 
 _Item = TypeVar("_Item")
 
@@ -166,7 +165,8 @@ class HiddenTests:
 
         def verify(stage: str) -> dict[str, Any]:
             with run[stage]() as (captured, sandbox):
-                return {**_left(plan, captured, sandbox.scratch(VERIFIER_LOGS)), "exit": asdict(captured.exit)}
+                left = left_by(plan, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
+                return {**left, "exit": asdict(captured.exit)}
 
         left = {stage: verify(stage) for stage in shuffled(run)}
         return swap({stage: left[stage] for stage in run}, swapped), turned
@@ -219,8 +219,14 @@ def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, 
     return {"grader": {**mixed(one, other), "forged": forged}, "control": mixed(other, one)}
 
 
-def _left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
-    """What a verifier left: a reward, a report, or what the harness told."""
+def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
+    """What a verifier left: a reward, a report, or what the harness told; see `grade_run`.
+
+    Args:
+        plan: the tests.
+        stdout: standard output of the grading sandbox, cut at `Limits.output_bytes`.
+        logs: its folder /logs/verifier, whose content is hostile.
+    """
     nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "words": 0, "error": None}
     try:
         nothing["words"] = read_words(logs)
@@ -228,8 +234,7 @@ def _left(plan: RunPlan, captured: Capture, logs: Path) -> dict[str, Any]:
             reward = read_reward(logs)
             return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}
         if plan.settings.framework in RUN_HERE:
-            whole = len(captured.output.stdout) < Limits.output_bytes
-            lines, forged = read_lines(captured.output.stdout, whole=whole)
+            lines, forged = read_lines(stdout, whole=len(stdout) < Limits.output_bytes)
             return {**nothing, "tests": lines, "forged": forged}
         raw = read_left(logs, plan.settings.report_file)
         if raw is None:
