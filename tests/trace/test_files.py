@@ -306,6 +306,16 @@ class TestQuery:
         assert "\n" not in str(caught.value)
         assert not Path("/tmp/affidavit-query-test.csv").exists()
 
+    def test_the_private_part_lies_elsewhere(self, bundle: Path, tmp_path: Path) -> None:
+        published = tmp_path / "published"
+        published.mkdir()
+        (bundle / "agent").rename(published / "agent")
+        (bundle / "grader").rename(bundle / "control-2")
+        rows = query(published, "SELECT count(*) AS n FROM control_2_events", bundle).to_pylist()
+        assert rows == [{"n": 2}]
+        with pytest.raises(TraceError, match="private part, which is not beside it"):
+            query(published, "SELECT count(*) AS n FROM control_2_events")
+
     def test_a_query_changes_nothing(self, bundle: Path) -> None:
         before = (bundle / "agent" / "events.parquet").read_bytes()
         for sql in ("DROP VIEW events", "CREATE TABLE t AS SELECT 1 AS x", "DELETE FROM events"):

@@ -1,5 +1,6 @@
 """SQL over traces, with DuckDB."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,8 @@ def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
     """Answer a query over a bundle's traces or over one trace.
 
     Tables: ``events`` and ``counts`` are the agent's; those of any other part stand under its name, as
-    ``grader_events`` and ``grader_counts``. Names in dictionary columns are plain text.
+    ``grader_events`` and ``grader_counts`` (``control-2`` as ``control_2_events``). Names in dictionary columns are
+    plain text.
 
     Args:
         source: a bundle's folder, or one Parquet file of events (then there is only ``events``).
@@ -33,8 +35,9 @@ def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
     Raises:
         TraceError: no trace is there, the trace is damaged, or the query is wrong.
     """
+    tables = _tables(source, beside)
     with duckdb.connect(":memory:") as connection:
-        for name, path in _tables(source, beside).items():
+        for name, path in tables.items():
             with open_regular(path):
                 pass  # DuckDB would wait for ever on a FIFO
             try:
@@ -50,7 +53,14 @@ def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
                 raise TraceError("the query is not one SELECT; a trace can be asked, not changed")
             return connection.sql(sql).to_arrow_table()
         except (duckdb.Error, pa.ArrowException, OSError, ValueError) as error:
-            raise TraceError(f"the query failed: {one_line(error)}") from error
+            raise TraceError(f"the query failed: {one_line(error)}{_missing(source, tables)}") from error
+
+
+def _missing(source: Path, tables: Mapping[str, Path]) -> str:
+    """What to add where a query may have meant tables of a private part that is not at hand."""
+    if not source.is_dir() or not tables.keys() <= {"events", "counts"}:
+        return ""
+    return "; the records of grading are in the bundle's private part, which is not beside it"
 
 
 def _tables(source: Path, beside: Path | None) -> dict[str, Path]:
@@ -60,12 +70,13 @@ def _tables(source: Path, beside: Path | None) -> dict[str, Path]:
     tables: dict[str, Path] = {}
     places = [source] if beside is None or beside.is_symlink() or not beside.is_dir() else [source, beside]
     for folder in sorted(folder for place in places for folder in place.iterdir()):
-        if folder.is_symlink() or not folder.is_dir() or not folder.name.isidentifier():
+        part = folder.name.replace("-", "_")
+        if folder.is_symlink() or not folder.is_dir() or not part.isidentifier():
             continue
         for kind in ("events", "counts"):
             path = folder / f"{kind}.parquet"
             if path.is_file() and not path.is_symlink():
-                tables[kind if folder.name == "agent" else f"{folder.name}_{kind}"] = path
+                tables[kind if folder.name == "agent" else f"{part}_{kind}"] = path
     if "events" not in tables:
         raise TraceError(f"{source}: holds no agent/events.parquet; give the folder of a bundle")
     return tables
