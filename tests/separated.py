@@ -16,6 +16,7 @@ import affidavit.grading.separation as separation
 _HEAD = struct.Struct(">IBI")
 _RESULT = 4
 INSIDE = Path(separation.__file__).with_name("inside")
+CHECKOUT = Path(__file__).parent.parent
 
 
 @dataclass
@@ -112,8 +113,20 @@ class Pair:
         return self.status
 
     def _apart(self, shown: Path, hidden: Path | None, argv: list[str]) -> list[str]:
-        """The command with a mount namespace of its own, in which the working directory is the folder given."""
-        commands = [f"mount --bind {shown} {self.workdir}", "mount -t tmpfs none /tmp"]
+        """The command with a mount namespace of its own, in which the working directory is the folder given. Of /tmp
+        nothing is there but this checkout, should it be in /tmp."""
+        commands = [f"mount --bind {shown} {self.workdir}"]
+        if CHECKOUT.is_relative_to("/tmp"):
+            kept = self.folder / "checkout"
+            kept.mkdir(exist_ok=True)
+            commands += [
+                f"mount --bind {CHECKOUT} {kept}",
+                "mount -t tmpfs none /tmp",
+                f"mkdir -p {CHECKOUT}",
+                f"mount --move {kept} {CHECKOUT}",
+            ]
+        else:
+            commands.append("mount -t tmpfs none /tmp")
         if hidden is not None:
             commands.append(f"mount -t tmpfs none {hidden}")
         commands.append('exec "$@"')

@@ -97,11 +97,13 @@ def test_threads_end_with_their_process_only(folder: Path) -> None:
     assert summary.complete
 
 
-def test_arguments_longer_than_a_packet(folder: Path) -> None:
-    program = "import os; os.execv('/bin/true', ['true'] + ['x' * 99] * 9000)"
+@pytest.mark.parametrize(("words", "kept", "cut"), [(1000, 1001, 0), (9000, 1312, 1)])
+def test_arguments_longer_than_a_packet(folder: Path, words: int, kept: int, cut: int) -> None:
+    """Packets have 64 KiB; a record keeps the first 128 KiB."""
+    program = f"import os; os.execv('/bin/true', ['true'] + ['x' * 99] * {words})"
     rows, summary = run(folder, PYTHON, "-c", program)
     row = rows[[row["op"] for row in rows].index("exec", 1)]
-    assert (row["exe"], len(row["argv"]), row["flags"]) == ("/usr/bin/true", 9001, 0)
+    assert (row["exe"], len(row["argv"]), row["flags"]) == ("/usr/bin/true", kept, cut)
     assert summary.complete
 
 
