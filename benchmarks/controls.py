@@ -21,7 +21,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from affidavit.grading.control import expected_values
+from affidavit.grading.mutation import expected_values
 
 _FEATURES = 1 << 13
 _FOLDS = 5

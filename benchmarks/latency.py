@@ -23,7 +23,7 @@ from measuring import spec
 
 from affidavit.contracts import contract_of
 from affidavit.policy import Judge
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.sandbox import runtimes
 from affidavit.trace import capture, read_trace
 
@@ -62,7 +62,7 @@ def latency_ms(folder: Path) -> float:
             waiting[0].start()
         return bool(judge.feed(batch))
 
-    with runtimes()["runc"].sandbox(wanted) as sandbox, closing(recorder("ebpf").open(wanted.name)) as recording:
+    with runtimes()["runc"].sandbox(wanted) as sandbox, closing(make_recorder("ebpf").open(wanted.name)) as recording:
         captured = capture(sandbox, recording, folder / "events.parquet", timeout_s=30, watch=watch)
         waiting[0].join(10)
     if not captured.halted:

@@ -19,7 +19,7 @@ from measuring import Timed, medians, recorded, show, spec, unrecorded
 from tracepoints import ATTACHED, empty_programs
 from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, WORKERS, Sizes, prepare
 
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.sandbox import RuntimeHooks
 
 # What the peers are asked for: the calls that make the events of an ordinary program, without their results.
@@ -82,7 +82,7 @@ def _alone(command: str, bench: Path) -> float:
 
 
 def _recorded(how: str, command: str, bench: Path, folder: Path) -> float:
-    return recorded(spec(command, bench), recorder(how), folder / f"{how}.parquet")[0]
+    return recorded(spec(command, bench), make_recorder(how), folder / f"{how}.parquet")[0]
 
 
 def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
@@ -142,7 +142,7 @@ def gvisor(bench: Path, folder: Path, rounds: int) -> dict[str, float]:
         {
             "gVisor not recorded": lambda: unrecorded(spec(command, bench), "gvisor"),
             "gVisor recorded": lambda: recorded(
-                spec(command, bench), recorder("gvisor"), folder / "gvisor.parquet", "gvisor"
+                spec(command, bench), make_recorder("gvisor"), folder / "gvisor.parquet", "gvisor"
             )[0],
         },
         rounds,
@@ -161,7 +161,7 @@ def losses(bench: Path, folder: Path) -> dict[str, int]:
         "git, 20,000 files": GIT,
         "find /usr": FIND,
     }.items():
-        seconds, captured = recorded(spec(command, bench), recorder("ebpf"), folder / "full.parquet")
+        seconds, captured = recorded(spec(command, bench), make_recorder("ebpf"), folder / "full.parquet")
         print(f"  {name}: {seconds:.1f} s, {captured.summary.events} events, {captured.summary.lost} lost", flush=True)
         events[name] = captured.summary.events
     return events

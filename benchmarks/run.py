@@ -22,7 +22,7 @@ from measuring import Timed, medians, recorded, show, spec, stopwatch, unrecorde
 from workload import BUILD_AND_TEST, Sizes, prepare, trivial_task
 
 from affidavit.evaluation import Agent, Job, RunOptions, run_jobs
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.tasks import load_task
 
 JUDGED = 10_000_000
@@ -79,7 +79,7 @@ def trial_cost(folder: Path, rounds: int) -> dict[str, float]:
 
 def build_and_test(how: str, folder: Path) -> float:
     """Seconds of it under a recorder."""
-    return recorded(spec(BUILD_AND_TEST), recorder(how), folder / "events.parquet")[0]
+    return recorded(spec(BUILD_AND_TEST), make_recorder(how), folder / "events.parquet")[0]
 
 
 def overhead(folder: Path, rounds: int) -> dict[str, float]:

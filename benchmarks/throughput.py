@@ -20,7 +20,7 @@ from measuring import spec
 from workload import PACED, programs
 
 from affidavit.policy import Judge
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.sandbox import runtimes
 from affidavit.trace import capture, read_trace
 
@@ -38,7 +38,7 @@ def keeps_up(rate: int, seconds: int, bench: Path, events: Path) -> bool:
         return False
 
     wanted = spec(PACED.format(rate=rate, seconds=seconds), bench)
-    with runtimes()["runc"].sandbox(wanted) as sandbox, closing(recorder("ebpf").open(wanted.name)) as recording:
+    with runtimes()["runc"].sandbox(wanted) as sandbox, closing(make_recorder("ebpf").open(wanted.name)) as recording:
         captured = capture(sandbox, recording, events, timeout_s=60, watch=watch)
         written_ns = time.monotonic_ns()
     last_ns = read_trace(events)["ts_ns"][-1].as_py()

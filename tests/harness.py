@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.cli import main
-from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs, verify
+from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import locate
 from affidavit.sandbox import state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
+from affidavit.verification import verify
 
 AFFIDAVIT = Path(sys.executable).with_name("affidavit")
 SOLVE = "echo 42 >/workspace/answer\n"

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "recorder"))
 import oci
 from table import PROGRAM, Case, Row
 
-from affidavit.recorder import RecordSummary, recorder
+from affidavit.recorder import RecordSummary, make_recorder
 from affidavit.sandbox import SandboxSpec, User, host_rootfs, runtimes
 from affidavit.trace import capture, read_trace
 
@@ -91,7 +91,7 @@ def play(recorder_name: str, box: str, cases: Sequence[Case], programs: Path, st
         writable=("/workspace", "/tmp"),
     )
     with (
-        closing(recorder(recorder_name).open(spec.name)) as recording,
+        closing(make_recorder(recorder_name).open(spec.name)) as recording,
         runtimes()[_RUNTIMES[recorder_name]].sandbox(spec, state) as sandbox,
     ):
         captured = capture(sandbox, recording, folder / "events.parquet", timeout_s=_PATIENCE_S)
@@ -107,7 +107,7 @@ def _play_as_root(recorder_name: str, argv: Sequence[str], programs: Path, folde
     process = box.config["process"]
     process["user"] = {"uid": 0, "gid": 0}
     process["capabilities"] = {kind: list(_CAPABILITIES) for kind in process["capabilities"]}
-    table, summary = oci.record(recorder(recorder_name), box, _PATIENCE_S)
+    table, summary = oci.record(make_recorder(recorder_name), box, _PATIENCE_S)
     return Played(table, summary, _status(box.output()), box.output())
 
 

@@ -18,7 +18,7 @@ from playing import Played, build_programs, play
 from table import PROGRAM, RECORDERS, WHOLE, Case, differences, table
 
 from affidavit.events import EVENT_SCHEMA, OPS
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from harness import Home
 
 ABSENT = 77
@@ -35,7 +35,7 @@ def played(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Play:
 
     @cache
     def sandbox(recorder_name: str, box: str, company: str) -> Played:
-        if not recorder(recorder_name).available().works:
+        if not make_recorder(recorder_name).available().works:
             pytest.skip(f"{recorder_name} does not work here")
         folder = tmp_path_factory.mktemp(f"{recorder_name}-{box}")
         # The sandbox's user must get through to it.
@@ -96,7 +96,7 @@ def test_whole_record(played: Play, recorder_name: str, box: str) -> None:
 
 @pytest.mark.parametrize("recorder_name", RECORDERS)
 def test_every_gap_is_shown_by_a_case_or_elsewhere(recorder_name: str) -> None:
-    found = recorder(recorder_name).available()
+    found = make_recorder(recorder_name).available()
     if not found.works:
         pytest.skip(f"{recorder_name} does not work here")
     marked = {table().gaps[gap] for case in table().cases if (gap := case.gap(recorder_name))}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from affidavit.contracts import contract_of
-from affidavit.evaluation.terms import alerts_of
+from affidavit.evaluation.run_policy import alerts_of
 from harness import Command
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from affidavit.evaluation import Agent, Job, RunOptions, run_jobs, trial, verify
-from affidavit.evaluation.live import Interrupted
+from affidavit.evaluation import Agent, Job, RunOptions, run_jobs, trial
+from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evidence import BundleReader, canonical_json, keys_dir, load_key
 from affidavit.evidence.statement import IN_TOTO, Statement, read_statement
 from affidavit.signing import read_envelope, sign
 from affidavit.tasks import load_task
+from affidavit.verification import verify
 from harness import EBPF, Silent, Trials
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -9,10 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from affidavit.evaluation import verify
-from affidavit.evidence import Verification
 from affidavit.grading import KINDS, Evidence, Grade, Material
 from affidavit.tasks import GraderSpec
+from affidavit.verification import Verification, verify
 from harness import EBPF, Trials
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

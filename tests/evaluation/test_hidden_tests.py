@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evaluation.verifying import Coins, swap
+from affidavit.evaluation.hidden_tests import Coins, swap
 from harness import EBPF, GVISOR, Outcome, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

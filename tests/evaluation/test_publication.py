@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from affidavit.evaluation import Agent, verify
+from affidavit.evaluation import Agent
 from affidavit.evidence import beside
 from affidavit.tasks import load_task
+from affidavit.verification import verify
 from harness import EBPF, Command, Outcome, Trials
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

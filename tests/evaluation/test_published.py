@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from affidavit.contracts import contract_of, publish_contract, publish_trust, sign_contract
-from affidavit.evaluation import Agent, Job, RunError, RunOptions, TrialResult, run_jobs, verify
-from affidavit.evidence import BundleReader, BundleWriter, Verification, load_or_make_key
+from affidavit.evaluation import Agent, Job, RunError, RunOptions, TrialResult, run_jobs
+from affidavit.evidence import BundleReader, BundleWriter, load_or_make_key
 from affidavit.evidence.statement import read_statement
 from affidavit.signing import (
     SigningKey,
@@ -23,6 +23,7 @@ from affidavit.signing import (
     read_envelope,
 )
 from affidavit.tasks import load_task
+from affidavit.verification import Verification, verify
 from harness import EBPF, Home, Silent
 
 FILES = {"write": ["/workspace/**", "/tmp/**"]}

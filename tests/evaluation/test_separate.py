@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evaluation import verify
+from affidavit.verification import verify
 from harness import EBPF, Command, Outcome, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

@@ -15,7 +15,7 @@ from replaying import unexplained as unexplained_names
 
 from affidavit.contracts import SYSTEM_CALL_NAMES
 from affidavit.policy import unexplained
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.sandbox import Limits, SandboxSpec, User, diff, host_rootfs, runtimes
 from affidavit.trace import capture, read_trace
 
@@ -187,7 +187,7 @@ class Stage:
             writable=(_WORKSPACE, "/tmp"),
             limits=limits,
         )
-        recording = recorder(recorder_name).open(spec.name)
+        recording = make_recorder(recorder_name).open(spec.name)
         try:
             with runtimes()[runtime].sandbox(spec, self.state) as sandbox:
                 captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)

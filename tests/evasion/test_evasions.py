@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from acting import Played, Stage, build_programs, unseen
 
-from affidavit.recorder import recorder
+from affidavit.recorder import make_recorder
 from affidavit.recorder.ptrace import transcript
 from affidavit.recorder.ptrace.tasks import task_link
 from affidavit.sandbox import Limits
@@ -67,7 +67,7 @@ def test_none_may_end_unseen() -> None:
 
 @functools.cache
 def _gaps(way: Way) -> tuple[str, ...]:
-    return recorder(way.recorder).available().gaps
+    return make_recorder(way.recorder).available().gaps
 
 
 @dataclass

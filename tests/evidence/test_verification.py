@@ -25,14 +25,13 @@ from affidavit.evidence import (
     ContractFacts,
     EvidenceError,
     SigningKey,
-    Verification,
     canonical_json,
     new_key,
-    verify_bundle,
 )
 from affidavit.evidence.statement import IN_TOTO, File, Statement, read_statement
 from affidavit.signing import read_envelope, sign
 from affidavit.trace import TraceWriter
+from affidavit.verification import Verification, verify_bundle
 
 from .conftest import CONTRACT, CONTRACT_FACTS, judged, make_bundle, recompute, trace
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from affidavit.contracts import contract_for, matcher
-from affidavit.grading import turn_tests
+from affidavit.grading import mutate_tests
 from affidavit.redteam import brief, load_exploits
 from affidavit.tasks import find_tasks, load_task
 
@@ -63,7 +63,7 @@ def test_hidden_tests_can_be_made_to_fail(name: str, tmp_path: Path) -> None:
         without = [node.name for node in hidden if not any(isinstance(part, ast.Assert) for part in node.body)]
         assert (without, hidden != []) == ([], True), path
     shutil.copytree(tests, tmp_path / "tests")
-    assert turn_tests(tmp_path / "tests")
+    assert mutate_tests(tmp_path / "tests")
 
 
 @pytest.mark.parametrize("agent", AGENTS, ids=lambda agent: agent["name"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.evaluation import verify
+from affidavit.verification import verify
 from harness import EBPF, SOLVE, TEST, Command, Home, Trials, leftovers, share_images, wait_until_gone
 
 Make = Callable[..., Path]

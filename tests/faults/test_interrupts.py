@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.evaluation import verify
 from affidavit.sandbox import clean_stale
+from affidavit.verification import verify
 from harness import (
     EBPF,
     GVISOR,

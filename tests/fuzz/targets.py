@@ -14,20 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from affidavit.evaluation.judging import decide
-from affidavit.evaluation.regrading import stored_grades
-from affidavit.evaluation.verifying import left_by
+from affidavit.evaluation.hidden_tests import left_by
 from affidavit.events import empty_events
 from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step, published_grades
 from affidavit.grading.separation.relay import Relay
 from affidavit.grading.test_run.settings import TestRunSettings
 from affidavit.recorder import sockets
-from affidavit.recorder.calls import Loss
 from affidavit.recorder.ebpf.frames import FrameError, batch, end
 from affidavit.recorder.gvisor.transcript import Transcript as SentryTranscript
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace.transcript import Transcript as StraceTranscript
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
+from affidavit.verification.regrade import stored_grades
+from affidavit.verification.verdict import decide
 
 INSIDE = Path(__file__).parents[2] / "src/affidavit/grading/separation/inside"
 sys.path.insert(0, str(INSIDE))
@@ -48,7 +48,7 @@ def _check(rows: Rows, data: bytes) -> None:
 def sentry_sink(data: bytes) -> None:
     """Packets of gVisor's sink, each after two bytes that say how long it is."""
     rows, loss = Rows(), Loss()
-    transcript = SentryTranscript(rows, loss, Names(None), lambda time_ns: time_ns)
+    transcript = SentryTranscript(rows, loss, PathResolver(None), lambda time_ns: time_ns)
     at = 0
     while at + 2 <= len(data):
         length = int.from_bytes(data[at : at + 2], "little")
@@ -62,7 +62,7 @@ def sentry_sink(data: bytes) -> None:
 def sentry_log(data: bytes) -> None:
     """Lines of the sentry's log, as they stand and as the text of a whole entry."""
     rows, loss = Rows(), Loss()
-    transcript = SentryTranscript(rows, loss, Names(None), lambda time_ns: time_ns)
+    transcript = SentryTranscript(rows, loss, PathResolver(None), lambda time_ns: time_ns)
     for line in data.decode("utf-8", "replace").split("\n"):
         transcript.line(line)
         transcript.line(json.dumps({"msg": line, "time": _TIME}))
@@ -74,7 +74,7 @@ def sentry_log(data: bytes) -> None:
 def strace_lines(data: bytes) -> None:
     """Lines of strace's, as they stand and behind the head that every line has."""
     rows, loss = Rows(), Loss()
-    transcript = StraceTranscript(rows, loss, _INIT, Names(None), lambda time_ns: time_ns)
+    transcript = StraceTranscript(rows, loss, _INIT, PathResolver(None), lambda time_ns: time_ns)
     transcript.feed('1 1.000000000 execve("\\x2f\\x61", ["\\x61"], NULL) = 0')
     for line in data.decode("ascii", "replace").split("\n"):
         transcript.feed(line)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from affidavit.grading import make_graders
 from affidavit.grading.syntax.canonical import canonical, likeness
+from affidavit.grading.syntax.compare import broken, judge
 from affidavit.grading.syntax.features import occurrences
-from affidavit.grading.syntax.judge import broken, judge
 from affidavit.grading.syntax.languages import GRAMMARS
 from affidavit.grading.syntax.settings import BanCheck, Feature, RequireCheck, SameCheck, Settings
 from affidavit.grading.syntax.spelling import SyntaxFault

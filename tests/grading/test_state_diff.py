@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from affidavit.grading import make_graders
 from affidavit.grading.confined import run_confined
 from affidavit.grading.state_diff.changes import broken_by_lines, broken_by_paths, looked_at
-from affidavit.grading.state_diff.judge import Found, judge
+from affidavit.grading.state_diff.compare import Found, judge
 from affidavit.grading.state_diff.settings import ChangeCheck, FileCheck, JsonCheck, Settings, SqliteCheck, TableCheck
 from affidavit.sandbox import Change
 from affidavit.tasks import GraderSpec

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.grading.value.judge import judge
+from affidavit.grading.value.compare import judge
 from affidavit.grading.value.settings import (
     CollectionCheck,
     DateCheck,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from affidavit.contracts.cel import compile_cel
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch
-from affidavit.policy.judge import op_codes
+from affidavit.policy.engine import op_codes
 from affidavit.policy.lineage import Lineage
 
 Table = Callable[..., pa.Table]

@@ -6,11 +6,11 @@ import struct
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from affidavit.recorder.calls import Loss
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.transcript import Transcript
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
 
 WORDS = st.sampled_from(
     [
@@ -37,7 +37,7 @@ TEXTS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=40).map("".joi
 
 def transcript() -> tuple[Transcript, Rows, Loss]:
     rows, loss = Rows(), Loss()
-    return Transcript(rows, loss, Names(None), lambda time_ns: time_ns), rows, loss
+    return Transcript(rows, loss, PathResolver(None), lambda time_ns: time_ns), rows, loss
 
 
 def entry(text: object, time: object = "2026-01-02T03:04:05.6Z") -> str:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.recorder.calls import Loss
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace import lines
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
 
 
 def hexed(raw: bytes) -> str:
@@ -56,7 +56,7 @@ TEXTS = st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=40).map("".joi
 @given(st.lists(TEXTS, max_size=20))
 def test_no_text_raises(texts: list[str]) -> None:
     loss, rows = Loss(), Rows()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, PathResolver(None), lambda time_ns: time_ns)
     for text in texts:
         transcript.feed(text)
         transcript.feed(f"1 1700000000.000000000 {text}")
@@ -71,7 +71,7 @@ def test_no_text_raises(texts: list[str]) -> None:
 )
 def test_no_arguments_raise(name: str, args: list[str], result: str) -> None:
     loss, rows = Loss(), Rows()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, PathResolver(None), lambda time_ns: time_ns)
     transcript.feed('1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0')
     transcript.feed(f"1 1.000000002 {name}({', '.join(args)}) = {result}")
     transcript.finish()
@@ -118,7 +118,7 @@ def test_ends() -> None:
 
 def test_a_thread_that_runs_exec_while_others_print() -> None:
     rows, loss = Rows(), Loss()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, PathResolver(None), lambda time_ns: time_ns)
     for text in (
         '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
         "1 1.000000002 clone(child_stack=0x1, flags=0x10000) = 2",
@@ -168,7 +168,7 @@ def test_a_call_that_a_kill_forestalled_says_nothing(text: str) -> None:
 
 def test_the_end_of_a_process_comes_after_its_forks() -> None:
     rows, loss = Rows(), Loss()
-    transcript = Transcript(rows, loss, 1, Names(None), lambda time_ns: time_ns)
+    transcript = Transcript(rows, loss, 1, PathResolver(None), lambda time_ns: time_ns)
     for text in (
         '1 1.000000001 execve("\\x2f\\x61", ["\\x61"], 0x1 /* 2 vars */) = 0',
         "1 1.000000002 fork() = 2",
@@ -193,14 +193,14 @@ def test_the_end_of_a_process_comes_after_its_forks() -> None:
 
 
 @pytest.fixture
-def gone(tmp_path: Path) -> Iterator[Names]:
-    """Names in a sandbox whose processes are all gone."""
-    names = Names(os.open(tmp_path, os.O_PATH))
+def gone(tmp_path: Path) -> Iterator[PathResolver]:
+    """PathResolver in a sandbox whose processes are all gone."""
+    names = PathResolver(os.open(tmp_path, os.O_PATH))
     yield names
     names.close()
 
 
-def test_tasks_that_waited_go_to_those_that_made_them(monkeypatch: pytest.MonkeyPatch, gone: Names) -> None:
+def test_tasks_that_waited_go_to_those_that_made_them(monkeypatch: pytest.MonkeyPatch, gone: PathResolver) -> None:
     monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
     rows, loss = Rows(), Loss()
     transcript = Transcript(rows, loss, 1, gone, lambda time_ns: time_ns)
@@ -223,7 +223,7 @@ def test_tasks_that_waited_go_to_those_that_made_them(monkeypatch: pytest.Monkey
     assert not loss.reasons
 
 
-def test_a_call_that_has_not_returned_is_given_no_task(monkeypatch: pytest.MonkeyPatch, gone: Names) -> None:
+def test_a_call_that_has_not_returned_is_given_no_task(monkeypatch: pytest.MonkeyPatch, gone: PathResolver) -> None:
     monkeypatch.setattr("affidavit.recorder.ptrace.transcript._HOLD_S", -1)
     monkeypatch.setattr("affidavit.recorder.ptrace.transcript._LOOK_S", -1)
     rows, loss = Rows(), Loss()

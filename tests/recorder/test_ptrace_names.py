@@ -1,4 +1,4 @@
-"""Names resolved from outside, after the fact, against a sandbox that goes on changing its files."""
+"""PathResolver resolved from outside, after the fact, against a sandbox that goes on changing its files."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def names(root: Path) -> Iterator[Names]:
-    made = Names(os.open(root, os.O_PATH))
+def names(root: Path) -> Iterator[PathResolver]:
+    made = PathResolver(os.open(root, os.O_PATH))
     yield made
     made.close()
     made.close()
@@ -51,16 +51,16 @@ def names(root: Path) -> Iterator[Names]:
         (b"/loop/x", b"/", True, b"/loop/x"),
     ],
 )
-def test_resolution(names: Names, name: bytes, base: bytes, follow: bool, path: bytes) -> None:
+def test_resolution(names: PathResolver, name: bytes, base: bytes, follow: bool, path: bytes) -> None:
     assert names.resolve(name, base, follow) == path
 
 
-def test_links_that_came_after_the_call_do_not_count(root: Path, names: Names) -> None:
+def test_links_that_came_after_the_call_do_not_count(root: Path, names: PathResolver) -> None:
     (root / "work/new").symlink_to("/usr")
     assert names.resolve(b"/work/new/bin") == b"/work/new/bin"
 
 
-def test_links_that_are_gone_again_count(names: Names) -> None:
+def test_links_that_are_gone_again_count(names: PathResolver) -> None:
     names.linked(b"/work/l", b"../usr")
     assert names.resolve(b"l/bin/sh", b"/work") == b"/usr/bin/sh"
     names.moved(b"/work/l", b"/work/m")
@@ -72,7 +72,7 @@ def test_links_that_are_gone_again_count(names: Names) -> None:
     assert names.resolve(b"/work/n/x") == b"/usr/x"
 
 
-def test_links_move_with_their_folder(names: Names) -> None:
+def test_links_move_with_their_folder(names: PathResolver) -> None:
     names.linked(b"/work/a/l", b"/usr")
     names.linked(b"/work/b/l", b"/old")
     names.moved(b"/work/a", b"/work/b", exchange=True)
@@ -82,14 +82,14 @@ def test_links_move_with_their_folder(names: Names) -> None:
     assert names.resolve(b"/work/b/l") == b"/work/b/l"
 
 
-def test_a_folder_that_becomes_a_link(root: Path, names: Names) -> None:
+def test_a_folder_that_becomes_a_link(root: Path, names: PathResolver) -> None:
     assert names.resolve(b"/usr/bin/x") == b"/usr/bin/x"
     names.moved(b"/usr/bin", b"/usr/was")
     names.linked(b"/usr/bin", b"/work")
     assert names.resolve(b"/usr/bin/x") == b"/work/x"
 
 
-def test_interpreter(names: Names) -> None:
+def test_interpreter(names: PathResolver) -> None:
     assert names.interpreter(b"/usr/bin/sh") == b"/usr/bin/interpreter"
     assert names.interpreter(b"/usr/bin/interpreter") == b"/usr/bin/interpreter"
     assert names.interpreter(b"/usr/bin/fifo") is None
@@ -106,7 +106,7 @@ PATH = st.builds(
 def test_always_absolute_and_without_dots(
     links: list[tuple[bytes, bytes]], moves: list[tuple[bytes, bytes]], name: bytes
 ) -> None:
-    names = Names(None)
+    names = PathResolver(None)
     for path, target in links:
         names.linked(names.resolve(path, b"/", False), target)
     for old, new in moves:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from affidavit.contracts import SYSTEM_CALLS
-from affidavit.recorder import Recording, RecordSummary, recorder
+from affidavit.recorder import Recording, RecordSummary, make_recorder
 from affidavit.recorder.ptrace import PtraceRecorder
 from affidavit.sandbox import Limits, SandboxSpec, User, host_rootfs, runtimes
 from affidavit.trace import Capture, capture, read_trace
@@ -91,7 +91,7 @@ def play(state: Path, tmp_path: Path) -> Iterator[Play]:
             limits=Limits(disk_mb=16),
             deny_syscalls=("symlink",),
         )
-        recordings.append(recorder("ptrace").open(spec.name))
+        recordings.append(make_recorder("ptrace").open(spec.name))
         prepare(recordings[-1])
         events = tmp_path / "events.parquet"
         with runtimes()["runc"].sandbox(spec, state) as sandbox:

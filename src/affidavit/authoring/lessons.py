@@ -6,9 +6,9 @@ from pathlib import Path
 
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.learning import Lesson
-from affidavit.evaluation import change_of, given_to, verify
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.trace import TraceError
+from affidavit.verification import change_of, given_to, verify
 
 _STATEMENT = "statement.dsse.json"
 _MOST_RUNS = 200

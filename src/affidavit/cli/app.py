@@ -13,15 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
-from affidavit.cli.answers import WRONG_USE, Json, RootfsOutside, fail, print_json
+from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
 from affidavit.cli.grade import grade_app
-from affidavit.cli.keeping import export, prune
+from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
+from affidavit.cli.retention import export, prune
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
-from affidavit.cli.writing import learn, lint, new, schema
 
 app = typer.Typer(
     name="affidavit",
@@ -207,14 +207,15 @@ def verify(
     Exit status: 0 good, 1 not, 2 wrong use.
     """
     from affidavit.cli.memory import bounded_memory
-    from affidavit.evaluation import RunError, verify
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
+    from affidavit.tasks import TaskError
+    from affidavit.verification import verify
 
     try:
         with bounded_memory(memory):
             verification = verify(bundle, key, task, trust)
-    except (EvidenceError, RunError) as error:
+    except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:
         fail(f"{bundle}: can't be checked in {memory} MiB of memory; allow more with --memory if you trust it", 1)

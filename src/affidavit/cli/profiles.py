@@ -2,7 +2,7 @@
 
 import sys
 
-from affidavit.cli.answers import Json, print_json
+from affidavit.cli.output import Json, print_json
 
 
 def profiles(as_json: Json = False) -> None:

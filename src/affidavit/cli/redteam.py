@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli.answers import Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import Json, RootfsOutside, fail, print_json
 
 
 def redteam(

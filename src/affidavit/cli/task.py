@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli.answers import Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import Json, RootfsOutside, fail, print_json
 
 task_app = typer.Typer(help="Tasks: make and check them.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from affidavit.cli.answers import Json, fail, print_json
+from affidavit.cli.output import Json, fail, print_json
 
 if typing.TYPE_CHECKING:
     from affidavit.signing import PublicKey, Trust

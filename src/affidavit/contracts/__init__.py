@@ -44,8 +44,8 @@ from affidavit.contracts.rules import Rule, Selector
 from affidavit.contracts.schema import SCHEMA_ID, json_schema, schema_text
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
+from affidavit.contracts.signature_status import Audit, Standing, audit, standing, standing_in
 from affidavit.contracts.sources import ContractSource
-from affidavit.contracts.standing import Audit, Standing, audit, standing, standing_in
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 from affidavit.contracts.versions import Step

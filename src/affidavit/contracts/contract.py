@@ -116,6 +116,15 @@ class Contract:
         lists = [self.document.processes.exec, *(scope.processes.exec for scope in self.document.scopes)]
         return any(program.startswith("sha256:") for programs in lists for program in programs or ())
 
+    def enforced_as(self, mode: str | None, actions: tuple[str, ...] | None) -> "Contract":
+        """This contract in another mode or with other actions; None: its own."""
+        changed: dict[str, Any] = {}
+        if mode is not None:
+            changed["mode"] = mode
+        if actions is not None:
+            changed["actions"] = tuple(actions)
+        return replace(self, document=self.document.model_copy(update=changed)) if changed else self
+
     def actions_for(self, rule: str) -> tuple[str, ...]:
         """What happens when a rule is broken.
 

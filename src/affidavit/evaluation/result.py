@@ -1,23 +1,10 @@
 """What a trial and a run came to."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from affidavit.grading import Assurance
-from affidavit.policy import Violation
-
-
-class Verdict(StrEnum):
-    """The five verdicts (DESIGN.md, One trial)."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    VIOLATION = "violation"
-    INCONCLUSIVE = "inconclusive"
-    ERROR = "error"
-
+from affidavit.verification import Judgement, Verdict
 
 _EXIT_STATUS = {
     Verdict.PASS: 0,
@@ -26,52 +13,6 @@ _EXIT_STATUS = {
     Verdict.INCONCLUSIVE: 4,
     Verdict.ERROR: 4,
 }
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict and what it rests on; the same function makes it in a run and in ``verify``.
-
-    Attributes:
-        verdict: one of the five.
-        score: the score that counts: the grader's for pass and fail, 0 for a violation, else None.
-        raw_score: the grader's, whatever the record says; None where there is none.
-        reasons: sentences on why, for everything but a plain pass.
-        violations: the broken rules, gravest first.
-        assurance: what stands behind the raw score, see `affidavit.grading.Assurance`; None where there is no score.
-    """
-
-    verdict: Verdict
-    score: float | None
-    raw_score: float | None
-    reasons: tuple[str, ...]
-    violations: tuple[Violation, ...]
-    assurance: Assurance | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of ``verdict.json``."""
-        stated = {} if self.assurance is None else {"assurance": self.assurance}
-        return {
-            "verdict": str(self.verdict),
-            "score": self.score,
-            "raw_score": self.raw_score,
-            **stated,
-            "reasons": list(self.reasons),
-            "violations": [violation_json(v) for v in self.violations],
-        }
-
-
-def violation_json(violation: Violation) -> dict[str, Any]:
-    """A violation as in DESIGN.md, Command line."""
-    return {
-        "rule": violation.rule,
-        "severity": violation.severity,
-        "action": violation.action,
-        "message": violation.message,
-        "events": list(violation.events),
-        "count": violation.count,
-        "stage": violation.stage,
-    }
 
 
 @dataclass(frozen=True)

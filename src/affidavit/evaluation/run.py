@@ -15,15 +15,15 @@ from typing import Protocol
 
 from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
+from affidavit.evaluation.active_sandboxes import Interrupted, LiveSandboxes
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.choosing import Chosen, choose_runtime
+from affidavit.evaluation.backends import Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
-from affidavit.evaluation.live import Interrupted, LiveSandboxes
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.stages import Machinery
-from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key

@@ -1,9 +1,8 @@
 """The sandboxes of a trial, each under the recorder: the agent's, those that grade, those that a control is held to."""
 
 import os
-import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from affidavit.alerts import Alerts
-from affidavit.evaluation.live import LiveSandboxes
-from affidavit.evaluation.terms import Terms
+from affidavit.evaluation.active_sandboxes import LiveSandboxes
+from affidavit.evaluation.run_policy import Terms
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
@@ -21,8 +20,6 @@ from affidavit.trace import Capture, capture
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""
-
-_GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Stages:
             stage: just opened.
             spec: what runs.
             events: where its record goes.
-            watch: see `affidavit.trace.capture`.
+            watch: see `affidavit.trace.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
 
         Raises:
@@ -144,14 +141,6 @@ def take_over(sandbox: OciSandbox, judge: Judge, folder: Path) -> tuple[tuple[Ch
     brought = judge.carried(changes)
     carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, folder)
     return changes, brought
-
-
-def in_order(stages: Iterable[str]) -> list[str]:
-    """Those of the names that are stages of a trial, in the order that they are judged in: the agent's, then round by
-    round ``grader``, ``control``, ``grader-2``, ``control-2`` …"""
-    grading = [match for match in map(_GRADING.fullmatch, stages) if match]
-    grading.sort(key=lambda match: (int(match["number"] or 1), match["which"] != "grader"))
-    return [*(name for name in stages if name == "agent"), *(match[0] for match in grading)]
 
 
 def _is_full(folder: Path) -> bool:

@@ -17,26 +17,22 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
+from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
-from affidavit.evaluation.live import Interrupted
-from affidavit.evaluation.looking import WatchedFiles
-from affidavit.evaluation.referring import Reference
-from affidavit.evaluation.regrading import grade_all, stored_grades
-from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
+from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.reference_run import Reference
+from affidavit.evaluation.result import TrialResult
+from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
-from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, in_order, take_over
-from affidavit.evaluation.standing import new_judge, programs_json
-from affidavit.evaluation.terms import alerts_of
-from affidavit.evaluation.verifying import HiddenTests
+from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.workplace import workplace
 from affidavit.evidence import BundleWriter
 from affidavit.grading import (
-    Again,
     Assessment,
     Material,
+    Rerun,
     Separation,
     combine,
     make_graders,
@@ -59,6 +55,21 @@ from affidavit.sandbox import (
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import Capture, one_line, read_trace, trace_batches
+from affidavit.verification import (
+    Judgement,
+    Verdict,
+    WatchedFiles,
+    decide,
+    diff_gaps,
+    grade_all,
+    grading_failed,
+    in_order,
+    new_judge,
+    programs_json,
+    stage_gaps,
+    stored_grades,
+    violation_json,
+)
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
@@ -300,7 +311,7 @@ class _Trial:
             verifier = {**tests.planned, **tests.round(1, ready), "again": []}
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Again):
+                if isinstance(step, Rerun):
                     verifier["again"].append(tests.round(step.number, ready))
                 else:
                     accusing = (verifier, *verifier["again"])[step.number - 1]["control"]

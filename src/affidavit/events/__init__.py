@@ -5,7 +5,7 @@ room holds events as Python objects. This room does no I/O.
 """
 
 from affidavit.events.names import decode_name, encode_name
-from affidavit.events.process_tree import Process, process_tree
+from affidavit.events.processes import Process, process_tree
 from affidavit.events.schema import (
     COUNT_SCHEMA,
     EVENT_SCHEMA,

@@ -6,7 +6,6 @@ A bundle is a folder that needs nothing but a public key to be checked; ``docs/b
 from affidavit.evidence.bundle import BundleReader, BundleWriter
 from affidavit.evidence.private import beside, locate
 from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
-from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
 from affidavit.signing import (
     PRIVATE_FILE,
     EvidenceError,
@@ -32,16 +31,13 @@ __all__ = [
     "PRIVATE_FILE",
     "BundleReader",
     "BundleWriter",
-    "Check",
     "ContractFacts",
     "EvidenceError",
     "PublicKey",
-    "Recompute",
     "SigningKey",
     "TaskFacts",
     "TraceFacts",
     "TrialFacts",
-    "Verification",
     "beside",
     "canonical_json",
     "consistency_proof",
@@ -56,7 +52,6 @@ __all__ = [
     "new_key",
     "strict_canonical_json",
     "strict_json",
-    "verify_bundle",
     "verify_consistency",
     "verify_inclusion",
 ]

@@ -1,7 +1,6 @@
 """Grading: the graders of a task, the hidden tests in a second sandbox, and who wrote their result."""
 
 from affidavit.grading.combination import Assessment, Graded, combine
-from affidavit.grading.control import turn_tests
 from affidavit.grading.grader import (
     ASSURANCES,
     Assurance,
@@ -16,6 +15,7 @@ from affidavit.grading.grader import (
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
+from affidavit.grading.mutation import mutate_tests
 from affidavit.grading.publication import published_grades
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
@@ -24,8 +24,8 @@ from affidavit.grading.test_run import (
     RUN_HERE,
     TESTS,
     VERIFIER_LOGS,
-    Again,
-    Ask,
+    ReferenceRequest,
+    Rerun,
     ResultsError,
     RunPlan,
     grade_run,
@@ -44,8 +44,6 @@ __all__ = [
     "SCRIPT",
     "TESTS",
     "VERIFIER_LOGS",
-    "Again",
-    "Ask",
     "Assessment",
     "Assurance",
     "Component",
@@ -57,7 +55,9 @@ __all__ = [
     "Grader",
     "Material",
     "NamedGrader",
+    "ReferenceRequest",
     "Relay",
+    "Rerun",
     "ResultsError",
     "Reward",
     "RewardError",
@@ -67,6 +67,7 @@ __all__ = [
     "grade_run",
     "harness_digest",
     "make_graders",
+    "mutate_tests",
     "next_step",
     "parse_reward",
     "plan_tests",
@@ -75,7 +76,6 @@ __all__ = [
     "read_lines",
     "read_reward",
     "read_words",
-    "turn_tests",
     "weakest",
     "weighted",
     "words_of",

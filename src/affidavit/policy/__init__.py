@@ -1,7 +1,7 @@
 """Contract × record → violations, live and after the fact by the same code."""
 
-from affidavit.policy.explaining import unexplained
-from affidavit.policy.judge import Judge, judge
+from affidavit.policy.diff_coverage import unexplained
+from affidavit.policy.engine import Judge, judge
 from affidavit.policy.violation import Severity, Violation
 
 __all__ = ["Judge", "Severity", "Violation", "judge", "unexplained"]

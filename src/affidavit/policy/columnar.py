@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from affidavit.contracts import cel, matcher, same_programs
 from affidavit.policy.columns import Batch, Names, Words
+from affidavit.policy.endpoint_match import reaches
 from affidavit.policy.lineage import Images, Lineage
-from affidavit.policy.reaching import reaches
 
 Mask = npt.NDArray[np.bool_]
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1

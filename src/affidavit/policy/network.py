@@ -10,8 +10,8 @@ from affidavit.contracts import Endpoint
 from affidavit.events import OPS, Op
 from affidavit.policy import sentences
 from affidavit.policy.columns import Batch
+from affidavit.policy.endpoint_match import ip_of
 from affidavit.policy.findings import Findings
-from affidavit.policy.reaching import ip_of
 from affidavit.policy.scoping import Lists, Sets
 
 _CODES = {Op(name): code for code, name in enumerate(OPS)}

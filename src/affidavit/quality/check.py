@@ -10,18 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from affidavit.contracts import ContractError
-from affidavit.evaluation import (
-    Agent,
-    Job,
-    Progress,
-    RunError,
-    RunOptions,
-    TrialResult,
-    Verdict,
-    load_tasks,
-    prepare,
-    run_jobs,
-)
+from affidavit.evaluation import Agent, Job, Progress, RunError, RunOptions, TrialResult, load_tasks, prepare, run_jobs
 from affidavit.evidence import locate
 from affidavit.grading import Assurance, weakest
 from affidavit.quality.finding import Finding, Part
@@ -29,6 +18,7 @@ from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
 from affidavit.sandbox import SandboxError, state_dir
 from affidavit.tasks import Task, TaskError
+from affidavit.verification import Verdict
 
 MOST_FOR_NOTHING: Final = 0.1
 _SEED = 20240229

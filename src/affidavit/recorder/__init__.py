@@ -1,6 +1,5 @@
 """Recorders: what a sandbox did, seen from outside, as batches of events."""
 
-from affidavit.recorder.precedence import go_first
 from affidavit.recorder.protocol import (
     LATER_MS,
     LIVE_MS,
@@ -10,7 +9,8 @@ from affidavit.recorder.protocol import (
     Recording,
     RecordSummary,
 )
-from affidavit.recorder.selection import Choice, choose, names, recorder
+from affidavit.recorder.selection import Choice, choose, make_recorder, recorder_names
+from affidavit.recorder.thread_priority import raise_thread_priority
 
 __all__ = [
     "LATER_MS",
@@ -22,7 +22,7 @@ __all__ = [
     "RecorderError",
     "Recording",
     "choose",
-    "go_first",
-    "names",
-    "recorder",
+    "make_recorder",
+    "raise_thread_priority",
+    "recorder_names",
 ]

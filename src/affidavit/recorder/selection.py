@@ -17,7 +17,7 @@ class Choice:
     second_best: bool = False
 
 
-def recorder(name: str) -> Recorder:
+def make_recorder(name: str) -> Recorder:
     """The recorder of that name.
 
     Raises:
@@ -40,7 +40,7 @@ def recorder(name: str) -> Recorder:
             raise RecorderError(f"--recorder {name}: no such recorder; use auto, ebpf, gvisor or ptrace")
 
 
-def names() -> tuple[str, ...]:
+def recorder_names() -> tuple[str, ...]:
     """Every recorder's name."""
     return ("ebpf", "gvisor", "ptrace")
 
@@ -57,7 +57,7 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
     """
     fitting = _BY_RUNTIME[runtime]
     if wanted != "auto":
-        asked = recorder(wanted)
+        asked = make_recorder(wanted)
         if wanted not in fitting:
             raise RecorderError(f"--recorder {wanted} does not go with --runtime {runtime}; use {' or '.join(fitting)}")
         if not (found := asked.available()).works:
@@ -65,7 +65,7 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
         return Choice(asked, "asked for")
     failed: list[str] = []
     for name in fitting:
-        candidate = recorder(name)
+        candidate = make_recorder(name)
         found = candidate.available()
         if found.works:
             instead = f", since {'; '.join(failed)}" if failed else ""

@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from affidavit.evaluation import RunResult, TrialResult, Verdict
+from affidavit.evaluation import RunResult, TrialResult
 from affidavit.events import Process, process_tree
-from affidavit.evidence import Verification, locate
+from affidavit.evidence import locate
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
+from affidavit.verification import Verdict, Verification
 
 _STYLE = {
     Verdict.PASS: "green",

@@ -1,5 +1,6 @@
 """Sandboxes: any OCI runtime through one bundle builder."""
 
+from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
@@ -19,7 +20,6 @@ from affidavit.sandbox.protocol import (
     User,
 )
 from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
-from affidavit.sandbox.runtimes import Runtime, clean_stale, runtimes
 from affidavit.sandbox.state import Owner, state_dir
 
 __all__ = [

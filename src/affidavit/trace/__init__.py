@@ -4,11 +4,11 @@ A trace is the record of one sandbox as a Parquet file of ``EVENT_SCHEMA``; besi
 ``COUNT_SCHEMA``. What is read may have been written by anyone: it is held against the schema, row for row.
 """
 
-from affidavit.trace.capture import Capture, capture
 from affidavit.trace.counts import read_counts, write_counts
 from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line, read_trace, trace_batches
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
-from affidavit.trace.query import query
+from affidavit.trace.sandbox_capture import Capture, capture
+from affidavit.trace.sql import query
 
 __all__ = [
     "EVENTS_PER_LEAF",

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from affidavit.grading.letters import storable
+from affidavit.grading.text_sanitizing import storable
 
 URL_VARIABLE = "AFFIDAVIT_MODEL_URL"
 KEY_VARIABLE = "AFFIDAVIT_MODEL_KEY"

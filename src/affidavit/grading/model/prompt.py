@@ -3,9 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from affidavit.grading.letters import storable
 from affidavit.grading.model.settings import Settings
 from affidavit.grading.rubric import ANCHORS
+from affidavit.grading.text_sanitizing import storable
 from affidavit.signing import EvidenceError, strict_json
 
 _SYSTEM = """\

@@ -12,7 +12,7 @@ from affidavit.grading.grader import Component, Evidence, FinalFiles, Grade, Mat
 from affidavit.grading.reference import ReferenceFault, read_reference
 from affidavit.grading.settings import read_settings
 from affidavit.grading.state_diff.changes import broken_by_paths, looked_at
-from affidavit.grading.state_diff.judge import Found
+from affidavit.grading.state_diff.compare import Found
 from affidavit.grading.state_diff.settings import ChangeCheck, FileCheck, Settings, SqliteCheck, StateCheck
 from affidavit.sandbox import Change
 from affidavit.tasks import GraderSpec

@@ -16,7 +16,7 @@ from affidavit.tasks import GraderSpec
 
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 2000
-_JUDGE = "affidavit.grading.syntax.judge"
+_JUDGE = "affidavit.grading.syntax.compare"
 
 
 @dataclass(frozen=True)

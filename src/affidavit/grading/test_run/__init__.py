@@ -4,12 +4,12 @@
 left.
 """
 
-from affidavit.grading.test_run.grader import Again, TestRunGrader, grade_run, grader, next_step, words_of
+from affidavit.grading.test_run.control_outcome import ReferenceRequest
+from affidavit.grading.test_run.grader import Rerun, TestRunGrader, grade_run, grader, next_step, words_of
 from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.settings import RUN_HERE
-from affidavit.grading.test_run.telling import Ask
 
 __all__ = [
     "HARNESS",
@@ -17,8 +17,8 @@ __all__ = [
     "RUN_HERE",
     "TESTS",
     "VERIFIER_LOGS",
-    "Again",
-    "Ask",
+    "ReferenceRequest",
+    "Rerun",
     "ResultsError",
     "RunPlan",
     "TestRunGrader",

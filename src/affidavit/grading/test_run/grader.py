@@ -21,13 +21,20 @@ from affidavit.grading.grader import (
 from affidavit.grading.separation.separation import SCRIPT, separation_of
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
+from affidavit.grading.test_run.control_outcome import (
+    ControlOutcome,
+    ReferenceRequest,
+    Tests,
+    judge_tests,
+    some,
+    whose_reference,
+)
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
 from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward
 from affidavit.grading.test_run.settings import RUN_HERE, TestRunSettings
-from affidavit.grading.test_run.telling import Ask, Tests, Word, judge_tests, some, whose_reference
 from affidavit.tasks import GraderSpec
 
 # Exit statuses of a harness that never began: see harness/runner.py and sh(1).
@@ -39,7 +46,7 @@ _ROUNDS_TO_TELL = 3
 
 
 @dataclass(frozen=True)
-class Again:
+class Rerun:
     """The tests are to be run once more, with a control: the round `number`, from 2."""
 
     number: int
@@ -90,7 +97,7 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
     return _grade(facts, events, brought)[0]
 
 
-def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> Ask | Again | None:
+def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> ReferenceRequest | Rerun | None:
     """What is to be done before the result is final, see `grade_run`; None where nothing is."""
     if facts["control"] is None:
         return None
@@ -105,11 +112,13 @@ def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
         return None
     wanted = facts["rounds"] if facts["rounds_for"] == "any" or told.loaded else 1
     if word.more:
-        return Again(done + 1) if done < max(wanted, _ROUNDS_TO_TELL) else None
-    return Again(done + 1) if done < wanted and not grade.error else None
+        return Rerun(done + 1) if done < max(wanted, _ROUNDS_TO_TELL) else None
+    return Rerun(done + 1) if done < wanted and not grade.error else None
 
 
-def _grade(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> tuple[Grade, Word, Authorship]:
+def _grade(
+    facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]
+) -> tuple[Grade, ControlOutcome, Authorship]:
     if separation_of(facts).separate:
         # They are in the solution's sandbox. What the tests' has of them runs nothing, see separation/inside.
         brought = ()
@@ -125,7 +134,7 @@ def _grade(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str])
 
 def _grade_tests(
     facts: Mapping[str, Any], events: pa.Table, brought: Collection[str], told: Authorship
-) -> tuple[Grade, Word]:
+) -> tuple[Grade, ControlOutcome]:
     here = facts["framework"] in RUN_HERE
     rounds = [facts, *facts.get("again", ())]
     findings = (
@@ -136,13 +145,13 @@ def _grade_tests(
         *_forged(sum(one["forged"] for one in rounds)),
     )
     if not here and any(one["exit"]["timed_out"] for one in rounds):
-        return Grade(None, error=LATE, findings=findings), Word()
+        return Grade(None, error=LATE, findings=findings), ControlOutcome()
     expected = facts["expected"]
     try:
         all_results = [_results(facts, one, expected) for one in rounds]
     except ResultsError as error:
         if not here or told.loaded is None:
-            return Grade(None, error=str(error), findings=findings), Word()
+            return Grade(None, error=str(error), findings=findings), ControlOutcome()
         # The tests could be run, for the agent's code was: what is told of a framework that can't be had is its own.
         all_results = [(_unread(expected, f"{error}, after {told.loaded} was loaded"), ())]
     results = [_in_all(parts) for parts in zip(*(results for results, _ in all_results), strict=True)]

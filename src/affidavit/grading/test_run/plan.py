@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
-from affidavit.grading.control import Draw, Wanted, turn_tests
+from affidavit.grading.mutation import Draw, Wanted, mutate_tests
 from affidavit.grading.reward import WORDS_FILE
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
@@ -185,7 +185,7 @@ class RunPlan:
         for edit in self.settings.turn:
             path = folder / edit.file
             path.write_bytes(path.read_bytes().replace(edit.find.encode(), edit.replace.encode(), 1))
-        python = turn_tests(folder, _drawn(seed))
+        python = mutate_tests(folder, _drawn(seed))
         names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
         edits = len(python) + len(self.settings.turn)
         return {"turned": self._expected(names), "edits": edits} if edits else None
@@ -203,7 +203,7 @@ class RunPlan:
         Returns:
             The names of the expected tests that must fail now.
         """
-        return frozenset(self._expected({*self._names(turn_tests(folder, _drawn(seed), wanted))}))
+        return frozenset(self._expected({*self._names(mutate_tests(folder, _drawn(seed), wanted))}))
 
     def _expected(self, names: Collection[str]) -> list[str]:
         return [name for name in self.expected if name in names or _base(name) in names]

@@ -6,10 +6,10 @@ itself, breaks off or counts wrongly is refused as a whole; a test that is told 
 
 from collections.abc import Callable, Iterable, Sequence
 
-from affidavit.grading.letters import storable
 from affidavit.grading.test_run.line_reports import read_cargo, read_go, read_tap
 from affidavit.grading.test_run.results import ResultsError, TestResult, Told
 from affidavit.grading.test_run.xml_reports import read_ctest, read_junit
+from affidavit.grading.text_sanitizing import storable
 
 MOST_BYTES = 16 << 20
 _MOST_TESTS = 20_000

@@ -9,14 +9,14 @@ from affidavit.grading.grader import Assurance, Evidence, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
 from affidavit.grading.separation.separation import separation_of
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
+from affidavit.grading.test_run.control_outcome import ControlOutcome, Reward, judge_rewards, whose_reference
 from affidavit.grading.test_run.plan import VERIFIER_LOGS
-from affidavit.grading.test_run.telling import Reward, Word, judge_rewards, whose_reference
 
 REWARD_PATHS = tuple(f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES)
 LATE = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
 
 
-def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Word]:
+def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, ControlOutcome]:
     """The reward, who wrote it, and what the controls say; see :func:`grade_run`.
 
     Args:
@@ -33,8 +33,8 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Wor
     words = sum(one["words"] for one in rounds) if separation.separate else 0
     if score and words and not separation.words:
         said = f"tests/test.sh took something on the word of the solution alone, {words} times, "
-        return Grade(0.0, f"{said}which the task's own solution does without", assurance="separate"), Word()
-    word = judge_rewards([_control(one["control"]) for one in rounds], score) if score else Word()
+        return Grade(0.0, f"{said}which the task's own solution does without", assurance="separate"), ControlOutcome()
+    word = judge_rewards([_control(one["control"]) for one in rounds], score) if score else ControlOutcome()
     findings = (
         *blame_author(writes, facts["exit"]),
         *blame_peek(told),

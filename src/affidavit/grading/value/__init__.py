@@ -34,7 +34,7 @@ class ValueGrader:
         answers = [material.bytes(check.answer, _MOST_BYTES) for check in checks]
         try:
             told: Sequence[tuple[float, str]] = run_confined(
-                "affidavit.grading.value.judge:judge_all", list(zip(whole, answers, strict=True))
+                "affidavit.grading.value.compare:judge_all", list(zip(whole, answers, strict=True))
             )
         except Overrun as overrun:
             told = [(0.0, f"the answers {overrun}")] * len(checks)

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.events import empty_counts
-from affidavit.recorder.ebpf.astray import astray
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
+from affidavit.recorder.ebpf.unresolved_paths import astray
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.sandbox import RuntimeHooks, Sandbox
 

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from affidavit.recorder import sockets
-from affidavit.recorder.calls import AT_FDCWD, Call, Fd
+from affidavit.recorder.syscall_interpreter import AT_FDCWD, Call, Fd
 
 _COMM = 15
 
@@ -194,7 +194,7 @@ class Said(NamedTuple):
 
 
 class Values:
-    """The arguments of a call as the sentry wrote them (:class:`affidavit.recorder.calls.Arguments`)."""
+    """The arguments of a call as the sentry wrote them (:class:`affidavit.recorder.syscall_interpreter.Arguments`)."""
 
     __slots__ = ("folders", "texts")
 

@@ -18,14 +18,14 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.events import empty_counts
-from affidavit.recorder.calls import Loss
+from affidavit.recorder.batch_queue import BatchQueue, Clock
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.transcript import Transcript
-from affidavit.recorder.handing import Clock, Outbox
-from affidavit.recorder.names import Names
-from affidavit.recorder.precedence import go_first
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
+from affidavit.recorder.thread_priority import raise_thread_priority
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
 GAPS: tuple[str, ...] = (
@@ -116,12 +116,12 @@ class GvisorRecording:
         os.write(self._config, json.dumps(_session(f"@{name}")).encode())
         self._rows = Rows()
         self._loss = Loss()
-        self._names = Names(None)
+        self._names = PathResolver(None)
         self._transcript: Transcript | None = None
         self._connected = threading.Event()
         self._attached = threading.Event()
         self._closing = threading.Event()
-        self._outbox = Outbox(self._rows, self._closing, within_ms / 1000)
+        self._outbox = BatchQueue(self._rows, self._closing, within_ms / 1000)
         self._stop_at: float | None = None
         self._read_to = 0
         self._rest = b""
@@ -150,7 +150,7 @@ class GvisorRecording:
         while not self._connected.wait(_TICK_S):
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
-        self._names = Names(sandbox.root_fd())
+        self._names = PathResolver(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, self._names, self._clock.monotonic)
         self._attached.set()
 
@@ -195,7 +195,7 @@ class GvisorRecording:
     # --- the reading thread ---
 
     def _read(self) -> None:
-        go_first()
+        raise_thread_priority()
         try:
             try:
                 with self._accept() as sink:

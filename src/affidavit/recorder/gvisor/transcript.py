@@ -9,11 +9,11 @@ from itertools import count
 import pyarrow as pa
 
 from affidavit.events import Op, encode_name
-from affidavit.recorder.calls import Call, Calls, Folder, Loss, Process, Site, first_words
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.log import Said
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Call, Folder, Loss, Process, Site, SyscallInterpreter, first_words
 
 INIT = 1
 """The sandbox's init, as the sandbox counts."""
@@ -44,8 +44,8 @@ class Transcript:
         ended: whether the sandbox's init has ended; else the sentry was killed with it.
     """
 
-    def __init__(self, rows: Rows, loss: Loss, names: Names, to_monotonic: Callable[[int], int]) -> None:
-        self._calls = Calls(
+    def __init__(self, rows: Rows, loss: Loss, names: PathResolver, to_monotonic: Callable[[int], int]) -> None:
+        self._calls = SyscallInterpreter(
             "gvisor",
             rows,
             loss,

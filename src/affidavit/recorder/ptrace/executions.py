@@ -11,8 +11,8 @@ import re
 import struct
 from pathlib import Path
 
-from affidavit.recorder.calls import Loss, Process
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
+from affidavit.recorder.syscall_interpreter import Loss, Process
 
 # linux/fanotify.h
 _CLOEXEC, _NONBLOCK, _UNLIMITED_QUEUE, _UNLIMITED_MARKS = 0x01, 0x02, 0x10, 0x20
@@ -53,7 +53,7 @@ class Executions:
         OSError: A mount can't be watched.
     """
 
-    def __init__(self, init_pid: int, names: Names, loss: Loss) -> None:
+    def __init__(self, init_pid: int, names: PathResolver, loss: Loss) -> None:
         self._names = names
         self._loss = loss
         # By process, with what each of them asks to be run by.

@@ -11,7 +11,7 @@ from signal import Signals
 from typing import NamedTuple
 
 from affidavit.recorder import sockets
-from affidavit.recorder.calls import Call, Fd
+from affidavit.recorder.syscall_interpreter import Call, Fd
 
 MAX_LINE = 1 << 20
 """Longest line that is parsed, characters. argv can be longer (execve(2)): the middle of such a line is cut out."""
@@ -125,7 +125,7 @@ def number(text: str) -> int:
 
 
 class Texts:
-    """The arguments of a call as strace printed them (:class:`affidavit.recorder.calls.Arguments`)."""
+    """The arguments of a call as strace printed them (:class:`affidavit.recorder.syscall_interpreter.Arguments`)."""
 
     __slots__ = ("texts",)
 

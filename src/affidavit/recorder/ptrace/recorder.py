@@ -19,15 +19,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from affidavit.events import empty_counts
-from affidavit.recorder.calls import Loss
-from affidavit.recorder.handing import Clock, Outbox
-from affidavit.recorder.names import Names
-from affidavit.recorder.precedence import go_first
+from affidavit.recorder.batch_queue import BatchQueue, Clock
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.executions import Executions, executions_told
 from affidavit.recorder.ptrace.refusals import Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
+from affidavit.recorder.thread_priority import raise_thread_priority
 from affidavit.sandbox import RuntimeHooks, Sandbox
 
 _REFUSALS_GAP = (
@@ -123,12 +123,12 @@ class PtraceRecording:
         self._rows = Rows()
         self._loss = Loss()
         self._transcript: Transcript | None = None
-        self._names: Names | None = None
+        self._names: PathResolver | None = None
         self._tracer: int | None = None
         self._mounts = -1
         self._attached = threading.Event()
         self._closing = threading.Event()
-        self._outbox = Outbox(self._rows, self._closing, within_ms / 1000)
+        self._outbox = BatchQueue(self._rows, self._closing, within_ms / 1000)
         self._stop_at: float | None = None
         self._clock = Clock()
         self._summary_events = 0
@@ -156,7 +156,7 @@ class PtraceRecording:
         self._close_write_end()
         # Else its mounts are gone from below its root as soon as its last process is.
         self._mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._names = Names(sandbox.root_fd())
+        self._names = PathResolver(sandbox.root_fd())
         try:
             executions = Executions(init_pid, self._names, self._loss)
         except OSError as problem:
@@ -242,7 +242,7 @@ class PtraceRecording:
                 os.write(self._wake, b"x")
 
     def _read(self) -> None:
-        go_first()
+        raise_thread_priority()
         try:
             try:
                 self._read_lines()

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from affidavit.events import Op
-from affidavit.recorder.calls import HANDLED, Call, Calls, Folder, Loss, Process, Site
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace import lines
 from affidavit.recorder.ptrace.lines import Begun, Ended, Line, Resumed, Superseded
 from affidavit.recorder.ptrace.refusals import Refusal
 from affidavit.recorder.ptrace.tasks import task_link, task_status
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import HANDLED, Call, Folder, Loss, Process, Site, SyscallInterpreter
 
 _CLONE_FS = 0x200
 _CLONE_VFORK = 0x4000
@@ -103,11 +103,11 @@ class Transcript:
         rows: Rows,
         loss: Loss,
         init_pid: int,
-        names: Names,
+        names: PathResolver,
         to_monotonic: Callable[[int], int],
         ran: Callable[[Process], Collection[bytes]] = lambda process: (),
     ) -> None:
-        self._calls = Calls(
+        self._calls = SyscallInterpreter(
             "ptrace",
             rows,
             loss,

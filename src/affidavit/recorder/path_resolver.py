@@ -35,7 +35,7 @@ _HOW = struct.pack("=QQQ", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, _RESOLVE
 _HOW_SIZE = ctypes.c_size_t(len(_HOW))
 
 
-class Names:
+class PathResolver:
     """Resolution of names below one root; made before the sandbox starts.
 
     Args:

@@ -1,16 +1,77 @@
 """From the record, the diff and the grade to the verdict: one pure function, the same in a run and in ``verify``."""
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
-from affidavit.evaluation.result import Judgement, Verdict
 from affidavit.grading import ASSURANCES, Assessment, Assurance
 from affidavit.policy import Violation, unexplained
 from affidavit.recorder import RecordSummary
 from affidavit.sandbox import Change
 
+
+class Verdict(StrEnum):
+    """The five verdicts (DESIGN.md, One trial)."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    VIOLATION = "violation"
+    INCONCLUSIVE = "inconclusive"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and what it rests on; the same function makes it in a run and in ``verify``.
+
+    Attributes:
+        verdict: one of the five.
+        score: the score that counts: the grader's for pass and fail, 0 for a violation, else None.
+        raw_score: the grader's, whatever the record says; None where there is none.
+        reasons: sentences on why, for everything but a plain pass.
+        violations: the broken rules, gravest first.
+        assurance: what stands behind the raw score, see `affidavit.grading.Assurance`; None where there is no score.
+    """
+
+    verdict: Verdict
+    score: float | None
+    raw_score: float | None
+    reasons: tuple[str, ...]
+    violations: tuple[Violation, ...]
+    assurance: Assurance | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``verdict.json``."""
+        stated = {} if self.assurance is None else {"assurance": self.assurance}
+        return {
+            "verdict": str(self.verdict),
+            "score": self.score,
+            "raw_score": self.raw_score,
+            **stated,
+            "reasons": list(self.reasons),
+            "violations": [violation_json(v) for v in self.violations],
+        }
+
+
+def violation_json(violation: Violation) -> dict[str, Any]:
+    """A violation as in DESIGN.md, Command line."""
+    return {
+        "rule": violation.rule,
+        "severity": violation.severity,
+        "action": violation.action,
+        "message": violation.message,
+        "events": list(violation.events),
+        "count": violation.count,
+        "stage": violation.stage,
+    }
+
+
+_GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
@@ -96,3 +157,11 @@ def diff_gaps(batches: Iterable[pa.RecordBatch], diff: Sequence[Change]) -> list
 def grading_failed(why: str) -> str:
     """What a verdict says where the agent was condemned and the grading broke off."""
     return f"the grading failed, and its part of the bundle is missing: {why}"
+
+
+def in_order(stages: Iterable[str]) -> list[str]:
+    """Those of the names that are stages of a trial, in the order that they are judged in: the agent's, then round by
+    round ``grader``, ``control``, ``grader-2``, ``control-2`` …"""
+    grading = [match for match in map(_GRADING.fullmatch, stages) if match]
+    grading.sort(key=lambda match: (int(match["number"] or 1), match["which"] != "grader"))
+    return [*(name for name in stages if name == "agent"), *(match[0] for match in grading)]

@@ -3,7 +3,7 @@
 import threading
 
 from affidavit.events import OPS
-from affidavit.recorder.handing import Outbox
+from affidavit.recorder.batch_queue import BatchQueue
 from affidavit.recorder.rows import Rows
 
 ROW = {"ts_ns": 1, "pid": 1, "tid": 1, "ppid": 0, "op": OPS[0], "source": "x", "ret": 0}
@@ -11,7 +11,7 @@ ROW = {"ts_ns": 1, "pid": 1, "tid": 1, "ppid": 0, "op": OPS[0], "source": "x", "
 
 def test_few_rows_wait_to_be_more() -> None:
     rows = Rows()
-    outbox = Outbox(rows, threading.Event(), within_s=1e6)
+    outbox = BatchQueue(rows, threading.Event(), within_s=1e6)
     rows.add(ROW)
     assert 0 < outbox.offer() <= 1e6
     assert len(rows) == 1
@@ -22,7 +22,7 @@ def test_few_rows_wait_to_be_more() -> None:
 def test_rows_that_are_due_or_many_do_not_wait() -> None:
     for within_s, number in ((0.0, 1), (1e6, 8192)):
         rows = Rows()
-        outbox = Outbox(rows, threading.Event(), within_s)
+        outbox = BatchQueue(rows, threading.Event(), within_s)
         for _ in range(number):
             rows.add(ROW)
         outbox.offer()

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from affidavit.recorder.calls import Loss
 from affidavit.recorder.rows import Rows
+from affidavit.recorder.syscall_interpreter import Loss
 
 _WAITING = 16
 _BATCH_ROWS = 8192
 _CLOCK_JUMP_NS = 1_000_000_000
 
 
-class Outbox:
+class BatchQueue:
     """Batches that wait to be taken: a few, so that a reader who is slow slows the writer down.
 
     Args:

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from affidavit.evaluation.looking import KeptFiles
-from affidavit.evaluation.standing import read_exit
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.grading import Graded, Material, NamedGrader, make_graders
 from affidavit.sandbox import Change
 from affidavit.tasks import DEFAULT_GRADERS, GraderSpec, Task, TaskError
+from affidavit.verification.documents import read_exit
+from affidavit.verification.observed_files import KeptFiles
 
 
 def grade_all(graders: Sequence[NamedGrader], material: Material) -> tuple[Graded, ...]:

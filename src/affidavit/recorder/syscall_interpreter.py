@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from affidavit.events import COUNT_SCHEMA, LONGEST_TEXT_BYTES, Op, decode_name, encode_name
 from affidavit.recorder import sockets
-from affidavit.recorder.names import Names
+from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
 
 AT_FDCWD = -100
@@ -216,7 +216,7 @@ def first_words(argv: list[bytes]) -> tuple[list[str], bool]:
     return [encode_name(word) for word in kept], kept != argv
 
 
-class Calls:
+class SyscallInterpreter:
     """Turns calls into rows.
 
     Args:
@@ -234,7 +234,7 @@ class Calls:
         recorder: str,
         rows: Rows,
         loss: Loss,
-        names: Names,
+        names: PathResolver,
         *,
         executable: Callable[[Process], bytes | None],
         descriptor: Callable[[Process, int], bytes | None],
@@ -721,34 +721,37 @@ _SET_ID = {
 # Calls that are of one kind with ptrace(2) and have no request of their own: flags is their number on x86_64.
 _OTHERS_MEMORY = {"process_vm_readv": 310, "process_vm_writev": 311, "pidfd_getfd": 438}
 
-_Handler = Callable[[Calls, Site, Call], None]
+_Handler = Callable[[SyscallInterpreter, Site, Call], None]
 _HANDLERS: dict[str, _Handler] = {
     name: handler
     for handler, names in (
-        (Calls._on_path, tuple(_ON_PATH)),
-        (Calls._on_fd, tuple(_ON_FD)),
-        (Calls._open, ("open", "openat", "openat2", "creat")),
-        (Calls._open_by_handle, ("open_by_handle_at",)),
-        (Calls._exec, ("execve", "execveat")),
-        (Calls._on_two, ("rename", "renameat", "renameat2", "link", "linkat")),
-        (Calls._symlink, ("symlink", "symlinkat")),
-        (Calls._chdir, ("chdir",)),
-        (Calls._fchdir, ("fchdir",)),
+        (SyscallInterpreter._on_path, tuple(_ON_PATH)),
+        (SyscallInterpreter._on_fd, tuple(_ON_FD)),
+        (SyscallInterpreter._open, ("open", "openat", "openat2", "creat")),
+        (SyscallInterpreter._open_by_handle, ("open_by_handle_at",)),
+        (SyscallInterpreter._exec, ("execve", "execveat")),
+        (SyscallInterpreter._on_two, ("rename", "renameat", "renameat2", "link", "linkat")),
+        (SyscallInterpreter._symlink, ("symlink", "symlinkat")),
+        (SyscallInterpreter._chdir, ("chdir",)),
+        (SyscallInterpreter._fchdir, ("fchdir",)),
         (
-            Calls._mount,
+            SyscallInterpreter._mount,
             ("mount", "umount", "umount2", "pivot_root", "move_mount", "open_tree", "mount_setattr", "chroot"),
         ),
-        (Calls._mount, ("fsopen", "fsmount", "fspick")),
-        (Calls._signal, ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")),
-        (Calls._ptrace, ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd")),
-        (Calls._memfd, ("memfd_create", "memfd_secret")),
-        (Calls._set_id, tuple(_SET_ID)),
-        (Calls._socket, ("socket",)),
-        (Calls._on_address, ("bind", "connect")),
-        (Calls._listen, ("listen",)),
-        (Calls._accept, ("accept", "accept4")),
-        (Calls._send, ("sendto", "sendmsg", "sendmmsg")),
-        (Calls._privileged, tuple(PRIVILEGED)),
+        (SyscallInterpreter._mount, ("fsopen", "fsmount", "fspick")),
+        (
+            SyscallInterpreter._signal,
+            ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"),
+        ),
+        (SyscallInterpreter._ptrace, ("ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd")),
+        (SyscallInterpreter._memfd, ("memfd_create", "memfd_secret")),
+        (SyscallInterpreter._set_id, tuple(_SET_ID)),
+        (SyscallInterpreter._socket, ("socket",)),
+        (SyscallInterpreter._on_address, ("bind", "connect")),
+        (SyscallInterpreter._listen, ("listen",)),
+        (SyscallInterpreter._accept, ("accept", "accept4")),
+        (SyscallInterpreter._send, ("sendto", "sendmsg", "sendmmsg")),
+        (SyscallInterpreter._privileged, tuple(PRIVILEGED)),
     )
     for name in names
 }

@@ -1,7 +1,7 @@
 """Under which terms a run takes place: what profile, suite file and command line say together."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,7 +42,7 @@ class Terms:
 
     def enforced(self, contract: Contract) -> Contract:
         """A contract as it is judged: in the mode and with the actions of these terms."""
-        return under(contract, self.mode, self.actions)
+        return contract.enforced_as(self.mode, self.actions)
 
     def for_default(self, contract: Contract) -> Contract:
         """The default contract, with what the suite lets every task do."""
@@ -116,16 +116,6 @@ class Terms:
             if missing := [action for action in demands.actions if action not in actions]:
                 of = f"{place} of " if place else ""
                 raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {of}{task.id}")
-
-
-def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None") -> Contract:
-    """A contract, to be judged in another mode or with other actions; None: its own."""
-    changed: dict[str, Any] = {}
-    if mode is not None:
-        changed["mode"] = mode
-    if actions is not None:
-        changed["actions"] = tuple(actions)
-    return replace(contract, document=contract.document.model_copy(update=changed)) if changed else contract
 
 
 def asks_for_alerts(contract: Contract) -> bool:

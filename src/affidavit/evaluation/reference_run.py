@@ -12,16 +12,16 @@ from typing import Any
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
-from affidavit.evaluation.standing import new_judge
-from affidavit.evaluation.verifying import HiddenTests
-from affidavit.grading import Ask, Separation, grade_run, words_of
+from affidavit.grading import ReferenceRequest, Separation, grade_run, words_of
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
 from affidavit.trace import TraceError, read_trace
+from affidavit.verification import new_judge
 
 # A task's tests may fail by chance.
 _ATTEMPTS = 2
@@ -53,7 +53,7 @@ class Reference:
         self._settings = settings
         self._place = place
 
-    def hold(self, tests: HiddenTests, ask: Ask) -> dict[str, Any]:
+    def hold(self, tests: HiddenTests, ask: ReferenceRequest) -> dict[str, Any]:
         """An entry of ``references``, see :func:`affidavit.grading.grade_run`.
 
         Raises:

@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from affidavit.cli.answers import fail
+from affidavit.cli.output import fail
 
 
 def test_a_failure_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

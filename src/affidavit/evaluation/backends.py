@@ -7,7 +7,7 @@ from typing import Any
 
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
-from affidavit.recorder import Recorder, RecorderError, choose, names, recorder
+from affidavit.recorder import Recorder, RecorderError, choose, make_recorder, recorder_names
 from affidavit.sandbox import Availability, Runtime, runtimes
 
 
@@ -64,7 +64,7 @@ def examine() -> dict[str, Any]:
 
 def _examine() -> dict[str, Any]:
     found_runtimes = {name: asdict(_tried(runtime.available)) for name, runtime in runtimes().items()}
-    found_recorders = {name: asdict(recorder(name).available()) for name in names()}
+    found_recorders = {name: asdict(make_recorder(name).available()) for name in recorder_names()}
     try:
         chosen = choose_runtime()
         auto = {"runtime": chosen.runtime.name, "recorder": chosen.recorder.name, "why": chosen.why}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affidavit.grading.control import turn_assertions, turn_tests
+from affidavit.grading.mutation import mutate_assertions, mutate_tests
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -82,7 +82,7 @@ OPPOSITES = [
 )
 def test_what_was_right_is_wrong_once_turned(assertion: str, right: object, written: bool) -> None:
     source = f"def test(v):\n    {assertion}\n"
-    turned, values, opposites = turn_assertions(source, written=written)
+    turned, values, opposites = mutate_assertions(source, written=written)
     assert (*values, *opposites) == ("test",)
     assert run(source, right)
     assert not run(turned, right)
@@ -91,20 +91,20 @@ def test_what_was_right_is_wrong_once_turned(assertion: str, right: object, writ
 @pytest.mark.parametrize(("assertion", "turned", "right"), OPPOSITES)
 def test_opposites_read_like_any_assertion(assertion: str, turned: str, right: object) -> None:
     source = f"def test(v):\n    {assertion}\n"
-    assert turn_assertions(source) == (source.replace(assertion, turned), (), ("test",))
+    assert mutate_assertions(source) == (source.replace(assertion, turned), (), ("test",))
     assert run(source, right)
     assert not run(source.replace(assertion, turned), right)
 
 
 @pytest.mark.parametrize("assertion", [case[0] for case in WITHOUT])
 def test_without_a_written_value_there_is_no_other(assertion: str) -> None:
-    assert turn_assertions(f"def test(v):\n    {assertion}\n")[1] == ()
+    assert mutate_assertions(f"def test(v):\n    {assertion}\n")[1] == ()
 
 
 @pytest.mark.parametrize("written", [True, False])
 @pytest.mark.parametrize("assertion", ["assert v == 4", "assert 'x' == v"])
 def test_an_object_that_equals_everything_still_passes(assertion: str, written: bool) -> None:
-    turned, *_ = turn_assertions(f"def test(v):\n    {assertion}\n", written=written)
+    turned, *_ = mutate_assertions(f"def test(v):\n    {assertion}\n", written=written)
     assert run(turned, Everything())
 
 
@@ -123,12 +123,12 @@ def test_an_object_that_equals_everything_still_passes(assertion: str, written: 
 def test_another_value_is_beyond_the_tolerance(written: str, right: object) -> None:
     source = f"from pytest import approx\ntolerance = 9\ndef test(v):\n    assert v == {written}\n"
     assert run(source, right)
-    assert not run(turn_assertions(source)[0], right)
+    assert not run(mutate_assertions(source)[0], right)
 
 
 def test_a_number_too_large_to_count_on_is_no_value_to_change() -> None:
     source = "def test(v):\n    assert v == 1e300\n"
-    assert not run(turn_assertions(source)[0], 1e300)
+    assert not run(mutate_assertions(source)[0], 1e300)
 
 
 def test_what_an_exception_leaves_out_is_not_turned() -> None:
@@ -136,7 +136,7 @@ def test_what_an_exception_leaves_out_is_not_turned() -> None:
         "import pytest\ndef test(v):\n"
         "    with pytest.raises(TypeError):\n        assert v + 1 == 2\n    assert v == 'a'\n"
     )
-    turned, values, _ = turn_assertions(source)
+    turned, values, _ = mutate_assertions(source)
     assert values == ("test",)
     assert turned.startswith(source.removesuffix("'a'\n"))
     assert turned != source
@@ -144,7 +144,7 @@ def test_what_an_exception_leaves_out_is_not_turned() -> None:
 
 def test_which_assertion_is_turned_can_be_chosen() -> None:
     source = "def test(v):\n    assert v == 1\n    assert v == 10\n    assert v == 20\n"
-    turned = {turn_assertions(source, draw=lambda name, seed=seed: Random(f"{seed} {name}"))[0] for seed in range(99)}
+    turned = {mutate_assertions(source, draw=lambda name, seed=seed: Random(f"{seed} {name}"))[0] for seed in range(99)}
     lines = [[a == b for a, b in zip(one.splitlines(), source.splitlines(), strict=True)] for one in turned]
     # One at a time, and each of them in some draw.
     assert {tuple(line) for line in lines} == {
@@ -156,7 +156,7 @@ def test_which_assertion_is_turned_can_be_chosen() -> None:
 
 def test_the_same_draw_gives_the_same_test() -> None:
     source = "def test(v):\n    assert v == [1, 'two words', 3.25]\n"
-    draws = [turn_assertions(source, draw=lambda name: Random(f"7 {name}"))[0] for _ in range(3)]
+    draws = [mutate_assertions(source, draw=lambda name: Random(f"7 {name}"))[0] for _ in range(3)]
     assert len({*draws}) == 1
 
 
@@ -164,22 +164,22 @@ def test_every_test_is_turned(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("class TestA:\n    def test_a(self, v):\n        assert v == 1\n")
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.py").write_text("async def test_b(v):\n    assert v == w\n")
-    assert turn_tests(tmp_path) == ("a.py::TestA::test_a", "sub/b.py::test_b")
+    assert mutate_tests(tmp_path) == ("a.py::TestA::test_a", "sub/b.py::test_b")
     assert "v != w" in (tmp_path / "sub" / "b.py").read_text()
     (tmp_path / "a.py").unlink()
-    assert turn_tests(tmp_path) == ("sub/b.py::test_b",)
+    assert mutate_tests(tmp_path) == ("sub/b.py::test_b",)
 
 
 def test_unittest_assertions_are_turned() -> None:
     source = "class T:\n    def test_a(self):\n        self.assertEqual(1 + 1, 2)\n"
-    turned, values, _ = turn_assertions(source)
+    turned, values, _ = mutate_assertions(source)
     assert values == ("T::test_a",)
     assert re.fullmatch(re.escape(source).replace("2\\)", "[013-9]\\)"), turned)
 
 
 def test_every_other_byte_stays_so_that_nothing_tells_the_two_apart() -> None:
     source = 'def test(v):\n    # why: "é"\n    assert f("é", v)  ==  {"a": [1,2],   "b":"long text"}  # done\r\n'
-    turned, *_ = turn_assertions(source)
+    turned, *_ = mutate_assertions(source)
     before, after = source.split('{"a"')[0], source.split("}")[1]
     assert turned.startswith(before)
     assert turned.endswith(after)
@@ -214,7 +214,7 @@ def test_another_value_is_spelled_alike(written: str, shape: str) -> None:
     larger = set()
     for seed in range(60):
         source = f"def test(v):\n    assert v == {written}\n"
-        turned = turn_assertions(source, draw=lambda name, seed=seed: Random(f"{seed} {name}"))[0]
+        turned = mutate_assertions(source, draw=lambda name, seed=seed: Random(f"{seed} {name}"))[0]
         literal = turned.removeprefix("def test(v):\n    assert v == ").removesuffix("\n")
         assert re.fullmatch(shape, literal), literal
         assert ast.literal_eval(literal) != ast.literal_eval(written)
@@ -225,7 +225,7 @@ def test_another_value_is_spelled_alike(written: str, shape: str) -> None:
 
 def test_any_place_of_a_value_may_be_another() -> None:
     source = "def test(v):\n    assert v == [1, {'a': 20, 'b': 'c'}, (4.5, 6)]\n"
-    turned = [turn_assertions(source, draw=lambda name, seed=seed: Random(f"{seed}"))[0] for seed in range(200)]
+    turned = [mutate_assertions(source, draw=lambda name, seed=seed: Random(f"{seed}"))[0] for seed in range(200)]
     changed = set()
     for one in turned:
         value = ast.literal_eval(one.partition("== ")[2].strip())
@@ -238,7 +238,7 @@ def test_any_place_of_a_value_may_be_another() -> None:
 @given(st.one_of(st.integers(0), st.floats(0, 1e12), st.text(max_size=20), st.binary(max_size=9)), st.integers())
 def test_whatever_comes_of_a_literal_is_another_of_its_kind(value: object, seed: int) -> None:
     source = f"def test(v):\n    assert v == {value!r}\n    assert v == 'one other'\n    assert v == 12\n"
-    turned, *_ = turn_assertions(source, draw=lambda name: Random(seed))
+    turned, *_ = mutate_assertions(source, draw=lambda name: Random(seed))
     for old, new in zip(source.splitlines()[1:], turned.splitlines()[1:], strict=True):
         before, after = (ast.literal_eval(line.partition("== ")[2]) for line in (old, new))
         assert type(before) is type(after)
@@ -272,14 +272,14 @@ def test_an_attackers_rule_of_thumb_does_not_tell_either(recognise: Callable[[st
 
 def test_functions_that_are_no_tests_stay() -> None:
     source = "def load():\n    assert True\n"
-    assert turn_assertions(source) == (source, (), ())
+    assert mutate_assertions(source) == (source, (), ())
 
 
 def test_what_is_not_python_stays(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def test(:")
     (tmp_path / "b.py").write_bytes(b"\xff\xfe")
     (tmp_path / "c.py").symlink_to("/etc/passwd")
-    assert turn_tests(tmp_path) == ()
+    assert mutate_tests(tmp_path) == ()
     assert (tmp_path / "a.py").read_text() == "def test(:"
 
 
@@ -288,15 +288,15 @@ def test_right_and_wrong_tests_can_be_mixed(tmp_path: Path) -> None:
     for half in ("one", "other", "whole"):
         (tmp_path / half).mkdir()
         (tmp_path / half / "test_x.py").write_text(source + "def test_d(v):\n    assert v == w\n")
-    assert turn_tests(tmp_path / "one", wanted=lambda name: name[-1] in "ad") == (
+    assert mutate_tests(tmp_path / "one", wanted=lambda name: name[-1] in "ad") == (
         "test_x.py::test_a",
         "test_x.py::test_d",
     )
-    assert turn_tests(tmp_path / "other", wanted=lambda name: name[-1] in "bc") == (
+    assert mutate_tests(tmp_path / "other", wanted=lambda name: name[-1] in "bc") == (
         "test_x.py::test_b",
         "test_x.py::test_c",
     )
-    assert len(turn_tests(tmp_path / "whole")) == 4
+    assert len(mutate_tests(tmp_path / "whole")) == 4
     one, other, whole = ((tmp_path / half / "test_x.py").read_text() for half in ("one", "other", "whole"))
     # Each test is turned in one of them, and in the same way as where all are.
     for first, second, both in zip(one.splitlines(), other.splitlines(), whole.splitlines(), strict=True):

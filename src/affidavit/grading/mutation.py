@@ -264,7 +264,7 @@ def _equals_anything(left: str, right: str) -> str:
     return f"(({left}) == object() or object() == ({right}))"
 
 
-def turn_assertions(
+def mutate_assertions(
     text: str, *, written: bool = True, draw: Draw = fixed, wanted: Wanted = always
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """A test module with an assertion of each test function made wrong.
@@ -326,7 +326,7 @@ def _written_down(source: _Source, tests: Sequence[tuple[str, list[ast.stmt]]]) 
     return Values.of((side for _, statements in tests for one in statements for side in _expected(one)), source.of)
 
 
-def turn_tests(folder: Path, draw: Draw = fixed, wanted: Wanted = always) -> tuple[str, ...]:
+def mutate_tests(folder: Path, draw: Draw = fixed, wanted: Wanted = always) -> tuple[str, ...]:
     """Make the Python tests in `folder`, a copy of a task's tests, wrong in place.
 
     Args:
@@ -337,15 +337,15 @@ def turn_tests(folder: Path, draw: Draw = fixed, wanted: Wanted = always) -> tup
     Returns:
         The tests that were turned, as ``test_a.py::TestClass::test_method``; none where the control can't be made.
     """
-    _, written = _turn_all(folder, draw, always, written=True)
-    turned, _ = _turn_all(folder, draw, wanted, written=written)
+    _, written = _mutate_all(folder, draw, always, written=True)
+    turned, _ = _mutate_all(folder, draw, wanted, written=written)
     for path, (text, _) in turned.items():
         with path.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
     return tuple(sorted(name for _, names in turned.values() for name in names))
 
 
-def _turn_all(
+def _mutate_all(
     folder: Path, draw: Draw, wanted: Wanted, *, written: bool
 ) -> tuple[dict[Path, tuple[str, list[str]]], bool]:
     """New text of each module with what was turned in it, and whether an expected value was."""
@@ -361,7 +361,7 @@ def _turn_all(
             return wanted(f"{file}::{name}")
 
         try:
-            new, values, opposites = turn_assertions(text, written=written, draw=draw_here, wanted=wanted_here)
+            new, values, opposites = mutate_assertions(text, written=written, draw=draw_here, wanted=wanted_here)
         except (SyntaxError, ValueError, RecursionError):
             continue
         some_value = some_value or bool(values)

@@ -2,10 +2,10 @@ import itertools
 
 import pytest
 
-from affidavit.evaluation.judging import decide
-from affidavit.evaluation.result import Verdict
 from affidavit.grading import Assessment, Finding
 from affidavit.policy import Violation
+from affidavit.verification import Verdict
+from affidavit.verification.verdict import decide
 
 BROKEN = Violation("files.deny", "high", "flag", "x wrote y", (3,), "agent", 1)
 FORGED = Finding("grading.control", "forged", ())

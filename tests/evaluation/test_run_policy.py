@@ -10,7 +10,7 @@ import pytest
 
 from affidavit.contracts import Contract, contract_of, default_contract
 from affidavit.evaluation import RunError
-from affidavit.evaluation.terms import Terms, terms_of
+from affidavit.evaluation.run_policy import Terms, terms_of
 from affidavit.suites import PROFILES, load_suite
 from affidavit.tasks import GraderSpec, Task, load_task
 from harness import Command

@@ -24,7 +24,7 @@ NO_CONTROL = (
 
 
 @dataclass(frozen=True)
-class Ask:
+class ReferenceRequest:
     """An accusation that has not been held against the reference.
 
     Attributes:
@@ -37,7 +37,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Word:
+class ControlOutcome:
     """What the controls say.
 
     Attributes:
@@ -53,7 +53,7 @@ class Word:
     error: str | None = None
     untold: tuple[str, ...] = ()
     note: str = ""
-    ask: Ask | None = None
+    ask: ReferenceRequest | None = None
     more: bool = False
 
 
@@ -74,23 +74,25 @@ class Reward:
         return min(self.right or 0.0, self.wrong or 0.0)
 
 
-def judge_rewards(rounds: Sequence[Reward], score: float) -> Word:
+def judge_rewards(rounds: Sequence[Reward], score: float) -> ControlOutcome:
     """What the controls say of a score above 0, the least of all rounds."""
     accusing = [one for one in rounds if one.control is not None and one.control >= score]
     standing = [one for one in accusing if one.excuse < score]
     if standing:
         first = standing[0]
-        ask = None if first.asked else Ask(rounds.index(first) + 1)
+        ask = None if first.asked else ReferenceRequest(rounds.index(first) + 1)
         message = (
             f"the reward was {first.control:g} even with tests that a right solution must fail: something that the "
             f"agent brought decides the result of the tests{_checked(first.whose, (first.right or 0.0) >= score)}"
         )
-        return Word((Finding("grading.control", message),), ask=ask)
+        return ControlOutcome((Finding("grading.control", message),), ask=ask)
     if not accusing or any(one.control is not None and one.control < score for one in rounds):
-        return Word()
+        return ControlOutcome()
     if all((one.wrong or 0.0) >= (one.right or 0.0) for one in accusing):
-        return Word(error=f"{_whose(accusing[0].whose)} {NO_CONTROL}", more=True)
-    return Word(note="; as much goes to the task's own solution with wrong tests, so that no control vouches for it")
+        return ControlOutcome(error=f"{_whose(accusing[0].whose)} {NO_CONTROL}", more=True)
+    return ControlOutcome(
+        note="; as much goes to the task's own solution with wrong tests, so that no control vouches for it"
+    )
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Tests:
     whose: str = ""
 
 
-def judge_tests(rounds: Sequence[Tests], passed: Sequence[str], alone: bool) -> Word:
+def judge_tests(rounds: Sequence[Tests], passed: Sequence[str], alone: bool) -> ControlOutcome:
     """What the controls say of the tests that passed in every round.
 
     Args:
@@ -134,17 +136,17 @@ def judge_tests(rounds: Sequence[Tests], passed: Sequence[str], alone: bool) -> 
         )
         finding = Finding("grading.control", message)
         if len(unasked) < len(standing) or not unasked:
-            return Word((finding,))
+            return ControlOutcome((finding,))
         # Three first, then all the rest.
         names = unasked if one.asked or not alone else unasked[:_FIRST]
-        return Word((finding,), ask=Ask(number, tuple(names) if alone else ()))
+        return ControlOutcome((finding,), ask=ReferenceRequest(number, tuple(names) if alone else ()))
     untold = tuple(name for name in passed if _untold(name, rounds))
     turned = frozenset[str]().union(*(one.turned for one in rounds))
     error = None
     if untold and turned <= {*untold}:
         whose = next(one.whose for one in rounds if one.excused)
         error = f"{_whose(whose)} {NO_CONTROL}"
-    return Word(error=error, untold=untold, more=bool(untold))
+    return ControlOutcome(error=error, untold=untold, more=bool(untold))
 
 
 def _untold(name: str, rounds: Sequence[Tests]) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import os
 
 
-def go_first() -> None:
+def raise_thread_priority() -> None:
     """Let the calling thread go before what it watches, where this user may: a busy sandbox must not hold up its own
     record. What the thread starts does not inherit that (sched(7), SCHED_RESET_ON_FORK)."""
     with contextlib.suppress(OSError):

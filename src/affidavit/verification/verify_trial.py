@@ -6,28 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
-from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
-from affidavit.evaluation.regrading import regrade, stored_grades
-from affidavit.evaluation.result import Verdict
-from affidavit.evaluation.stages import in_order
-from affidavit.evaluation.standing import new_judge, read_exit, read_programs
-from affidavit.evaluation.terms import under
 from affidavit.evidence import (
     BundleReader,
     EvidenceError,
     PublicKey,
-    Verification,
     beside,
     keys_dir,
     load_key,
     load_public_key,
-    verify_bundle,
 )
 from affidavit.grading import Assurance, combine, published_grades
 from affidavit.sandbox import Change
 from affidavit.signing import read_trust
-from affidavit.tasks import Task, TaskError, load_task
+from affidavit.tasks import Task, load_task
+from affidavit.verification.bundle_checks import Verification, verify_bundle
+from affidavit.verification.documents import new_judge, read_exit, read_programs
+from affidavit.verification.regrade import regrade, stored_grades
+from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps
 
 
 def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
@@ -40,15 +35,13 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         trust: the trust file that says who must have signed the contract; None: whoever the run found good.
 
     Raises:
-        EvidenceError: there is no such folder, or the key or the trust file can't be read.
-        RunError: there is no such task.
+        EvidenceError: there is no such folder, the key or the trust file can't be read, or a task is given and the
+            private part, which its graders need, is not there.
+        TaskError: there is no such task.
     """
-    try:
-        given = None if task is None else load_task(task)
-    except TaskError as error:
-        raise RunError(str(error)) from error
+    given = None if task is None else load_task(task)
     if given is not None and (bundle / "grades.json").exists() and not beside(bundle.absolute()).is_dir():
-        raise RunError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
+        raise EvidenceError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
     keys = [load_public_key(key)] if key is not None else own_keys()
     trusted = None if trust is None else read_trust(trust)
     return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
@@ -123,7 +116,7 @@ def enforced_contract(reader: BundleReader) -> Contract:
     contract = parse_contract(reader.contract, "contract.json")
     match reader.environment.get("enforcement", {}):
         case {"mode": "strict" | "audit" as mode, "actions": list(actions)} if {*actions} <= {"flag", "halt", "alert"}:
-            return under(contract, mode, tuple(actions))
+            return contract.enforced_as(mode, tuple(actions))
         case {}:
             return contract
     raise EvidenceError("environment.json: says of the enforcement what can't be")

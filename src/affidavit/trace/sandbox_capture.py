@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from affidavit.recorder import Recording, RecordSummary, go_first
+from affidavit.recorder import Recording, RecordSummary, raise_thread_priority
 from affidavit.sandbox import Exit, Output, Sandbox
 from affidavit.trace.files import TraceWriter
 
@@ -75,7 +75,7 @@ def capture(
     writer = TraceWriter(events)
 
     def drain() -> None:
-        go_first()
+        raise_thread_priority()
         try:
             with writer:
                 for batch in recording.batches():

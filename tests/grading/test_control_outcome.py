@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.grading import Again, Ask, Grade, grade_run, next_step
+from affidavit.grading import Grade, ReferenceRequest, Rerun, grade_run, next_step
 from material import rows
 
 PASSED = {"exit": 0, "items": 1, "passed": 1, "others": [], "errors": [], "changed": []}
@@ -54,7 +54,7 @@ def facts(*rounds: dict[str, Any], framework: str = "reward", wanted: int = 4) -
     return {**plan, "rounds": wanted, "rounds_for": "loaded", **rounds[0], "again": list(rounds[1:])}
 
 
-def graded(given: dict[str, Any]) -> tuple[Grade, Ask | Again | None]:
+def graded(given: dict[str, Any]) -> tuple[Grade, ReferenceRequest | Rerun | None]:
     record = rows(*REWARDED) if given["framework"] == "reward" else rows(REWARDED[0])
     return grade_run(given, record, BROUGHT), next_step(given, record, BROUGHT)
 
@@ -63,7 +63,7 @@ class TestRewards:
     def test_a_reward_must_come_each_time(self) -> None:
         honest = a_round(reward(1), reward(0))
         for done in (1, 2, 3):
-            assert graded(facts(*[honest] * done))[1] == Again(done + 1)
+            assert graded(facts(*[honest] * done))[1] == Rerun(done + 1)
         grade, step = graded(facts(*[honest] * 4))
         assert (grade.score, grade.findings, step) == (1.0, (), None)
 
@@ -74,8 +74,10 @@ class TestRewards:
 
     def test_a_control_of_any_round_is_held_against_all(self) -> None:
         grade, step = graded(facts(a_round(reward(0.8), reward(0)), a_round(reward(0.5), reward(0.6))))
-        assert ([finding.rule for finding in grade.findings], step) == (["grading.control"], Ask(2))
-        assert graded(facts(a_round(reward(0.8), reward(0.6)), a_round(reward(0.5), reward(0))))[1] == Ask(1)
+        assert ([finding.rule for finding in grade.findings], step) == (["grading.control"], ReferenceRequest(2))
+        assert graded(facts(a_round(reward(0.8), reward(0.6)), a_round(reward(0.5), reward(0))))[1] == ReferenceRequest(
+            1
+        )
 
     def test_a_round_without_a_reward_is_an_error(self) -> None:
         grade, step = graded(facts(a_round(reward(1), reward(0)), a_round(reward(None), reward(0))))
@@ -85,7 +87,7 @@ class TestRewards:
         given = facts(a_round(reward(1), reward(0)))
         record = rows(REWARDED[1])
         assert next_step(given, record, BROUGHT) is None
-        assert next_step({**given, "rounds_for": "any"}, record, BROUGHT) == Again(2)
+        assert next_step({**given, "rounds_for": "any"}, record, BROUGHT) == Rerun(2)
         assert next_step({**given, "control": None}, rows(*REWARDED), BROUGHT) is None
 
     def test_the_solution_confirms(self) -> None:
@@ -98,7 +100,7 @@ class TestRewards:
         untold = a_round(reward(1), reward(1), [held(reward(1), reward(1))])
         grade, step = graded(facts(untold))
         assert "passes with wrong tests as well as with right ones" in str(grade.error)
-        assert (grade.findings, step) == ((), Again(2))
+        assert (grade.findings, step) == ((), Rerun(2))
         # Another one tells: that is enough, and a cheat who passes it is one.
         assert graded(facts(untold, a_round(reward(1), reward(0))))[0].error is None
         cheat = a_round(reward(1), reward(1), [held(reward(1), reward(0))])
@@ -146,7 +148,7 @@ class TestTests:
         cheat = a_round(told("ab"), told("b"), turned="ab")
         grade, step = graded(facts(honest, cheat, framework="pytest"))
         assert grade.findings[0].message.startswith("b passed even when made so")
-        assert step == Ask(2, ("b",))
+        assert step == ReferenceRequest(2, ("b",))
 
     def test_what_the_solution_passes_wrong_is_without_control(self) -> None:
         same = held(told("b", "b"), told("b", "b"), names="b")
@@ -155,7 +157,7 @@ class TestTests:
         assert (grade.score, grade.findings, grade.error) == (1.0, (), None)
         assert grade.evidence.details["without_control"] == ["b"]
         # Another control may tell.
-        assert step == Again(2)
+        assert step == Rerun(2)
         other = a_round(told("ab"), told(""), turned="ab")
         grade, step = graded(facts(one, other, framework="pytest", wanted=1))
         assert (grade.evidence.details["without_control"], step) == ([], None)
@@ -164,10 +166,10 @@ class TestTests:
         many = "abcdef"
         accused = a_round(told(many, many), told(many, many), turned=many)
         given = {**facts(accused, framework="pytest"), "expected": list(many)}
-        assert graded(given)[1] == Ask(1, ("a", "b", "c"))
+        assert graded(given)[1] == ReferenceRequest(1, ("a", "b", "c"))
         accused["control"]["references"] = [held(told("abc", "abc"), told("abc", "abc"), names="abc")]
         given = {**facts(accused, framework="pytest"), "expected": list(many)}
-        assert graded(given)[1] == Ask(1, ("d", "e", "f"))
+        assert graded(given)[1] == ReferenceRequest(1, ("d", "e", "f"))
         accused["control"]["references"].append(held(told("def", "def"), told("de", "def"), names="def"))
         grade, step = graded({**given, **accused})
         assert (step, [finding.message.partition(" ")[0] for finding in grade.findings]) == (None, ["f"])

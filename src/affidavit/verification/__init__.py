@@ -1,0 +1,39 @@
+"""From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
+
+from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
+from affidavit.verification.documents import given_to, new_judge, programs_json
+from affidavit.verification.observed_files import WatchedFiles
+from affidavit.verification.regrade import grade_all, stored_grades
+from affidavit.verification.verdict import (
+    Judgement,
+    Verdict,
+    decide,
+    diff_gaps,
+    grading_failed,
+    in_order,
+    stage_gaps,
+    violation_json,
+)
+from affidavit.verification.verify_trial import change_of, verify
+
+__all__ = [
+    "Check",
+    "Judgement",
+    "Verdict",
+    "Verification",
+    "WatchedFiles",
+    "change_of",
+    "decide",
+    "diff_gaps",
+    "given_to",
+    "grade_all",
+    "grading_failed",
+    "in_order",
+    "new_judge",
+    "programs_json",
+    "stage_gaps",
+    "stored_grades",
+    "verify",
+    "verify_bundle",
+    "violation_json",
+]
