@@ -22,10 +22,11 @@ import pyarrow.compute as pc
 from measuring import spec
 
 from affidavit.contracts import contract_of
+from affidavit.evaluation import capture
 from affidavit.policy import Judge
 from affidavit.recorder import make_recorder
 from affidavit.sandbox import runtimes
-from affidavit.trace import capture, read_trace
+from affidavit.trace import read_trace
 
 FORBIDDEN = "/etc/passwd"
 # Two processes that open and run what they may, while a third does what it may not.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
+from affidavit.evaluation import Capture, capture
 from affidavit.recorder import LATER_MS, Recorder
 from affidavit.sandbox import (
     Exit,
@@ -22,7 +23,6 @@ from affidavit.sandbox import (
     runtimes,
     state_dir,
 )
-from affidavit.trace import Capture, capture
 
 Timed = Callable[[], float]
 

@@ -19,10 +19,11 @@ from judge import contract
 from measuring import spec
 from workload import PACED, programs
 
+from affidavit.evaluation import capture
 from affidavit.policy import Judge
 from affidavit.recorder import make_recorder
 from affidavit.sandbox import runtimes
-from affidavit.trace import capture, read_trace
+from affidavit.trace import read_trace
 
 _START = 40_000
 _STEP = 1.25

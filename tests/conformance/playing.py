@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "recorder"))
 import oci
 from table import PROGRAM, Case, Row
 
+from affidavit.evaluation import capture
 from affidavit.recorder import RecordSummary, make_recorder
 from affidavit.sandbox import SandboxSpec, User, host_rootfs, runtimes
-from affidavit.trace import capture, read_trace
+from affidavit.trace import read_trace
 
 _RUNTIMES = {"ebpf": "runc", "ptrace": "runc", "gvisor": "gvisor"}
 _CAPABILITIES = (

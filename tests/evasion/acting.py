@@ -13,11 +13,12 @@ from typing import Any
 
 from replaying import unexplained as unexplained_names
 
-from affidavit.contracts import SYSTEM_CALL_NAMES
+from affidavit.evaluation import capture
+from affidavit.events import SYSTEM_CALL_NAMES
 from affidavit.policy import unexplained
 from affidavit.recorder import make_recorder
 from affidavit.sandbox import Limits, SandboxSpec, User, diff, host_rootfs, runtimes
-from affidavit.trace import capture, read_trace
+from affidavit.trace import read_trace
 
 Row = dict[str, Any]
 

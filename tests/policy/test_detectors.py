@@ -222,5 +222,5 @@ def test_an_installed_distribution_brings_a_detector(tmp_path: Path) -> None:
     first, *errors = ran.stdout.splitlines()
     assert first == ("True [('operations.touches_forbidden', 'low', 'it touched /a/forbidden', (0,))] []")
     assert errors[0] == "the detector 'touches_forbidden' failed: RuntimeError: no idea"
-    assert "the detector 'broken' of touching can't be loaded" in errors[1]
+    assert "the detector 'broken' can't be used: touching 1.0: touching:nothing can't be loaded" in errors[1]
     assert "did you mean 'touches_forbidden'?" in errors[2]

@@ -4,10 +4,11 @@ import os
 import subprocess
 from pathlib import Path
 
+from affidavit.evaluation import capture
 from affidavit.recorder import RecordSummary
 from affidavit.recorder.ebpf import EbpfRecorder
 from affidavit.sandbox import SandboxSpec, User, host_rootfs, runtimes, state_dir
-from affidavit.trace import capture, read_trace
+from affidavit.trace import read_trace
 
 SPAWN = r"""
 #include <stdlib.h>

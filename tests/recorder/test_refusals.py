@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from affidavit.contracts import SYSTEM_CALLS
+from affidavit.evaluation import Capture, capture
+from affidavit.events import SYSTEM_CALLS
 from affidavit.recorder import Recording, RecordSummary, make_recorder
 from affidavit.recorder.ptrace import PtraceRecorder
 from affidavit.sandbox import Limits, SandboxSpec, User, host_rootfs, runtimes
-from affidavit.trace import Capture, capture, read_trace
+from affidavit.trace import read_trace
 from harness import share_images
 
 pytestmark = pytest.mark.skipif(

@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from affidavit.errors import AffidavitError
+
 # Answers after which trying again may help (RFC 9110, 15; RFC 6585, 4; RFC 8470, 5.2).
 _TRY_AGAIN = (408, 425, 429)
 
 
-class AlertError(Exception):
+class AlertError(AffidavitError):
     """A destination can't be used: one line that says what to do."""
 
 

@@ -1,5 +1,7 @@
 """Why there is nothing to be learned."""
 
+from affidavit.errors import AffidavitError
 
-class LearningError(Exception):
+
+class LearningError(AffidavitError):
     """No contract can be learned from these runs: one line that says which run, and why."""

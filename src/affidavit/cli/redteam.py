@@ -32,8 +32,8 @@ def redteam(
     Exit status: 0 none got a score that it should not, 1 some did, 2 wrong use.
     """
     from affidavit.evaluation import RunError, RunOptions
-    from affidavit.redteam import play_battery, print_battery
-    from affidavit.report import Progress
+    from affidavit.redteam import play_battery
+    from affidavit.report import Progress, print_battery
 
     try:
         options = RunOptions(

@@ -35,8 +35,8 @@ def check(
     Exit status: 0 all is well, 1 something is wrong, 2 wrong use.
     """
     from affidavit.evaluation import RunError, RunOptions
-    from affidavit.quality import check_tasks, print_reports
-    from affidavit.report import Progress
+    from affidavit.quality import check_tasks
+    from affidavit.report import Progress, print_reports
 
     try:
         options = RunOptions(
@@ -65,7 +65,8 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
     """
     from affidavit.contracts import ContractError
     from affidavit.evaluation import RunError, load_tasks
-    from affidavit.quality import lint_task, print_findings
+    from affidavit.quality import lint_task
+    from affidavit.report import print_findings
 
     try:
         findings = {task.id: lint_task(task) for task in load_tasks(path)[0]}

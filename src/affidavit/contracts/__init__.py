@@ -23,7 +23,7 @@ from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs,
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import Section, Version, check_endpoint, check_id
 from affidavit.contracts.implied import folders_above, same_programs
-from affidavit.contracts.operations import ENTRY_POINTS, OPERATIONS, Detection, Detector, Operation, Watch
+from affidavit.contracts.operations import OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape, expand_braces
 from affidavit.contracts.registry import (
@@ -47,20 +47,16 @@ from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_sig
 from affidavit.contracts.signature_status import Audit, Standing, audit, standing, standing_in
 from affidavit.contracts.sources import ContractSource
 from affidavit.contracts.suggestions import did_you_mean
-from affidavit.contracts.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 from affidavit.contracts.versions import Step
 from affidavit.contracts.yaml import MAX_BYTES, Positions
 
 __all__ = [
     "COMBINATIONS",
-    "ENTRY_POINTS",
     "MAX_BYTES",
     "OPERATIONS",
     "PACKS",
     "PAYLOAD_TYPE",
     "SCHEMA_ID",
-    "SYSTEM_CALLS",
-    "SYSTEM_CALL_NAMES",
     "Audit",
     "Contract",
     "ContractChange",

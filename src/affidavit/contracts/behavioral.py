@@ -13,9 +13,10 @@ from pydantic.alias_generators import to_camel
 
 from affidavit.contracts.document import SCHEMA, check_operation
 from affidavit.contracts.fields import check_endpoint, check_id, check_pattern
+from affidavit.contracts.privileged_calls import PRIVILEGED_CALLS
 from affidavit.contracts.suggestions import did_you_mean
-from affidavit.contracts.system_calls import PRIVILEGED_CALLS, SYSTEM_CALLS
 from affidavit.contracts.yaml import Positions
+from affidavit.events import SYSTEM_CALLS
 
 # Beside the privileged calls: what an agent that may read, write, run and fork has no need of. Who means to allow one
 # names it.

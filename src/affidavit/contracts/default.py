@@ -1,19 +1,56 @@
 """The contract of a task that has none, and the one that applies to a task."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
 
 from affidavit.contracts.contract import Contract, contract_of, load_contract
 from affidavit.contracts.document import SCHEMA
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.patterns import escape
-from affidavit.contracts.system_calls import PRIVILEGED_CALLS
+from affidavit.contracts.privileged_calls import PRIVILEGED_CALLS
 from affidavit.signing import TrustDocument
-from affidavit.tasks import Task
 
 _HIDDEN = ("/tests", "/solution", "/logs/verifier")
 
 
-def default_contract(task: Task) -> Contract:
+class PublishedReference(Protocol):
+    """A published contract that a task names."""
+
+    @property
+    def registry(self) -> str:
+        """The registry's location."""
+
+    @property
+    def reference(self) -> str:
+        """The contract's id and version, ``ID@VERSION``."""
+
+
+class Governed(Protocol):
+    """What a contract needs to know of the task that it governs; :class:`affidavit.tasks.Task` is one."""
+
+    @property
+    def path(self) -> Path:
+        """The task's folder."""
+
+    @property
+    def workdir(self) -> str:
+        """The working directory in its sandbox, absolute."""
+
+    @property
+    def agent_timeout_s(self) -> float:
+        """The time limit, seconds."""
+
+    @property
+    def contract_path(self) -> Path | None:
+        """The task's own contract file; None where it has none."""
+
+    @property
+    def published(self) -> PublishedReference | None:
+        """The published contract that it names; None where it names none."""
+
+
+def default_contract(task: Governed) -> Contract:
     """Reads anywhere in its sandbox, writes in the working directory and /tmp but never to test infrastructure, no
     network, no privileged operation, the task's own time limit. The hidden parts of a task, which its sandbox does not
     hold, may not be looked for."""
@@ -54,7 +91,7 @@ def default_for(folder: str, timeout_s: float) -> Contract:
     )
 
 
-def contract_for(task: Task, trust: TrustDocument | None = None) -> Contract:
+def contract_for(task: Governed, trust: TrustDocument | None = None) -> Contract:
     """The task's own contract, else the default one.
 
     Raises:

@@ -1,7 +1,9 @@
 """What is wrong with a contract."""
 
+from affidavit.errors import AffidavitError
 
-class ContractError(Exception):
+
+class ContractError(AffidavitError):
     """A contract can't be used: one line that names the file, line and column, the place and the mend.
 
     Attributes:

@@ -10,7 +10,7 @@ from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher, PatternError
 from affidavit.contracts.suggestions import did_you_mean
-from affidavit.contracts.system_calls import SYSTEM_CALLS
+from affidavit.events import SYSTEM_CALLS
 
 # https://semver.org/spec/v2.0.0.html, 2 and 9-10: numbers without leading zeros, then pre-release and build.
 _NUMBER = r"(?:0|[1-9][0-9]{0,8})"

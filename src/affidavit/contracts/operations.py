@@ -7,14 +7,14 @@ operation's, and what it points at is a :class:`Detector`.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from affidavit.plugins import Group, load_plugin, origin, plugins
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-ENTRY_POINTS = "affidavit.detectors"
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class _Operations(Mapping[str, Operation]):
 
     @cached_property
     def _entries(self) -> dict[str, EntryPoint]:
-        return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS) if entry.name not in BUILT_IN}
+        return {name: entry for name, entry in plugins(Group.DETECTORS).items() if name not in BUILT_IN}
 
     @cached_property
     def _loaded(self) -> dict[str, Detector]:
@@ -264,12 +264,11 @@ class _Operations(Mapping[str, Operation]):
         if name not in self._loaded:
             entry = self._entries[name]
             try:
-                detector = entry.load()
+                detector = load_plugin(entry)
                 if not isinstance(detector.operation, Operation) or not callable(detector.watch):
-                    raise TypeError(f"{entry.value} is no detector")
+                    raise TypeError(f"{origin(entry)}: {entry.value} is no detector")
             except Exception as error:
-                of = entry.dist.name if entry.dist else entry.value
-                raise ValueError(f"the detector {name!r} of {of} can't be loaded: {error}") from error
+                raise ValueError(f"the detector {name!r} can't be used: {error}") from error
             self._loaded[name] = detector
         return self._loaded[name]
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from affidavit.contracts.contract import Contract
-from affidavit.contracts.default import contract_for
+from affidavit.contracts.default import Governed, contract_for
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.registry import RegistryError, published_contract
 from affidavit.signing import EvidenceError, Trust, TrustDocument, now
-from affidavit.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class ContractSource:
     trust: Trust | None = None
     _fetched: dict[tuple[str, str], Contract] = field(default_factory=dict, repr=False, compare=False)
 
-    def contract_for(self, task: Task) -> Contract:
+    def contract_for(self, task: Governed) -> Contract:
         """The contract that a task runs under.
 
         Raises:

@@ -7,10 +7,12 @@ from affidavit.evaluation.places import check_places
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
+from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evaluation.specs import agent_spec
 
 __all__ = [
     "Agent",
+    "Capture",
     "ExpiredRun",
     "Job",
     "Progress",
@@ -19,6 +21,7 @@ __all__ = [
     "RunResult",
     "TrialResult",
     "agent_spec",
+    "capture",
     "check_places",
     "choose_runtime",
     "examine",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from affidavit.evaluation.errors import RunError
+from affidavit.plugins import Group, PluginError, load_plugin, origin, plugins
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,22 @@ class Agent:
             case "nop":
                 return cls("nop", ":")
             case _:
-                raise RunError(f"--agent {name}: no such agent; use oracle or nop, or give a command with --agent-cmd")
+                return cls._brought(name)
+
+    @classmethod
+    def _brought(cls, name: str) -> "Agent":
+        """An agent of a plug-in. Raises RunError."""
+        known = plugins(Group.AGENTS)
+        if name not in known:
+            names = ", ".join(("oracle", "nop", *known))
+            raise RunError(f"--agent {name}: no such agent; use {names}, or give a command with --agent-cmd")
+        try:
+            agent = load_plugin(known[name])
+        except PluginError as error:
+            raise RunError(f"--agent {name}: {error}") from error
+        if not isinstance(agent, cls):
+            raise RunError(f"--agent {name}: {origin(known[name])}: {known[name].value} is no affidavit.Agent")
+        return agent
 
     @classmethod
     def shell(cls, command: str, name: str = "cmd") -> "Agent":

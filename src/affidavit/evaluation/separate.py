@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from affidavit.contracts import SandboxSettings
+from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import Verifier, solution_spec, verifier_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.grading import Relay
 from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxSpec, Streams
 from affidavit.tasks import Task
-from affidavit.trace import Capture
 
 _ENDS_WITHIN_S = 5.0
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
+from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
-from affidavit.trace import Capture, capture
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""

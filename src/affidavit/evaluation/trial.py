@@ -23,6 +23,7 @@ from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
+from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
@@ -54,7 +55,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import Capture, one_line, read_trace, trace_batches
+from affidavit.trace import one_line, read_trace, trace_batches
 from affidavit.verification import (
     Judgement,
     Verdict,

@@ -17,6 +17,7 @@ from affidavit.events.schema import (
     empty_counts,
     empty_events,
 )
+from affidavit.events.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 
 __all__ = [
     "COUNT_SCHEMA",
@@ -25,6 +26,8 @@ __all__ = [
     "LONGEST_WORDS_BYTES",
     "OPS",
     "SCHEMA_VERSION",
+    "SYSTEM_CALLS",
+    "SYSTEM_CALL_NAMES",
     "Op",
     "Process",
     "decode_name",

@@ -3,9 +3,25 @@
 A bundle is a folder that needs nothing but a public key to be checked; ``docs/bundle.md`` describes it.
 """
 
-from affidavit.evidence.bundle import BundleReader, BundleWriter
-from affidavit.evidence.private import beside, locate
-from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
+from affidavit.evidence.bundle import (
+    CONTRACT_PROOF,
+    CONTRACT_SIGNATURE,
+    MOST_STATEMENT_BYTES,
+    STATEMENT,
+    BundleReader,
+    BundleWriter,
+    trace_facts,
+)
+from affidavit.evidence.private import beside, locate, private_files
+from affidavit.evidence.statement import (
+    IN_TOTO,
+    ContractFacts,
+    Statement,
+    TaskFacts,
+    TraceFacts,
+    TrialFacts,
+    read_statement,
+)
 from affidavit.signing import (
     PRIVATE_FILE,
     EvidenceError,
@@ -28,13 +44,19 @@ from affidavit.signing import (
 )
 
 __all__ = [
+    "CONTRACT_PROOF",
+    "CONTRACT_SIGNATURE",
+    "IN_TOTO",
+    "MOST_STATEMENT_BYTES",
     "PRIVATE_FILE",
+    "STATEMENT",
     "BundleReader",
     "BundleWriter",
     "ContractFacts",
     "EvidenceError",
     "PublicKey",
     "SigningKey",
+    "Statement",
     "TaskFacts",
     "TraceFacts",
     "TrialFacts",
@@ -50,8 +72,11 @@ __all__ = [
     "locate",
     "merkle_root",
     "new_key",
+    "private_files",
+    "read_statement",
     "strict_canonical_json",
     "strict_json",
+    "trace_facts",
     "verify_consistency",
     "verify_inclusion",
 ]

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 from affidavit.grading.grader import Grade, Grader, Material
+from affidavit.plugins import Group, PluginError, load_plugin, plugins
 from affidavit.tasks import GraderSpec
 
 # The module of each kind, which has a function `grader(spec: GraderSpec) -> Grader`; imported when a task wants it.
@@ -54,10 +55,17 @@ def make_graders(specs: Sequence[GraderSpec]) -> tuple[NamedGrader, ...]:
 
 
 def _make(spec: GraderSpec) -> Grader:
-    module = KINDS.get(spec.kind)
-    if module is None:
-        near = get_close_matches(spec.kind, KINDS, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
-        raise spec.error("kind", f"there is no grader {spec.kind[:60]!r}; there are {', '.join(sorted(KINDS))}{meant}")
-    made: Grader = import_module(module).grader(spec)
-    return made
+    if module := KINDS.get(spec.kind):
+        made: Grader = import_module(module).grader(spec)
+        return made
+    brought = plugins(Group.GRADERS)
+    if entry := brought.get(spec.kind):
+        try:
+            made = load_plugin(entry)(spec)
+        except PluginError as error:
+            raise spec.error("kind", str(error)) from error
+        return made
+    known = sorted({*KINDS, *brought})
+    near = get_close_matches(spec.kind, known, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise spec.error("kind", f"there is no grader {spec.kind[:60]!r}; there are {', '.join(known)}{meant}")

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.contracts import OPERATIONS, SYSTEM_CALL_NAMES, Contract
-from affidavit.events import OPS, Op
+from affidavit.contracts import OPERATIONS, Contract
+from affidavit.events import OPS, SYSTEM_CALL_NAMES, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to

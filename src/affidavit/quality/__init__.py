@@ -4,7 +4,6 @@ from affidavit.quality.check import CHECKS, TaskReport, check_tasks
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.lint import lint_task
 from affidavit.quality.reach import reachable_parts
-from affidavit.quality.table import print_findings, print_reports
 from affidavit.quality.template import new_task
 
 __all__ = [
@@ -15,7 +14,5 @@ __all__ = [
     "check_tasks",
     "lint_task",
     "new_task",
-    "print_findings",
-    "print_reports",
     "reachable_parts",
 ]

@@ -6,12 +6,13 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from affidavit.errors import AffidavitError
 from affidavit.sandbox import Availability, RuntimeHooks, Sandbox
 
 __all__ = ["LATER_MS", "LIVE_MS", "Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
 
 
-class RecorderError(Exception):
+class RecorderError(AffidavitError):
     """The recorder could not be started; the text says what to do."""
 
 

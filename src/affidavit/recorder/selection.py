@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from affidavit.plugins import Group, load_plugin, plugins
 from affidavit.recorder.protocol import Recorder, RecorderError
 
 # Best first.
 _BY_RUNTIME = {"runc": ("ebpf", "ptrace"), "gvisor": ("gvisor",)}
+_BUILT_IN = ("ebpf", "gvisor", "ptrace")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,22 @@ def make_recorder(name: str) -> Recorder:
 
             return PtraceRecorder()
         case _:
-            raise RecorderError(f"--recorder {name}: no such recorder; use auto, ebpf, gvisor or ptrace")
+            if entry := plugins(Group.RECORDERS).get(name):
+                brought: Recorder = load_plugin(entry)()
+                return brought
+            raise RecorderError(f"--recorder {name}: no such recorder; use auto, {', '.join(recorder_names())}")
 
 
 def recorder_names() -> tuple[str, ...]:
-    """Every recorder's name."""
-    return ("ebpf", "gvisor", "ptrace")
+    """Every recorder's name; those of plug-ins last."""
+    return tuple(dict.fromkeys((*_BUILT_IN, *plugins(Group.RECORDERS))))
+
+
+def _fitting(runtime: str) -> tuple[str, ...]:
+    """The recorders for a runtime, best first. A plug-in's says in `runtimes` which ones it is for."""
+    brought = {name: entry for name, entry in plugins(Group.RECORDERS).items() if name not in _BUILT_IN}
+    for_it = [name for name, entry in brought.items() if runtime in load_plugin(entry).runtimes]
+    return (*_BY_RUNTIME.get(runtime, ()), *for_it)
 
 
 def choose(runtime: str, wanted: str = "auto") -> Choice:
@@ -55,7 +67,7 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
     Raises:
         RecorderError: the one wanted doesn't go with the runtime, or none works here.
     """
-    fitting = _BY_RUNTIME[runtime]
+    fitting = _fitting(runtime)
     if wanted != "auto":
         asked = make_recorder(wanted)
         if wanted not in fitting:

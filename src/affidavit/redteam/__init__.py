@@ -5,7 +5,6 @@ from affidavit.redteam.briefing import Briefing, brief
 from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
 from affidavit.redteam.layers import Layer, stopping_layers
 from affidavit.redteam.outcome import outcome_score
-from affidavit.redteam.table import print_battery
 
 __all__ = [
     "FLAWS",
@@ -19,6 +18,5 @@ __all__ = [
     "outcome_of",
     "outcome_score",
     "play_battery",
-    "print_battery",
     "stopping_layers",
 ]

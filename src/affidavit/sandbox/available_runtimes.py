@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 from typing import Protocol
 
+from affidavit.plugins import Group, load_plugin, plugins
 from affidavit.sandbox.cache import remove_unfinished_layers
 from affidavit.sandbox.cleaning import remove_stale
 from affidavit.sandbox.container import OciSandbox
@@ -73,8 +74,14 @@ class GVisor:
 
 
 def runtimes() -> dict[str, Runtime]:
-    """Every runtime by its name, the preferred first."""
-    return {runtime.name: runtime for runtime in (Runc(), GVisor())}
+    """Every runtime by its name, the preferred first; those of plug-ins last.
+
+    Raises:
+        PluginError: one that is installed can't be loaded.
+    """
+    built_in: dict[str, Runtime] = {runtime.name: runtime for runtime in (Runc(), GVisor())}
+    brought = {name: entry for name, entry in plugins(Group.RUNTIMES).items() if name not in built_in}
+    return built_in | {name: load_plugin(entry)() for name, entry in brought.items()}
 
 
 def clean_stale(state: Path | None = None) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from affidavit.errors import AffidavitError
 
-class SandboxError(Exception):
+
+class SandboxError(AffidavitError):
     """The machinery could not make or run a sandbox; the text says what to do. Never the agent's fault."""
 
 

@@ -15,7 +15,7 @@ import platform
 from collections.abc import Collection
 from typing import Any
 
-from affidavit.contracts import SYSTEM_CALLS
+from affidavit.events import SYSTEM_CALLS
 
 _EPERM = 1
 _ENOSYS = 38

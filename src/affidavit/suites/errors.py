@@ -1,5 +1,7 @@
 """What is wrong with a suite file."""
 
+from affidavit.errors import AffidavitError
 
-class SuiteError(Exception):
+
+class SuiteError(AffidavitError):
     """A suite file or a profile can't be used: one line that names the file, the place and the mend."""

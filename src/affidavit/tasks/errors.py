@@ -1,5 +1,7 @@
 """What is wrong with a task."""
 
+from affidavit.errors import AffidavitError
 
-class TaskError(Exception):
+
+class TaskError(AffidavitError):
     """A task can't be used: one line that names the file, the place in it and the mend."""

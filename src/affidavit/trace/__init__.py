@@ -7,15 +7,12 @@ A trace is the record of one sandbox as a Parquet file of ``EVENT_SCHEMA``; besi
 from affidavit.trace.counts import read_counts, write_counts
 from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line, read_trace, trace_batches
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
-from affidavit.trace.sandbox_capture import Capture, capture
 from affidavit.trace.sql import query
 
 __all__ = [
     "EVENTS_PER_LEAF",
-    "Capture",
     "TraceError",
     "TraceWriter",
-    "capture",
     "in_sequence",
     "one_line",
     "query",

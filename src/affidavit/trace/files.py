@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from affidavit.errors import AffidavitError
 from affidavit.events import EVENT_SCHEMA, LONGEST_TEXT_BYTES, LONGEST_WORDS_BYTES
 
 BATCH_ROWS = 64 * 1024
@@ -39,7 +40,7 @@ _DELTA_COLUMNS = ("seq", "ts_ns")
 _DICTIONARY_PAGE_BYTES = 8 << 20
 
 
-class TraceError(Exception):
+class TraceError(AffidavitError):
     """A trace can't be read, written or queried; one clear line that names the file."""
 
 

@@ -12,16 +12,19 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.contracts import Publication
-from affidavit.evidence.bundle import (
+from affidavit.evidence import (
     CONTRACT_PROOF,
     CONTRACT_SIGNATURE,
+    IN_TOTO,
     MOST_STATEMENT_BYTES,
     STATEMENT,
     BundleReader,
+    Statement,
+    TrialFacts,
+    private_files,
+    read_statement,
     trace_facts,
 )
-from affidavit.evidence.private import private_files
-from affidavit.evidence.statement import IN_TOTO, Statement, TrialFacts, read_statement
 from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence

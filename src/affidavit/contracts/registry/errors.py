@@ -1,5 +1,7 @@
 """What is wrong with a registry."""
 
+from affidavit.errors import AffidavitError
 
-class RegistryError(Exception):
+
+class RegistryError(AffidavitError):
     """A registry can't be used or does not take what is published; one clear line that names it and the mend."""

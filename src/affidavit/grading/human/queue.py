@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from affidavit.errors import AffidavitError
 from affidavit.grading.combination import Assessment, Graded, combine
 from affidavit.grading.grader import Grade
 from affidavit.grading.rubric import ANCHORS
@@ -27,7 +28,7 @@ _RATER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _MOST_NOTE = 4000
 
 
-class QueueError(Exception):
+class QueueError(AffidavitError):
     """The queue can't be used, or what is asked of it is wrong; one line that says what to do."""
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from affidavit.contracts import SYSTEM_CALL_NAMES
-from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA, OPS
+from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA, OPS, SYSTEM_CALL_NAMES
 
 SOURCES = ("ebpf/kernel", "ebpf/memory", "ebpf/raced")
 """In the order of ``enum source`` in record.h."""

@@ -8,11 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.redteam.battery import BatteryResult, Play
-from affidavit.redteam.exploit import FLAWS
-from affidavit.redteam.layers import Layer
-from affidavit.report import printable
+from affidavit.redteam import FLAWS, BatteryResult, Layer, Play
 from affidavit.report.console import open_console
+from affidavit.report.text import printable
 
 _COUNTS = ("played", "skipped", "outcome pays", "in full", "affidavit pays", *map(str, Layer))
 

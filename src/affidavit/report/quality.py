@@ -6,10 +6,9 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from affidavit.quality.check import CHECKS, TaskReport
-from affidavit.quality.finding import Finding
-from affidavit.report import printable
+from affidavit.quality import CHECKS, Finding, TaskReport
 from affidavit.report.console import open_console
+from affidavit.report.text import printable
 
 
 def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from affidavit.recorder import Recording, RecordSummary, raise_thread_priority
 from affidavit.sandbox import Exit, Output, Sandbox
-from affidavit.trace.files import TraceWriter
+from affidavit.trace import TraceWriter
 
 # Wall clock against monotonic clock: what NTP slews in a trial stays far below this.
 _CLOCK_JUMP_NS = 2_000_000_000

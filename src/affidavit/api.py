@@ -1,0 +1,129 @@
+"""The public face of Affidavit: what ``import affidavit`` gives.
+
+Everything else in the package is internal and may change between any two versions.
+"""
+
+from pathlib import Path
+
+from affidavit.alerts import AlertError
+from affidavit.contracts import Contract, ContractError, load_contract
+from affidavit.errors import AffidavitError
+from affidavit.evaluation import Agent, Progress, RunError, RunOptions, RunResult, TrialResult, run_suite
+from affidavit.evidence import EvidenceError
+from affidavit.plugins import PluginError
+from affidavit.policy import Violation
+from affidavit.suites import SuiteError
+from affidavit.tasks import Task, TaskError, load_task
+from affidavit.verification import Check, Judgement, Verdict, Verification
+from affidavit.verification import verify as verify_bundle
+
+__all__ = [
+    "AffidavitError",
+    "Agent",
+    "AlertError",
+    "Check",
+    "Contract",
+    "ContractError",
+    "EvidenceError",
+    "Judgement",
+    "PluginError",
+    "Progress",
+    "RunError",
+    "RunOptions",
+    "RunResult",
+    "SuiteError",
+    "Task",
+    "TaskError",
+    "TrialResult",
+    "Verdict",
+    "Verification",
+    "Violation",
+    "open_contract",
+    "open_task",
+    "run",
+    "verify",
+]
+
+
+class _Silent:
+    """Progress that nobody watches."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def doing(self, done: int, total: int, what: str) -> None:
+        """Say nothing."""
+
+    def finished(self, done: int, total: int, trial: TrialResult) -> None:
+        """Say nothing."""
+
+
+def run(
+    path: Path | str,
+    agent: Agent | str,
+    options: RunOptions | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run an agent on tasks and judge it, like ``affidavit run``.
+
+    Args:
+        path: a task folder, a folder of task folders, or a suite file.
+        agent: an agent, or the name of a built-in one or of a plug-in's. `Agent.shell` makes one of a shell command.
+        options: how the run is made; the defaults of `RunOptions` where None.
+        progress: is told how the run goes; None: nobody is.
+
+    Returns:
+        A result for each trial. Trials that failed, broke their contract or could not be judged are no exception here.
+
+    Raises:
+        RunError: the run can't be made as asked. Nothing was run.
+        PluginError: a plug-in that is installed can't be loaded.
+    """
+    chosen = Agent.named(agent) if isinstance(agent, str) else agent
+    return run_suite(Path(path), chosen, options or RunOptions(), progress or _Silent())
+
+
+def verify(
+    bundle: Path | str,
+    key: Path | str | None = None,
+    task: Path | str | None = None,
+    trust: Path | str | None = None,
+) -> Verification:
+    """Check a bundle offline, like ``affidavit verify``.
+
+    Args:
+        bundle: its folder.
+        key: the public key (PEM) that must have signed; the user's own where None.
+        task: the task's folder, with which every deterministic grader is asked again.
+        trust: the trust file that says who must have signed the contract.
+
+    Returns:
+        Every check that was made. A bundle that does not hold is no exception here: look at `Verification.ok`.
+
+    Raises:
+        EvidenceError: there is no such folder, or the key or the trust file can't be read.
+        TaskError: there is no such task.
+    """
+    return verify_bundle(Path(bundle), _path(key), _path(task), _path(trust))
+
+
+def open_task(path: Path | str) -> Task:
+    """Read a task folder.
+
+    Raises:
+        TaskError: it can't be used; the text names the file, the place in it and the fix.
+    """
+    return load_task(Path(path))
+
+
+def open_contract(path: Path | str) -> Contract:
+    """Read a contract (YAML), and the signatures beside it where there are any; who signed is not judged.
+
+    Raises:
+        ContractError: it can't be used; the text names the file, the place in it and the fix.
+    """
+    return load_contract(Path(path))
+
+
+def _path(value: Path | str | None) -> Path | None:
+    return None if value is None else Path(value)
