@@ -14,7 +14,8 @@ from harness import Command, Home
 Make = Callable[..., Path]
 
 COMMANDS = {
-    (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust"),
+    (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust", "explain", "--verbose", "--quiet"),
+    ("explain",): ("ID", "--list", "--json"),
     ("run",): (
         "--agent",
         "--agent-cmd",

@@ -1,4 +1,4 @@
-"""Commands, flags and exit statuses (DESIGN.md, Command line)."""
+"""Commands, flags and exit statuses."""
 
 import io
 import json
@@ -15,6 +15,7 @@ import typer
 
 from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
+from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
 from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
@@ -22,12 +23,12 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.retention import export, prune
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
+from affidavit.cli.verbosity import is_quiet, set_up_logging
 
 app = typer.Typer(
     name="affidavit",
     help="Run an AI agent in a sandbox, record from outside what it really did, and sign the evidence.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -40,6 +41,7 @@ app.add_typer(task_app, name="task")
 app.add_typer(grade_app, name="grade")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)
+app.command()(explain)
 app.command()(profiles)
 app.command()(prune)
 app.command()(redteam)
@@ -58,8 +60,12 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say what is done; -vv: in detail.", show_default=False)
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say errors only.")] = False,
 ) -> None:
-    pass
+    set_up_logging(verbose, quiet)
 
 
 @app.command()
@@ -152,7 +158,7 @@ def run(
         options = RunOptions(
             runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
         )
-        with Progress(sys.stderr, quiet=as_json) as progress:
+        with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
     except (RunError, AlertError) as error:
         fail(error)

@@ -40,7 +40,8 @@ class Agent:
         """An agent of a plug-in. Raises RunError."""
         known = plugins(Group.AGENTS)
         if name not in known:
-            names = ", ".join(("oracle", "nop", *known))
+            *others, last = dict.fromkeys(("oracle", "nop", *known))
+            names = f"{', '.join(others)} or {last}"
             raise RunError(f"--agent {name}: no such agent; use {names}, or give a command with --agent-cmd")
         try:
             agent = load_plugin(known[name])

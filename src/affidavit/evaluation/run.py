@@ -1,6 +1,7 @@
 """A run of many trials."""
 
 import json
+import logging
 import os
 import secrets
 import threading
@@ -43,6 +44,8 @@ from affidavit.sandbox import (
 from affidavit.signing import TrustDocument, read_trust
 from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
+
+_logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.2
 
@@ -183,6 +186,16 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         live=LiveSandboxes(),
         terms=terms,
         alerts=Alerts(options.alerts),
+    )
+    _logger.info(
+        "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
+        machinery.run_id,
+        len(tasks),
+        terms.trials,
+        choice.runtime.name,
+        choice.recorder.name,
+        key.key_id,
+        folder,
     )
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -336,6 +349,9 @@ def _run_all(
                 done, left = wait(left, _WAIT_S, FIRST_COMPLETED)
                 for future in done:
                     trial = future.result()
+                    _logger.info(
+                        "%s #%d: %s in %d ms", trial.task_id, trial.trial, trial.judgement.verdict, trial.duration_ms
+                    )
                     with telling:
                         results[futures[future]] = trial
                         progress.finished(len(results), len(todo), trial)

@@ -1,5 +1,6 @@
 """The sandboxes of a trial, each under the recorder: the agent's, those that grade, those that a control is held to."""
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
+
+_logger = logging.getLogger(__name__)
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""
@@ -115,6 +118,15 @@ class Stages:
                     f"{machinery.state}: the disk is full, so what the sandbox wrote may not be there; make room or "
                     "point AFFIDAVIT_STATE to another folder"
                 )
+            _logger.info(
+                "stage %s: exit %s, signal %s, %d ms, %d events, record %s",
+                stage.name,
+                captured.exit.code,
+                captured.exit.signal,
+                captured.exit.duration_ms,
+                captured.summary.events,
+                "complete" if captured.summary.complete else "incomplete",
+            )
             # A trial may have many stages: none keeps its helpers until the last.
             stage.recording.close()
             yield captured, sandbox

@@ -1,4 +1,4 @@
-"""One trial, start to end (DESIGN.md): sandbox, record, diff, second sandbox, judgement, bundle."""
+"""One trial, start to end: sandbox, record, diff, second sandbox, judgement, bundle."""
 
 import hashlib
 import json

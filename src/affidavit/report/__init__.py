@@ -2,6 +2,7 @@
 
 from affidavit.report.battery import print_battery
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
+from affidavit.report.explanation import print_topic, print_topics
 from affidavit.report.linting import print_lint
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.profiles import print_profiles
@@ -32,6 +33,8 @@ __all__ = [
     "print_run",
     "print_standing",
     "print_table",
+    "print_topic",
+    "print_topics",
     "print_trust",
     "print_verification",
     "printable",

@@ -38,11 +38,17 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 class Progress(AbstractContextManager["Progress"]):
     """What the run is doing, on a line of standard error, when that is a terminal; plain notes otherwise."""
 
-    def __init__(self, out: IO[str], *, quiet: bool) -> None:
+    def __init__(self, out: IO[str], *, quiet: bool, silent: bool = False) -> None:
+        """Args:
+        out: standard error.
+        quiet: no line for each trial where this is no terminal.
+        silent: nothing at all.
+        """
         self._console = open_console(out)
         self._status: Status | None = None
         self._quiet = quiet
-        if out.isatty():
+        self._silent = silent
+        if out.isatty() and not silent:
             self._status = self._console.status("starting")
 
     def __enter__(self) -> "Progress":
@@ -56,7 +62,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def note(self, text: str) -> None:
         """A thing the user should know, once."""
-        self._console.print(Text(f"affidavit: {printable(text)}"), soft_wrap=True)
+        if not self._silent:
+            self._console.print(Text(f"affidavit: {printable(text)}"), soft_wrap=True)
 
     def doing(self, done: int, total: int, what: str) -> None:
         """`done` of `total` trials are done; now comes `what`."""
@@ -69,7 +76,7 @@ class Progress(AbstractContextManager["Progress"]):
             verdict = trial.judgement.verdict
             line = Text(f"[{done}/{total}] {printable(trial.task_id)} ")
             self._console.print(line.append(str(verdict), _STYLE[verdict]))
-        elif not self._quiet and total > 1:
+        elif not (self._quiet or self._silent) and total > 1:
             self._console.print(Text(f"[{done}/{total}] {printable(trial.task_id)} {trial.judgement.verdict}"))
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import select
@@ -27,6 +28,8 @@ from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError,
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
+
+_logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KERNEL = ("/proc", "/sys", "/dev")
@@ -119,6 +122,7 @@ class OciSandbox:
             self._folder = make_sandbox_folder(self._state, self.name)
             places = self._prepare(self._folder)
             self._launch(self._folder, places, hooks)
+            _logger.debug("%s: created, its first process is %d", self.name, self._pid)
         except BaseException:
             self.close()
             raise

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ from affidavit.evidence import (
 from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
+
+_logger = logging.getLogger(__name__)
 
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
@@ -153,6 +156,7 @@ class _Checks:
             self._done.append(Check(name, False, str(wrong), wrong.parts or parts))
         except (EvidenceError, TraceError) as error:
             self._done.append(Check(name, False, str(error), parts))
+        _logger.debug("%s: %s", name, "holds" if self._done[-1].ok else "does not hold")
         return self._done[-1].ok
 
     def run(self) -> Verification:

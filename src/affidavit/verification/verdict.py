@@ -16,7 +16,7 @@ from affidavit.sandbox import Change
 
 
 class Verdict(StrEnum):
-    """The five verdicts (DESIGN.md, One trial)."""
+    """The five verdicts of a trial."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -59,7 +59,7 @@ class Judgement:
 
 
 def violation_json(violation: Violation) -> dict[str, Any]:
-    """A violation as in DESIGN.md, Command line."""
+    """A violation as ``--json`` prints it."""
     return {
         "rule": violation.rule,
         "severity": violation.severity,
