@@ -19,6 +19,7 @@ from affidavit.cli.grade import grade_app
 from affidavit.cli.keeping import export, prune
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
+from affidavit.cli.report import report
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.writing import learn, lint, new, schema
@@ -43,6 +44,7 @@ for command in (new, learn, lint, schema):
 app.command()(profiles)
 app.command()(prune)
 app.command()(redteam)
+app.command()(report)
 
 
 def _version(wanted: bool) -> None:
@@ -282,11 +284,11 @@ def doctor(as_json: Json = False) -> None:
     from affidavit.evaluation import examine
     from affidavit.report import print_doctor
 
-    report: dict[str, Any] = examine()
+    found: dict[str, Any] = examine()
     if as_json:
-        print_json(report)
+        print_json(found)
     else:
-        print_doctor(report, sys.stdout)
+        print_doctor(found, sys.stdout)
 
 
 @keys_app.command("new")

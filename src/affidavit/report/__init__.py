@@ -1,9 +1,14 @@
-"""What people read: tables, trees and progress on a terminal."""
+"""What people read: reports, tables, trees and progress."""
 
+from affidavit.report.behaviour import read_behaviour
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
+from affidavit.report.figures import Report, make_report
 from affidavit.report.linting import print_lint
 from affidavit.report.otlp import otlp_lines
+from affidavit.report.overview import print_report
 from affidavit.report.profiles import print_profiles
+from affidavit.report.runs import ReportError, read_run, read_runs
+from affidavit.report.tables import csv_text
 from affidavit.report.terminal import (
     Progress,
     print_doctor,
@@ -17,6 +22,10 @@ from affidavit.report.text import printable
 
 __all__ = [
     "Progress",
+    "Report",
+    "ReportError",
+    "csv_text",
+    "make_report",
     "otlp_lines",
     "print_contract_diff",
     "print_doctor",
@@ -24,6 +33,7 @@ __all__ = [
     "print_log",
     "print_process_tree",
     "print_profiles",
+    "print_report",
     "print_run",
     "print_standing",
     "print_table",
@@ -31,4 +41,7 @@ __all__ = [
     "print_verification",
     "printable",
     "process_list",
+    "read_behaviour",
+    "read_run",
+    "read_runs",
 ]

@@ -1,0 +1,59 @@
+"""``affidavit report``."""
+
+import os
+import secrets
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.answers import Json, fail, print_json
+
+Runs = Annotated[
+    list[Path], typer.Argument(help="Folders of runs, as affidavit run --out leaves them.", metavar="RUN…")
+]
+
+
+def report(
+    runs: Runs,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write every figure as CSV.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what one or more runs came to.
+
+    Counted and raw score with intervals, trials by task, weakest labels, repeats, broken rules, and what the evidence
+    does not show.
+
+    Exit status: 0, or 2 where a run can't be read.
+    """
+    from affidavit.report import ReportError, csv_text, make_report, print_report, read_behaviour, read_runs
+
+    try:
+        made = make_report(read_runs(runs), read_behaviour)
+    except ReportError as error:
+        fail(error)
+    if csv is not None:
+        write_atomic(csv, csv_text(made), "--csv")
+    if as_json:
+        print_json(made.to_json())
+    else:
+        print_report(made, sys.stdout)
+
+
+def write_atomic(path: Path, text: str, option: str) -> None:
+    """Write a file so that it is there whole or not at all; ends the command where that fails."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        fail(f"{option} {path}: can't be written: {error.strerror}; name another place")
