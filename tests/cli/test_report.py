@@ -30,3 +30,19 @@ def test_a_place_that_cannot_be_written_to_is_named(affidavit: Command, tmp_path
     ran = affidavit("report", run, "--csv", tmp_path / "none/figures.csv")
     assert ran.status == 2
     assert "figures.csv: can't be written: No such file or directory" in ran.err
+
+
+def test_two_runs_are_compared(affidavit: Command, tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", [trial(f"t{n}", agent="a") for n in range(8)], "a")
+    second = write_run(tmp_path / "b", [trial(f"t{n}", 0, "fail", agent="b") for n in range(8)], "b")
+    ran = affidavit("compare", first, second)
+    assert (ran.status, ran.err) == (0, "")
+    assert "a solves more." in ran.out
+    assert affidavit("compare", first, second, "--json").json["overall"]["shown"] is True
+
+
+def test_a_run_is_not_compared_with_itself(affidavit: Command, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [trial()])
+    ran = affidavit("compare", run, run)
+    assert ran.status == 2
+    assert "is named twice" in ran.err

@@ -102,6 +102,8 @@ def test_paired_difference_is_the_t_interval_of_scipy() -> None:
     assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high))
     assert statistics.paired_difference([]).value is None
     assert statistics.paired_difference([0.5]).interval is None
+    # Without spread an interval would have no width.
+    assert statistics.paired_difference([1.0, 1.0, 1.0]).interval is None
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 0), (0, 5), (6, 2), (10, 10), (37, 12), (1200, 1100)])

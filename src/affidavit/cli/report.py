@@ -1,4 +1,4 @@
-"""``affidavit report``."""
+"""``affidavit report`` and ``affidavit compare``."""
 
 import os
 import secrets
@@ -42,6 +42,31 @@ def report(
         print_json(made.to_json())
     else:
         print_report(made, sys.stdout)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a run of the first agent.", metavar="A")],
+    second: Annotated[Path, typer.Argument(help="Folder of a run of the second agent.", metavar="B")],
+    as_json: Json = False,
+) -> None:
+    """Compare two agents on the tasks that both were put to.
+
+    Differences are paired by task, with intervals clustered by task, McNemar's exact test, and Holm's correction over
+    labels.
+
+    Exit status: 0, or 2 where the runs can't be read or have no task in common.
+    """
+    from affidavit.report import ReportError, make_report, print_comparison, read_runs
+    from affidavit.report import compare as compare_subjects
+
+    try:
+        found = compare_subjects(make_report(read_runs([first, second])))
+    except ReportError as error:
+        fail(error)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_comparison(found, sys.stdout)
 
 
 def write_atomic(path: Path, text: str, option: str) -> None:

@@ -1,6 +1,8 @@
 """What people read: reports, tables, trees and progress."""
 
 from affidavit.report.behaviour import read_behaviour
+from affidavit.report.comparison import Comparison, compare
+from affidavit.report.comparison_text import print_comparison
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.figures import Report, make_report
 from affidavit.report.linting import print_lint
@@ -21,12 +23,15 @@ from affidavit.report.terminal import (
 from affidavit.report.text import printable
 
 __all__ = [
+    "Comparison",
     "Progress",
     "Report",
     "ReportError",
+    "compare",
     "csv_text",
     "make_report",
     "otlp_lines",
+    "print_comparison",
     "print_contract_diff",
     "print_doctor",
     "print_lint",

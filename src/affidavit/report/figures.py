@@ -256,6 +256,8 @@ def _gap(trials: Sequence[TrialView]) -> Iterator[str]:
         if others := len(over) - sum(causes[verdict] for verdict in words):
             parts.append(f"{others} for another reason")
         yield f"{len(over)} of {plural(total, 'trial')} earned points that do not count: {', '.join(parts)}."
+    if idle := sum(trial.verdict == "violation" and trial.raw <= trial.counted for trial in trials):
+        yield f"{plural(idle, 'trial')} broke the contract and earned nothing by the graders either."
     unscored = sum(trial.verdict in ("inconclusive", "error") for trial in trials)
     if unscored:
         yield f"{plural(unscored, 'trial')} without a valid score {'count' if unscored > 1 else 'counts'} as 0."

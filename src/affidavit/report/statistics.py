@@ -174,7 +174,8 @@ class Difference:
 
     Attributes:
         value: the mean; None where there are no pairs.
-        interval: Student's, over pairs; None with fewer than two.
+        interval: Student's, over pairs; None with fewer than two, and where all differences are the same: then nothing
+            is known of their spread, and an interval without width would claim certainty.
         standard_error: None with fewer than two pairs.
         pairs: how many there are.
     """
@@ -197,8 +198,8 @@ def paired_difference(differences: Sequence[float], level: float = LEVEL) -> Dif
         return Difference(None, None, None, 0)
     mean = fmean(differences)
     error = clustered_standard_error([[value] for value in differences])
-    if error is None:
-        return Difference(mean, None, None, count)
+    if not error:
+        return Difference(mean, None, error, count)
     half = student_quantile(0.5 + level / 2, count - 1) * error
     return Difference(mean, Interval(max(-1.0, mean - half), min(1.0, mean + half)), error, count)
 
