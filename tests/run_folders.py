@@ -40,13 +40,14 @@ def event(seq: int, op: str, **columns: Any) -> dict[str, Any]:
 
 def events(path: str = "/workspace/answer") -> list[dict[str, Any]]:
     """A small record: a shell starts a program, which writes a file and fails to connect."""
+    child = {"pid": 11, "tid": 11, "ppid": 10, "exe": "/usr/bin/cp", "comm": "cp"}
     return [
-        event(0, "exec", argv=["sh", "-c", "go"]),
+        event(0, "exec", path="/usr/bin/sh", argv=["sh", "-c", "go"]),
         event(1, "fork", ret=11),
-        event(2, "exec", pid=11, tid=11, ppid=10, exe="/usr/bin/cp", comm="cp", argv=["cp", "a", path]),
-        event(3, "create", pid=11, tid=11, ppid=10, exe="/usr/bin/cp", comm="cp", path=path),
-        event(4, "connect", pid=11, tid=11, ppid=10, addr="10.0.0.1", port=80, proto="tcp", ret=-101),
-        event(5, "exit", pid=11, tid=11, ppid=10),
+        event(2, "exec", **child, path="/usr/bin/cp", argv=["cp", "a", path]),
+        event(3, "create", **child, path=path),
+        event(4, "connect", **child, addr="10.0.0.1", port=80, proto="tcp", ret=-101),
+        event(5, "exit", **child),
         event(6, "exit", ret=1),
     ]
 

@@ -11,6 +11,8 @@ import typer
 
 from affidavit.cli.answers import Json, fail, print_json
 
+_PAGES = (".html", ".htm")
+
 Runs = Annotated[
     list[Path], typer.Argument(help="Folders of runs, as affidavit run --out leaves them.", metavar="RUN…")
 ]
@@ -18,6 +20,15 @@ Runs = Annotated[
 
 def report(
     runs: Runs,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write pages: one file where the name ends in .html, else a folder with a page for each trial.",
+            metavar="FILE|DIR",
+            show_default=False,
+        ),
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Write every figure as CSV.", metavar="FILE", show_default=False)
     ] = None,
@@ -30,10 +41,22 @@ def report(
 
     Exit status: 0, or 2 where a run can't be read.
     """
-    from affidavit.report import ReportError, csv_text, make_report, print_report, read_behaviour, read_runs
+    from affidavit.report import (
+        ReportError,
+        csv_text,
+        make_report,
+        print_report,
+        read_behaviour,
+        read_runs,
+        write_page,
+        write_pages,
+    )
 
     try:
         made = make_report(read_runs(runs), read_behaviour)
+        if html is not None:
+            write = write_page if html.suffix.lower() in _PAGES else write_pages
+            write(made, html)
     except ReportError as error:
         fail(error)
     if csv is not None:
@@ -47,6 +70,9 @@ def report(
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder of a run of the first agent.", metavar="A")],
     second: Annotated[Path, typer.Argument(help="Folder of a run of the second agent.", metavar="B")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page.", metavar="FILE", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare two agents on the tasks that both were put to.
@@ -56,11 +82,13 @@ def compare(
 
     Exit status: 0, or 2 where the runs can't be read or have no task in common.
     """
-    from affidavit.report import ReportError, make_report, print_comparison, read_runs
+    from affidavit.report import ReportError, make_report, print_comparison, read_runs, write_comparison
     from affidavit.report import compare as compare_subjects
 
     try:
         found = compare_subjects(make_report(read_runs([first, second])))
+        if html is not None:
+            write_comparison(found, html)
     except ReportError as error:
         fail(error)
     if as_json:

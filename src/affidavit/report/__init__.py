@@ -5,6 +5,7 @@ from affidavit.report.comparison import Comparison, compare
 from affidavit.report.comparison_text import print_comparison
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.figures import Report, make_report
+from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.linting import print_lint
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.overview import print_report
@@ -49,4 +50,7 @@ __all__ = [
     "read_behaviour",
     "read_run",
     "read_runs",
+    "write_comparison",
+    "write_page",
+    "write_pages",
 ]
