@@ -120,8 +120,11 @@ def test_failed_acts_are_not_what_was_done(make_run: MakeRun) -> None:
 
 
 def test_two_runs_of_one_agent_keep_apart(make_run: MakeRun) -> None:
-    report = report_of(make_run([trial()], "r1", "r1"), make_run([trial(verdict="fail")], "r2", "r2"))
-    assert [(one.name, one.solved.value) for one in report.subjects] == [("oracle (r1)", 1.0), ("oracle (r2)", 0.0)]
+    first, second = make_run([trial()], "t-r1", "r1"), make_run([trial(verdict="fail")], "t-r2", "r2")
+    found = [(one.name, one.solved.value) for one in report_of(first, second).subjects]
+    assert found == [("oracle, run r1", 1.0), ("oracle, run r2", 0.0)]
+    third = make_run([trial()], "u-r1", "r3")
+    assert [one.name for one in report_of(first, third).subjects] == ["oracle, run t-r1", "oracle, run u-r1"]
 
 
 def test_a_run_without_trials_has_no_figures(make_run: MakeRun) -> None:

@@ -193,7 +193,7 @@ def test_two_agents_are_compared_on_the_page_and_apart(make_run: MakeRun, tmp_pa
     page = read_page(tmp_path / "compared.html")
     assert page.unclosed == []
     assert "strong solves more." in page.text
-    assert "difference shown" in page.text
+    assert "+100 points" in page.text
 
 
 def test_a_trial_without_a_bundle_or_with_a_damaged_record_has_a_page(make_run: MakeRun) -> None:

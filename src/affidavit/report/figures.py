@@ -92,7 +92,7 @@ class Subject:
     """One agent in one run, with all its figures.
 
     Attributes:
-        name: the agent's, with the run's id where several runs have an agent of that name.
+        name: the agent's, with the run where several runs have an agent of that name.
         trials: in the run's order.
         verdicts: how many trials came to each.
         counted: mean counted score, over all trials; one without a score counts 0.
@@ -176,13 +176,22 @@ def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviou
     for run in runs:
         for trial in run.trials:
             found.setdefault((run.run_id, trial.agent), []).append(trial)
-    agents = Counter(agent for _, agent in found)
+    names = _names(list(found))
     return Report(
-        tuple(
-            _subject(agent if agents[agent] == 1 else f"{agent} ({run_id})", run_id, trials, behaviour_of)
-            for (run_id, agent), trials in found.items()
-        )
+        tuple(_subject(names[key], key[0], trials, behaviour_of) for key, trials in found.items()),
     )
+
+
+def _names(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What each run and agent is called: as shortly as they can be told apart."""
+    agents = Counter(agent for _, agent in keys)
+    short = {(run_id, agent): f"{agent}, run {run_id.rsplit('-', 1)[-1]}" for run_id, agent in keys}
+    often = Counter(short.values())
+    return {
+        key: agent if agents[agent] == 1 else short[key] if often[short[key]] == 1 else f"{agent}, run {run_id}"
+        for key in keys
+        for run_id, agent in [key]
+    }
 
 
 def _subject(

@@ -20,6 +20,8 @@ LEVEL = 0.95
 """Confidence of every interval."""
 
 _BISECTIONS = 200
+# What rounding leaves of a standard error of zero.
+_NO_SPREAD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def estimate(clusters: Sequence[Sequence[float]], level: float = LEVEL) -> Estim
     effective = float(count)
     if len(filled) < count:
         effective = float(len(filled))
-        if error is not None and error > 0 and 0 < mean < 1:
+        if error is not None and error > _NO_SPREAD and 0 < mean < 1:
             shrink = NormalDist().inv_cdf(0.5 + level / 2) / student_quantile(0.5 + level / 2, len(filled) - 1)
             effective = min(float(count), max(1.0, mean * (1 - mean) / error**2 * shrink**2))
     return Estimate(mean, wilson(mean * effective, effective, level), error, count, len(filled), effective)
@@ -198,7 +200,7 @@ def paired_difference(differences: Sequence[float], level: float = LEVEL) -> Dif
         return Difference(None, None, None, 0)
     mean = fmean(differences)
     error = clustered_standard_error([[value] for value in differences])
-    if not error:
+    if error is None or error < _NO_SPREAD:
         return Difference(mean, None, error, count)
     half = student_quantile(0.5 + level / 2, count - 1) * error
     return Difference(mean, Interval(max(-1.0, mean - half), min(1.0, mean + half)), error, count)
