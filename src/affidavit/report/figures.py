@@ -14,6 +14,7 @@ from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
 _MOST_CURVE = 100
+_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -184,14 +185,22 @@ def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviou
 
 def _names(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """What each run and agent is called: as shortly as they can be told apart."""
-    agents = Counter(agent for _, agent in keys)
-    short = {(run_id, agent): f"{agent}, run {run_id.rsplit('-', 1)[-1]}" for run_id, agent in keys}
-    often = Counter(short.values())
-    return {
-        key: agent if agents[agent] == 1 else short[key] if often[short[key]] == 1 else f"{agent}, run {run_id}"
-        for key in keys
-        for run_id, agent in [key]
-    }
+    ways: list[Callable[[str, str], str]] = [
+        lambda run_id, agent: agent,
+        lambda run_id, agent: f"{agent}, run {run_id.rsplit('-', 1)[-1]}",
+        lambda run_id, agent: f"{agent}, run {run_id}",
+    ]
+    names: dict[tuple[str, str], str] = {}
+    for way in ways:
+        tried = {key: way(key[0], shorten(key[1])) for key in keys if key not in names}
+        often = Counter(tried.values())
+        names |= {key: name for key, name in tried.items() if often[name] == 1 or way is ways[-1]}
+    return names
+
+
+def shorten(text: str) -> str:
+    """A name that sentences can hold, however long it is."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
 
 
 def _subject(
@@ -440,7 +449,8 @@ def jaggedness(groups: Sequence[Group]) -> str:
         if len(of) > 1 and of[0].solved.value != of[-1].solved.value:
             worst, best = of[0], of[-1]
             return (
-                f"From {percent(worst.solved.value)} ({worst.label}) to {percent(best.solved.value)} ({best.label}) "
+                f"From {percent(worst.solved.value)} ({shorten(worst.label)}) to {percent(best.solved.value)} "
+                f"({shorten(best.label)}) "
                 f"of trials solved by {worst.kind}."
             )
     return ""

@@ -12,7 +12,6 @@ import math
 import os
 import secrets
 import shutil
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +36,6 @@ MOST_IN_ONE_FILE = 300
 _LONGEST = 2_000
 _LONGEST_LINE = 500
 _MOST_LINES = 400
-_MOST_MARKS = 2
 _CURVE_WIDTH, _CURVE_HEIGHT = 280, 140
 
 _VERDICT_WORDS = {
@@ -108,18 +106,11 @@ def write_comparison(found: Comparison, path: Path) -> None:
 
 
 def clean(value: Any) -> Any:
-    """A value on its way into a page: text without control, invisible or direction-changing characters, with no more
-    than two combining marks on a letter, and of bounded length. What is markup of our own templates stays."""
+    """A value on its way into a page: text of visible characters and bounded length. Markup of our own templates stays
+    as it is."""
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    text = printable(value[: _LONGEST + 1], _LONGEST)
-    if text.isascii():
-        return text
-    shown, marks = [], 0
-    for character in text:
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        shown.append(character if marks <= _MOST_MARKS else f"\\u{ord(character):04x}")
-    return "".join(shown)
+    return printable(value, _LONGEST)
 
 
 def _report_page(report: Report, links: Mapping[Key, str], details: Mapping[Key, Any] | None) -> str:

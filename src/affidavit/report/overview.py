@@ -18,6 +18,7 @@ _MOST_TASKS = 12
 _MOST_GROUPS = 5
 _MOST_RULES = 6
 _MOST_MARKS = 40
+_LONGEST_SENTENCE = 800
 # A letter each, so that the table says the same without colour.
 _MARKS = {"pass": "P", "fail": "f", "violation": "V", "inconclusive": "i", "error": "e"}
 _STYLES = {"pass": "green", "fail": "yellow", "violation": "bold red", "inconclusive": "magenta", "error": "magenta"}
@@ -123,5 +124,5 @@ def _sampled(subject: Subject, name: str) -> list[tuple[int, float]]:
 
 
 def _wrapped(sentence: str, indent: str = "  ") -> Iterator[Text]:
-    for line in textwrap.wrap(printable(sentence), WIDTH - len(indent), subsequent_indent=""):
+    for line in textwrap.wrap(printable(sentence, _LONGEST_SENTENCE), WIDTH - len(indent), subsequent_indent=""):
         yield Text(indent + line)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.signing import strict_json
@@ -24,6 +24,15 @@ SEVERITIES = ("critical", "high", "medium", "low")
 _MOST_BYTES = 256 << 20
 _MOST_TRIALS = 100_000
 
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+# Not Field(min_length=1): pydantic then refuses lone surrogates, which names of an agent's choice may hold.
+_Name = Annotated[str, AfterValidator(_not_empty)]
 VerdictName = Literal["pass", "fail", "violation", "inconclusive", "error"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -89,7 +98,7 @@ class _Judged(_Document):
 
 
 class _Trial(_Judged):
-    task_id: Annotated[str, Field(min_length=1)]
+    task_id: _Name
     trial: Count
     agent: str
     evidence: _Evidence
@@ -100,7 +109,7 @@ class _Trial(_Judged):
 
 
 class _Run(_Document):
-    run_id: Annotated[str, Field(min_length=1)]
+    run_id: _Name
     notes: list[str] = []
     keep_until: str | None = None
     trials: Annotated[list[_Trial], Field(max_length=_MOST_TRIALS)]

@@ -12,6 +12,9 @@ COLUMNS = ("run", "agent", "section", "item", "trial", "figure", "value", "low",
 # What makes a spreadsheet take a cell for a formula or a command (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
 
+# Spreadsheets take no more in a cell than 32,767 characters.
+_LONGEST = 30_000
+
 Cell = str | int | float | None
 
 
@@ -30,7 +33,7 @@ def csv_text(report: Report) -> str:
 def _cell(value: Cell) -> Cell:
     if not isinstance(value, str):
         return value
-    text = printable(value)
+    text = printable(value, _LONGEST)
     # A full-width sign is one for some spreadsheets, and leading blanks are skipped.
     bare = text.lstrip(" \"'").translate({0xFF1D: "=", 0xFF0B: "+", 0xFF0D: "-", 0xFF20: "@"})
     return f"'{text}" if bare.startswith(_FORMULA) else text
