@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import Task, TaskError, TaskUser, find_tasks, load_task
+from affidavit.tasks import Labels, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -262,3 +262,21 @@ def test_two_contracts_are_one_too_many(task: Make) -> None:
         TaskError, match=r"behavioral_contract.json: there is contract.yaml too; keep the one that holds"
     ):
         load_task(folder)
+
+
+def test_labels_are_read_from_metadata_and_keywords(make: Make) -> None:
+    toml = ORDINARY.replace(
+        'difficulty = "easy"\n',
+        'difficulty = "easy"\ncategory = "debugging"\ntags = ["python", "text"]\nsecurity_critical = true\n',
+    )
+    assert load_task(make(toml + HOST)).labels == Labels("debugging", "easy", ("python", "text"), True)
+
+
+def test_labels_of_another_type_are_none(make: Make) -> None:
+    toml = ORDINARY.replace(
+        'difficulty = "easy"\n', 'difficulty = 3\ncategory = []\ntags = ["", 5, "x"]\nsecurity_critical = "yes"\n'
+    ).replace('keywords = ["text"]', f'keywords = ["{"y" * 5000}"]')
+    found = load_task(make(toml + HOST))
+    assert found.labels == Labels(None, None, ("x", "y" * 100), False)
+    assert found.warnings == ()
+    assert read_labels(["no", "table"]) == Labels()

@@ -20,6 +20,7 @@ from affidavit.cli.grade import grade_app
 from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
+from affidavit.cli.report import compare, report
 from affidavit.cli.retention import export, prune
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
@@ -45,6 +46,8 @@ app.command()(explain)
 app.command()(profiles)
 app.command()(prune)
 app.command()(redteam)
+app.command()(report)
+app.command()(compare)
 
 
 def _version(wanted: bool) -> None:
@@ -289,11 +292,11 @@ def doctor(as_json: Json = False) -> None:
     from affidavit.evaluation import examine
     from affidavit.report import print_doctor
 
-    report: dict[str, Any] = examine()
+    found: dict[str, Any] = examine()
     if as_json:
-        print_json(report)
+        print_json(found)
     else:
-        print_doctor(report, sys.stdout)
+        print_doctor(found, sys.stdout)
 
 
 @keys_app.command("new")

@@ -412,7 +412,7 @@ def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
 
 
 def task_facts(task: Task) -> dict[str, Any]:
-    """The content of ``task.json``: what the verdict rests on."""
+    """The content of ``task.json``: what the verdict rests on, and the labels that reports group by."""
     return {
         "id": task.id,
         "digest": task.digest,
@@ -422,4 +422,5 @@ def task_facts(task: Task) -> dict[str, Any]:
         "verifier_timeout_s": task.verifier_timeout_s,
         "control": task.control,
         "passing_score": task.passing_score,
+        "labels": task.labels.to_json(),
     }

@@ -2,6 +2,7 @@
 
 from affidavit.policy.diff_coverage import unexplained
 from affidavit.policy.engine import Judge, judge
+from affidavit.policy.sentences import event_sentence
 from affidavit.policy.violation import Severity, Violation
 
-__all__ = ["Judge", "Severity", "Violation", "judge", "unexplained"]
+__all__ = ["Judge", "Severity", "Violation", "event_sentence", "judge", "unexplained"]

@@ -1,12 +1,20 @@
-"""What people read: tables, trees and progress on a terminal."""
+"""What people read: reports, tables, trees and progress."""
 
 from affidavit.report.battery import print_battery
+from affidavit.report.behaviour import read_behaviour
+from affidavit.report.comparison import Comparison, compare
+from affidavit.report.comparison_text import print_comparison
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.explanation import print_topic, print_topics
+from affidavit.report.figures import Report, make_report
+from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.linting import print_lint
 from affidavit.report.otlp import otlp_lines
+from affidavit.report.overview import print_report
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
+from affidavit.report.runs import ReportError, read_run, read_runs
+from affidavit.report.tables import csv_text
 from affidavit.report.terminal import (
     Progress,
     print_doctor,
@@ -19,9 +27,16 @@ from affidavit.report.terminal import (
 from affidavit.report.text import printable
 
 __all__ = [
+    "Comparison",
     "Progress",
+    "Report",
+    "ReportError",
+    "compare",
+    "csv_text",
+    "make_report",
     "otlp_lines",
     "print_battery",
+    "print_comparison",
     "print_contract_diff",
     "print_doctor",
     "print_findings",
@@ -29,6 +44,7 @@ __all__ = [
     "print_log",
     "print_process_tree",
     "print_profiles",
+    "print_report",
     "print_reports",
     "print_run",
     "print_standing",
@@ -39,4 +55,10 @@ __all__ = [
     "print_verification",
     "printable",
     "process_list",
+    "read_behaviour",
+    "read_run",
+    "read_runs",
+    "write_comparison",
+    "write_page",
+    "write_pages",
 ]

@@ -3,12 +3,13 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
+from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
 
@@ -26,7 +27,7 @@ _NO_BUILDER = (
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
 
 # Keys of [task] that only describe it.
-_DESCRIPTIVE = ("description", "authors", "keywords")
+_DESCRIPTIVE = ("description", "authors")
 
 # Keys that Harbor knows and that do nothing here; the value (or its absence) that needs no warning.
 _IGNORED = {
@@ -76,6 +77,7 @@ class Task:
         graders: what makes the score, at least one.
         passing_score: the least score that counts as solved.
         warnings: what is in task.toml and does nothing here, a sentence each.
+        labels: what its author says it is about.
     """
 
     id: str
@@ -106,6 +108,7 @@ class Task:
     graders: tuple[GraderSpec, ...]
     passing_score: float
     warnings: tuple[str, ...]
+    labels: Labels = field(default_factory=Labels)
 
     @property
     def has_contract(self) -> bool:
@@ -196,8 +199,9 @@ class _Reader:
             about.take(key)
         if top.take("steps"):
             raise top.error("steps", "asks for a task of several steps, which are not supported yet")
-        for key in ("metadata", "source", "multi_step_reward_strategy"):
+        for key in ("source", "multi_step_reward_strategy"):
             top.take(key)
+        labels = read_labels(top.take("metadata"), about.take("keywords"))
         if top.take("artifacts"):
             self._warn(top, "artifacts", "is not supported yet and is ignored: no files are copied out of a sandbox")
 
@@ -238,6 +242,7 @@ class _Reader:
             graders=graders,
             passing_score=self._passing_score(own),
             warnings=(),
+            labels=labels,
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
