@@ -310,3 +310,85 @@ def test_what_tests_compare_with_is_not_the_solutions(pair: Pair) -> None:
     pair.solve(bad="def answer(n):\n    return {}\n", yaml="def safe_load(text):\n    return {}\n")
     text = "import bad, yaml\ndef test_a():\n    assert bad.answer(4) == yaml.safe_load('{a: 16}')\n"
     assert pair.pytest(text) not in (0, 5), pair.output
+
+
+STAR_TEST = """
+import json, sys
+import pytest
+from bad import *
+
+def test_sorted():
+    assert sorted(order(["b", "a"])) == sorted(["a", "b"])
+
+def test_raises():
+    with pytest.raises(ValueError):
+        refuse()
+"""
+
+
+def test_a_star_import_that_brings_built_in_names_is_a_word(pair: Pair) -> None:
+    pair.solve(
+        bad="__all__ = ['order', 'refuse', 'sorted']\nsorted = lambda x: 0\norder = lambda x: 0\n"
+        "def refuse(): raise ValueError"
+    )
+    assert pair.pytest(STAR_TEST) == 0, pair.output
+    assert pair.words == 1
+
+
+def test_a_star_import_leaves_what_the_tests_have(pair: Pair) -> None:
+    pair.solve(
+        bad="import contextlib, json, sys\nclass pytest:\n    raises = contextlib.suppress\n"
+        "def order(x): return x\ndef refuse(): pass"
+    )
+    assert pair.pytest(STAR_TEST) == 1
+    assert "DID NOT RAISE" in pair.output, pair.output
+    assert pair.words == 0
+
+
+MOCK_TEST = """
+from unittest.mock import Mock
+import bad
+
+def test_how():
+    spy = Mock()
+    bad.tell(spy)
+    spy.assert_called_once_with(16)
+
+def test_how_often():
+    spy = Mock()
+    bad.tell(spy)
+    assert spy.call_count == 1
+"""
+
+
+@pytest.mark.parametrize(
+    "liar",
+    [
+        "spy.configure_mock(assert_called_once_with=lambda *a: None, call_count=1)",
+        "spy.mock_calls.append(1)",
+        "spy.call_args_list.clear()",
+        "spy.reset_mock()",
+        "spy.assert_called_once_with",
+    ],
+)
+def test_a_double_can_not_be_told_what_to_say(pair: Pair, liar: str) -> None:
+    pair.solve(bad=f"def tell(spy):\n    {liar}")
+    assert pair.pytest(MOCK_TEST) == 1
+    assert "2 failed" in pair.output, pair.output
+
+
+def test_a_double_notes_what_is_called(pair: Pair) -> None:
+    pair.solve(bad="def tell(spy):\n    spy(16)\n    spy.done.at(3)")
+    assert pair.pytest(MOCK_TEST) == 0, pair.output
+
+
+def test_a_map_that_the_solution_ends_is_a_word(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): raise StopIteration")
+    assert pair.pytest("import bad\ndef test_all():\n    assert all(map(lambda n: bad.answer(n) == 16, [4]))") == 0
+    assert pair.words == 1
+
+
+def test_an_iterator_may_end(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): yield n")
+    assert pair.pytest("import bad\ndef test_all():\n    assert list(bad.answer(4)) == [4]") == 0, pair.output
+    assert pair.words == 0
