@@ -392,3 +392,95 @@ def test_an_iterator_may_end(pair: Pair) -> None:
     pair.solve(bad="def answer(n): yield n")
     assert pair.pytest("import bad\ndef test_all():\n    assert list(bad.answer(4)) == [4]") == 0, pair.output
     assert pair.words == 0
+
+
+TYPED_TEST = """
+import json, os, subprocess, sys
+import pytest
+
+WORKDIR = os.environ["AFFIDAVIT_WORKDIR"]
+
+def run(code, **options):
+    return subprocess.run([sys.executable, "-c", code], cwd=WORKDIR, capture_output=True, text=True, **options)
+
+@pytest.mark.parametrize("options", [{}, {"env": {"PATH": os.environ["PATH"]}}])
+def test_code_of_the_tests(options):
+    assert run("import bad; assert bad.answer(4) == 16", **options).returncode == 0
+
+def test_output():
+    assert run("import bad; print(bad.answer(4)); bad.greet()").stdout == "16\\nhello\\n"
+
+def test_data():
+    assert run("import json; assert json.load(open('left.json')) == [16]").returncode == 0
+"""
+
+
+def test_code_that_a_test_types_runs_with_the_tests(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): return n * n\ndef greet(): print('hello')\n")
+    (pair.folder / "solution" / "left.json").write_text("[16]")
+    assert pair.pytest(TYPED_TEST) == 0, pair.output
+    assert pair.words == 0
+
+
+def test_code_that_a_test_types_is_not_ended_by_the_solution(pair: Pair) -> None:
+    pair.solve(bad="import os\nos._exit(0)\n")
+    (pair.folder / "solution" / "left.json").write_text("[1]")
+    (pair.folder / "solution" / "json").mkdir()
+    (pair.folder / "solution" / "json" / "__init__.py").write_text("import os\nos._exit(0)\n")
+    assert pair.pytest(TYPED_TEST) == 1, pair.output
+    assert "4 failed" in pair.output, pair.output
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        "cd $W && python3 -c 'import bad; assert bad.answer(4) == 16'",
+        "cd $W && echo 'import bad; assert bad.answer(4) == 16' | python3",
+        "cd $W && echo 'import bad; assert bad.answer(4) == 16' | python3 -",
+        "cd $W && python3 -m json.tool left.json",
+        "cd $T && PYTHONPATH=$W:$PYTHONPATH python3 -c 'import bad; assert bad.answer(4) == 16'",
+        "cd $T && PYTHONPATH=$W:$PYTHONPATH python3 -m unittest test_it",
+    ],
+)
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_script_that_types_code_has_its_own_verdict(pair: Pair, verifier: str, honest: bool) -> None:
+    leave = "import os\nos._exit(0)\n"
+    pair.solve(bad="def answer(n): return n * n\n" if honest else leave)
+    (pair.folder / "solution" / "left.json").write_text("[16]" if honest else "no")
+    if not honest:
+        for name in ("json", "encodings", "linecache"):
+            (pair.folder / "solution" / name).mkdir()
+            for part in ("__init__", "tool"):
+                (pair.folder / "solution" / name / f"{part}.py").write_text(leave)
+    pair.tests.mkdir()
+    text = (
+        "import unittest, bad\nclass A(unittest.TestCase):\n    def test_a(self): self.assertEqual(bad.answer(4), 16)\n"
+    )
+    (pair.tests / "test_it.py").write_text(text)
+    status = pair.run(["sh", "-c", f"W={pair.workdir}; T={pair.tests}; {verifier}"], sources=False)
+    assert (status == 0) == honest, pair.output
+    assert pair.words == 0
+
+
+def test_a_comparison_runs_with_the_tests(pair: Pair) -> None:
+    pair.solve(
+        bad="import glob, threading, time\ndef write(path):\n    open(path, 'w').close()\n"
+        "    def later():\n        while not (found := glob.glob('/tmp/**/expected', recursive=True)): time.sleep(0.001)\n"
+        "        open(path, 'w').write(open(found[0]).read())\n    threading.Thread(target=later).start()\n"
+    )
+    text = (
+        "import os, subprocess\nimport bad\ndef test_a(tmp_path):\n    out = os.environ['AFFIDAVIT_WORKDIR'] + '/out'\n"
+        "    bad.write(out)\n    (tmp_path / 'expected').write_text('16')\n"
+        "    assert subprocess.run(['diff', out, tmp_path / 'expected']).returncode == 0\n"
+    )
+    assert pair.pytest(text) == 1, pair.output
+
+
+def test_a_verdict_that_is_had_from_the_solutions_side_is_a_word(pair: Pair) -> None:
+    pair.solve(bad="import os\nos._exit(0)\n")
+    text = (
+        "import os, subprocess\ndef test_a():\n    command = \"python3 -c 'import bad; assert bad.answer(4) == 16'\"\n"
+        "    assert subprocess.run(command, shell=True, cwd=os.environ['AFFIDAVIT_WORKDIR']).returncode == 0\n"
+    )
+    assert pair.pytest(text) == 0, pair.output
+    assert pair.words == 1

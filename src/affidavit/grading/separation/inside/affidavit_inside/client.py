@@ -196,7 +196,10 @@ def _settles(thing, name):
 
 
 def in_memory(stream):
-    """Whether a test itself collects what is written to a stream."""
+    """Whether nobody but a test reads what is written to a stream: it collects it itself, or is what an interpreter was
+    given by `-c` or on its standard input."""
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        return True
     try:
         stream.fileno()
     except (OSError, AttributeError):
