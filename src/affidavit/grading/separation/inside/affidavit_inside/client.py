@@ -12,6 +12,11 @@ from . import files, frames, shared, standins, values, wire
 from .shared import StandInError
 
 _MOST_NESTED = 200
+# What a double keeps in itself.
+_COUNTS = frozenset(
+    ("called", "call_count", "call_args", "call_args_list", "mock_calls", "method_calls", "await_count", "await_args",
+     "await_args_list", "return_value", "side_effect")
+)  # fmt: skip
 _KEPT_BACK = ("AFFIDAVIT_", "PYTEST_", "PYTHON", "LD_")
 
 
@@ -182,8 +187,19 @@ def builtin_exception(name):
     return kind
 
 
+def _settles(thing, name):
+    """Whether an attribute of a test's double says what was called, or can be told what to say of it."""
+    mock = sys.modules.get("unittest.mock")
+    return (
+        mock is not None and isinstance(thing, mock.NonCallableMock) and (hasattr(mock.Mock, name) or name in _COUNTS)
+    )
+
+
 def in_memory(stream):
-    """Whether a test itself collects what is written to a stream."""
+    """Whether nobody but a test reads what is written to a stream: it collects it itself, or is what an interpreter was
+    given by `-c` or on its standard input."""
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        return True
     try:
         stream.fileno()
     except (OSError, AttributeError):
@@ -359,6 +375,9 @@ class Client:
             finally:
                 self.nested -= 1
         if how == "raise":
+            if isinstance(told, StopIteration) and parts[1:2] != ["next"]:
+                # Where the tests map or filter, that ends them as if all had been said.
+                self.word()
             raise standins.raisable(told)
         return told
 
@@ -477,6 +496,8 @@ class Client:
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         if isinstance(thing, (types.FunctionType, types.MethodType)) and name not in vars(thing):
             raise AttributeError(f"'function' object has no attribute {name!r} for the solution")
+        if _settles(thing, name):
+            raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         found = getattr(thing, name)
         if isinstance(found, shared.HIDDEN):
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
