@@ -20,6 +20,7 @@ from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_jso
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.retention import export, prune
+from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 
@@ -43,6 +44,7 @@ for command in (new, learn, lint, schema):
 app.command()(profiles)
 app.command()(prune)
 app.command()(redteam)
+app.command("plan")(plan_command)
 
 
 def _version(wanted: bool) -> None:
@@ -132,6 +134,12 @@ def run(
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -144,13 +152,15 @@ def run(
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.report import Progress, print_run
 
-    if (agent is None) == (agent_cmd is None):
+    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
-        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        chosen = Agent.named(agent) if agent is not None else None
+        if agent_cmd is not None:
+            chosen = Agent.shell(agent_cmd)
         options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
+            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside, plan
         )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)

@@ -16,6 +16,7 @@ from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
+from affidavit.runs import RunPlan
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
@@ -36,6 +37,7 @@ class Machinery:
         live: where sandboxes are held while they run.
         terms: what profile and suite say.
         alerts: who is told of violations.
+        plan: of the run.
     """
 
     run_id: str
@@ -46,6 +48,7 @@ class Machinery:
     state: Path
     key: SigningKey
     live: LiveSandboxes
+    plan: RunPlan
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
 

@@ -43,6 +43,7 @@ from affidavit.grading import (
 )
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
+from affidavit.runs import PlannedTrial
 from affidavit.sandbox import (
     Change,
     LayerFiles,
@@ -82,7 +83,7 @@ def run_trial(
     rootfs: RootFilesystem,
     contract: Contract,
     agent: Agent,
-    number: int,
+    planned: PlannedTrial,
     folder: Path,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
@@ -93,7 +94,7 @@ def run_trial(
         Interrupted: the run was told to stop.
     """
     began = time.monotonic()
-    trial = _Trial(machinery, task, rootfs, contract, agent, number, folder)
+    trial = _Trial(machinery, task, rootfs, contract, agent, planned, folder)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -105,7 +106,7 @@ def run_trial(
     trial.tell(judgement.violations, judgement.verdict, bundle)
     return TrialResult(
         task_id=task.id,
-        trial=number,
+        trial=planned.number,
         agent=agent.name,
         judgement=judgement,
         evidence=trial.evidence,
@@ -124,7 +125,7 @@ class _Trial:
         rootfs: RootFilesystem,
         contract: Contract,
         agent: Agent,
-        number: int,
+        planned: PlannedTrial,
         folder: Path,
     ) -> None:
         self._machinery = machinery
@@ -136,7 +137,8 @@ class _Trial:
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
         self._agent = agent
-        self._number = number
+        self._planned = planned
+        self._number = planned.number
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
@@ -213,6 +215,7 @@ class _Trial:
         )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
+        spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
         with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
             changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
@@ -402,6 +405,11 @@ class _Trial:
             "assurance": judgement.assurance,
             "runtime": self._machinery.runtime.name,
             "recorder": self._machinery.recorder.name,
+            "plan": {
+                "digest": self._machinery.plan.digest,
+                "trial": self._planned.name,
+                "seed": self._planned.seed,
+            },
         }
 
 
