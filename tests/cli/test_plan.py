@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from affidavit.evidence import BundleReader, keys_dir, new_key
+from affidavit.evidence import BundleReader, bundle_digest, keys_dir, load_key, new_key
 from affidavit.evidence.statement import read_statement
-from affidavit.runs import read_plan
+from affidavit.runs import Checkpoint, read_ledger, read_plan
 from affidavit.signing import read_envelope
 from harness import Command
 
@@ -19,7 +20,7 @@ Make = Callable[..., Path]
 AGENT = "echo 42 >answer"
 
 
-def statement(bundle: Path) -> dict[str, object]:
+def statement(bundle: Path) -> dict[str, Any]:
     with BundleReader(bundle) as reader:
         data = reader.read("statement.dsse.json")
     return read_statement(read_envelope(data).payload).facts.model_dump()
@@ -37,7 +38,15 @@ def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: 
     assert len(trials) == 2
     for trial, expected in zip(trials, plan.in_order, strict=True):
         facts = statement(Path(trial["bundle"]))
-        assert facts["plan"] == {"digest": plan.digest, "trial": expected.name, "seed": expected.seed}
+        said = {"digest": plan.digest, "trial": expected.name, "attempt": 1, "seed": expected.seed}
+        assert facts["plan"].items() >= said.items()
+        ledger = read_ledger(Path(trial["bundle"]).parents[2] / "ledger.jsonl", load_key(keys_dir()).public)
+        assert ledger.history.closed
+        assert ledger.holds(Checkpoint(**facts["plan"]["ledger"]))
+        end = ledger.history.end_of(expected.name)
+        assert end is not None
+        assert (end.bundle, end.verdict) == (bundle_digest(Path(trial["bundle"])), "pass")
+        assert end.steps == ["started", "sandbox", "finished", "verdict", "sealed"]
         assert affidavit("verify", trial["bundle"]).status == 0
     run = Path(trials[0]["bundle"]).parents[2]
     assert (run / "plan.dsse.json").read_bytes() == (tmp_path / "plan.json").read_bytes()

@@ -40,7 +40,7 @@ from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
-from affidavit.runs import PLAN, PlannedTrial, SignedPlan
+from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -218,6 +218,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         if given is not None:
             use_plan(state, given, folder)
         write_whole(folder / PLAN, plan.data())
+        ledger = Ledger.create(folder, key, folder.name, plan.plan.digest)
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     if made:
@@ -242,12 +243,17 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     )
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        trials = _run_all(jobs, options, machinery, prepared, folder, progress)
-    except BaseException:
+        trials = _run_all(jobs, options, machinery, prepared, ledger, folder, progress)
+        ledger.finish()
+    except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
         os.close(opened)
+        if isinstance(problem, EvidenceError):
+            raise RunError(str(problem)) from problem
         raise
+    finally:
+        ledger.close()
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
     result = RunResult(
         folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
@@ -386,6 +392,7 @@ def _run_all(
     options: RunOptions,
     machinery: Machinery,
     prepared: dict[str, _Prepared],
+    ledger: Ledger,
     folder: Path,
     progress: Progress,
 ) -> tuple[TrialResult, ...]:
@@ -398,7 +405,8 @@ def _run_all(
         with telling:
             progress.doing(len(results), len(todo), f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
-        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, folder / planned.place)
+        log, place = ledger.trial(planned.name), folder / planned.place
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
 
     with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}

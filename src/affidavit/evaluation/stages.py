@@ -90,6 +90,7 @@ class Stages:
         events: Path,
         watch: Callable[[pa.RecordBatch], bool] | None = None,
         streams: Streams | None = None,
+        made: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -99,6 +100,7 @@ class Stages:
             events: where its record goes.
             watch: see `affidavit.trace.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
+            made: called when the sandbox is there, before anything runs in it.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
@@ -110,6 +112,7 @@ class Stages:
             machinery.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox
+            made()
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )
