@@ -22,6 +22,7 @@ from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report
 from affidavit.cli.retention import export, prune
+from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.verbosity import is_quiet, set_up_logging
@@ -48,6 +49,7 @@ app.command()(prune)
 app.command()(redteam)
 app.command()(report)
 app.command()(compare)
+app.command("plan")(plan_command)
 
 
 def _version(wanted: bool) -> None:
@@ -141,6 +143,12 @@ def run(
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -153,13 +161,15 @@ def run(
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.report import Progress, print_run
 
-    if (agent is None) == (agent_cmd is None):
+    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
-        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        chosen = Agent.named(agent) if agent is not None else None
+        if agent_cmd is not None:
+            chosen = Agent.shell(agent_cmd)
         options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
+            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside, plan
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)

@@ -4,9 +4,10 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.planning import Job
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
-from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
+from affidavit.evaluation.run import Progress, RunOptions, load_tasks, plan_suite, prepare, run_jobs, run_suite
 from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evaluation.specs import agent_spec
 
@@ -27,6 +28,7 @@ __all__ = [
     "examine",
     "expired_runs",
     "load_tasks",
+    "plan_suite",
     "prepare",
     "remove_run",
     "run_jobs",

@@ -22,6 +22,17 @@ from affidavit.evaluation.backends import Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.planning import (
+    Job,
+    check_fits,
+    contract_under,
+    given_plan,
+    make_plan,
+    planned_agent,
+    planned_contracts,
+    signer_of,
+    use_plan,
+)
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.stages import Machinery
@@ -30,6 +41,7 @@ from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
+from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -41,7 +53,7 @@ from affidavit.sandbox import (
     state_dir,
     tarball_rootfs,
 )
-from affidavit.signing import TrustDocument, read_trust
+from affidavit.signing import TrustDocument, read_trust, write_whole
 from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
 
@@ -78,6 +90,9 @@ class RunOptions:
         registry: a folder or git+URL.
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
+        plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        seed: of a new plan; None: a random one.
+        pass_rate: the share of trials that a new plan says must pass; None: all.
     """
 
     runtime: str | None = None
@@ -91,14 +106,9 @@ class RunOptions:
     registry: str | None = None
     trust: Path | None = None
     rootfs_outside: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """An agent, put to a task."""
-
-    task: Task
-    agent: Agent
+    plan: Path | None = None
+    seed: int | None = None
+    pass_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,46 @@ class _Prepared:
     contract: Contract
 
 
-def run_suite(path: Path, agent: Agent, options: RunOptions, progress: Progress) -> RunResult:
-    """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`."""
+def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Progress) -> RunResult:
+    """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`.
+
+    Args:
+        agent: None: the one of ``options.plan``.
+    """
     tasks, suite = load_tasks(path)
+    if agent is None:
+        if options.plan is None:
+            raise RunError("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+        agent = planned_agent(given_plan(options.plan).plan, options.plan)
     return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
+
+
+def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPlan, bool]:
+    """The signed plan of a run that is to be made later with the same arguments; no sandbox is made.
+
+    Returns:
+        The plan, and whether the key that signs it was made just now.
+
+    Raises:
+        RunError: it can't be run as asked.
+    """
+    tasks, suite = load_tasks(path)
+    jobs = [Job(_with_contract(task, options), agent) for task in tasks]
+    by_name = {job.task.id: job.task for job in jobs}
+    for job in jobs:
+        _check(job)
+    try:
+        for task in by_name.values():
+            check_graders(task)
+        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        own = _own_key()
+        contracts = planned_contracts(by_name, _contract_source(options, own), terms)
+        # Who is told of violations is for the run to say.
+        terms.check(by_name, contracts, alerts=1)
+        key, made = (own, False) if own else load_or_make_key(keys_dir())
+        return make_plan(jobs, contracts, terms, key, options.seed, options.pass_rate), made
+    except (TaskError, SuiteError, EvidenceError) as error:
+        raise RunError(str(error)) from error
 
 
 def load_tasks(path: Path) -> tuple[Sequence[Task], Suite | None]:
@@ -152,20 +198,30 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     try:
         for task in tasks.values():
             check_graders(task)
-        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        given = None if options.plan is None else given_plan(options.plan)
+        terms = _terms(options, suite, given)
         choice = choose_runtime(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
-        trusted = None if options.trust is None else read_trust(options.trust)
-        contracts = ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
+        contracts = _contract_source(options, own)
+        if given is not None and options.plan is not None:
+            # Before anything is made that may take minutes.
+            planned = planned_contracts(tasks, contracts, terms)
+            check_fits(given, make_plan(jobs, planned, terms, signer_of(given, options.plan, own)), options.plan)
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
-        folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
+        planned = {name: base.contract for name, base in prepared.items()}
+        plan = given or make_plan(jobs, planned, terms, key)
+        folder = _run_folder(options.out)
+        if given is not None:
+            use_plan(state, given, folder)
+        write_whole(folder / PLAN, plan.data())
+        ledger = Ledger.create(folder, key, folder.name, plan.plan.digest)
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     if made:
@@ -186,6 +242,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         live=LiveSandboxes(),
         terms=terms,
         alerts=Alerts(options.alerts),
+        plan=plan.plan,
     )
     _logger.info(
         "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
@@ -199,12 +256,17 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     )
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        trials = _run_all(jobs, options, machinery, prepared, folder, progress)
-    except BaseException:
+        trials = _run_all(jobs, options, machinery, prepared, ledger, folder, progress)
+        ledger.finish()
+    except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
         os.close(opened)
+        if isinstance(problem, EvidenceError):
+            raise RunError(str(problem)) from problem
         raise
+    finally:
+        ledger.close()
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
     result = RunResult(
         folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
@@ -233,6 +295,26 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
         mend = "; say where with --registry" if "@" in wanted else ""
         raise RunError(f"--contract {wanted}: there is no such file{mend}")
     return replace(task, contract_path=Path(wanted), published=None)
+
+
+def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
+    """The terms of a run; what the command line does not say is taken from its plan."""
+    if given is None:
+        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+    plan = given.plan
+    return terms_of(
+        suite,
+        options.profile or (plan.profile.id if plan.profile else None),
+        options.runtime or plan.runtime,
+        options.recorder or plan.recorder,
+        options.trials or plan.trials,
+    )
+
+
+def _contract_source(options: RunOptions, own: SigningKey | None) -> ContractSource:
+    """Where contracts come from. Raises EvidenceError for a trust file that can't be used."""
+    trusted = None if options.trust is None else read_trust(options.trust)
+    return ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
 
 
 def _own_key() -> SigningKey | None:
@@ -279,7 +361,7 @@ def check_graders(task: Task) -> None:
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
     """What a task rests on, under the terms of the run."""
-    return prepared if task.has_contract else replace(prepared, contract=terms.for_default(prepared.contract))
+    return replace(prepared, contract=contract_under(terms, task, prepared.contract))
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms, told: bool) -> Iterator[str]:
@@ -323,22 +405,21 @@ def _run_all(
     options: RunOptions,
     machinery: Machinery,
     prepared: dict[str, _Prepared],
+    ledger: Ledger,
     folder: Path,
     progress: Progress,
 ) -> tuple[TrialResult, ...]:
-    todo = [(job, number) for job in jobs for number in range(machinery.terms.trials)]
-    several = len({job.agent.name for job in jobs}) > 1
+    by_name = {(job.task.id, job.agent.name): job for job in jobs}
+    todo = [(by_name[planned.task, planned.agent_name], planned) for planned in machinery.plan.in_order]
     results: dict[int, TrialResult] = {}
     telling = threading.Lock()
 
-    def one(job: Job, number: int) -> TrialResult:
+    def one(job: Job, planned: PlannedTrial) -> TrialResult:
         with telling:
-            progress.doing(len(results), len(todo), f"{job.task.id} #{number}")
+            progress.doing(len(results), len(todo), f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
-        place = folder / job.task.id.replace("/", "__")
-        if several:
-            place /= job.agent.name
-        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, number, place / str(number))
+        log, place = ledger.trial(planned.name), folder / planned.place
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
 
     with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}

@@ -17,6 +17,7 @@ from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
+from affidavit.runs import RunPlan
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 
 _logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Machinery:
         live: where sandboxes are held while they run.
         terms: what profile and suite say.
         alerts: who is told of violations.
+        plan: of the run.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class Machinery:
     state: Path
     key: SigningKey
     live: LiveSandboxes
+    plan: RunPlan
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
 
@@ -90,6 +93,7 @@ class Stages:
         events: Path,
         watch: Callable[[pa.RecordBatch], bool] | None = None,
         streams: Streams | None = None,
+        made: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -99,6 +103,7 @@ class Stages:
             events: where its record goes.
             watch: see `affidavit.trace.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
+            made: called when the sandbox is there, before anything runs in it.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
@@ -110,6 +115,7 @@ class Stages:
             machinery.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox
+            made()
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )

@@ -29,7 +29,7 @@ from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.workplace import workplace
-from affidavit.evidence import BundleWriter
+from affidavit.evidence import BundleWriter, bundle_digest
 from affidavit.grading import (
     Assessment,
     Material,
@@ -43,6 +43,7 @@ from affidavit.grading import (
 )
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
+from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
     Change,
     LayerFiles,
@@ -82,30 +83,45 @@ def run_trial(
     rootfs: RootFilesystem,
     contract: Contract,
     agent: Agent,
-    number: int,
+    planned: PlannedTrial,
+    log: TrialLog,
     folder: Path,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
     What goes wrong in the machinery is the verdict ``error``, not an exception; a violation found before stands.
 
+    Args:
+        machinery: what every trial of the run shares.
+        task, rootfs, contract, agent: what is tried.
+        planned: which trial of the plan it is.
+        log: where it enters what happens to it.
+        folder: the trial's.
+
     Raises:
         Interrupted: the run was told to stop.
+        EvidenceError: the ledger can't be written.
     """
     began = time.monotonic()
-    trial = _Trial(machinery, task, rootfs, contract, agent, number, folder)
+    trial = _Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
     except Interrupted:
+        if trial.sealed is None:
+            log.aborted("interrupted")
         raise
     except Exception as problem:
         # Whatever it is, and whoever caused it: other trials go on, and what was found stands.
-        judgement = trial.broken_off(one_line(problem))
+        if trial.sealed is None:
+            judgement = trial.broken_off(why := one_line(problem))
+            log.aborted(why, judgement.verdict.value, judgement.score)
+        else:
+            judgement, bundle = trial.sealed
     trial.tell(judgement.violations, judgement.verdict, bundle)
     return TrialResult(
         task_id=task.id,
-        trial=number,
+        trial=planned.number,
         agent=agent.name,
         judgement=judgement,
         evidence=trial.evidence,
@@ -124,7 +140,8 @@ class _Trial:
         rootfs: RootFilesystem,
         contract: Contract,
         agent: Agent,
-        number: int,
+        planned: PlannedTrial,
+        log: TrialLog,
         folder: Path,
     ) -> None:
         self._machinery = machinery
@@ -136,7 +153,11 @@ class _Trial:
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
         self._agent = agent
-        self._number = number
+        self._planned = planned
+        self._log = log
+        self._began = time.monotonic()
+        self.sealed: tuple[Judgement, Path] | None = None
+        self._number = planned.number
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
@@ -213,7 +234,9 @@ class _Trial:
         )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
-        with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
+        spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
+            self._log.finished()
             changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         self._found = tuple(violations)
@@ -257,7 +280,11 @@ class _Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
-        return judgement, bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
+        path = bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        self.sealed = judgement, path
+        self._log.sealed(bundle_digest(path), round((time.monotonic() - self._began) * 1000))
+        return self.sealed
 
     @contextmanager
     def _stage(
@@ -267,8 +294,10 @@ class _Trial:
         spec: SandboxSpec,
         streams: Streams | None = None,
         judge: Judge | None = None,
+        made: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
-        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
+        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``. `made` is called when it
+        is there, before anything runs in it."""
 
         def watch(batch: pa.RecordBatch) -> bool:
             found = judge.feed(batch) if judge is not None else ()
@@ -277,7 +306,7 @@ class _Trial:
             return any(violation.action == "halt" for violation in found)
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams, made) as (captured, sandbox):
             bundle.add_summary(stage.name, captured.summary)
             bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
             bundle.add(f"{stage.name}/stdout", captured.output.stdout)
@@ -402,6 +431,13 @@ class _Trial:
             "assurance": judgement.assurance,
             "runtime": self._machinery.runtime.name,
             "recorder": self._machinery.recorder.name,
+            "plan": {
+                "digest": self._machinery.plan.digest,
+                "trial": self._planned.name,
+                "attempt": self._log.attempt,
+                "seed": self._planned.seed,
+                "ledger": self._log.checkpoint.to_json(),
+            },
         }
 
 

@@ -10,6 +10,7 @@ from affidavit.evidence.bundle import (
     STATEMENT,
     BundleReader,
     BundleWriter,
+    bundle_digest,
     trace_facts,
 )
 from affidavit.evidence.private import beside, locate, private_files
@@ -61,6 +62,7 @@ __all__ = [
     "TraceFacts",
     "TrialFacts",
     "beside",
+    "bundle_digest",
     "canonical_json",
     "consistency_proof",
     "inclusion_proof",

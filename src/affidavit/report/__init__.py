@@ -11,6 +11,7 @@ from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.linting import print_lint
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.overview import print_report
+from affidavit.report.plans import plan_document, print_plan
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
 from affidavit.report.runs import ReportError, read_run, read_runs
@@ -35,6 +36,7 @@ __all__ = [
     "csv_text",
     "make_report",
     "otlp_lines",
+    "plan_document",
     "print_battery",
     "print_comparison",
     "print_contract_diff",
@@ -42,6 +44,7 @@ __all__ = [
     "print_findings",
     "print_lint",
     "print_log",
+    "print_plan",
     "print_process_tree",
     "print_profiles",
     "print_report",

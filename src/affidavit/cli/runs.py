@@ -1,0 +1,108 @@
+"""``affidavit plan``: what a run will try, signed before its first trial."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.output import Json, fail, print_json
+
+
+def plan(
+    path: Annotated[
+        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where the plan is written.", metavar="FILE")],
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="oracle or nop.", metavar="NAME", show_default=False)
+    ] = None,
+    agent_cmd: Annotated[
+        str | None,
+        typer.Option("--agent-cmd", help="A shell command to run in the sandbox.", metavar="CMD", show_default=False),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="What the trials' $AFFIDAVIT_SEED are derived from.",
+            min=0,
+            max=(1 << 53) - 1,
+            metavar="N",
+            show_default="random",
+        ),
+    ] = None,
+    pass_rate: Annotated[
+        float | None,
+        typer.Option(help="The share of trials that must pass.", min=0, max=1, metavar="SHARE", show_default="1"),
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")] = None,
+    recorder: Annotated[
+        str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            "--contract",
+            help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
+            metavar="FILE|REF",
+            show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Plan a run and sign the plan, before the first trial.
+
+    Publish the file, then hand it to affidavit run --plan.
+    """
+    from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
+    from affidavit.report import plan_document, print_plan
+    from affidavit.signing import EvidenceError, write_whole
+
+    if (agent is None) == (agent_cmd is None):
+        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    if out.exists():
+        fail(f"{out}: is there already; a published plan is not replaced")
+    try:
+        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        options = RunOptions(
+            runtime=runtime,
+            recorder=recorder,
+            trials=trials,
+            profile=profile,
+            contract=contract,
+            registry=registry,
+            trust=trust,
+            seed=seed,
+            pass_rate=pass_rate,
+        )
+        signed, made = plan_suite(path, chosen, options)
+        write_whole(out, signed.data())
+    except (RunError, EvidenceError) as error:
+        fail(error)
+    if made:
+        typer.echo(f"affidavit: made the signing key {signed.plan.signer}", err=True)
+    if as_json:
+        print_json(plan_document(signed.plan, out))
+    else:
+        print_plan(signed.plan, out, sys.stdout)
