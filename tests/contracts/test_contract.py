@@ -250,7 +250,9 @@ def test_the_default_contract(tmp_path: Path) -> None:
     assert contract.warnings == ()
     settings = compile_settings(contract)
     assert settings.writable == ("/tmp", "/workspace")
-    assert settings.wall_ms == 5000
+    # The task's own limit is none of the contract's.
+    assert settings.wall_ms is None
+    assert contract.written_attempts == {"": "record"}
     assert "mount" in settings.deny_syscalls
     writable = matcher(contract.write)
     honest = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.grading import Assurance
-from affidavit.policy import Violation
+from affidavit.policy import Attempt, Violation
 
 
 class Verdict(StrEnum):
@@ -39,6 +39,7 @@ class Judgement:
         reasons: sentences on why, for everything but a plain pass.
         violations: the broken rules, gravest first.
         assurance: what stands behind the raw score, see `affidavit.grading.Assurance`; None where there is no score.
+        attempts: what the agent tried and came to nothing; None in bundles from before attempts were told apart.
     """
 
     verdict: Verdict
@@ -47,6 +48,7 @@ class Judgement:
     reasons: tuple[str, ...]
     violations: tuple[Violation, ...]
     assurance: Assurance | None = None
+    attempts: tuple[Attempt, ...] | None = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``verdict.json``."""
@@ -58,6 +60,7 @@ class Judgement:
             **stated,
             "reasons": list(self.reasons),
             "violations": [violation_json(v) for v in self.violations],
+            **({} if self.attempts is None else {"attempts": [attempt_json(a) for a in self.attempts]}),
         }
 
 
@@ -71,6 +74,18 @@ def violation_json(violation: Violation) -> dict[str, Any]:
         "events": list(violation.events),
         "count": violation.count,
         "stage": violation.stage,
+    }
+
+
+def attempt_json(attempt: Attempt) -> dict[str, Any]:
+    """An attempt, as it stands in ``verdict.json``."""
+    return {
+        "rule": attempt.rule,
+        "outcome": attempt.outcome,
+        "message": attempt.message,
+        "events": list(attempt.events),
+        "count": attempt.count,
+        "stage": attempt.stage,
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from affidavit.contracts import Contract, Positions, contract_of, validated
+from affidavit.contracts import ATTEMPT_SECTIONS, Attempts, Contract, Positions, contract_of, validated
 from affidavit.evaluation.errors import RunError
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
@@ -19,7 +19,7 @@ class Terms:
     Attributes:
         runtime, recorder: names, or ``auto``.
         trials: of each task.
-        mode, actions: go before the contracts' own; None: theirs.
+        mode, actions, attempts: go before the contracts' own; None: theirs.
         writable: folders that sandboxes make writable beside those of the contract.
         endpoints: what a task without a contract of its own may try to reach.
         keep_days: how long the evidence is to be kept; None: nobody says.
@@ -33,6 +33,7 @@ class Terms:
     trials: int = 1
     mode: str | None = None
     actions: tuple[str, ...] | None = None
+    attempts: Attempts | None = None
     writable: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     keep_days: int | None = None
@@ -41,8 +42,8 @@ class Terms:
     not_honoured: dict[str, str] = field(default_factory=dict)
 
     def enforced(self, contract: Contract) -> Contract:
-        """A contract as it is judged: in the mode and with the actions of these terms."""
-        return under(contract, self.mode, self.actions)
+        """A contract as it is judged: in the mode, with the actions and the word on attempts of these terms."""
+        return under(contract, self.mode, self.actions, self.attempts)
 
     def for_default(self, contract: Contract) -> Contract:
         """The default contract, with what the suite lets every task do."""
@@ -112,19 +113,30 @@ class Terms:
             )
         if demands.mode and enforced.mode != demands.mode:
             raise RunError(f"{who} demands mode {demands.mode}, and {task.id} is run in mode {enforced.mode}")
+        for place, said in enforced.written_attempts.items() if demands.attempts else ():
+            if said != demands.attempts:
+                of = f"{place} of " if place else ""
+                raise RunError(f"{who} demands attempts {demands.attempts}, and {of}{task.id} is run with {said}")
         for place, actions in enforced.written_actions.items():
             if missing := [action for action in demands.actions if action not in actions]:
                 of = f"{place} of " if place else ""
                 raise RunError(f"{who} demands the action {', '.join(missing)}, which is not taken for {of}{task.id}")
 
 
-def under(contract: Contract, mode: str | None, actions: "tuple[str, ...] | None") -> Contract:
-    """A contract, to be judged in another mode or with other actions; None: its own."""
+def under(
+    contract: Contract, mode: str | None, actions: "tuple[str, ...] | None", attempts: Attempts | None = None
+) -> Contract:
+    """A contract, to be judged in another mode, with other actions or another word on attempts; None: its own."""
     changed: dict[str, Any] = {}
     if mode is not None:
         changed["mode"] = mode
     if actions is not None:
         changed["actions"] = tuple(actions)
+    if attempts is not None:
+        document, unsaid = contract.document, {"attempts": None}
+        changed["attempts"] = attempts
+        changed |= {name: getattr(document, name).model_copy(update=unsaid) for name in ATTEMPT_SECTIONS}
+        changed["scopes"] = tuple(scope.model_copy(update=unsaid) for scope in document.scopes)
     return replace(contract, document=contract.document.model_copy(update=changed)) if changed else contract
 
 
@@ -180,6 +192,7 @@ def terms_of(
         trials=trials or settings.validation.trials or 1,
         mode=settings.contracts.mode,
         actions=settings.contracts.actions,
+        attempts=settings.contracts.attempts,
         writable=settings.isolation.writable,
         endpoints=settings.isolation.endpoints,
         keep_days=settings.retention.days,

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
+from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps, stopped_at
 from affidavit.evaluation.live import Interrupted
 from affidavit.evaluation.looking import WatchedFiles
 from affidavit.evaluation.referring import Reference
@@ -197,7 +197,11 @@ class _Trial:
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
         judge = new_judge(
-            self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
+            self._enforced,
+            task.workdir,
+            self._agent.name,
+            lambda path: pristine_program(self._rootfs, path),
+            task.agent_timeout_s,
         )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
@@ -227,6 +231,8 @@ class _Trial:
             violations,
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
+            attempts=judge.attempts,
+            stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
         )
 
         def failure(graded: dict[str, Any]) -> list[str]:
@@ -371,6 +377,7 @@ class _Trial:
             "enforcement": {
                 "mode": self._enforced.mode,
                 "actions": list(self._enforced.actions),
+                "attempts": machinery.terms.attempts,
                 "assurance": machinery.terms.assurance,
             },
             "terms": machinery.terms.facts,
