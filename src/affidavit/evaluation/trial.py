@@ -69,6 +69,7 @@ from affidavit.verification import (
     new_judge,
     programs_json,
     stage_gaps,
+    stopped_at,
     stored_grades,
     violation_json,
 )
@@ -230,7 +231,11 @@ class _Trial:
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         task, contract = self._task, self._contract
         judge = new_judge(
-            self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
+            self._enforced,
+            task.workdir,
+            self._agent.name,
+            lambda path: pristine_program(self._rootfs, path),
+            task.agent_timeout_s,
         )
         carried = place / "carried"
         spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
@@ -262,6 +267,8 @@ class _Trial:
             violations,
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
+            attempts=judge.attempts,
+            stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
         )
 
         def failure(graded: dict[str, Any]) -> list[str]:
@@ -412,6 +419,7 @@ class _Trial:
             "enforcement": {
                 "mode": self._enforced.mode,
                 "actions": list(self._enforced.actions),
+                "attempts": machinery.terms.attempts,
                 "assurance": machinery.terms.assurance,
             },
             "terms": machinery.terms.facts,

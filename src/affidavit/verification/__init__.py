@@ -12,6 +12,7 @@ from affidavit.verification.verdict import (
     grading_failed,
     in_order,
     stage_gaps,
+    stopped_at,
     violation_json,
 )
 from affidavit.verification.verify_trial import change_of, verify
@@ -32,6 +33,7 @@ __all__ = [
     "new_judge",
     "programs_json",
     "stage_gaps",
+    "stopped_at",
     "stored_grades",
     "verify",
     "verify_bundle",
