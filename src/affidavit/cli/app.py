@@ -131,6 +131,42 @@ def run(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
@@ -142,6 +178,7 @@ def run(
     """
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
 
     if (agent is None) == (agent_cmd is None):
@@ -149,12 +186,20 @@ def run(
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            provider_tools=provider_tools,
+        )
         options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
+            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside, gateway
         )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError) as error:
+    except (RunError, AlertError, GatewayError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.

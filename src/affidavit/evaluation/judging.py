@@ -11,6 +11,7 @@ from affidavit.policy import Violation, unexplained
 from affidavit.recorder import RecordSummary
 from affidavit.sandbox import Change
 
+_OUT_OF_TIME = "limits.wall_ms"
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
 
@@ -22,6 +23,7 @@ def decide(
     fault: str | None = None,
     passing: float = 1.0,
     demanded: Assurance | None = None,
+    stranded: str | None = None,
 ) -> Judgement:
     """The verdict of a trial.
 
@@ -36,6 +38,8 @@ def decide(
         fault: why the machinery or the task is at fault; None where it is not.
         passing: the least score that counts as solved.
         demanded: what must stand behind the score at least; None: nobody demands it.
+        stranded: why the agent could not go on, which was not its doing; None where it could. Then neither a 0 nor
+            that its time ran out speaks against it.
     """
     grading = assessment or Assessment(None)
     found = [
@@ -58,6 +62,8 @@ def decide(
     raw = grading.score
     unproven = [*incomplete, *([grading.unproven] if grading.unproven else [])]
     judgement = partial(Judgement, raw_score=raw, violations=ordered, assurance=grading.assurance)
+    if stranded and not fault and found and all(violation.rule == _OUT_OF_TIME for violation in found):
+        return judgement(Verdict.ERROR, None, reasons=(stranded, *(violation.message for violation in found)))
     if found and mode == "strict":
         return judgement(Verdict.VIOLATION, 0.0, reasons=(*unproven, *([fault] if fault else [])))
     if fault:
@@ -73,6 +79,8 @@ def decide(
     reasons = (*audit, *grading.notes)
     if raw >= passing:
         return judgement(Verdict.PASS, raw, reasons=reasons)
+    if stranded:
+        return judgement(Verdict.ERROR, None, reasons=(stranded, *reasons))
     return judgement(Verdict.FAIL, raw, reasons=reasons)
 
 

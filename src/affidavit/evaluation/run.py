@@ -27,6 +27,7 @@ from affidavit.evaluation.terms import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
+from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import (
@@ -75,6 +76,7 @@ class RunOptions:
         registry: a folder or git+URL.
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
+        model: what the agents' model gateway is told; None: they have no model.
     """
 
     runtime: str | None = None
@@ -88,6 +90,7 @@ class RunOptions:
     registry: str | None = None
     trust: Path | None = None
     rootfs_outside: bool = False
+    model: GatewaySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         live=LiveSandboxes(),
         terms=terms,
         alerts=Alerts(options.alerts),
+        model=options.model,
     )
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -14,6 +14,7 @@ from affidavit.alerts import Alerts
 from affidavit.evaluation.live import LiveSandboxes
 from affidavit.evaluation.terms import Terms
 from affidavit.evidence import SigningKey
+from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
@@ -39,6 +40,7 @@ class Machinery:
         live: where sandboxes are held while they run.
         terms: what profile and suite say.
         alerts: who is told of violations.
+        model: what the agents' gateway is told; None: they have no model.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class Machinery:
     live: LiveSandboxes
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
+    model: GatewaySettings | None = None
 
 
 @dataclass(frozen=True)

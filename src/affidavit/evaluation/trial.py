@@ -21,6 +21,7 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.judging import decide, diff_gaps, grading_failed, stage_gaps
 from affidavit.evaluation.live import Interrupted
 from affidavit.evaluation.looking import WatchedFiles
+from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.referring import Reference
 from affidavit.evaluation.regrading import grade_all, stored_grades
 from affidavit.evaluation.result import Judgement, TrialResult, Verdict, violation_json
@@ -32,7 +33,8 @@ from affidavit.evaluation.standing import new_judge, programs_json
 from affidavit.evaluation.terms import alerts_of
 from affidavit.evaluation.verifying import HiddenTests
 from affidavit.evaluation.workplace import workplace
-from affidavit.evidence import BundleWriter
+from affidavit.evidence import MODEL_LOG, BundleWriter, model_fault, stranded
+from affidavit.gateway import Redactor
 from affidavit.grading import (
     Again,
     Assessment,
@@ -58,10 +60,12 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import Capture, one_line, read_trace, trace_batches
+from affidavit.trace import Capture, model_batches, one_line, read_trace, trace_batches
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
+# Letters of an agent's command in the statement.
+_MOST_COMMAND = 4096
 
 
 def run_trial(
@@ -128,6 +132,8 @@ class _Trial:
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
+        self._model_facts: dict[str, Any] | None = None
+        self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
@@ -200,9 +206,21 @@ class _Trial:
             self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
         )
         carried = place / "carried"
-        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
-        with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
-            changes, brought = take_over(sandbox, judge, carried)
+        with self._model(place) as model:
+            spec = agent_spec(
+                task,
+                self._rootfs,
+                self._settings,
+                self._agent,
+                place,
+                first.sandbox,
+                network=model.network if model else "",
+                model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+            )
+            with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
+                if model:
+                    self._take_model_log(bundle, model)
+                changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
@@ -225,8 +243,10 @@ class _Trial:
             decide,
             self._enforced.mode,
             violations,
+            fault=None if self._model_facts is None else model_fault(self._model_facts),
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
+            stranded=self._stranded,
         )
 
         def failure(graded: dict[str, Any]) -> list[str]:
@@ -246,6 +266,37 @@ class _Trial:
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
         return judgement, bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+
+    @contextmanager
+    def _model(self, place: Path) -> Iterator[ModelAccess | None]:
+        """The agent's way to its model, where it has one."""
+        settings = self._machinery.model
+        if settings is None:
+            yield None
+            return
+        wall_ms = round(self._task.agent_timeout_s * 1000)
+        with ModelAccess(settings, place, min(wall_ms, self._settings.wall_ms or wall_ms)) as access:
+            yield access
+
+    def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
+        """End the gateway of an agent that has ended, and write down what passed through it."""
+        identity = self._identity
+        agent = {"name": identity["name"], "version": identity["version"], "model_name": identity["model"]}
+        self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
+        self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """Who is evaluated, as far as it is known before the trial."""
+        agent, model = self._agent, self._machinery.model
+        command = Redactor(model.secrets() if model else ()).text(agent.command)
+        return {
+            "name": agent.name,
+            "version": agent.version,
+            "command": command[:_MOST_COMMAND],
+            "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
+            "model": model.models[0] if model else "",
+        }
 
     @contextmanager
     def _stage(
@@ -367,6 +418,7 @@ class _Trial:
             "machine": os.uname().machine,
             "rootfs": self._rootfs.digest,
             "agent": self._agent.name,
+            "identity": self._identity,
             "settings": asdict(self._settings),
             "enforcement": {
                 "mode": self._enforced.mode,
@@ -382,6 +434,8 @@ class _Trial:
             "run_id": self._machinery.run_id,
             "trial": self._number,
             "agent": self._agent.name,
+            "identity": self._identity,
+            **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
             "contract": self.contract_facts,
             "verdict": str(judgement.verdict),

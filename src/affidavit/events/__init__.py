@@ -4,6 +4,7 @@ An event is one row. Rows travel as Arrow record batches of :data:`EVENT_SCHEMA`
 room holds events as Python objects. This room does no I/O.
 """
 
+from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.process_tree import Process, process_tree
 from affidavit.events.schema import (
@@ -21,8 +22,10 @@ from affidavit.events.schema import (
 __all__ = [
     "COUNT_SCHEMA",
     "EVENT_SCHEMA",
+    "GENERATING",
     "LONGEST_TEXT_BYTES",
     "LONGEST_WORDS_BYTES",
+    "MODEL_SCHEMA",
     "OPS",
     "SCHEMA_VERSION",
     "Op",

@@ -4,6 +4,17 @@ A bundle is a folder that needs nothing but a public key to be checked; ``docs/b
 """
 
 from affidavit.evidence.bundle import BundleReader, BundleWriter
+from affidavit.evidence.model_facts import (
+    MODEL_FACTS,
+    MODEL_LOG,
+    TRAJECTORY,
+    log_facts,
+    model_fault,
+    model_rows,
+    read_model_facts,
+    read_model_log,
+    stranded,
+)
 from affidavit.evidence.private import beside, locate
 from affidavit.evidence.statement import ContractFacts, TaskFacts, TraceFacts, TrialFacts
 from affidavit.evidence.verification import Check, Recompute, Verification, verify_bundle
@@ -29,7 +40,10 @@ from affidavit.signing import (
 )
 
 __all__ = [
+    "MODEL_FACTS",
+    "MODEL_LOG",
     "PRIVATE_FILE",
+    "TRAJECTORY",
     "BundleReader",
     "BundleWriter",
     "Check",
@@ -52,8 +66,14 @@ __all__ = [
     "load_or_make_key",
     "load_public_key",
     "locate",
+    "log_facts",
     "merkle_root",
+    "model_fault",
+    "model_rows",
     "new_key",
+    "read_model_facts",
+    "read_model_log",
+    "stranded",
     "strict_canonical_json",
     "strict_json",
     "verify_bundle",

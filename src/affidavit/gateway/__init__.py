@@ -1,9 +1,12 @@
 """The way from a sandbox to a model: requests are passed on in the provider's own dialect, with a key that the sandbox
 never sees, and each of them is written down."""
 
+from affidavit.gateway.atif import trajectory
 from affidavit.gateway.dialects import Answer, read_answer, sse_events
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
+from affidavit.gateway.redaction import Redactor
 from affidavit.gateway.script import read_script
 from affidavit.gateway.settings import (
     DIALECTS,
@@ -31,10 +34,13 @@ __all__ = [
     "GatewayError",
     "GatewayProcess",
     "GatewaySettings",
+    "Redactor",
     "Spool",
     "Upstream",
+    "gateway_settings",
     "read_answer",
     "read_script",
     "sse_events",
+    "trajectory",
     "upstreams_of",
 ]

@@ -8,15 +8,19 @@ from affidavit.trace.capture import Capture, capture
 from affidavit.trace.counts import read_counts, write_counts
 from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line, read_trace, trace_batches
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
+from affidavit.trace.model_log import ModelLog, model_batches, model_chain, write_model_log
 from affidavit.trace.query import query
 
 __all__ = [
     "EVENTS_PER_LEAF",
     "Capture",
+    "ModelLog",
     "TraceError",
     "TraceWriter",
     "capture",
     "in_sequence",
+    "model_batches",
+    "model_chain",
     "one_line",
     "query",
     "read_counts",
@@ -24,4 +28,5 @@ __all__ = [
     "trace_batches",
     "trace_leaves",
     "write_counts",
+    "write_model_log",
 ]
