@@ -65,3 +65,36 @@ def test_what_can_not_be_used_is_named(
     assert ran.err.startswith(f"affidavit: {wrong}")
     assert KEY not in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.fixture
+def bundle(affidavit: Command, task: Make, script: Path) -> str:
+    arguments = ("--agent-cmd", http_agent(), "--model", "model-1", "--model-script", script, "--runtime", "runc")
+    return str(affidavit("run", task(), *arguments, "--json").json["trials"][0]["bundle"])
+
+
+def test_trace_tells_what_a_turn_led_to_and_why(affidavit: Command, bundle: str) -> None:
+    turn = affidavit("trace", bundle, "--turn", 1)
+    assert "turn 1: chat model-1: answered, 10 + 5 tokens" in turn.out
+    assert "I write it." in turn.out
+    assert "echo 42 >/workspace/answer" in turn.out
+    query = "SELECT seq FROM events WHERE path = '/workspace/answer' AND ret >= 0 LIMIT 1"
+    (made,) = affidavit("trace", bundle, "--sql", query, "--json").json
+    why = affidavit("trace", bundle, "--why", made["seq"])
+    assert (why.status, "turn 1: chat" in why.out, "python3" in why.out) == (0, True, True)
+    assert affidavit("trace", bundle, "--why", 0).out.rstrip().endswith("before the model had answered anything")
+    rows = affidavit("trace", bundle, "--sql", "SELECT turn, outcome FROM model", "--json").json
+    assert rows == [{"turn": 1, "outcome": "answered"}, {"turn": 2, "outcome": "answered"}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "wrong"),
+    [
+        (["--turn", "9"], "has no turn 9"),
+        (["--why", "999999"], "has no event 999999"),
+        (["--turn", "1", "--why", "1"], "exclude each other"),
+    ],
+)
+def test_a_turn_that_is_not_there_is_one_line(affidavit: Command, bundle: str, flags: list[str], wrong: str) -> None:
+    ran = affidavit("trace", bundle, *flags)
+    assert (ran.status, wrong in ran.err, len(ran.err.splitlines())) == (2, True, 1)

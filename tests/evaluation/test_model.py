@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from affidavit.evaluation import verify
+from affidavit.evidence import BundleReader
 from affidavit.gateway import DIALECTS, Budgets, GatewayProcess, GatewaySettings, Upstream
 from affidavit.gateway.settings import base_of
+from affidavit.report import turn_facts, why_facts
 from harness import EBPF, GVISOR, Outcome, Trials, Way, wait_for
 from http_agent import bash, http_agent
 from scripted_model import ScriptedModel, scripted_model
@@ -192,3 +194,24 @@ def test_an_agent_without_a_model_has_no_gateway(trials: Trials, task: Callable[
     assert outcome.verdict == "fail"
     assert not (outcome.bundle / "agent/model.parquet").exists()
     assert outcome.json("environment.json")["identity"]["model"] == ""
+
+
+def test_what_an_agent_does_is_put_down_to_the_right_turn(trials: Trials, task: Callable[..., Path], way: Way) -> None:
+    turns = 12
+    script = [bash(f"/bin/true of-turn-{turn}; /bin/echo of-turn-{turn}") for turn in range(1, turns + 1)]
+    with scripted_model(*script, {"text": "Done."}) as model:
+        outcome = trials(way, task(timeout_s=60), http_agent(), model=live(model))
+    with BundleReader(outcome.bundle) as reader:
+        right = wrong = 0
+        for turn in range(1, turns + 2):
+            facts = turn_facts(reader, turn)
+            assert len(facts["tool_calls"]) == (turn <= turns)
+            for event in facts["events"]:
+                if event["op"] == "exec" and event["argv"][-1].startswith("of-turn-"):
+                    right += event["argv"][-1] == f"of-turn-{turn}"
+                    wrong += event["argv"][-1] != f"of-turn-{turn}"
+        assert (right, wrong) == (2 * turns, 0)
+        seventh = max(row["seq"] for row in outcome.events() if "of-turn-7" in (row["argv"] or ()))
+        why = why_facts(reader, seventh)
+    assert why["turn"]["turn"] == 7
+    assert any("/instruction.md" in " ".join(process["argv"]) for process in why["processes"])

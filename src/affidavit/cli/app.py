@@ -277,30 +277,48 @@ def trace(
         str | None,
         typer.Option(
             "--sql",
-            help="A query over the tables events, grader_events and counts.",
+            help="A query over the tables events, grader_events, counts and model.",
             metavar="QUERY",
             show_default=False,
         ),
     ] = None,
     tree: Annotated[bool, typer.Option("--process-tree", help="The processes as a tree.")] = False,
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            "--turn",
+            help="What the model said in a turn, and what the agent did then.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option(
+            "--why", help="Which turn and which processes led to an event.", metavar="EVENT", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look into the record of a trial.
 
-    A summary by operation, a query in SQL, or the process tree.
+    A summary by operation, a query in SQL, the process tree, or what a turn of the model led to.
     """
     from affidavit.evidence import beside
     from affidavit.report import print_process_tree, print_table, process_list
     from affidavit.trace import TraceError, query, read_trace
 
-    if sql is not None and tree:
-        fail("--sql and --process-tree exclude each other")
+    if sum((sql is not None, tree, turn is not None, why is not None)) > 1:
+        fail("--sql, --process-tree, --turn and --why exclude each other")
     if not bundle.is_dir():
         fail(f"{bundle}: no such bundle folder")
     default = (
         "SELECT op, count(*) AS events, count(*) FILTER (ret < 0) AS failed, count(DISTINCT path) AS paths "
         "FROM events GROUP BY op ORDER BY events DESC, op"
     )
+    if turn is not None or why is not None:
+        _trace_turns(bundle, turn, why, as_json)
+        return
     try:
         if tree:
             events = read_trace(bundle / "agent" / "events.parquet")
@@ -316,6 +334,27 @@ def trace(
         print_json(json.loads(json.dumps(table.to_pylist(), default=str)))
     else:
         print_table(table, sys.stdout)
+
+
+def _trace_turns(bundle: Path, turn: int | None, why: int | None, as_json: bool) -> None:
+    """``affidavit trace --turn N`` and ``--why EVENT``."""
+    from affidavit.evidence import MODEL_LOG, BundleReader, EvidenceError
+    from affidavit.report import print_turn, print_why, turn_facts, why_facts
+    from affidavit.trace import TraceError
+
+    try:
+        with BundleReader(bundle) as reader:
+            if MODEL_LOG not in reader.names():
+                fail(f"{bundle}: holds no {MODEL_LOG}: the agent had no model")
+            facts = turn_facts(reader, turn) if turn is not None else why_facts(reader, why or 0)
+    except (EvidenceError, TraceError) as error:
+        fail(error)
+    if as_json:
+        print_json(facts)
+    elif turn is not None:
+        print_turn(facts, sys.stdout)
+    else:
+        print_why(facts, sys.stdout)
 
 
 @app.command()

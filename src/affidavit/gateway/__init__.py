@@ -2,7 +2,7 @@
 never sees, and each of them is written down."""
 
 from affidavit.gateway.atif import trajectory
-from affidavit.gateway.dialects import Answer, read_answer, sse_events
+from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
@@ -37,6 +37,7 @@ __all__ = [
     "Redactor",
     "Spool",
     "Upstream",
+    "content_type",
     "gateway_settings",
     "read_answer",
     "read_script",

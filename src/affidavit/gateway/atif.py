@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from affidavit.events import GENERATING
-from affidavit.gateway.dialects import Answer, read_answer
+from affidavit.gateway.dialects import Answer, content_type, read_answer
 
 VERSION = "ATIF-v1.8"
 # What is longer stands in the decision log in full.
@@ -30,7 +30,7 @@ def trajectory(rows: Iterable[Mapping[str, Any]], agent: Mapping[str, str], sess
     for row in rows:
         if row["operation"] not in GENERATING or row["outcome"] != "answered" or row["status"] != 200:
             continue
-        kind = json.loads(row["response_headers"]).get("content-type", "")
+        kind = content_type(row["response_headers"])
         request, answer = _object(row["request"]), read_answer(row["operation"], kind, row["response"])
         if answer is None:
             continue

@@ -135,6 +135,17 @@ def error_body(dialect: str, status: int, text: str) -> dict[str, Any]:
             return {"error": {"message": text, "type": kind, "param": None, "code": "affidavit_gateway"}}
 
 
+def content_type(headers: str) -> str:
+    """The content type in headers as a decision log has them (a JSON object); empty where there is none."""
+    try:
+        match json.loads(headers):
+            case {"content-type": str(kind)}:
+                return kind
+    except (ValueError, RecursionError):
+        pass
+    return ""
+
+
 @dataclass
 class Answer:
     """What an answer says, whatever the dialect.

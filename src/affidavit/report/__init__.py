@@ -14,6 +14,7 @@ from affidavit.report.terminal import (
     process_list,
 )
 from affidavit.report.text import printable
+from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
 
 __all__ = [
     "Progress",
@@ -28,7 +29,11 @@ __all__ = [
     "print_standing",
     "print_table",
     "print_trust",
+    "print_turn",
     "print_verification",
+    "print_why",
     "printable",
     "process_list",
+    "turn_facts",
+    "why_facts",
 ]

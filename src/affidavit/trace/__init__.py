@@ -10,6 +10,7 @@ from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
 from affidavit.trace.model_log import ModelLog, model_batches, model_chain, write_model_log
 from affidavit.trace.query import query
+from affidavit.trace.turns import ancestry, turn_of_events
 
 __all__ = [
     "EVENTS_PER_LEAF",
@@ -17,6 +18,7 @@ __all__ = [
     "ModelLog",
     "TraceError",
     "TraceWriter",
+    "ancestry",
     "capture",
     "in_sequence",
     "model_batches",
@@ -27,6 +29,7 @@ __all__ = [
     "read_trace",
     "trace_batches",
     "trace_leaves",
+    "turn_of_events",
     "write_counts",
     "write_model_log",
 ]
