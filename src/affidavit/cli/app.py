@@ -142,6 +142,42 @@ def run(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     plan: Annotated[
         Path | None,
@@ -159,6 +195,7 @@ def run(
     """
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
 
     if (agent is None) == (agent_cmd is None) and (agent is not None or plan is None):
@@ -168,12 +205,32 @@ def run(
         chosen = Agent.named(agent) if agent is not None else None
         if agent_cmd is not None:
             chosen = Agent.shell(agent_cmd)
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            provider_tools=provider_tools,
+        )
         options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside, plan
+            runtime,
+            recorder,
+            trials,
+            workers,
+            out,
+            profile,
+            told,
+            contract,
+            registry,
+            trust,
+            rootfs_outside,
+            plan,
+            model=gateway,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError) as error:
+    except (RunError, AlertError, GatewayError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.
@@ -252,30 +309,48 @@ def trace(
         str | None,
         typer.Option(
             "--sql",
-            help="A query over the tables events, grader_events and counts.",
+            help="A query over the tables events, grader_events, counts and model.",
             metavar="QUERY",
             show_default=False,
         ),
     ] = None,
     tree: Annotated[bool, typer.Option("--process-tree", help="The processes as a tree.")] = False,
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            "--turn",
+            help="What the model said in a turn, and what the agent did then.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option(
+            "--why", help="Which turn and which processes led to an event.", metavar="EVENT", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look into the record of a trial.
 
-    A summary by operation, a query in SQL, or the process tree.
+    A summary by operation, a query in SQL, the process tree, or what a turn of the model led to.
     """
     from affidavit.evidence import beside
     from affidavit.report import print_process_tree, print_table, process_list
     from affidavit.trace import TraceError, query, read_trace
 
-    if sql is not None and tree:
-        fail("--sql and --process-tree exclude each other")
+    if sum((sql is not None, tree, turn is not None, why is not None)) > 1:
+        fail("--sql, --process-tree, --turn and --why exclude each other")
     if not bundle.is_dir():
         fail(f"{bundle}: no such bundle folder")
     default = (
         "SELECT op, count(*) AS events, count(*) FILTER (ret < 0) AS failed, count(DISTINCT path) AS paths "
         "FROM events GROUP BY op ORDER BY events DESC, op"
     )
+    if turn is not None or why is not None:
+        _trace_turns(bundle, turn, why, as_json)
+        return
     try:
         if tree:
             events = read_trace(bundle / "agent" / "events.parquet")
@@ -291,6 +366,27 @@ def trace(
         print_json(json.loads(json.dumps(table.to_pylist(), default=str)))
     else:
         print_table(table, sys.stdout)
+
+
+def _trace_turns(bundle: Path, turn: int | None, why: int | None, as_json: bool) -> None:
+    """``affidavit trace --turn N`` and ``--why EVENT``."""
+    from affidavit.evidence import MODEL_LOG, BundleReader, EvidenceError
+    from affidavit.report import print_turn, print_why, turn_facts, why_facts
+    from affidavit.trace import TraceError
+
+    try:
+        with BundleReader(bundle) as reader:
+            if MODEL_LOG not in reader.names():
+                fail(f"{bundle}: holds no {MODEL_LOG}: the agent had no model")
+            facts = turn_facts(reader, turn) if turn is not None else why_facts(reader, why or 0)
+    except (EvidenceError, TraceError) as error:
+        fail(error)
+    if as_json:
+        print_json(facts)
+    elif turn is not None:
+        print_turn(facts, sys.stdout)
+    else:
+        print_why(facts, sys.stdout)
 
 
 @app.command()

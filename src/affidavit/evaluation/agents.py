@@ -14,11 +14,13 @@ class Agent:
         name: as it stands in reports.
         command: run by ``/bin/sh -c`` in the working directory.
         sees_solution: the task's own solution lies at ``/solution`` for it.
+        version: of its program; empty where nobody says.
     """
 
     name: str
     command: str
     sees_solution: bool = False
+    version: str = ""
 
     @classmethod
     def named(cls, name: str) -> "Agent":

@@ -39,6 +39,7 @@ from affidavit.evaluation.stages import Machinery
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
+from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
 from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan
@@ -93,6 +94,7 @@ class RunOptions:
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
         seed: of a new plan; None: a random one.
         pass_rate: the share of trials that a new plan says must pass; None: all.
+        model: what the agents' model gateway is told; None: they have no model.
     """
 
     runtime: str | None = None
@@ -109,6 +111,7 @@ class RunOptions:
     plan: Path | None = None
     seed: int | None = None
     pass_rate: float | None = None
+    model: GatewaySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         terms=terms,
         alerts=Alerts(options.alerts),
         plan=plan.plan,
+        model=options.model,
     )
     _logger.info(
         "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",

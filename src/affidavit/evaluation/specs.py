@@ -22,7 +22,14 @@ _MOST_IN_ENVIRONMENT = 100_000
 
 
 def agent_spec(
-    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, agent: Agent, place: Path, name: str
+    task: Task,
+    rootfs: RootFilesystem,
+    settings: SandboxSettings,
+    agent: Agent,
+    place: Path,
+    name: str,
+    network: str = "",
+    model: Mapping[str, str] | None = None,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -30,6 +37,8 @@ def agent_spec(
         task, rootfs, settings, agent: what decides.
         place: a private folder for what is mounted into it.
         name: the sandbox's.
+        network: see SandboxSpec.
+        model: variables that tell the agent where its model is.
 
     Raises:
         OSError: the solution can't be read.
@@ -38,7 +47,7 @@ def agent_spec(
     instruction.write_text(task.instruction, "utf-8")
     instruction.chmod(0o644)
     mounts = [Mount(instruction, "/instruction.md")]
-    env = _env(task, rootfs)
+    env = {**_env(task, rootfs), **(model or {})}
     if len(task.instruction.encode()) <= _MOST_IN_ENVIRONMENT:
         env["AFFIDAVIT_INSTRUCTION"] = task.instruction
     if agent.sees_solution:
@@ -58,6 +67,7 @@ def agent_spec(
         mounts=mounts,
         limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
+        network=network,
     )
 
 

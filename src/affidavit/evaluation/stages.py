@@ -15,6 +15,7 @@ from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evidence import SigningKey
+from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.runs import RunPlan
@@ -41,6 +42,7 @@ class Machinery:
         terms: what profile and suite say.
         alerts: who is told of violations.
         plan: of the run.
+        model: what the agents' gateway is told; None: they have no model.
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class Machinery:
     plan: RunPlan
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
+    model: GatewaySettings | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
@@ -29,7 +30,8 @@ from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.workplace import workplace
-from affidavit.evidence import BundleWriter, bundle_digest
+from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
+from affidavit.gateway import Redactor
 from affidavit.grading import (
     Assessment,
     Material,
@@ -56,7 +58,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import one_line, read_trace, trace_batches
+from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
     Judgement,
     Verdict,
@@ -76,6 +78,8 @@ from affidavit.verification import (
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
+# Letters of an agent's command in the statement.
+_MOST_COMMAND = 4096
 
 
 def run_trial(
@@ -162,6 +166,8 @@ class _Trial:
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
+        self._model_facts: dict[str, Any] | None = None
+        self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
@@ -238,11 +244,23 @@ class _Trial:
             task.agent_timeout_s,
         )
         carried = place / "carried"
-        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
-        spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
-        with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
-            self._log.finished()
-            changes, brought = take_over(sandbox, judge, carried)
+        with self._model(place) as model:
+            spec = agent_spec(
+                task,
+                self._rootfs,
+                self._settings,
+                self._agent,
+                place,
+                first.sandbox,
+                network=model.network if model else "",
+                model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+            )
+            spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+            with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
+                self._log.finished()
+                if model:
+                    self._take_model_log(bundle, model)
+                changes, brought = take_over(sandbox, judge, carried)
         violations = judge.finish(agent.summary.counts, changes, agent.exit)
         self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
@@ -265,10 +283,12 @@ class _Trial:
             decide,
             self._enforced.mode,
             violations,
+            fault=None if self._model_facts is None else model_fault(self._model_facts),
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
             attempts=judge.attempts,
             stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
+            stranded=self._stranded,
         )
 
         def failure(graded: dict[str, Any]) -> list[str]:
@@ -292,6 +312,37 @@ class _Trial:
         self.sealed = judgement, path
         self._log.sealed(bundle_digest(path), round((time.monotonic() - self._began) * 1000))
         return self.sealed
+
+    @contextmanager
+    def _model(self, place: Path) -> Iterator[ModelAccess | None]:
+        """The agent's way to its model, where it has one."""
+        settings = self._machinery.model
+        if settings is None:
+            yield None
+            return
+        wall_ms = round(self._task.agent_timeout_s * 1000)
+        with ModelAccess(settings, place, min(wall_ms, self._settings.wall_ms or wall_ms)) as access:
+            yield access
+
+    def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
+        """End the gateway of an agent that has ended, and write down what passed through it."""
+        identity = self._identity
+        agent = {"name": identity["name"], "version": identity["version"], "model_name": identity["model"]}
+        self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
+        self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """Who is evaluated, as far as it is known before the trial."""
+        agent, model = self._agent, self._machinery.model
+        command = Redactor(model.secrets() if model else ()).text(agent.command)
+        return {
+            "name": agent.name,
+            "version": agent.version,
+            "command": command[:_MOST_COMMAND],
+            "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
+            "model": model.models[0] if model else "",
+        }
 
     @contextmanager
     def _stage(
@@ -415,6 +466,7 @@ class _Trial:
             "machine": os.uname().machine,
             "rootfs": self._rootfs.digest,
             "agent": self._agent.name,
+            "identity": self._identity,
             "settings": asdict(self._settings),
             "enforcement": {
                 "mode": self._enforced.mode,
@@ -431,6 +483,8 @@ class _Trial:
             "run_id": self._machinery.run_id,
             "trial": self._number,
             "agent": self._agent.name,
+            "identity": self._identity,
+            **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
             "contract": self.contract_facts,
             "verdict": str(judgement.verdict),

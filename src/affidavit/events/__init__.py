@@ -4,6 +4,7 @@ An event is one row. Rows travel as Arrow record batches of :data:`EVENT_SCHEMA`
 room holds events as Python objects. This room does no I/O.
 """
 
+from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
 from affidavit.events.schema import (
@@ -22,8 +23,10 @@ from affidavit.events.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 __all__ = [
     "COUNT_SCHEMA",
     "EVENT_SCHEMA",
+    "GENERATING",
     "LONGEST_TEXT_BYTES",
     "LONGEST_WORDS_BYTES",
+    "MODEL_SCHEMA",
     "OPS",
     "SCHEMA_VERSION",
     "SYSTEM_CALLS",

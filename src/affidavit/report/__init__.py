@@ -26,6 +26,7 @@ from affidavit.report.terminal import (
     process_list,
 )
 from affidavit.report.text import printable
+from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
 
 __all__ = [
     "Comparison",
@@ -55,12 +56,16 @@ __all__ = [
     "print_topic",
     "print_topics",
     "print_trust",
+    "print_turn",
     "print_verification",
+    "print_why",
     "printable",
     "process_list",
     "read_behaviour",
     "read_run",
     "read_runs",
+    "turn_facts",
+    "why_facts",
     "write_comparison",
     "write_page",
     "write_pages",

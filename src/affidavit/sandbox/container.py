@@ -87,7 +87,7 @@ class OciSandbox:
         self.spec = spec
         self.layers: tuple[Path, ...] = ()
         self.disk = ""
-        self._command = command
+        self._command = command.networked() if spec.network else command
         self._state = state
         self._streams = streams
         self._folder: Path | None = None

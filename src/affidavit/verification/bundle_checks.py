@@ -17,11 +17,13 @@ from affidavit.evidence import (
     CONTRACT_PROOF,
     CONTRACT_SIGNATURE,
     IN_TOTO,
+    MODEL_FACTS,
     MOST_STATEMENT_BYTES,
     STATEMENT,
     BundleReader,
     Statement,
     TrialFacts,
+    check_model,
     private_files,
     read_statement,
     trace_facts,
@@ -40,7 +42,7 @@ Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
 # What stands in the statement and in environment.json.
-_TWICE = ("agent", "run_id", "trial", "runtime", "recorder")
+_TWICE = ("agent", "run_id", "trial", "runtime", "recorder", "identity")
 _ALWAYS = ("agent", "runtime", "recorder")
 _RUN_BEGAN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z-")
 
@@ -269,6 +271,9 @@ class _Checks:
                 self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("environment", lambda: self._environment(facts), "environment.json")
+        told = (facts.model_extra or {}).get("model")
+        if told is not None or MODEL_FACTS in self._reader.names():
+            self._check("model", lambda: check_model(self._reader, told), MODEL_FACTS)
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)

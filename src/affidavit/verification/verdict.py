@@ -86,6 +86,7 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
     }
 
 
+_OUT_OF_TIME = "limits.wall_ms"
 _GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -100,6 +101,7 @@ def decide(
     demanded: Assurance | None = None,
     attempts: Sequence[Attempt] | None = (),
     stopped: str | None = None,
+    stranded: str | None = None,
 ) -> Judgement:
     """The verdict of a trial.
 
@@ -115,6 +117,8 @@ def decide(
         passing: the least score that counts as solved.
         demanded: what must stand behind the score at least; None: nobody demands it.
         attempts: of the agent's record and of the diff, which change no verdict; None: they were not told apart.
+        stranded: why the agent could not go on, which was not its doing; None where it could. Then neither a 0 nor
+            that its time ran out speaks against it.
         stopped: that the agent was stopped at the task's time limit, a sentence; None where it was not.
     """
     grading = assessment or Assessment(None)
@@ -145,6 +149,8 @@ def decide(
         attempts=None if attempts is None else tuple(attempts),
     )
     remarks = [] if stopped is None else [stopped]
+    if stranded and not fault and found and all(violation.rule == _OUT_OF_TIME for violation in found):
+        return judgement(Verdict.ERROR, None, reasons=(stranded, *(violation.message for violation in found)))
     if found and mode == "strict":
         return judgement(Verdict.VIOLATION, 0.0, reasons=(*unproven, *([fault] if fault else []), *remarks))
     if fault:
@@ -164,6 +170,8 @@ def decide(
     reasons = (*audit, *grading.notes, *remarks)
     if raw >= passing:
         return judgement(Verdict.PASS, raw, reasons=reasons)
+    if stranded:
+        return judgement(Verdict.ERROR, None, reasons=(stranded, *reasons))
     return judgement(Verdict.FAIL, raw, reasons=reasons)
 
 

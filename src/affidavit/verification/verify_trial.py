@@ -14,6 +14,10 @@ from affidavit.evidence import (
     keys_dir,
     load_key,
     load_public_key,
+    model_fault,
+    read_model_facts,
+    read_model_log,
+    stranded,
 )
 from affidavit.grading import Assurance, combine, published_grades
 from affidavit.sandbox import Change
@@ -78,15 +82,18 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         gaps.append(grading_failed(str(failed)))
     assessment = combine(stored_grades(reader.grades)) if failed is None else None
     passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
+    model = read_model_facts(reader)
     judgement = decide(
         contract.mode,
         violations,
         assessment,
         gaps,
+        fault=None if model is None else model_fault(model),
         passing=passing,
         demanded=demanded,
         attempts=None if limit is None else judge.attempts,
         stopped=stopped_at(limit) if limit is not None and judge.limit_of_task(ended) else None,
+        stranded=None if model is None else stranded(read_model_log(reader)),
     )
     if failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
