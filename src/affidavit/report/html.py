@@ -37,6 +37,7 @@ _LONGEST = 2_000
 _LONGEST_LINE = 500
 _MOST_LINES = 400
 _CURVE_WIDTH, _CURVE_HEIGHT = 280, 140
+_LANE_HEIGHT = 20
 
 _VERDICT_WORDS = {
     "pass": "The record is complete, the contract was kept, and the graders found the task solved.",
@@ -176,7 +177,7 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "bins": _bins,
+        "columns": _columns,
         "curve": _curve,
         "estimate_words": lambda found: f"{percent(found.value)}, 95 % interval {interval_words(found)}",
         "expand": lambda line: line.expandtabs(4)[:_LONGEST_LINE],
@@ -223,14 +224,13 @@ def _frame(title: str) -> dict[str, Any]:
     return {"title": title, "style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
 
 
-def _bins(lane: Lane) -> list[tuple[int, float, int]]:
-    """The columns of a lane that are not empty: place, height from 0 to 1, events."""
+def _columns(lane: Lane, left: float, width: float, base: float) -> str:
+    """The columns of a lane as one path: as tall as the logarithm of their events."""
     most = max(lane.counts, default=0)
-    return [
-        (place, max(0.1, math.log1p(count) / math.log1p(most)), count)
-        for place, count in enumerate(lane.counts)
-        if count
-    ]
+    step = width / len(lane.counts)
+    heights = [_LANE_HEIGHT * max(0.1, math.log1p(count) / math.log1p(most)) if count else 0 for count in lane.counts]
+    columns = [(left + place * step, height) for place, height in enumerate(heights) if height]
+    return "".join(f"M{x:.1f} {base}v-{height:.1f}h5V{base}z" for x, height in columns)
 
 
 def _curve(repeats: Sequence[Repeat], name: str) -> str:

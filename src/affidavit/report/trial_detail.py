@@ -22,7 +22,7 @@ BINS = 120
 """Columns of the timeline's lanes."""
 
 _MOST_EVENTS = 2_000_000
-_MOST_LISTED = 150
+_MOST_LISTED = 100
 _MOST_PROCESSES = 250
 _MOST_DEPTH = 40
 _MOST_BARS = 24
