@@ -178,8 +178,12 @@ def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviou
         for trial in run.trials:
             found.setdefault((run.run_id, trial.agent), []).append(trial)
     names = _names(list(found))
+    unfinished = {run.run_id for run in runs if not run.finished}
     return Report(
-        tuple(_subject(names[key], key[0], trials, behaviour_of) for key, trials in found.items()),
+        tuple(
+            _subject(names[key], key[0], trials, behaviour_of, finished=key[0] not in unfinished)
+            for key, trials in found.items()
+        ),
     )
 
 
@@ -204,7 +208,12 @@ def shorten(text: str) -> str:
 
 
 def _subject(
-    name: str, run_id: str, trials: Sequence[TrialView], behaviour_of: Callable[[Path], Behaviour | None] | None
+    name: str,
+    run_id: str,
+    trials: Sequence[TrialView],
+    behaviour_of: Callable[[Path], Behaviour | None] | None,
+    *,
+    finished: bool,
 ) -> Subject:
     verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
     decided = [trial for trial in trials if trial.score is not None]
@@ -233,7 +242,7 @@ def _subject(
         spending=_spending(trials),
         consistency=alike,
         seconds=fmean(trial.duration_ms for trial in trials) / 1000 if trials else None,
-        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None)),
+        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None, finished=finished)),
     )
 
 
@@ -359,9 +368,11 @@ def _consistency(
             yield consistency(task, [one for bundle in bundles if (one := behaviour_of(bundle)) is not None])
 
 
-def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool) -> Iterator[str]:
+def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool, finished: bool) -> Iterator[str]:
     """What a reader must know before quoting a figure."""
     tasks = _by_task(trials)
+    if not finished:
+        yield "The run is not finished, or was interrupted: these are the trials that have been judged, not all."
     yield (
         f"{plural(len(trials), 'trial')} of {plural(len(tasks), 'task')}. The intervals say how far a figure may be "
         "off by chance on tasks like these, not on other tasks."
