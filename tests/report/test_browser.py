@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +16,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from affidavit.report import (
     compare,
@@ -24,7 +28,7 @@ from affidavit.report import (
     write_pages,
 )
 from injections import INJECTIONS, RUN
-from run_folders import trial, violation, write_run
+from run_folders import trial, violation, write_bundle, write_run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not CHROMIUM or not DRIVER:
@@ -237,3 +241,26 @@ def test_a_timeline_zooms(browser: Any, pages: Path) -> None:
     assert drawing.size["width"] == pytest.approx(2 * before, rel=0.05)
     browser.find_element(By.XPATH, "//button[text()='Zoom out']").send_keys(Keys.ENTER)
     assert drawing.size["width"] == pytest.approx(before, rel=0.05)
+
+
+def test_a_served_page_tells_of_what_is_new(browser: Any, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", [trial("a")], "r-live")
+    (folder / "run.json").rename(tmp_path / "run.json")
+    command = [sys.executable, "-c", "from affidavit.cli import main; main()", "view", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stdout is not None
+            browser.get(served.stdout.readline().strip())
+            status = WebDriverWait(browser, 60).until(lambda b: b.find_element(By.CSS_SELECTOR, "header [role=status]"))
+            WebDriverWait(browser, 60).until(lambda b: status.text == "The run is not finished; trials judged: 1.")
+            write_bundle(folder / "b/0/bundle", "r-live", trial("b"), {})
+            WebDriverWait(browser, 60).until(lambda b: "trials judged: 2" in status.text)
+            status.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+            WebDriverWait(browser, 60).until(lambda b: "2 trials of 2" in b.find_element(By.TAG_NAME, "header").text)
+            (tmp_path / "run.json").rename(folder / "run.json")
+            WebDriverWait(browser, 60).until(
+                lambda b: "The run is finished" in b.find_element(By.CSS_SELECTOR, "header [role=status]").text
+            )
+        finally:
+            served.send_signal(signal.SIGINT)
+        assert served.wait(60) == 0

@@ -19,7 +19,7 @@ from affidavit.cli.grade import grade_app
 from affidavit.cli.keeping import export, prune
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
-from affidavit.cli.report import compare, report
+from affidavit.cli.report import compare, report, view
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.writing import learn, lint, new, schema
@@ -46,6 +46,7 @@ app.command()(prune)
 app.command()(redteam)
 app.command()(report)
 app.command()(compare)
+app.command()(view)
 
 
 def _version(wanted: bool) -> None:

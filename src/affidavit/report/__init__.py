@@ -7,6 +7,7 @@ from affidavit.report.contracts import print_contract_diff, print_log, print_sta
 from affidavit.report.figures import Report, make_report
 from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.linting import print_lint
+from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.overview import print_report
 from affidavit.report.profiles import print_profiles
@@ -25,6 +26,7 @@ from affidavit.report.text import printable
 
 __all__ = [
     "Comparison",
+    "LiveReport",
     "Progress",
     "Report",
     "ReportError",
@@ -50,6 +52,7 @@ __all__ = [
     "read_behaviour",
     "read_run",
     "read_runs",
+    "serve",
     "write_comparison",
     "write_page",
     "write_pages",
