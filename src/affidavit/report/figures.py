@@ -108,7 +108,7 @@ class Subject:
         rules, actions: violations.
         attempts: acts that were tried and came to nothing, by rule.
         consistency: how alike the trials of each task are in what they did.
-        seconds: mean wall time of a trial; None without trials.
+        seconds: mean wall time of a trial; None where it is not known.
         limits: what the evidence does not show, a sentence each.
     """
 
@@ -219,6 +219,7 @@ def _subject(
     decided = [trial for trial in trials if trial.score is not None]
     rules = _rules(trials, lambda trial: trial.violations)
     counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
+    times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
     alike = tuple(_consistency(trials, behaviour_of)) if behaviour_of else ()
     return Subject(
         name=name,
@@ -241,7 +242,7 @@ def _subject(
         attempts=_rules(trials, lambda trial: trial.attempts),
         spending=_spending(trials),
         consistency=alike,
-        seconds=fmean(trial.duration_ms for trial in trials) / 1000 if trials else None,
+        seconds=fmean(times) / 1000 if times else None,
         limits=tuple(_limits(trials, alike, asked=behaviour_of is not None, finished=finished)),
     )
 

@@ -105,7 +105,7 @@ class _Trial(_Judged):
     evidence: _Evidence
     contract: _Contract
     mode: str = "strict"
-    duration_ms: Count
+    duration_ms: Count | None = None
     usage: Usage | None = None
 
 
@@ -127,6 +127,7 @@ class TrialView:
         gaps: what the recorder can't see.
         contract_signers: as run.json has it; None for an unsigned contract.
         bundle: its folder; None where there is none to read.
+        duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
         signed_by: the key that the bundle's statement names; not checked here.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
     """
@@ -153,7 +154,7 @@ class TrialView:
     contract_digest: str
     contract_signers: str | None
     mode: str
-    duration_ms: int
+    duration_ms: int | None
     usage: Usage | None
     labels: Labels
     bundle: Path | None
@@ -429,7 +430,6 @@ def _from_bundle(bundle: Path) -> TrialView:
             "agent": environment.agent,
             "evidence": evidence,
             "contract": contract.model_dump(),
-            "duration_ms": 0,
         }
     )
     view = _view(environment.run_id, trial)
