@@ -1,5 +1,6 @@
 """Runs written by hand, for tests of what reads them: no sandbox is needed for that."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -112,9 +113,19 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
         {"id": one["task_id"], "instruction": more.get("instruction", "Do it."), "labels": more.get("labels", {})},
     )
     _write(
-        bundle / "environment.json", {"run_id": run_id, "kernel": more.get("kernel", "6.1"), "runtime_detail": "runc 1"}
+        bundle / "environment.json",
+        {
+            "run_id": run_id,
+            "agent": one["agent"],
+            "trial": one["trial"],
+            "runtime": "runc",
+            "recorder": "ebpf",
+            "kernel": more.get("kernel", "6.1"),
+            "runtime_detail": "runc 1",
+        },
     )
-    _write(bundle / "statement.dsse.json", {"signatures": [{"keyid": "sha256:aa"}]})
+    payload = base64.b64encode(json.dumps({"predicate": {"contract": one["contract"]}}).encode()).decode()
+    _write(bundle / "statement.dsse.json", {"payload": payload, "signatures": [{"keyid": "sha256:aa"}]})
     _write(bundle / "contract.json", {"id": "tiny"})
     _write(bundle / "diff.json", more.get("changes", []))
     _write(bundle / "grades.json", {"score": one["raw_score"], "graders": more.get("grades", [])})

@@ -1,12 +1,13 @@
 """Reading runs: what is believed, what is refused and in which words."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from affidavit.report import ReportError, read_run, read_runs
+from affidavit.report import ReportError, make_report, read_run, read_runs
 from affidavit.tasks import Labels
 from run_folders import RUN_ID, MakeRun, trial, violation
 
@@ -99,7 +100,7 @@ def test_what_is_no_json_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_the_folder_above_runs_leads_to_them(make_run: MakeRun) -> None:
     folder = make_run([trial()])
-    with pytest.raises(ReportError, match=f"it holds 1 runs: give {folder}"):
+    with pytest.raises(ReportError, match=f"it holds runs: give one of them, such as {folder}"):
         read_run(folder.parent)
 
 
@@ -120,3 +121,34 @@ def test_a_run_counts_once(make_run: MakeRun) -> None:
     folder = make_run([trial()])
     with pytest.raises(ReportError, match="named twice"):
         read_runs([folder, folder])
+
+
+def test_a_run_without_run_json_is_what_its_bundles_say(make_run: MakeRun) -> None:
+    labels = {"labels": {"category": "c"}}
+    folder = make_run([trial("a/b", 0, **labels), trial("z", 2, "violation")])
+    whole = read_run(folder)
+    (folder / "run.json").unlink()
+    run = read_run(folder)
+    assert (run.run_id, run.finished, run.notes) == (RUN_ID, False, ())
+    # The wall time stands in run.json alone.
+    assert run.trials == tuple(replace(one, duration_ms=None) for one in whole.trials)
+    limits = make_report([run]).subjects[0].limits
+    assert limits[0].startswith("The run is not finished, or was interrupted")
+
+
+def test_of_an_unfinished_run_a_damaged_bundle_is_named(make_run: MakeRun) -> None:
+    folder = make_run([trial("a"), trial("b")])
+    (folder / "run.json").unlink()
+    (folder / "b/0/bundle/statement.dsse.json").write_text('{"payload": "?"}')
+    run = read_run(folder)
+    assert [one.task_id for one in run.trials] == ["a"]
+    assert len(run.notes) == 1
+    assert "b/0/bundle: can't be read" in run.notes[0]
+
+
+def test_bundles_of_several_runs_are_no_run(make_run: MakeRun, tmp_path: Path) -> None:
+    folder, other = make_run([trial("a")]), make_run([trial("b")], "another", "other")
+    (other / "b").rename(folder / "b")
+    (folder / "run.json").unlink()
+    with pytest.raises(ReportError, match="holds bundles of 2 runs"):
+        read_run(folder)

@@ -20,7 +20,7 @@ from affidavit.cli.grade import grade_app
 from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
-from affidavit.cli.report import compare, report
+from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.task import task_app
@@ -50,6 +50,7 @@ app.command()(redteam)
 app.command()(report)
 app.command()(compare)
 app.command("plan")(plan_command)
+app.command()(view)
 
 
 def _version(wanted: bool) -> None:

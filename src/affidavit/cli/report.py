@@ -1,7 +1,8 @@
-"""``affidavit report`` and ``affidavit compare``."""
+"""``affidavit report``, ``affidavit compare`` and ``affidavit view``."""
 
 import os
 import secrets
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -95,6 +96,32 @@ def compare(
         print_json(found.to_json())
     else:
         print_comparison(found, sys.stdout)
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, which may still go on.", metavar="RUN")],
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any free one.", min=0, max=65535, metavar="N")] = 0,
+) -> None:
+    """Show the report of a run in a browser, also while the run goes on.
+
+    It is served on this machine alone, under an address that holds a random token; interrupt to end.
+
+    Exit status: 0, or 2 where there is no run or the port can't be used.
+    """
+    from affidavit.report import ReportError, serve
+
+    def ready(address: str) -> None:
+        typer.echo(address)
+        sys.stdout.flush()
+
+    # The server shuts down first and then raises the signal again, which would end us with its status.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        serve(run, port, ready)
+    except ReportError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        return
 
 
 def write_atomic(path: Path, text: str, option: str) -> None:

@@ -69,7 +69,9 @@ _TRIED = {
 
 def shown(name: str) -> str:
     """A name from a sandbox on one line: control characters spelled out, the middle of a long one left out."""
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    printable = name
+    if not name.isprintable():
+        printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     if len(printable) <= _MAX_NAME:
         return printable
     return f"{printable[: _MAX_NAME // 2]}…{printable[-_MAX_NAME // 2 :]}"

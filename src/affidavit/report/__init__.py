@@ -9,6 +9,7 @@ from affidavit.report.explanation import print_topic, print_topics
 from affidavit.report.figures import Report, make_report
 from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.linting import print_lint
+from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.overview import print_report
 from affidavit.report.plans import plan_document, print_plan
@@ -30,6 +31,7 @@ from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
 
 __all__ = [
     "Comparison",
+    "LiveReport",
     "Progress",
     "Report",
     "ReportError",
@@ -64,6 +66,7 @@ __all__ = [
     "read_behaviour",
     "read_run",
     "read_runs",
+    "serve",
     "turn_facts",
     "why_facts",
     "write_comparison",

@@ -108,7 +108,7 @@ class Subject:
         rules, actions: violations.
         attempts: acts that were tried and came to nothing, by rule.
         consistency: how alike the trials of each task are in what they did.
-        seconds: mean wall time of a trial; None without trials.
+        seconds: mean wall time of a trial; None where it is not known.
         limits: what the evidence does not show, a sentence each.
     """
 
@@ -178,8 +178,12 @@ def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviou
         for trial in run.trials:
             found.setdefault((run.run_id, trial.agent), []).append(trial)
     names = _names(list(found))
+    unfinished = {run.run_id for run in runs if not run.finished}
     return Report(
-        tuple(_subject(names[key], key[0], trials, behaviour_of) for key, trials in found.items()),
+        tuple(
+            _subject(names[key], key[0], trials, behaviour_of, finished=key[0] not in unfinished)
+            for key, trials in found.items()
+        ),
     )
 
 
@@ -204,12 +208,18 @@ def shorten(text: str) -> str:
 
 
 def _subject(
-    name: str, run_id: str, trials: Sequence[TrialView], behaviour_of: Callable[[Path], Behaviour | None] | None
+    name: str,
+    run_id: str,
+    trials: Sequence[TrialView],
+    behaviour_of: Callable[[Path], Behaviour | None] | None,
+    *,
+    finished: bool,
 ) -> Subject:
     verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
     decided = [trial for trial in trials if trial.score is not None]
     rules = _rules(trials, lambda trial: trial.violations)
     counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
+    times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
     alike = tuple(_consistency(trials, behaviour_of)) if behaviour_of else ()
     return Subject(
         name=name,
@@ -232,8 +242,8 @@ def _subject(
         attempts=_rules(trials, lambda trial: trial.attempts),
         spending=_spending(trials),
         consistency=alike,
-        seconds=fmean(trial.duration_ms for trial in trials) / 1000 if trials else None,
-        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None)),
+        seconds=fmean(times) / 1000 if times else None,
+        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None, finished=finished)),
     )
 
 
@@ -359,9 +369,11 @@ def _consistency(
             yield consistency(task, [one for bundle in bundles if (one := behaviour_of(bundle)) is not None])
 
 
-def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool) -> Iterator[str]:
+def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool, finished: bool) -> Iterator[str]:
     """What a reader must know before quoting a figure."""
     tasks = _by_task(trials)
+    if not finished:
+        yield "The run is not finished, or was interrupted: these are the trials that have been judged, not all."
     yield (
         f"{plural(len(trials), 'trial')} of {plural(len(tasks), 'task')}. The intervals say how far a figure may be "
         "off by chance on tasks like these, not on other tasks."

@@ -37,6 +37,7 @@ _LONGEST = 2_000
 _LONGEST_LINE = 500
 _MOST_LINES = 400
 _CURVE_WIDTH, _CURVE_HEIGHT = 280, 140
+_LANE_HEIGHT = 20
 
 _VERDICT_WORDS = {
     "pass": "The record is complete, the contract was kept, and the graders found the task solved.",
@@ -47,6 +48,20 @@ _VERDICT_WORDS = {
 }
 
 Key = tuple[str, str, str, int]
+"""A trial: run, agent, task, number."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """A page that is served, and told when there is more to show.
+
+    Attributes:
+        events: where it is told, as a relative address.
+        state: what it shows; another state means that there is more.
+    """
+
+    events: str
+    state: str
 
 
 def write_page(report: Report, path: Path) -> None:
@@ -61,8 +76,8 @@ def write_page(report: Report, path: Path) -> None:
             f"--html {path}: {len(trials)} trials are too many for one file ({MOST_IN_ONE_FILE} at most); "
             "name a folder instead, which gets a page for each trial"
         )
-    links = {_key(trial): f"#trial-{number}" for number, trial in enumerate(trials, 1)}
-    details = {_key(trial): read_detail(trial) for trial in trials}
+    links = {key_of(trial): f"#trial-{number}" for number, trial in enumerate(trials, 1)}
+    details = {key_of(trial): read_detail(trial) for trial in trials}
     _write_file(path, _report_page(report, links, details))
 
 
@@ -74,19 +89,16 @@ def write_pages(report: Report, folder: Path) -> None:
     """
     trials = [(subject, trial) for subject in report.subjects for trial in subject.trials]
     names = [f"trial-{number:05d}.html" for number in range(1, len(trials) + 1)]
-    links = {_key(trial): name for (_, trial), name in zip(trials, names, strict=True)}
-    page = _environment().get_template("trial.html.j2")
+    links = {key_of(trial): name for (_, trial), name in zip(trials, names, strict=True)}
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.tmp")
     try:
         if folder.is_dir() and any(folder.iterdir()):
             raise ReportError(f"--html {folder}: is not empty; name a new folder, or a file that ends in .html")
         temporary.mkdir(parents=True)
         for number, (subject, trial) in enumerate(trials):
-            text = page.render(
-                **_frame(f"{trial.task_id} · trial {trial.trial}"),
-                trial=trial,
-                subject=subject.name if len(report.subjects) > 1 else "",
-                found=read_detail(trial),
+            text = trial_page(
+                subject.name if len(report.subjects) > 1 else "",
+                trial,
                 before=names[number - 1] if number else None,
                 after=names[number + 1] if number + 1 < len(names) else None,
             )
@@ -97,6 +109,36 @@ def write_pages(report: Report, folder: Path) -> None:
         raise ReportError(f"--html {folder}: can't be written: {error.strerror}; name another place") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def trial_page(
+    subject: str, trial: TrialView, *, before: str | None, after: str | None, live: Live | None = None
+) -> str:
+    """The page of one trial.
+
+    Args:
+        subject: the agent's name, where there are several; else empty.
+        before, after: names of the pages beside it.
+        live: for a page that is served while its run goes on.
+    """
+    return _environment().get_template("trial.html.j2").render(
+        **_frame(f"{trial.task_id} · trial {trial.trial}", live),
+        trial=trial,
+        subject=subject,
+        found=read_detail(trial),
+        before=before,
+        after=after,
+    )  # fmt: skip
+
+
+def index_page(report: Report, links: Mapping[Key, str], live: Live | None = None) -> str:
+    """The page that leads to those of the trials.
+
+    Args:
+        links: the name of each trial's page.
+        live: as in `trial_page`.
+    """
+    return _report_page(report, links, None, live)
 
 
 def write_comparison(found: Comparison, path: Path) -> None:
@@ -113,10 +155,12 @@ def clean(value: Any) -> Any:
     return printable(value, _LONGEST)
 
 
-def _report_page(report: Report, links: Mapping[Key, str], details: Mapping[Key, Any] | None) -> str:
+def _report_page(
+    report: Report, links: Mapping[Key, str], details: Mapping[Key, Any] | None, live: Live | None = None
+) -> str:
     verdicts = {verdict: sum(subject.verdicts[verdict] for subject in report.subjects) for verdict in VERDICTS}
     return _environment().get_template("report.html.j2").render(
-        **_frame("Affidavit report"),
+        **_frame("Affidavit report", live),
         report=report,
         comparison=_comparison(report),
         matrix=_matrix(report),
@@ -159,7 +203,8 @@ def _matrix(report: Report) -> list[_Row]:
     return sorted(rows, key=lambda row: row.solved)
 
 
-def _key(trial: TrialView) -> Key:
+def key_of(trial: TrialView) -> Key:
+    """What tells a trial from all others of a report."""
     return (trial.run_id, trial.agent, trial.task_id, trial.trial)
 
 
@@ -176,13 +221,13 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "bins": _bins,
+        "columns": _columns,
         "curve": _curve,
         "estimate_words": lambda found: f"{percent(found.value)}, 95 % interval {interval_words(found)}",
         "expand": lambda line: line.expandtabs(4)[:_LONGEST_LINE],
         "interval_words": _interval_words,
         "jaggedness": lambda subject: jaggedness(subject.groups),
-        "key": _key,
+        "key": key_of,
         "p_words": p_words,
         "percent": percent,
         "plain": lambda value: "–" if value is None else f"{value:.2f}",
@@ -199,38 +244,51 @@ def _environment() -> "Environment":
 
 
 @cache
-def _frame_parts() -> tuple[str, str, str]:
-    """Style, script, and the policy that allows these two and nothing else."""
+def _own_parts() -> tuple[str, str]:
+    """Style and script."""
     pages = files("affidavit.report") / "pages"
     style, script = ((pages / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    return style, script
+
+
+@cache
+def content_policy(*, live: bool) -> str:
+    """The Content-Security-Policy: our style and our script and nothing else; a live page may ask its own server."""
 
     def source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    policy = (
-        f"default-src 'none'; style-src {source(style)}; script-src {source(script)}; base-uri 'none'; "
-        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    style, script = map(source, _own_parts())
+    own = "connect-src 'self'; " if live else ""
+    return (
+        f"default-src 'none'; style-src {style}; script-src {script}; {own}base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    return style, script, policy
 
 
-def _frame(title: str) -> dict[str, Any]:
+def _frame(title: str, live: Live | None = None) -> dict[str, Any]:
     """What every page has around its content."""
     from markupsafe import Markup
 
-    style, script, policy = _frame_parts()
+    style, script = _own_parts()
+    policy = content_policy(live=live is not None)
     # Ours, from the package: the policy's digests are of exactly these characters.
-    return {"title": title, "style": Markup(style), "script": Markup(script), "policy": Markup(policy)}
+    return {
+        "title": title,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": Markup(policy),
+        "live": live,
+    }
 
 
-def _bins(lane: Lane) -> list[tuple[int, float, int]]:
-    """The columns of a lane that are not empty: place, height from 0 to 1, events."""
+def _columns(lane: Lane, left: float, width: float, base: float) -> str:
+    """The columns of a lane as one path: as tall as the logarithm of their events."""
     most = max(lane.counts, default=0)
-    return [
-        (place, max(0.1, math.log1p(count) / math.log1p(most)), count)
-        for place, count in enumerate(lane.counts)
-        if count
-    ]
+    step = width / len(lane.counts)
+    heights = [_LANE_HEIGHT * max(0.1, math.log1p(count) / math.log1p(most)) if count else 0 for count in lane.counts]
+    columns = [(left + place * step, height) for place, height in enumerate(heights) if height]
+    return "".join(f"M{x:.1f} {base}v-{height:.1f}h5V{base}z" for x, height in columns)
 
 
 def _curve(repeats: Sequence[Repeat], name: str) -> str:

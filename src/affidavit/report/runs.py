@@ -4,6 +4,7 @@ What lies there may have been written by anyone. ``run.json`` is not signed, so 
 come from its bundle where there is one, and a difference between the two is kept for the reader to see.
 """
 
+import base64
 import os
 import stat
 from collections.abc import Iterable
@@ -104,7 +105,7 @@ class _Trial(_Judged):
     evidence: _Evidence
     contract: _Contract
     mode: str = "strict"
-    duration_ms: Count
+    duration_ms: Count | None = None
     usage: Usage | None = None
 
 
@@ -126,6 +127,7 @@ class TrialView:
         gaps: what the recorder can't see.
         contract_signers: as run.json has it; None for an unsigned contract.
         bundle: its folder; None where there is none to read.
+        duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
         signed_by: the key that the bundle's statement names; not checked here.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
     """
@@ -152,7 +154,7 @@ class TrialView:
     contract_digest: str
     contract_signers: str | None
     mode: str
-    duration_ms: int
+    duration_ms: int | None
     usage: Usage | None
     labels: Labels
     bundle: Path | None
@@ -177,25 +179,35 @@ class TrialView:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run: its trials in the order of run.json."""
+    """A run.
+
+    Attributes:
+        trials: in the order of run.json; in that of their folders where there is none.
+        finished: whether there is a run.json. Without it the run still goes on or was interrupted, and its trials are
+            those that have a bundle.
+    """
 
     run_id: str
     folder: Path
     notes: tuple[str, ...]
     keep_until: str | None
     trials: tuple[TrialView, ...]
+    finished: bool = True
 
 
 def read_run(folder: Path) -> RunView:
-    """Read the folder of a run.
+    """Read the folder of a run, finished or not.
 
     Args:
-        folder: holds ``run.json`` and the bundles, as ``affidavit run`` leaves them.
+        folder: holds ``run.json`` and the bundles, as ``affidavit run`` leaves them; of a run that goes on or was
+            interrupted, the bundles alone.
 
     Raises:
         ReportError: there is no run, or it is not well formed.
     """
     path = folder / RUN_FILE
+    if not os.path.lexists(path) and not _runs_in(folder) and (bundles := find_bundles(folder)):
+        return _unfinished(folder, bundles)
     try:
         document = _Run.model_validate(strict_json(_read(folder, path)))
     except EvidenceError as error:
@@ -241,13 +253,13 @@ def _read(folder: Path, path: Path) -> bytes:
 
 def _hint(folder: Path) -> str:
     """Where runs are instead: whoever names --out's folder means the runs in it."""
-    try:
-        inside = sorted(child.name for child in folder.iterdir() if (child / RUN_FILE).is_file())
-    except OSError:
-        return "; give the folder that affidavit run names in its last line"
-    if inside:
-        return f"; it holds {len(inside)} runs: give {folder / inside[-1]}"
+    if inside := _runs_in(folder):
+        return f"; it holds runs: give one of them, such as {inside[-1]}"
     return "; give the folder that affidavit run names in its last line"
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    return sorted(child for child in _folders(folder) if (child / RUN_FILE).is_file())
 
 
 def _view(run_id: str, trial: _Trial) -> TrialView:
@@ -338,6 +350,90 @@ def _find_bundle(trial: TrialView, folder: Path) -> Path | None:
         else:
             return path
     return None
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """The bundles in the folder of a run, in order; no link is followed. A trial has one as soon as it is judged."""
+    found: list[Path] = []
+    level = [folder]
+    # A folder for the task, one for the agent where there are several, one for the trial.
+    for _ in range(3):
+        level = [child for place in level for child in _folders(place) if child.name not in ("bundle", "private")]
+        found += [child / "bundle" for child in level if any(inside.name == "bundle" for inside in _folders(child))]
+    return sorted(found)[:_MOST_TRIALS]
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return [place / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _unfinished(folder: Path, bundles: Iterable[Path]) -> RunView:
+    """What the bundles of a run say, as far as they can be read."""
+    trials, notes = [], []
+    for bundle in bundles:
+        try:
+            trials.append(_from_bundle(bundle))
+        except (EvidenceError, ValidationError) as error:
+            notes.append(f"{bundle}: can't be read: {' '.join(str(error).split())[:200]}")
+    runs = {trial.run_id for trial in trials}
+    if len(runs) > 1:
+        raise ReportError(f"{folder}: holds bundles of {len(runs)} runs and no {RUN_FILE}; give the folder of one run")
+    run_id = runs.pop() if runs else folder.name
+    return RunView(run_id, folder, tuple(notes), None, tuple(trials), finished=False)
+
+
+class _Environment(_Document):
+    run_id: _Name
+    agent: str
+    trial: Count
+    runtime: str | None = None
+    recorder: str | None = None
+
+
+class _Summary(_Document):
+    events: Count
+    lost: Count
+    complete: bool
+    gaps: list[str] = []
+
+
+class _Predicate(_Document):
+    contract: _Contract
+
+
+class _Statement(_Document):
+    predicate: _Predicate
+
+
+def _from_bundle(bundle: Path) -> TrialView:
+    """A trial of which there is nothing but its bundle. Raises EvidenceError, ValidationError."""
+    with BundleReader(bundle) as reader:
+        judged = _Judged.model_validate(reader.verdict)
+        environment = _Environment.model_validate(reader.environment)
+        summary = _Summary.model_validate(reader.json_object("agent/summary.json"))
+        task, envelope = reader.task, reader.json_object("statement.dsse.json")
+    try:
+        payload = base64.b64decode(str(envelope.get("payload")), validate=True)
+    except ValueError as error:
+        raise EvidenceError(f"statement.dsse.json: its payload is not base64: {error}") from error
+    evidence = {**summary.model_dump(), "runtime": environment.runtime, "recorder": environment.recorder}
+    contract = _Statement.model_validate(strict_json(payload)).predicate.contract
+    trial = _Trial.model_validate(
+        {
+            **judged.model_dump(),
+            "task_id": task.get("id"),
+            "trial": environment.trial,
+            "agent": environment.agent,
+            "evidence": evidence,
+            "contract": contract.model_dump(),
+        }
+    )
+    view = _view(environment.run_id, trial)
+    return replace(view, labels=read_labels(task.get("labels")), bundle=bundle, signed_by=_signer(envelope))
 
 
 def _signer(envelope: dict[str, Any]) -> str | None:

@@ -22,7 +22,7 @@ BINS = 120
 """Columns of the timeline's lanes."""
 
 _MOST_EVENTS = 2_000_000
-_MOST_LISTED = 150
+_MOST_LISTED = 100
 _MOST_PROCESSES = 250
 _MOST_DEPTH = 40
 _MOST_BARS = 24
@@ -487,7 +487,8 @@ def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str,
     yield "Bundle names as its signer", f"{trial.signed_by or 'nobody'} (not checked here)"
     if ended:
         yield "Agent's command ended with", _ending(ended)
-    yield "Wall time of the trial", f"{trial.duration_ms / 1000:.1f} s"
+    if trial.duration_ms is not None:
+        yield "Wall time of the trial", f"{trial.duration_ms / 1000:.1f} s"
 
 
 def _ending(ended: Mapping[str, Any]) -> str:

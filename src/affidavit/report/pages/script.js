@@ -1,6 +1,6 @@
 "use strict";
 // Sorting, filtering, folding and zooming only: everything is readable without this script. It makes its own controls, puts
-// text into the page as text, and asks nobody for anything.
+// text into the page as text, and asks nobody for anything; only a page of affidavit view asks its own server for progress.
 (() => {
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   const button = (label, act) => {
@@ -58,6 +58,20 @@
     tools.className = "tools";
     tools.append(button("Zoom in", zoom(2)), button("Zoom out", zoom(0.5)));
     figure.prepend(tools);
+  }
+  if (document.body.dataset.events) {
+    const line = document.createElement("p");
+    line.className = "gap";
+    line.setAttribute("role", "status");
+    document.querySelector("header").append(line);
+    const source = new EventSource(document.body.dataset.events);
+    source.addEventListener("progress", (event) => {
+      const {trials, finished, state} = JSON.parse(event.data);
+      line.textContent = `${finished ? "The run is finished" : "The run is not finished"}; trials judged: ${trials}. `;
+      if (state !== document.body.dataset.state) line.append(button("Show what is new", () => location.reload()));
+      if (finished) source.close();
+    });
+    source.addEventListener("error", () => { line.textContent = "There is no connection to affidavit view any more."; });
   }
   const reveal = () => {
     const target = document.getElementById(location.hash.slice(1));
