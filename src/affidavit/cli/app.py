@@ -189,7 +189,7 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", metavar="BUNDLE")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
     key: Annotated[
         Path | None,
         typer.Option(
@@ -211,29 +211,48 @@ def verify(
     trust: Annotated[
         Path | None,
         typer.Option(
-            "--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False
+            "--trust",
+            help="Trust file: who must have signed a bundle's contract, or a run's plan and statement.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
+    ] = False,
     memory: Annotated[
         int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
     ] = 8192,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle offline.
+    """Check a bundle or a run offline.
 
-    Signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed.
+    Of a bundle, signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed. Of a run, each
+    bundle, that they are all that were planned, and what they come to.
 
     Exit status: 0 good, 1 not, 2 wrong use.
     """
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
+    from affidavit.runs import RunVerification, is_run, verify_run
+    from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
-    from affidavit.verification import verify
+    from affidavit.verification import Verification, own_keys, verify
 
+    run = is_run(bundle)
+    if run and task is not None:
+        fail("--task is for a bundle; give one of the run's bundles")
+    if public and not run:
+        fail("--public is for a run; a bundle is checked with what is there")
     try:
         with bounded_memory(memory):
-            verification = verify(bundle, key, task, trust)
+            verification: Verification | RunVerification
+            if run:
+                keys = [load_public_key(key)] if key is not None else own_keys()
+                verification = verify_run(bundle, keys, None if trust is None else read_trust(trust), public=public)
+            else:
+                verification = verify(bundle, key, task, trust)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:

@@ -41,7 +41,7 @@ from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
-from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan
+from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan, write_run_statement
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -257,7 +257,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         trials = _run_all(jobs, options, machinery, prepared, ledger, folder, progress)
-        ledger.finish()
+        closed = ledger.finish()
     except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
@@ -273,6 +273,9 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     )
     try:
         _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+        write_run_statement(folder, plan.plan, ledger.history, closed, key)
+    except EvidenceError as error:
+        raise RunError(str(error)) from error
     finally:
         os.close(opened)
     return result

@@ -320,12 +320,16 @@ def read_ledger(path: Path, key: PublicKey) -> ReadLedger:
             value = strict_canonical_json(line)
             if isinstance(value, dict) and "kind" in value:
                 entry = _entry(value)
+                if signed < tree.size and not isinstance(entry, Resumed):
+                    raise EvidenceError("the entry before has no checkpoint")
                 tree.add(leaf_hash(line))
                 leaves.append(line)
                 roots.append(tree.root)
                 history.add(entry, Checkpoint(tree.size, _digest(roots[-1])))
             else:
                 _check(Envelope.from_json(value), key, history.run_id, tree)
+                if signed == tree.size:
+                    raise EvidenceError("the checkpoint is there twice")
                 signed = tree.size
         except EvidenceError as error:
             raise EvidenceError(f"{path.name}:{number}: {error}") from error
