@@ -180,7 +180,7 @@ class _RunChecks:
     def _signature(self, signed: SignedPlan) -> str:
         signer = signed.plan.signer
         if (key := self._keys.get(signer)) is None:
-            raise _Wrong(f"signed by unknown key {signer}; give its public key with --key")
+            raise _Wrong(f"{PLAN}: signed by unknown key {signer}; give its public key with --key")
         if not signed.envelope.signed_by(key):
             raise _Wrong(f"{PLAN}: the signature of {signer} is missing or does not fit")
         self._key = key
