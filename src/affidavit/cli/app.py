@@ -149,6 +149,15 @@ def run(
             "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="The folder of a run that was interrupted: go on with its plan; finished trials are kept.",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +170,7 @@ def run(
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.report import Progress, print_run
 
-    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is None):
+    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is resume is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
@@ -169,7 +178,19 @@ def run(
         if agent_cmd is not None:
             chosen = Agent.shell(agent_cmd)
         options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside, plan
+            runtime=runtime,
+            recorder=recorder,
+            trials=trials,
+            workers=workers,
+            out=out,
+            profile=profile,
+            alerts=told,
+            contract=contract,
+            registry=registry,
+            trust=trust,
+            rootfs_outside=rootfs_outside,
+            plan=plan,
+            resume=resume,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
