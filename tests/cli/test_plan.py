@@ -49,6 +49,11 @@ def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: 
         assert end.steps == ["started", "sandbox", "finished", "verdict", "sealed"]
         assert affidavit("verify", trial["bundle"]).status == 0
     run = Path(trials[0]["bundle"]).parents[2]
+    assert affidavit("verify", run).out.splitlines()[-1] == "verified"
+    checked = affidavit("verify", run, "--json").json
+    assert (checked["ok"], checked["statement"]["aggregate"]["pass_rate"]["value"]) == (True, 1)
+    assert affidavit("verify", run, "--task", folder).status == 2
+    assert affidavit("verify", trials[0]["bundle"], "--public").status == 2
     assert (run / "plan.dsse.json").read_bytes() == (tmp_path / "plan.json").read_bytes()
 
 

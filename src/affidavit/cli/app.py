@@ -186,6 +186,15 @@ def run(
             "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="The folder of a run that was interrupted: go on with its plan; finished trials are kept.",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -199,7 +208,7 @@ def run(
     from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
 
-    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is None):
+    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is resume is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
@@ -215,18 +224,19 @@ def run(
             provider_tools=provider_tools,
         )
         options = RunOptions(
-            runtime,
-            recorder,
-            trials,
-            workers,
-            out,
-            profile,
-            told,
-            contract,
-            registry,
-            trust,
-            rootfs_outside,
-            plan,
+            runtime=runtime,
+            recorder=recorder,
+            trials=trials,
+            workers=workers,
+            out=out,
+            profile=profile,
+            alerts=told,
+            contract=contract,
+            registry=registry,
+            trust=trust,
+            rootfs_outside=rootfs_outside,
+            plan=plan,
+            resume=resume,
             model=gateway,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
@@ -247,7 +257,7 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", metavar="BUNDLE")],
+    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
     key: Annotated[
         Path | None,
         typer.Option(
@@ -269,29 +279,48 @@ def verify(
     trust: Annotated[
         Path | None,
         typer.Option(
-            "--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False
+            "--trust",
+            help="Trust file: who must have signed a bundle's contract, or a run's plan and statement.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
+    ] = False,
     memory: Annotated[
         int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
     ] = 8192,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle offline.
+    """Check a bundle or a run offline.
 
-    Signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed.
+    Of a bundle, signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed. Of a run, each
+    bundle, that they are all that were planned, and what they come to.
 
     Exit status: 0 good, 1 not, 2 wrong use.
     """
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
+    from affidavit.runs import RunVerification, is_run, verify_run
+    from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
-    from affidavit.verification import verify
+    from affidavit.verification import Verification, own_keys, verify
 
+    run = is_run(bundle)
+    if run and task is not None:
+        fail("--task is for a bundle; give one of the run's bundles")
+    if public and not run:
+        fail("--public is for a run; a bundle is checked with what is there")
     try:
         with bounded_memory(memory):
-            verification = verify(bundle, key, task, trust)
+            verification: Verification | RunVerification
+            if run:
+                keys = [load_public_key(key)] if key is not None else own_keys()
+                verification = verify_run(bundle, keys, None if trust is None else read_trust(trust), public=public)
+            else:
+                verification = verify(bundle, key, task, trust)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:

@@ -33,6 +33,13 @@ def report(
     csv: Annotated[
         Path | None, typer.Option("--csv", help="Write every figure as CSV.", metavar="FILE", show_default=False)
     ] = None,
+    sarif: Annotated[
+        Path | None,
+        typer.Option("--sarif", help="Write the violations as SARIF 2.1.0.", metavar="FILE", show_default=False),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the trials as JUnit XML.", metavar="FILE", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what one or more runs came to.
@@ -45,16 +52,19 @@ def report(
     from affidavit.report import (
         ReportError,
         csv_text,
+        junit_text,
         make_report,
         print_report,
         read_behaviour,
         read_runs,
+        sarif_text,
         write_page,
         write_pages,
     )
 
     try:
-        made = make_report(read_runs(runs), read_behaviour)
+        read = read_runs(runs)
+        made = make_report(read, read_behaviour)
         if html is not None:
             write = write_page if html.suffix.lower() in _PAGES else write_pages
             write(made, html)
@@ -62,6 +72,10 @@ def report(
         fail(error)
     if csv is not None:
         write_atomic(csv, csv_text(made), "--csv")
+    if sarif is not None:
+        write_atomic(sarif, sarif_text(read), "--sarif")
+    if junit is not None:
+        write_atomic(junit, junit_text(read), "--junit")
     if as_json:
         print_json(made.to_json())
     else:

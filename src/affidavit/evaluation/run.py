@@ -34,6 +34,7 @@ from affidavit.evaluation.planning import (
     use_plan,
 )
 from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.stages import Machinery
 from affidavit.evaluation.trial import run_trial
@@ -42,7 +43,7 @@ from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir
 from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
 from affidavit.recorder import RecorderError
-from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan
+from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan, write_run_statement
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -92,6 +93,7 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
         pass_rate: the share of trials that a new plan says must pass; None: all.
         model: what the agents' model gateway is told; None: they have no model.
@@ -112,6 +114,12 @@ class RunOptions:
     seed: int | None = None
     pass_rate: float | None = None
     model: GatewaySettings | None = None
+    resume: Path | None = None
+
+    @property
+    def plan_file(self) -> Path | None:
+        """The plan that the run must fit; None where it is planned anew."""
+        return self.plan if self.resume is None else self.resume / PLAN
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,9 @@ def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Pr
     """
     tasks, suite = load_tasks(path)
     if agent is None:
-        if options.plan is None:
+        if (path_of_plan := options.plan_file) is None:
             raise RunError("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
-        agent = planned_agent(given_plan(options.plan).plan, options.plan)
+        agent = planned_agent(given_plan(path_of_plan).plan, path_of_plan)
     return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
 
 
@@ -197,20 +205,24 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job)
-    check_places([*tasks.values()], state, options.out, rootfs_outside=options.rootfs_outside)
+    if options.plan is not None and options.resume is not None:
+        raise RunError("--resume goes on with the run's own plan; leave --plan out")
+    out = options.out if options.resume is None else options.resume
+    check_places([*tasks.values()], state, out, rootfs_outside=options.rootfs_outside)
     try:
         for task in tasks.values():
             check_graders(task)
-        given = None if options.plan is None else given_plan(options.plan)
+        given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
         choice = choose_runtime(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
-        if given is not None and options.plan is not None:
+        if given is not None and options.plan_file is not None:
             # Before anything is made that may take minutes.
             planned = planned_contracts(tasks, contracts, terms)
-            check_fits(given, make_plan(jobs, planned, terms, signer_of(given, options.plan, own)), options.plan)
+            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own))
+            check_fits(given, asked, options.plan_file)
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
@@ -220,11 +232,14 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
         plan = given or make_plan(jobs, planned, terms, key)
-        folder = _run_folder(options.out)
-        if given is not None:
-            use_plan(state, given, folder)
-        write_whole(folder / PLAN, plan.data())
-        ledger = Ledger.create(folder, key, folder.name, plan.plan.digest)
+        if options.resume is not None:
+            folder, resumed = options.resume, resume_run(options.resume, plan, key)
+        else:
+            folder = _run_folder(options.out)
+            if given is not None:
+                use_plan(state, given, folder)
+            write_whole(folder / PLAN, plan.data())
+            resumed = Resumed(folder.name, Ledger.create(folder, key, folder.name, plan.plan.digest), {})
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     if made:
@@ -235,7 +250,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     for note in notes:
         progress.note(note)
     machinery = Machinery(
-        run_id=folder.name,
+        run_id=resumed.run_id,
         runtime=choice.runtime,
         runtime_detail=choice.runtime_detail,
         recorder=choice.recorder,
@@ -260,8 +275,8 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     )
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        trials = _run_all(jobs, options, machinery, prepared, ledger, folder, progress)
-        ledger.finish()
+        trials = _run_all(jobs, options, machinery, prepared, resumed, folder, progress)
+        closed = resumed.ledger.finish()
     except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
@@ -270,13 +285,16 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
             raise RunError(str(problem)) from problem
         raise
     finally:
-        ledger.close()
+        resumed.ledger.close()
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
     result = RunResult(
-        folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
+        resumed.run_id, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
     )
     try:
         _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+        write_run_statement(folder, plan.plan, resumed.ledger.history, closed, key)
+    except EvidenceError as error:
+        raise RunError(str(error)) from error
     finally:
         os.close(opened)
     return result
@@ -409,24 +427,31 @@ def _run_all(
     options: RunOptions,
     machinery: Machinery,
     prepared: dict[str, _Prepared],
-    ledger: Ledger,
+    resumed: Resumed,
     folder: Path,
     progress: Progress,
 ) -> tuple[TrialResult, ...]:
     by_name = {(job.task.id, job.agent.name): job for job in jobs}
-    todo = [(by_name[planned.task, planned.agent_name], planned) for planned in machinery.plan.in_order]
-    results: dict[int, TrialResult] = {}
+    planned_trials = machinery.plan.in_order
+    # Those that were finished before the run was interrupted.
+    results = {index: resumed.done[one.name] for index, one in enumerate(planned_trials) if one.name in resumed.done}
+    todo = {
+        index: (by_name[one.task, one.agent_name], one)
+        for index, one in enumerate(planned_trials)
+        if index not in results
+    }
+    total = len(planned_trials)
     telling = threading.Lock()
 
     def one(job: Job, planned: PlannedTrial) -> TrialResult:
         with telling:
-            progress.doing(len(results), len(todo), f"{job.task.id} #{planned.number}")
+            progress.doing(len(results), total, f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
-        log, place = ledger.trial(planned.name), folder / planned.place
+        log, place = resumed.ledger.trial(planned.name), folder / planned.place
         return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
 
-    with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
-        futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}
+    with ThreadPoolExecutor(max_workers=max(1, min(options.workers, len(todo))), thread_name_prefix="trial") as pool:
+        futures = {pool.submit(one, *trial): index for index, trial in todo.items()}
         try:
             left = set(futures)
             while left:
@@ -439,7 +464,7 @@ def _run_all(
                     )
                     with telling:
                         results[futures[future]] = trial
-                        progress.finished(len(results), len(todo), trial)
+                        progress.finished(len(results), total, trial)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             machinery.live.stop()

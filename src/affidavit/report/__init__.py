@@ -8,6 +8,7 @@ from affidavit.report.contracts import print_contract_diff, print_log, print_sta
 from affidavit.report.explanation import print_topic, print_topics
 from affidavit.report.figures import Report, make_report
 from affidavit.report.html import write_comparison, write_page, write_pages
+from affidavit.report.junit import junit_text
 from affidavit.report.linting import print_lint
 from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines
@@ -16,6 +17,7 @@ from affidavit.report.plans import plan_document, print_plan
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
 from affidavit.report.runs import ReportError, read_run, read_runs
+from affidavit.report.sarif import sarif_text
 from affidavit.report.tables import csv_text
 from affidavit.report.terminal import (
     Progress,
@@ -37,6 +39,7 @@ __all__ = [
     "ReportError",
     "compare",
     "csv_text",
+    "junit_text",
     "make_report",
     "otlp_lines",
     "plan_document",
@@ -66,6 +69,7 @@ __all__ = [
     "read_behaviour",
     "read_run",
     "read_runs",
+    "sarif_text",
     "serve",
     "turn_facts",
     "why_facts",

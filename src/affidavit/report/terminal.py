@@ -16,6 +16,7 @@ from affidavit.events import Process, process_tree
 from affidavit.evidence import locate
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
+from affidavit.runs import RunVerification
 from affidavit.verification import Verdict, Verification
 
 _STYLE = {
@@ -155,7 +156,7 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(Text(f"  what the tests printed: {locate(trial.bundle, 'grader/stdout')}"), soft_wrap=True)
 
 
-def print_verification(verification: Verification, out: IO[str]) -> None:
+def print_verification(verification: Verification | RunVerification, out: IO[str]) -> None:
     """One line a check."""
     console = open_console(out)
     for check in verification.checks:

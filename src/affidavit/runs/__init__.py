@@ -1,4 +1,4 @@
-"""A run as evidence: its signed plan, the ledger of its trials, and what it can show.
+"""A run as evidence: its signed plan, the ledger of its trials, its statement, and checking them.
 
 ``docs/runs.md`` describes the documents. The room knows what is planned and what came of it, not how trials are made.
 """
@@ -19,11 +19,14 @@ from affidavit.runs.plan import (
     read_plan,
     sign_plan,
 )
+from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
 from affidavit.runs.statistics import DetectableEffect, Interval, clustered_mean, detectable_effect, wilson
+from affidavit.runs.verification import RunVerification, is_run, verify_run
 
 __all__ = [
     "LEDGER",
     "PLAN",
+    "RUN_STATEMENT",
     "Attempt",
     "Checkpoint",
     "DetectableEffect",
@@ -35,17 +38,24 @@ __all__ = [
     "PlannedTask",
     "PlannedTrial",
     "ReadLedger",
+    "RunFacts",
     "RunPlan",
+    "RunStatement",
+    "RunVerification",
     "SignedPlan",
     "Thresholds",
     "TrialLog",
     "Versioned",
     "clustered_mean",
     "detectable_effect",
+    "is_run",
     "new_nonce",
     "new_seed",
     "read_ledger",
     "read_plan",
+    "read_run_statement",
     "sign_plan",
+    "verify_run",
     "wilson",
+    "write_run_statement",
 ]

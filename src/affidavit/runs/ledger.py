@@ -320,12 +320,16 @@ def read_ledger(path: Path, key: PublicKey) -> ReadLedger:
             value = strict_canonical_json(line)
             if isinstance(value, dict) and "kind" in value:
                 entry = _entry(value)
+                if signed < tree.size and not isinstance(entry, Resumed):
+                    raise EvidenceError("the entry before has no checkpoint")
                 tree.add(leaf_hash(line))
                 leaves.append(line)
                 roots.append(tree.root)
                 history.add(entry, Checkpoint(tree.size, _digest(roots[-1])))
             else:
                 _check(Envelope.from_json(value), key, history.run_id, tree)
+                if signed == tree.size:
+                    raise EvidenceError("the checkpoint is there twice")
                 signed = tree.size
         except EvidenceError as error:
             raise EvidenceError(f"{path.name}:{number}: {error}") from error
@@ -400,21 +404,24 @@ class Ledger:
     @classmethod
     def reopen(cls, folder: Path, key: SigningKey) -> tuple["Ledger", ReadLedger]:
         """Go on with the ledger of a run that was interrupted; bytes at its end that are no whole line are removed.
+        Where the run is closed, nothing is entered but a checkpoint that it may lack.
 
         Returns:
             The ledger, and what it held before.
 
         Raises:
-            EvidenceError: it is not one of `key`'s, the run is closed or still at work, or it can't be written.
+            EvidenceError: it is not one of `key`'s, the run is still at work, or it can't be written.
         """
         path = folder / LEDGER
         descriptor = _open(path, 0)
         try:
             read = read_ledger(path, key.public)
-            if read.history.closed:
-                raise EvidenceError(f"{path}: the run is closed: nothing is left to do")
-            os.ftruncate(descriptor, read.whole)
             ledger = cls(path, descriptor, key, read)
+            os.ftruncate(descriptor, read.whole)
+            if read.history.closed:
+                if read.unsigned:
+                    ledger._write(ledger._checkpoint_line(read.checkpoint))
+                return ledger, read
             at = max(now(), read.history.last)
             ledger.append(Resumed(at=at, by=_user(), discarded=read.discarded, unsigned=read.unsigned))
         except OSError as error:
@@ -464,7 +471,9 @@ class Ledger:
         self.append(lambda at: Sealed(at=at, trial=name, bundle=bundle, duration_ms=0))
 
     def finish(self) -> Checkpoint:
-        """Close the run. Raises EvidenceError where the ledger can't be written."""
+        """Close the run, where it is not closed. Raises EvidenceError where the ledger can't be written."""
+        if self._history.closed:
+            return Checkpoint(self._tree.size, _digest(self._tree.root))
         return self.append(lambda at: Closed(at=at))
 
     @property
@@ -495,11 +504,14 @@ class Ledger:
             checkpoint = Checkpoint(tree.size, _digest(tree.root))
             self._history.add(entry, checkpoint)
             self._tree = tree
-            document = _CheckpointDocument(run_id=self._history.run_id, size=checkpoint.size, root=checkpoint.root)
-            payload = canonical_json(document.model_dump(mode="json"))
-            envelope = Envelope(payload, CHECKPOINT_TYPE, {}).with_signature(self._key)
-            self._write(line + b"\n" + canonical_json(envelope.to_json()) + b"\n")
+            self._write(line + b"\n" + self._checkpoint_line(checkpoint))
             return checkpoint
+
+    def _checkpoint_line(self, checkpoint: Checkpoint) -> bytes:
+        document = _CheckpointDocument(run_id=self._history.run_id, size=checkpoint.size, root=checkpoint.root)
+        payload = canonical_json(document.model_dump(mode="json"))
+        envelope = Envelope(payload, CHECKPOINT_TYPE, {}).with_signature(self._key)
+        return canonical_json(envelope.to_json()) + b"\n"
 
     def _write(self, data: bytes) -> None:
         try:

@@ -1,7 +1,7 @@
 """From the record, the diff and the grade to the verdict: one pure function, the same in a run and in ``verify``."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -46,6 +46,19 @@ class Judgement:
     violations: tuple[Violation, ...]
     assurance: Assurance | None = None
     attempts: tuple[Attempt, ...] | None = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Judgement":
+        """What `to_json` wrote, in a bundle that was verified."""
+        violations = [Violation(**{**one, "events": tuple(one["events"])}) for one in value["violations"]]
+        return cls(
+            Verdict(value["verdict"]),
+            value["score"],
+            value["raw_score"],
+            tuple(value["reasons"]),
+            tuple(violations),
+            value.get("assurance"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``verdict.json``."""

@@ -51,6 +51,19 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
     return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
 
 
+def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:
+    """Check a bundle as `verify` does, without its task and without trust in who signed its contract.
+
+    Args:
+        bundle: its folder.
+        key: must have signed.
+
+    Raises:
+        EvidenceError: there is no such folder.
+    """
+    return verify_bundle(bundle, [key], rejudge, lambda reader: _regrade(reader, None))
+
+
 def own_keys() -> list[PublicKey]:
     """The user's own public key; none where there is no key yet."""
     try:
