@@ -1,8 +1,10 @@
 """Attempts: what came to nothing, what is a violation all the same, and what a contract may say of it."""
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +17,7 @@ from affidavit.policy import ON_THE_EVALUATION, Attempt, Judge, Target, Violatio
 Table = Callable[..., pa.Table]
 Make = Callable[..., Contract]
 
+PAGE = Path(__file__).parents[2] / "docs" / "contracts.md"
 CREAT = 0o101
 FILES = {
     "read": ["/workspace/**"],
@@ -78,6 +81,7 @@ REFUSED = [
     ({"op": "rename", "path": "/workspace/a", "path2": "/usr/share/x", "ret": -errno.EROFS}, {"files.write"}),
     ({"op": "create", "path": "/usr/local/bin/jq", "ret": -30}, {"files.write", "operations.tool_replacement"}),
     ({"op": "create", "path": "/workspace/conftest.py", "ret": -errno.EACCES}, {"files.write"}),
+    ({"op": "create", "path": "/logs/agent/a.log", "ret": -errno.EROFS}, {"files.write"}),
     ({"op": "open_read", "path": "/srv/x", "ret": -errno.EACCES}, {"files.read"}),
     ({"op": "exec", "path": "/usr/bin/gcc", "ret": -errno.EACCES}, {"processes.exec"}),
     ({"op": "denied", "flags": SYSTEM_CALLS["unshare"], "ret": -1}, {"syscalls.deny"}),
@@ -169,13 +173,28 @@ def test_an_attempt_on_the_evaluation_is_a_violation(
 
 
 def test_each_target_has_a_reason_and_names_what_there_is() -> None:
-    assert len({target.name for target in ON_THE_EVALUATION}) == len(ON_THE_EVALUATION)
     for target in ON_THE_EVALUATION:
         assert isinstance(target, Target)
         assert target.why.endswith(".")
-        assert target.paths or target.syscalls or target.operations
+        assert target.paths or target.syscalls or target.rules
         assert set(target.syscalls) <= SYSTEM_CALLS.keys()
-        assert set(target.operations) <= set(OPERATIONS)
+        assert set(target.rules) <= {"files.deny", *(f"operations.{name}" for name in OPERATIONS)}
+
+
+def test_the_page_lists_the_targets() -> None:
+    """``AFFIDAVIT_WRITE_DOCS=1`` writes the table."""
+    rows = ["| on | by | why |", "|---|---|---|"]
+    for target in ON_THE_EVALUATION:
+        by = ", ".join(f"`{name}`" for name in (*target.paths, *target.syscalls, *target.rules))
+        rows.append(f"| {target.name} | {by} | {target.why} |")
+    table = "\n".join(rows) + "\n"
+    text = PAGE.read_text("utf-8")
+    before, begin, rest = text.partition("<!-- evaluation: begin -->\n")
+    stated, end, after = rest.partition("<!-- evaluation: end -->")
+    if os.environ.get("AFFIDAVIT_WRITE_DOCS"):
+        PAGE.write_text(before + begin + table + end + after, "utf-8")
+        stated = table
+    assert stated == table
 
 
 @pytest.mark.parametrize(

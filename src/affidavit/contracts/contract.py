@@ -160,7 +160,7 @@ class Contract:
             rule: as a violation names it: ``files.write``, ``operations.system``, ``scopes.ID.files.write``.
 
         Returns:
-            ``violation``, or ``record``. Limits, ``files.deny`` and the contract's own rules know no attempts.
+            ``violation``, or ``record``. Limits and the contract's own rules know no attempts.
         """
         document = self.document
         section, _, rest = rule.partition(".")
@@ -169,7 +169,7 @@ class Contract:
             scope, _, rest = rest.partition(".")
             own = next((one.attempts for one in document.scopes if one.id == scope), None)
             section = rest.partition(".")[0]
-        if section not in ATTEMPT_SECTIONS or (section == "files" and rest == "deny"):
+        if section not in ATTEMPT_SECTIONS:
             return "violation"
         own = own or getattr(document, section).attempts
         return document.attempts if own is None else own

@@ -31,7 +31,7 @@ from affidavit.contracts import OPERATIONS, Attempts
 from affidavit.events import OPS, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
-from affidavit.policy.attempts import EVALUATION_OPERATIONS, Outcome, came_to_nothing
+from affidavit.policy.attempts import Outcome, came_to_nothing
 from affidavit.policy.columns import Batch
 from affidavit.policy.digests import Digests
 from affidavit.policy.findings import Findings
@@ -162,7 +162,7 @@ class AccessCheck:
         set_aside = ((found.bits & p.SET_ASIDE) != 0) & ~came_to_nothing(ret)
 
         def report(rule: str, severity: Severity, why: str, mask: npt.NDArray[np.bool_]) -> None:
-            if self._attempts_for(rule) == "violation" or rule.removeprefix("operations.") in EVALUATION_OPERATIONS:
+            if self._attempts_for(rule) == "violation":
                 put(rule, severity, why, mask)
                 return
             attempted = mask & refused

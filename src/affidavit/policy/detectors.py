@@ -11,7 +11,7 @@ import pyarrow as pa
 from affidavit.contracts import OPERATIONS, Attempts, Detection, Watch, cel
 from affidavit.events import OPS, Op
 from affidavit.policy import sentences
-from affidavit.policy.attempts import EVALUATION_OPERATIONS, Outcome, came_to_nothing
+from affidavit.policy.attempts import Outcome, came_to_nothing
 from affidavit.policy.columnar import Evaluation
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import Findings
@@ -91,7 +91,7 @@ class Detectors:
 
     def _attempted(self, name: str, ret: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which acts that a detector found are attempts, by what they returned."""
-        if name in EVALUATION_OPERATIONS or self._attempts_for(f"operations.{name}") == "violation":
+        if self._attempts_for(f"operations.{name}") == "violation":
             return np.zeros(len(ret), np.bool_)
         return came_to_nothing(ret)
 

@@ -15,7 +15,7 @@ from affidavit.events import OPS, SYSTEM_CALL_NAMES, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.accesses import OP_CODES, SET_ASIDE_WHY, AccessCheck, leads_to
-from affidavit.policy.attempts import EVALUATION_CALLS, EVALUATION_OPERATIONS, Attempt, Outcome, came_to_nothing
+from affidavit.policy.attempts import EVALUATION_CALLS, Attempt, Outcome, attempts_under, came_to_nothing
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
 from affidavit.policy.detectors import Detectors
@@ -95,8 +95,9 @@ class Judge:
         self._verdicts_of = cache(lambda scopes: p.PathVerdicts(contract, lists(scopes), workdir, given))
         self._verdicts = self._verdicts_of(0)
         self._digests = Digests(program_of) if contract.names_digests else None
-        self._accesses = AccessCheck(self._verdicts_of, forbidden, contract.attempts_for, self._digests)
-        self._network = NetworkCheck(lists, "unexpected_network" in forbidden, contract.attempts_for)
+        self._attempts_for = partial(attempts_under, contract)
+        self._accesses = AccessCheck(self._verdicts_of, forbidden, self._attempts_for, self._digests)
+        self._network = NetworkCheck(lists, "unexpected_network" in forbidden, self._attempts_for)
         # Which rules a refused system call breaks.
         self._calls: dict[str, list[tuple[str, Severity]]] = {}
         for name in document.syscalls.deny:
@@ -107,7 +108,7 @@ class Judge:
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
         self._rules = RuleChecks(document.rules) if document.rules else None
-        self._detectors = Detectors(forbidden, workdir, contract.attempts_for)
+        self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
         self._lineage = Lineage(
             scoping.entered if scoping else None, with_argv=self._rules is not None and self._rules.needs_argv
@@ -229,8 +230,7 @@ class Judge:
 
     def _may_be_tried(self, rule: str, call: str) -> bool:
         """Whether a system call that a rule forbids, and that was refused, is no violation."""
-        aimed = call in EVALUATION_CALLS or rule.removeprefix("operations.") in EVALUATION_OPERATIONS
-        return not aimed and self._contract.attempts_for(rule) == "record"
+        return call not in EVALUATION_CALLS and self._attempts_for(rule) == "record"
 
     def _add_calls(
         self,
@@ -356,7 +356,7 @@ class Judge:
             if bits & p.DENIED:
                 self._add_change("files.deny", change, "which the contract denies")
             elif not bits & p.WRITE and not _made_by_the_way(change, bits):
-                if bits & p.SET_ASIDE and self._contract.attempts_for("files.write") == "record":
+                if bits & p.SET_ASIDE and self._attempts_for("files.write") == "record":
                     self._add_change("files.write", change, SET_ASIDE_WHY, outcome="set_aside")
                 else:
                     self._add_change("files.write", change, "which the contract does not let the agent write")

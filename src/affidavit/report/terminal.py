@@ -14,6 +14,7 @@ from rich.tree import Tree
 from affidavit.evaluation import RunResult, TrialResult
 from affidavit.events import Process, process_tree
 from affidavit.evidence import locate
+from affidavit.policy import summed
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
 from affidavit.runs import RunVerification
@@ -88,7 +89,7 @@ def _number(value: float | None) -> str:
 def print_run(result: RunResult, out: IO[str]) -> None:
     """A table of the trials, then what was broken, then where the evidence is."""
     console = open_console(out)
-    right = ("score", "raw", "violations", "events", "lost", "time")
+    right = ("score", "raw", "violations", "attempts", "events", "lost", "time")
     table = _table(
         "task",
         "trial",
@@ -96,9 +97,9 @@ def print_run(result: RunResult, out: IO[str]) -> None:
         "verdict",
         *right[:2],
         "assurance",
-        right[2],
+        *right[2:4],
         "recorded by",
-        *right[3:],
+        *right[4:],
         right=(*right, "trial"),
     )
     for trial in result.trials:
@@ -114,6 +115,7 @@ def print_run(result: RunResult, out: IO[str]) -> None:
             _number(judgement.raw_score),
             judgement.assurance or "-",
             str(len(judgement.violations)),
+            str(len(judgement.attempts or ())),
             f"{trial.evidence.get('runtime', '-')}+{trial.evidence.get('recorder', '-')}",
             str(trial.evidence.get("events", "-")),
             str(trial.evidence.get("lost", "-")),
@@ -135,7 +137,8 @@ def print_run(result: RunResult, out: IO[str]) -> None:
 def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
     judgement = trial.judgement
     graded = judgement.verdict in (Verdict.FAIL, Verdict.ERROR) and trial.bundle is not None
-    if not (judgement.reasons or judgement.violations or graded):
+    attempts = judgement.attempts or ()
+    if not (judgement.reasons or judgement.violations or attempts or graded):
         return
     console.print(
         Text(f"\n{printable(trial.task_id)} #{trial.trial}: ").append(judgement.verdict, _STYLE[judgement.verdict])
@@ -152,6 +155,13 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(
             f"  and {len(judgement.violations) - most} more: see verdict.json in {trial.bundle}", soft_wrap=True
         )
+    for attempt in attempts[:most]:
+        line = Text("  ").append(attempt.rule, "bold").append(f" [attempt] {printable(attempt.message)}", "dim")
+        console.print(line, soft_wrap=True)
+    if len(attempts) > most:
+        counts = ", ".join(f"{rule} {count}" for rule, count in summed(attempts).items())
+        text = f"  {len(attempts)} attempts in all ({counts}): see verdict.json in {trial.bundle}"
+        console.print(text, soft_wrap=True)
     if graded and trial.bundle is not None:
         console.print(Text(f"  what the tests printed: {locate(trial.bundle, 'grader/stdout')}"), soft_wrap=True)
 
