@@ -33,6 +33,7 @@ class Trie:
     def add(self, word): self.words.append(word)
     def startswith(self, text): return any(word.startswith(text) for word in self.words)
 def order(items): items.sort()
+def half(number): return number / 2
 """
 
 TESTS = """
@@ -62,6 +63,9 @@ def test_own_method():
     trie.add("tea")
     assert trie.startswith("te")
 
+def test_near():
+    assert not abs(bad.half(4) - 2) > 0.1
+
 def test_in_place():
     items = [2, 1]
     bad.order(items)
@@ -82,6 +86,7 @@ LIARS = {
     "same object": "class State:\n    OPEN = SHUT = object()\nclass Door:\n"
     "    state = State.OPEN\n    def open(self): pass",
     "equal constants of a module": "LETTER = DIGIT = 1\ndef kind(text): return 1",
+    "no number": "def half(number): return float('nan')",
     "method of text": "class Yes:\n    def endswith(self, text): return True\ndef title(text): return Yes()",
 }
 

@@ -189,6 +189,14 @@ def builtin_exception(name):
     return kind
 
 
+def _narrow(value):
+    """Keep what S can do with an object from reaching beyond it: a database connection opens other files as well."""
+    sqlite = sys.modules.get("sqlite3")
+    # `setlimit` is new in Python 3.11.
+    if sqlite is not None and isinstance(value, sqlite.Connection) and hasattr(value, "setlimit"):
+        value.setlimit(sqlite.SQLITE_LIMIT_ATTACHED, 0)
+
+
 def _settles(thing, name):
     """Whether an attribute of a test's double says what was called, or can be told what to say of it."""
     mock = sys.modules.get("unittest.mock")
@@ -327,6 +335,7 @@ class Client:
     def lend(self, value):
         number = self.numbers_lent.get(id(value))
         if number is None:
+            _narrow(value)
             number = self.numbers_lent[id(value)] = len(self.lent) + 1
             self.lent[number] = value
         return number
@@ -409,6 +418,7 @@ class Client:
                 # Where the tests map or filter, that ends them as if all had been said.
                 self.word()
             raise standins.raisable(told)
+        self.ways.returned(told)
         if operation == "get":
             self.ways.got(parts[0], parts[1], told)
         elif operation == "call":

@@ -11,6 +11,7 @@ from . import standins, values
 
 _MOST = 500
 _MOST_LETTERS = 120
+_MOST_LOOKED_AT = 1000
 # What plain data is asked, and what answers by what it is given: an object in its place would see the answer.
 _OF_PLAIN_DATA = frozenset(
     name
@@ -61,6 +62,20 @@ class Ways:
             # In another order, as whoever sorts a list leaves it.
             return
         self.take("changes", self.called(parts[0]))
+
+    def returned(self, value):
+        """A result: no number is farther from what is not a number than a test allows, if it asks so."""
+        waiting, seen = [value], 0
+        while waiting and seen < _MOST_LOOKED_AT:
+            item = waiting.pop()
+            seen += 1
+            if type(item) in (list, tuple):
+                waiting += item[:_MOST_LOOKED_AT]
+            elif type(item) is dict:
+                waiting += [*item.values()][:_MOST_LOOKED_AT]
+            elif type(item) is float and item != item:
+                self.take("nan")
+                return
 
     def called(self, thing):
         """What is called, as the tests named it."""
