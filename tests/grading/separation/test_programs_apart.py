@@ -96,7 +96,8 @@ def test_nothing_is_lost_of_a_program_that_does_not_listen(pair: Pair) -> None:
         (["env", "A=1", "python3", "-c", "assert 1"], True),
         (["bash", "-c", "cd /w && python3 -c 'assert 1'"], True),
         (["python3", "-m", "pytest", "-q"], True),
-        (["make", "test"], True),
+        # What it runs, the solution's own files say.
+        (["make", "check"], False),
         (["node", "-e", "1"], True),
         (["git", "diff", "--name-only"], False),
         (["python3", "prog.py", "-c", "test"], False),

@@ -19,7 +19,6 @@ _COMPARING = frozenset(
 _JUDGING = frozenset(
     ("pytest", "unittest", "doctest", "tox", "nox", "nose2", "jest", "vitest", "mocha", "rspec", "ctest")
 )
-_BUILDING = frozenset(("make", "npm", "yarn", "pnpm", "go", "cargo", "dotnet", "mvn", "gradle"))
 _EVALUATING = frozenset(("node", "perl", "ruby", "php", "lua", "Rscript"))
 _SHELLS = frozenset(("sh", "bash", "dash", "zsh"))
 # They run what follows.
@@ -185,8 +184,6 @@ def _judges(words):
         return any(judges([word], True) for word in words[1:] if not word.startswith("-"))
     if program in _EVALUATING:
         return bool(rest & {"-e", "-r", "-p", "--eval", "--print", "--test"})
-    if program in _BUILDING:
-        return bool(rest & {"test", "check", "verify"})
     how, what = started(words) if program.startswith("python") else ("", "")
     return how == "code" or (how == "module" and what in _JUDGING)
 
