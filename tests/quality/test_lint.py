@@ -126,6 +126,12 @@ def test_a_log_that_an_agent_could_put_there_first(found: Found) -> None:
     assert "tests/test.sh:2: writes /tmp/run.log" in message
 
 
+def test_output_that_is_taken_for_script(found: Found) -> None:
+    check, part, message = only(found(test=f"out=$(/workspace/run)\nif [ $out = 3 ]; then :; fi\n{TEST}"))
+    assert (check, part) == ("shell", "grader")
+    assert "tests/test.sh:3: takes output for script: [ $out = 3 ]" in message
+
+
 @pytest.mark.parametrize("named", ["tests", "tests/test_mine.py", "/workspace/tests/test_mine.py", '"tests/"'])
 def test_visible_tests_that_the_agent_may_rewrite(found: Found, named: str) -> None:
     files = {"environment/root/workspace/tests/test_mine.py": "def test_fine():\n    pass\n"}

@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import json
 import os
 import secrets
 import tempfile
@@ -23,6 +24,7 @@ from affidavit.grading import (
     read_left,
     read_lines,
     read_reward,
+    read_ways,
     read_words,
 )
 from affidavit.sandbox import Limits
@@ -35,6 +37,8 @@ _Item = TypeVar("_Item")
 ReadyVerifier = Callable[[str, Verifier], Callable[[], SandboxRun]]
 
 
+# Linux takes 128 KiB in one variable.
+_MOST_ENVIRONMENT = 100_000
 TOGETHER = Separation(False, "it was not tried")
 
 
@@ -179,7 +183,16 @@ class HiddenTests:
         theirs = plan.write_solution_harness(place / secrets.token_hex(8))
         same_times(theirs)
         solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
-        return Verifier(tests, plan.separate_argv, harness, plan.separate_env, solution)
+        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution)
+
+    @property
+    def _separate_env(self) -> dict[str, str]:
+        """What the tests' sandbox has in its environment, with the ways of the task's own solution where they fit."""
+        ways = self.separation.ways
+        told = None if ways is None or "more" in ways else json.dumps(ways)
+        if told is None or len(told) > _MOST_ENVIRONMENT:
+            return self.plan.separate_env
+        return {**self.plan.separate_env, "AFFIDAVIT_WAYS": told}
 
     def _seed(self, number: int) -> bytes:
         again = "" if number == 1 else f" {number}"
@@ -230,6 +243,8 @@ def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
     nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "words": 0, "error": None}
     try:
         nothing["words"] = read_words(logs)
+        if ways := read_ways(logs):
+            nothing["ways"] = list(ways)
         if plan.settings.framework == "reward":
             reward = read_reward(logs)
             return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}

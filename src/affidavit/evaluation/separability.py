@@ -35,7 +35,9 @@ def find_separation(
     solved = (task.solution_dir / "solve.sh").is_file()
     if plan.settings.separate:
         tried = _kept(task, where, state, attempt) if solved else None
-        return Separation(True, "task.toml says so", () if tried is None else tried.words)
+        if tried is None:
+            return Separation(True, "task.toml says so")
+        return Separation(True, "task.toml says so", tried.words, tried.ways)
     if not solved:
         return Separation(False, "the task has no solution to try it with")
     return _kept(task, where, state, attempt)

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affidavit.grading.numbers import parse_number
+from affidavit.signing import EvidenceError, strict_json
 
 WORDS_FILE = ".affidavit-words"
 """Where the tests' processes count what they took on the word of the solution's sandbox."""
+
+WAYS_FILE = f"{WORDS_FILE}-ways"
+"""Where they say how else the solution had a say, when that is to be found out."""
 
 REWARD_FILES = ("reward.txt", "reward.json")
 _MAX_BYTES = 64 << 10
@@ -111,6 +115,24 @@ def read_words(folder: Path) -> int:
     if any(len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words) for words in counts):
         raise RewardError(f"{WORDS_FILE} holds something else than counts: {raw[:60]!r}")
     return sum(int(count) for _, count in counts)
+
+
+def read_ways(folder: Path) -> tuple[str, ...]:
+    """In which ways the solution had a say in the tests' processes, in order; see ``separation/inside/README.md``.
+
+    Raises:
+        RewardError: the file in a verifier's log folder that says so can't be read.
+    """
+    found: set[str] = set()
+    for line in (read_left(folder, WAYS_FILE) or b"").splitlines():
+        try:
+            told = strict_json(line)
+        except EvidenceError as error:
+            raise RewardError(f"{WAYS_FILE}: it {error}") from None
+        if not isinstance(told, list) or not all(isinstance(way, str) for way in told):
+            raise RewardError(f"{WAYS_FILE} holds something else than ways: {line[:60]!r}")
+        found.update(told)
+    return tuple(sorted(found))
 
 
 def _read(directory: int, name: str, most: int = _MAX_BYTES) -> bytes | None:

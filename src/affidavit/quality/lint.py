@@ -6,6 +6,7 @@ from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
 from affidavit.quality.finding import Finding, Part
+from affidavit.quality.shell import taken_for_script
 from affidavit.redteam import Briefing, brief
 from affidavit.tasks import Task
 
@@ -54,7 +55,16 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
         *_solution_writes(task, contract),
         *_temporary_files(task),
         *_visible_tests(task, contract),
+        *_shell(task),
     )
+
+
+def _shell(task: Task) -> Iterator[Finding]:
+    """Scripts of the tests in which a program's output decides more than it says."""
+    for name, text in _texts(task.tests_dir):
+        if name.endswith((".sh", ".bash")):
+            for line, found, mend in taken_for_script(text):
+                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", mend)
 
 
 def _files(task: Task) -> Iterator[Finding]:

@@ -1,5 +1,7 @@
 """Solutions that would be paid without doing the work, against tests that run apart from them."""
 
+import sys
+
 import pytest
 
 from separated import Pair
@@ -484,3 +486,27 @@ def test_a_verdict_that_is_had_from_the_solutions_side_is_a_word(pair: Pair) -> 
     )
     assert pair.pytest(text) == 0, pair.output
     assert pair.words == 1
+
+
+ATTACH_TEST = """
+import os, sqlite3
+from pathlib import Path
+import bad
+
+EXPECTED = str(Path(__file__).with_name("expected.db"))
+
+def test_attached():
+    with sqlite3.connect(EXPECTED) as database:
+        database.execute("CREATE TABLE a AS SELECT 16 AS n")
+    assert bad.answer(sqlite3.connect(":memory:"), EXPECTED) == 16
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before, connections have no limits")
+def test_a_connection_does_not_reach_other_databases(pair: Pair) -> None:
+    pair.solve(
+        bad="def answer(connection, path):\n    connection.execute('CREATE TABLE b (n)')\n"
+        "    connection.execute('ATTACH ? AS e', (path,))\n    return connection.execute('SELECT n FROM e.a').fetchone()[0]\n"
+    )
+    assert pair.pytest(ATTACH_TEST) == 1, pair.output
+    assert "too many attached databases" in pair.output

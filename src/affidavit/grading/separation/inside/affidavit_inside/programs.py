@@ -15,9 +15,15 @@ from . import files, standins
 _COMPARING = frozenset(
     ("diff", "cmp", "comm", "grep", "egrep", "fgrep", "test", "[", "jq", "md5sum", "sha1sum", "sha256sum")
 )
-# Modules that do so, with `python3 -m`.
-_JUDGING = frozenset(("pytest", "unittest", "doctest"))
-_SEPARATING = frozenset(("if", "then", "elif", "else", "while", "until", "do", "!", "time", "exec", "env", "timeout"))
+# So are those of test runners, and of code on the command line.
+_JUDGING = frozenset(
+    ("pytest", "unittest", "doctest", "tox", "nox", "nose2", "jest", "vitest", "mocha", "rspec", "ctest")
+)
+_EVALUATING = frozenset(("node", "perl", "ruby", "php", "lua", "Rscript"))
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh"))
+# They run what follows.
+_WRAPPING = frozenset(("env", "timeout", "nice", "nohup", "stdbuf", "time", "exec", "setsid", "sudo", "command"))
+_SEPARATING = frozenset(("if", "then", "elif", "else", "while", "until", "do", "!"))
 
 
 class Rule:
@@ -168,13 +174,25 @@ def judges(words, shell):
 
 
 def _judges(words):
+    words = _unwrapped(words)
     if not words:
         return False
-    program = _system_program(words[0])
+    program, rest = _system_program(words[0]), set(words[1:])
     if program in _COMPARING or program in _JUDGING or program == "[[":
         return True
+    if program in _SHELLS and "-c" in rest:
+        return any(judges([word], True) for word in words[1:] if not word.startswith("-"))
+    if program in _EVALUATING:
+        return bool(rest & {"-e", "-r", "-p", "--eval", "--print", "--test"})
     how, what = started(words) if program.startswith("python") else ("", "")
     return how == "code" or (how == "module" and what in _JUDGING)
+
+
+def _unwrapped(words):
+    """A command without what only starts it, its options and their numbers, and without assignments."""
+    while words and (_system_program(words[0]) in _WRAPPING or re.match(r"-|\w+=|[\d.]+[smhd]?$", words[0])):
+        words = words[1:]
+    return words
 
 
 def _system_program(word):
