@@ -1,0 +1,18 @@
+"""Images: pulled, built, and kept by their digests."""
+
+from affidavit.images.build import build_image
+from affidavit.images.errors import ImageError
+from affidavit.images.pull import pull_image, stored_or_pulled
+from affidavit.images.reference import Reference, parse_reference
+from affidavit.images.store import ImageStore, StoredImage
+
+__all__ = [
+    "ImageError",
+    "ImageStore",
+    "Reference",
+    "StoredImage",
+    "build_image",
+    "parse_reference",
+    "pull_image",
+    "stored_or_pulled",
+]
