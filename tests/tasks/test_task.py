@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import Task, TaskError, TaskUser, find_tasks, load_task
+from affidavit.tasks import Rootfs, Task, TaskError, TaskUser, find_tasks, load_task
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -147,14 +147,30 @@ def test_missing_file_is_named(make: Make, without: str, file: str) -> None:
     assert refusal(make(**{without: True})).startswith(f"{file}: is missing")
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yaml"])
-def test_dockerfile_needs_a_root_file_system_beside_it(make: Make, name: str) -> None:
+def test_where_the_image_comes_from(make: Make) -> None:
     folder = make(ORDINARY)
     (folder / "environment").mkdir()
-    (folder / "environment" / name).write_text("FROM scratch\n")
+    (folder / "environment" / "Dockerfile").write_text("FROM scratch\n")
+    assert load_task(folder).rootfs == Rootfs("dockerfile", folder / "environment")
+    # Harbor, too, takes the image that is there before it builds one.
+    (folder / "task.toml").write_text(ORDINARY.replace("[environment]", '[environment]\ndocker_image = "some/image:1"'))
+    assert load_task(folder).rootfs == Rootfs("registry", None, "some/image:1")
+    (folder / "task.toml").write_text(ORDINARY + HOST)
+    assert load_task(folder).rootfs.kind == "host"
+
+
+def test_users_are_for_the_image_to_know(make: Make) -> None:
+    folder = make('[agent]\nuser = "web:staff"\n[verifier]\nuser = 33\n[environment]\ndocker_image = "x"\n')
+    task = load_task(folder)
+    assert (task.asked_user, task.asked_verifier_user) == ("web:staff", "33")
+
+
+def test_several_services_are_refused(make: Make) -> None:
+    folder = make(ORDINARY)
+    (folder / "environment").mkdir()
+    (folder / "environment" / "docker-compose.yaml").write_text("services: {}\n")
     message = refusal(folder)
-    assert message.startswith(f"environment/{name}: no image builder")
-    assert 'rootfs = "host"' in message
+    assert message.startswith("environment/docker-compose.yaml: tasks of several services are not supported yet")
     (folder / "task.toml").write_text(ORDINARY + HOST)
     assert load_task(folder).rootfs.kind == "host"
 

@@ -5,6 +5,7 @@ replaced, too. What it can't build, or what a build may not have, is an error th
 """
 
 import json
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -96,6 +97,25 @@ def read_dockerfile(path: Path) -> str:
         return data.decode().replace("\r\n", "\n")
     except UnicodeDecodeError as problem:
         raise ImageError(f"{path}: is not UTF-8 (byte {problem.start})") from None
+
+
+def declared_workdir(folder: Path) -> str | None:
+    """The working directory that the last stage of a folder's Dockerfile names, as far as can be told without building.
+
+    Returns:
+        None where it names none, or there is no such Dockerfile.
+    """
+    try:
+        instructions = parse(read_dockerfile(folder / "Dockerfile"), folder / "Dockerfile")
+    except ImageError:
+        return None
+    workdir = None
+    for instruction in instructions:
+        if instruction.word == "FROM":
+            workdir = None
+        elif instruction.word == "WORKDIR" and "$" not in instruction.rest:
+            workdir = posixpath.normpath(posixpath.join(workdir or "/", instruction.rest.strip("\"'")))
+    return workdir
 
 
 def parse(text: str, path: Path) -> list[Instruction]:
