@@ -9,13 +9,13 @@ from pathlib import Path
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
+from affidavit.tasks.harbor import NETWORK_MODES, unsupported_keys
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
 
 _MAX_INSTRUCTION = 1 << 20
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_NETWORK_MODES = {"no-network": False, "none": False, "public": True, "allowlist": True}
 
 _NO_COMPOSE = (
     "tasks of several services are not supported yet; remove it if one image is enough, or set rootfs under "
@@ -26,16 +26,7 @@ _NO_COMPOSE = (
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
 
 # Keys of [task] that only describe it.
-_DESCRIPTIVE = ("description", "authors", "keywords")
-
-# Keys that Harbor knows and that do nothing here; the value (or its absence) that needs no warning.
-_IGNORED = {
-    "agent": ("allowed_hosts",),
-    "verifier": ("allowed_hosts", "environment_mode", "environment", "collect", "network_mode"),
-    "environment": (
-        "allowed_hosts", "gpus", "gpu_types", "healthcheck", "mcp_servers", "skills_dir", "tpu",
-    ),
-}  # fmt: skip
+_DESCRIPTIVE = ("version", "description", "authors", "keywords")
 
 
 @dataclass(frozen=True)
@@ -202,12 +193,9 @@ class _Reader:
         task_id = self._task_name(about)
         for key in _DESCRIPTIVE:
             about.take(key)
-        if top.take("steps"):
-            raise top.error("steps", "asks for a task of several steps, which are not supported yet")
-        for key in ("metadata", "source", "multi_step_reward_strategy"):
+        for key in ("metadata", "source"):
             top.take(key)
-        if top.take("artifacts"):
-            self._warn(top, "artifacts", "is not supported yet and is ignored: no files are copied out of a sandbox")
+        self._warnings += unsupported_keys(top, agent, verifier, environment, self._path / "tests")
 
         if (environment.text("os") or "linux").lower() != "linux":
             raise environment.error("os", 'must be "linux": there are no other sandboxes')
@@ -254,10 +242,6 @@ class _Reader:
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
-        for table in (agent, verifier, environment):
-            for key in _IGNORED[table.name[0]]:
-                if key in table and table.take(key):
-                    self._warn(table, key, "is not supported yet and is ignored")
         for table in (top, about, agent, verifier, environment, solution, own):
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
@@ -402,9 +386,9 @@ class _Reader:
             mode = candidate.text("network_mode")
             if mode is None:
                 continue
-            if mode not in _NETWORK_MODES:
-                raise candidate.error("network_mode", f"must be one of {', '.join(_NETWORK_MODES)}, not {mode!r}")
-            wanted, key, table = _NETWORK_MODES[mode], "network_mode", candidate
+            if mode not in NETWORK_MODES:
+                raise candidate.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {mode!r}")
+            wanted, key, table = NETWORK_MODES[mode], "network_mode", candidate
         if wanted:
             self._warn(table, key, "asks for a network; sandboxes have none yet")
         return bool(wanted)
