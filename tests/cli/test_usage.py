@@ -189,12 +189,12 @@ def test_a_task_that_can_not_be_used(
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 
-def test_a_dockerfile_without_a_builder(
+def test_a_dockerfile_that_is_none(
     affidavit: Command, at_home: Home, nothing_left: None, tmp_path: Path, task: Make
 ) -> None:
-    folder = task("task", files={"environment/Dockerfile": "FROM debian:12\n"})
+    folder = task("task", files={"environment/Dockerfile": "FROM scratch\nFETCH x\n"})
     (folder / "task.toml").write_text(TOML)
-    says = 'environment/Dockerfile: .*builder.*"tarball:PATH"'
+    says = "environment/Dockerfile:2: 'FETCH' is no instruction of a Dockerfile"
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 

@@ -17,6 +17,8 @@ from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
 from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
+from affidavit.cli.image import image_app
+from affidavit.cli.importing import import_app
 from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
@@ -40,6 +42,8 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
 app.add_typer(task_app, name="task")
+app.add_typer(image_app, name="image")
+app.add_typer(import_app, name="import")
 app.add_typer(grade_app, name="grade")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)

@@ -10,6 +10,7 @@ from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import Progress, RunOptions, load_tasks, plan_suite, prepare, run_jobs, run_suite
 from affidavit.evaluation.sandbox_capture import Capture, capture
 from affidavit.evaluation.specs import agent_spec
+from affidavit.evaluation.task_images import with_images, with_known_workdirs
 
 __all__ = [
     "Agent",
@@ -33,4 +34,6 @@ __all__ = [
     "remove_run",
     "run_jobs",
     "run_suite",
+    "with_images",
+    "with_known_workdirs",
 ]

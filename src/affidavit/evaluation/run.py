@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +38,13 @@ from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.stages import Machinery
+from affidavit.evaluation.task_images import most_bytes, with_images
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
+from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
 from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan, write_run_statement
 from affidavit.sandbox import (
@@ -195,13 +198,30 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
     """
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
-    with terminable():
+    with terminable(), _images_in_use(jobs):
         return _run_jobs(jobs, options, progress, suite)
+
+
+@contextmanager
+def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
+    """Keep the images of tasks from being removed while they run."""
+    if all(job.task.rootfs.kind == "host" for job in jobs):
+        yield
+        return
+    try:
+        store = ImageStore(state_dir())
+    except ImageError as error:
+        raise RunError(str(error)) from error
+    with store.in_use():
+        yield
 
 
 def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
     state = state_dir()
     jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
+    found = with_images({job.task.id: job.task for job in jobs}.values(), state, partial(progress.doing, 0, len(jobs)))
+    by_name = {task.id: task for task in found}
+    jobs = [replace(job, task=by_name[job.task.id]) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job)
@@ -366,7 +386,7 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
         case Rootfs("tarball", Path() as source):
             rootfs = tarball_rootfs(state, source, user, task.storage_mb << 20)
         case Rootfs("oci", Path() as source):
-            rootfs = oci_rootfs(state, source, user, task.storage_mb << 20)
+            rootfs = oci_rootfs(state, source, user, most_bytes(task), manifest=task.rootfs.manifest)
         case _:
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:

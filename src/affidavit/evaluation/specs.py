@@ -1,8 +1,9 @@
 """Which sandbox a task wants for its agent, and which for its verifier."""
 
 import os
+import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def agent_spec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
-        argv=("/bin/sh", "-c", agent.command),
+        argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,
         cwd=task.workdir,
         user=rootfs.user,
@@ -178,13 +179,22 @@ def _grading_spec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
-        argv=argv,
+        argv=_beside_entrypoint(task, argv),
         env={**_env(task, rootfs), **task.verifier_env, **env},
         cwd=task.workdir,
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )
+
+
+def _beside_entrypoint(task: Task, argv: Sequence[str]) -> tuple[str, ...]:
+    """A command that runs beside the image's entrypoint, as those of ``docker exec`` do beside a container's first
+    process; what that writes to its standard streams is nobody's."""
+    if not task.entrypoint:
+        return tuple(argv)
+    entrypoint = shlex.join([*task.entrypoint, "/bin/sh", "-c", "while :; do sleep 3600; done"])
+    return ("/bin/sh", "-c", f'{entrypoint} </dev/null >/dev/null 2>&1 & exec "$@"', "sh", *argv)
 
 
 def copy_readable(source: Path, target: Path) -> None:

@@ -24,6 +24,7 @@ from affidavit.evaluation import (
     load_tasks,
     prepare,
     run_jobs,
+    with_images,
 )
 from affidavit.redteam.briefing import brief
 from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
@@ -153,7 +154,8 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         KeyboardInterrupt: it was interrupted.
     """
     exploits = _chosen(names)
-    tasks, suite = load_tasks(path)
+    loaded, suite = load_tasks(path)
+    tasks = with_images(loaded, state_dir())
     check_places(tasks, state_dir(), options.out, rootfs_outside=options.rootfs_outside)
     chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")
     plays: list[Play] = []

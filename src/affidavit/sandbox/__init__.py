@@ -1,9 +1,12 @@
 """Sandboxes: any OCI runtime through one bundle builder."""
 
 from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
+from affidavit.sandbox.cache import remove_image_layers
+from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
+from affidavit.sandbox.kernel import sync_file_system
 from affidavit.sandbox.network import NetworkNamespace
 from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
@@ -20,8 +23,8 @@ from affidavit.sandbox.protocol import (
     Streams,
     User,
 )
-from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
-from affidavit.sandbox.state import Owner, state_dir
+from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, image_user, lay_over, oci_rootfs, tarball_rootfs
+from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
 
 __all__ = [
     "Availability",
@@ -45,14 +48,21 @@ __all__ = [
     "Streams",
     "User",
     "carry_over",
+    "cgroup_path",
     "clean_stale",
     "diff",
     "host_rootfs",
+    "image_user",
     "lay_over",
+    "locked",
     "look_at_usr",
     "oci_rootfs",
+    "owner_gone",
     "pristine_program",
+    "remove_cgroups",
+    "remove_image_layers",
     "runtimes",
     "state_dir",
+    "sync_file_system",
     "tarball_rootfs",
 ]

@@ -16,6 +16,7 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
+from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
@@ -24,6 +25,7 @@ __all__ = [
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
     "GraderSpec",
+    "ImportedTask",
     "Labels",
     "PublishedContract",
     "Rootfs",
@@ -32,6 +34,7 @@ __all__ = [
     "TaskUser",
     "distinct",
     "find_tasks",
+    "import_harbor",
     "load_task",
     "read_labels",
     "task_digest",
