@@ -16,10 +16,12 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
+from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
+    "CRLF",
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
     "GraderSpec",
@@ -30,6 +32,7 @@ __all__ = [
     "TaskUser",
     "distinct",
     "find_tasks",
+    "has_crlf",
     "load_task",
     "task_digest",
 ]
