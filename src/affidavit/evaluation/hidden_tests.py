@@ -28,7 +28,7 @@ from affidavit.grading import (
     read_words,
 )
 from affidavit.sandbox import Limits
-from affidavit.tasks import Task
+from affidavit.tasks import CRLF, Task, has_crlf
 
 _Item = TypeVar("_Item")
 
@@ -169,7 +169,7 @@ class HiddenTests:
 
         def verify(stage: str) -> dict[str, Any]:
             with run[stage]() as (captured, sandbox):
-                left = left_by(plan, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
+                left = left_by(plan, task.tests_dir, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
                 return {**left, "exit": asdict(captured.exit)}
 
         left = {stage: verify(stage) for stage in shuffled(run)}
@@ -232,11 +232,12 @@ def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, 
     return {"grader": {**mixed(one, other), "forged": forged}, "control": mixed(other, one)}
 
 
-def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
+def left_by(plan: RunPlan, tests: Path, stdout: bytes, logs: Path) -> dict[str, Any]:
     """What a verifier left: a reward, a report, or what the harness told; see `grade_run`.
 
     Args:
         plan: the tests.
+        tests: the task's folder tests/.
         stdout: standard output of the grading sandbox, cut at `Limits.output_bytes`.
         logs: its folder /logs/verifier, whose content is hostile.
     """
@@ -246,8 +247,9 @@ def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
         if ways := read_ways(logs):
             nothing["ways"] = list(ways)
         if plan.settings.framework == "reward":
-            reward = read_reward(logs)
-            return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}
+            reward = read_reward(logs, plan.settings.reward)
+            left = {"file": reward.file, "raw": base64.b64encode(reward.raw).decode(), "name": plan.settings.reward}
+            return {**nothing, "reward": left}
         if plan.settings.framework in RUN_HERE:
             lines, forged = read_lines(stdout, whole=len(stdout) < Limits.output_bytes)
             return {**nothing, "tests": lines, "forged": forged}
@@ -256,6 +258,9 @@ def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
             raise ResultsError(f"tests/test.sh left no {VERIFIER_LOGS}/{plan.settings.report_file}")
         return {**nothing, "report": {"file": plan.settings.report_file, "raw": base64.b64encode(raw).decode()}}
     except (RewardError, ResultsError) as error:
+        script = tests / "test.sh"
+        if plan.settings.framework not in RUN_HERE and has_crlf(script):
+            return {**nothing, "error": f"{error}; tests/test.sh {CRLF}"}
         return {**nothing, "error": str(error)}
 
 
