@@ -8,6 +8,9 @@ from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
     Availability,
+    Entrance,
+    ExecEnd,
+    ExecSpec,
     Exit,
     Limits,
     Mount,
@@ -25,6 +28,9 @@ from affidavit.sandbox.state import Owner, state_dir
 __all__ = [
     "Availability",
     "Change",
+    "Entrance",
+    "ExecEnd",
+    "ExecSpec",
     "Exit",
     "FileFacts",
     "LayerFiles",
