@@ -19,7 +19,7 @@ ROOT = User(0, 0, "root", "/root")
 @pytest.fixture
 def box(make: Callable[..., OciSandbox], runtime: str) -> OciSandbox:
     """A sandbox that runs and does nothing; its first process is root's, as a session's is."""
-    sandbox = make(runtime, *IDLE, user=ROOT, writable=("/workspace", "/tmp"), limits=Limits(disk_mb=64, pids=64))
+    sandbox = make(runtime, *IDLE, first_user=ROOT, writable=("/workspace", "/tmp"), limits=Limits(disk_mb=64, pids=64))
     sandbox.create(RuntimeHooks())
     sandbox.start()
     return sandbox

@@ -52,7 +52,7 @@ def bundle_config(
     """
     return {
         "ociVersion": "1.0.2",
-        "process": process_config(spec, ExecSpec(spec.argv, spec.env, spec.cwd, spec.user)),
+        "process": process_config(spec, ExecSpec(spec.argv, spec.env, spec.cwd, spec.first_user or spec.user)),
         "root": {"path": str(root), "readonly": "/" not in spec.writable},
         "hostname": "sandbox",
         "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],

@@ -98,6 +98,7 @@ class SandboxSpec:
         limits: see Limits.
         deny_syscalls: names, beside those that no sandbox allows.
         capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
+        first_user: who runs `argv`, where that is somebody else than `user`, whose the folders are.
     """
 
     name: str
@@ -113,6 +114,7 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     deny_syscalls: Sequence[str] = ()
     capabilities: Sequence[str] = ()
+    first_user: User | None = None
 
 
 @dataclass
