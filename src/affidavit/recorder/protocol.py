@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from affidavit.errors import AffidavitError
-from affidavit.sandbox import Availability, RuntimeHooks, Sandbox
+from affidavit.sandbox import Availability, Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 __all__ = ["LATER_MS", "LIVE_MS", "Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
 
@@ -59,6 +59,15 @@ class Recording(Protocol):
 
         Raises:
             RecorderError: it can't be.
+        """
+
+    def entrance(self, command: ExecSpec) -> Entrance:
+        """The way in for a command that is about to enter the sandbox, which is started and runs. What it and its
+        children do is recorded like what began in the sandbox: the first event is the execution of its program. A
+        process that enters otherwise makes the record incomplete. May be called from any thread, until `stop`.
+
+        Args:
+            command: what the runtime will be told to run.
         """
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -12,6 +12,9 @@ from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
     Availability,
+    Entrance,
+    ExecEnd,
+    ExecSpec,
     Exit,
     Limits,
     Mount,
@@ -29,6 +32,9 @@ from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
 __all__ = [
     "Availability",
     "Change",
+    "Entrance",
+    "ExecEnd",
+    "ExecSpec",
     "Exit",
     "FileFacts",
     "LayerFiles",

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from affidavit.sandbox.protocol import SandboxError
 
+# A group of processes that are being killed may not get frozen: they are killed all the same.
+_FREEZE_S = 5.0
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -75,6 +78,64 @@ def hasten(name: str) -> None:
             # Version 2 has the files of those controllers only that are turned on there.
             with contextlib.suppress(OSError):
                 (hierarchy.root / folder / file).write_text(value)
+
+
+class ExecCgroup:
+    """The control group of one command that enters a sandbox, below the sandbox's own: whatever it starts is in it,
+    also what has left its session or lost its parent.
+
+    Args:
+        name: the sandbox's.
+        number: the command's.
+    """
+
+    def __init__(self, name: str, number: int) -> None:
+        own = f"exec-{number}"
+        self._controller = ""
+        self._folder: Path | None = None
+        for hierarchy in hierarchies():
+            # Version 1's freezer where there is one: a runtime puts its sandboxes into version 1 then.
+            if "freezer" in hierarchy.controllers or (not hierarchy.controllers and self._folder is None):
+                self._controller = "freezer" if hierarchy.controllers else ""
+                self._folder = hierarchy.root / cgroup_path(name).lstrip("/") / own
+                if hierarchy.controllers:
+                    break
+
+    def make(self) -> str:
+        """Make it; what the runtime's ``exec --cgroup`` is told. Raises SandboxError."""
+        try:
+            if self._folder is None:
+                raise FileNotFoundError(errno.ENOENT, "no freezer and no cgroup2 is mounted")
+            self._folder.mkdir()
+        except OSError as problem:
+            raise SandboxError(f"{self._folder}: can't make a control group: {problem.strerror}") from None
+        return f"{self._controller}:{self._folder.name}" if self._controller else self._folder.name
+
+    def kill(self) -> None:
+        """Kill every process in it; none can have a child meanwhile that gets away."""
+        if self._folder is None:
+            return
+        with contextlib.suppress(OSError):
+            if not self._controller:
+                (self._folder / "cgroup.kill").write_text("1")
+                return
+            state, members = self._folder / "freezer.state", self._folder / "cgroup.procs"
+            try:
+                deadline = time.monotonic() + _FREEZE_S
+                state.write_text("FROZEN")
+                while state.read_text().strip() != "FROZEN" and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                for pid in members.read_text().split():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(pid), signal.SIGKILL)
+            finally:
+                state.write_text("THAWED")
+
+    def remove(self) -> None:
+        """Remove it where nothing is in it any more; else it goes with the sandbox."""
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
 
 
 def remove_cgroups(name: str) -> None:

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,11 +21,23 @@ from affidavit.sandbox import kernel
 from affidavit.sandbox.cgroups import cgroup_path, hasten, oom_kills
 from affidavit.sandbox.cleaning import remove_sandbox
 from affidavit.sandbox.disk import mount_disk
+from affidavit.sandbox.execution import Execution, Tree
 from affidavit.sandbox.layers import ensure_point, mount_overlay
 from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
 from affidavit.sandbox.packed import mount_folder, mount_usr
 from affidavit.sandbox.proc import made_up_proc
-from affidavit.sandbox.protocol import Exit, Output, RuntimeHooks, SandboxError, SandboxSpec, Streams
+from affidavit.sandbox.protocol import (
+    Entrance,
+    ExecEnd,
+    ExecSpec,
+    Exit,
+    Output,
+    RuntimeHooks,
+    SandboxError,
+    SandboxSpec,
+    Streams,
+    Unrecorded,
+)
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
@@ -107,6 +120,10 @@ class OciSandbox:
         self._ended = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
+        self._commands = 0
+        # Streams of commands that have ended and left something running, and what tells the watcher of them.
+        self._lingering: list[BoundedStream] = []
+        self._woken = self._wake = -1
 
     def __enter__(self) -> Self:
         return self
@@ -213,6 +230,7 @@ class OciSandbox:
         kernel.adopt_orphans()
         self._stdout.open()
         self._stderr.open()
+        self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         create = self._command.create(self._state, self.name, bundle, pid_file, hooks.flags)
         self._launcher = subprocess.Popen(
             [*hooks.wrapper, *create],
@@ -276,6 +294,64 @@ class OciSandbox:
         self._started_at = time.monotonic()
         self._command.run("start", self._state, self.name)
 
+    def exec(
+        self,
+        spec: ExecSpec,
+        *,
+        data: bytes = b"",
+        timeout_s: float,
+        entrance: Entrance | None = None,
+        tree: Tree | None = None,
+    ) -> ExecEnd:
+        """Run a further command in the sandbox, to its end. Any number of threads may, at once.
+
+        A command that can't be found or run is no exception: its end has the code 127 or 126, as a shell has it.
+        What it leaves behind in the background goes on, until the sandbox's end.
+
+        Args:
+            spec: the command.
+            data: its standard input.
+            timeout_s: when it is up, the command and all that it started are killed, and nothing else.
+            entrance: the recorder's; None: nobody records.
+            tree: where the runtime has a kernel of its own (gVisor), the living processes of a process's tree; None: of
+                a command whose time is up only the first process is killed.
+
+        Raises:
+            SandboxError: the sandbox does not run (any more), or the runtime does not do as it is told.
+        """
+        if self._folder is None or not self._started_at or self._ended.is_set():
+            raise SandboxError(f"{self.name}: the sandbox does not run: no command can enter it")
+        if not spec.argv:
+            raise SandboxError(f"{self.name}: a command of no words can't be run")
+        with self._lock:
+            self._commands += 1
+            number = self._commands
+        execution = Execution(self._command, self.spec, self._state, self._folder / "bundle", number, spec)
+        try:
+            if not execution.start(entrance or Unrecorded()):
+                if self._ended.wait(0):
+                    raise SandboxError(f"{self.name}: the sandbox ended before a command could enter it")
+                return execution.refused()
+            return execution.finish(data, timeout_s, tree)
+        finally:
+            execution.close()
+            self._linger(execution.streams)
+
+    def _linger(self, streams: Iterable[BoundedStream]) -> None:
+        """Go on reading streams that a command's children may still write to: they would stand still, or be killed by
+        SIGPIPE."""
+        for stream in streams:
+            stream.close_write_end()
+            if stream.read_end >= 0:
+                stream.forget()
+                with self._lock:
+                    if not self._ended.is_set():
+                        self._lingering.append(stream)
+                        with contextlib.suppress(BlockingIOError):
+                            os.write(self._wake, b"x")
+                        continue
+                stream.close()
+
     def _watch(self) -> None:
         """Take the output and wait for the end; the only one that reaps the init."""
         try:
@@ -287,16 +363,21 @@ class OciSandbox:
             self._ending = _Ending(code, by, ended_at)
         finally:
             self._ending = self._ending or _Ending(None, None, time.monotonic())
-            self._ended.set()
+            with self._lock:
+                self._ended.set()
+                late, self._lingering = self._lingering, []
+            for stream in late:
+                stream.close()
 
     def _follow(self) -> float:
         """Take the output until the init has ended and nothing more comes; when it ended, monotonic seconds."""
+        own = {self._stdout.read_end, self._stderr.read_end}
         streams = {stream.read_end: stream for stream in (self._stdout, self._stderr)}
         poll = select.poll()
-        for fd in (*streams, self._pidfd):
+        for fd in (*streams, self._pidfd, self._woken):
             poll.register(fd, select.POLLIN)
         ended_at = 0.0
-        while streams or not ended_at:
+        while own or not ended_at:
             # Streams that outlive the init are held by the runtime itself; it has a moment to let go.
             wait_ms = max(0.0, ended_at + _LAST_WORDS_S - time.monotonic()) * 1000 if ended_at else None
             events = poll.poll(wait_ms)
@@ -306,9 +387,22 @@ class OciSandbox:
                 if fd == self._pidfd:
                     ended_at = time.monotonic()
                     poll.unregister(fd)
+                elif fd == self._woken:
+                    os.read(fd, 4096)
+                    with self._lock:
+                        new, self._lingering = self._lingering, []
+                    for stream in new:
+                        streams[stream.read_end] = stream
+                        poll.register(stream.read_end, select.POLLIN)
                 elif not streams[fd].drain():
                     poll.unregister(fd)
-                    del streams[fd]
+                    own.discard(fd)
+                    stream = streams.pop(fd)
+                    if stream not in (self._stdout, self._stderr):
+                        stream.close()
+        for stream in streams.values():
+            if stream not in (self._stdout, self._stderr):
+                stream.close()
         return ended_at
 
     def _reap(self) -> tuple[int | None, int | None]:
@@ -426,10 +520,10 @@ class OciSandbox:
             self._dismiss_watchdog()
             for stream in (self._stdout, self._stderr):
                 stream.close()
-            for fd in (self._pidfd, self._root):
+            for fd in (self._pidfd, self._root, self._woken, self._wake):
                 if fd >= 0:
                     os.close(fd)
-            self._pidfd = self._root = -1
+            self._pidfd = self._root = self._woken = self._wake = -1
             if self._folder is not None:
                 remove_sandbox(self._folder, self._state, (self._command,))
                 self._folder = None

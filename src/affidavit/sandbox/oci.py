@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.sandbox.proc import MASKED
-from affidavit.sandbox.protocol import SandboxSpec
+from affidavit.sandbox.protocol import ExecSpec, SandboxSpec
 
 _READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/tty")
 
@@ -52,20 +52,7 @@ def bundle_config(
     """
     return {
         "ociVersion": "1.0.2",
-        "process": {
-            "terminal": False,
-            "user": {"uid": spec.user.uid, "gid": spec.user.gid, "umask": 0o022, "additionalGids": []},
-            "args": list(spec.argv),
-            "env": [f"{name}={value}" for name, value in spec.env.items()],
-            "cwd": spec.cwd,
-            # Ambient and inheritable ones would stay with a process that becomes another user.
-            "capabilities": {
-                **{kind: list(spec.capabilities) for kind in ("bounding", "effective", "permitted")},
-                **{kind: [] for kind in ("inheritable", "ambient")},
-            },
-            "rlimits": _rlimits(spec),
-            "noNewPrivileges": True,
-        },
+        "process": process_config(spec, ExecSpec(spec.argv, spec.env, spec.cwd, spec.first_user or spec.user)),
         "root": {"path": str(root), "readonly": "/" not in spec.writable},
         "hostname": "sandbox",
         "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],
@@ -81,6 +68,29 @@ def bundle_config(
             "readonlyPaths": list(_READ_ONLY),
             "rootfsPropagation": "rprivate",
         },
+    }
+
+
+def process_config(spec: SandboxSpec, command: ExecSpec) -> dict[str, Any]:
+    """A process of a sandbox (``process`` of config.json): its first, or one that enters it later.
+
+    Args:
+        spec: the sandbox, whose limits and capabilities hold for every process in it.
+        command: what runs.
+    """
+    return {
+        "terminal": command.terminal,
+        "user": {"uid": command.user.uid, "gid": command.user.gid, "umask": 0o022, "additionalGids": []},
+        "args": list(command.argv),
+        "env": [f"{name}={value}" for name, value in command.env.items()],
+        "cwd": command.cwd,
+        # Ambient and inheritable ones would stay with a process that becomes another user.
+        "capabilities": {
+            **{kind: list(spec.capabilities) for kind in ("bounding", "effective", "permitted")},
+            **{kind: [] for kind in ("inheritable", "ambient")},
+        },
+        "rlimits": _rlimits(spec),
+        "noNewPrivileges": True,
     }
 
 

@@ -100,6 +100,7 @@ class SandboxSpec:
         capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
         network: path of the network namespace that it is in (:attr:`NetworkNamespace.path`), which must be there until
             it is created; empty: one of its own, with nothing but loopback.
+        first_user: who runs `argv`, where that is somebody else than `user`, whose the folders are.
     """
 
     name: str
@@ -116,6 +117,7 @@ class SandboxSpec:
     deny_syscalls: Sequence[str] = ()
     capabilities: Sequence[str] = ()
     network: str = ""
+    first_user: User | None = None
 
 
 @dataclass
@@ -179,6 +181,77 @@ class Exit:
 class Output:
     """What a sandbox wrote to its standard streams; `dropped` bytes past the bound are not kept."""
 
+    stdout: bytes
+    stderr: bytes
+    dropped: int
+
+
+@dataclass(frozen=True)
+class ExecSpec:
+    """A command in a sandbox, wanted.
+
+    Attributes:
+        argv: the command; a name without a slash is looked up on the PATH of `env`, in the sandbox.
+        env: the whole environment.
+        cwd: working directory.
+        user: who runs it.
+        terminal: give it a pseudo-terminal as its standard streams, which joins output and errors.
+        output_bytes: what is kept of standard output and of standard error, each; the rest is counted and dropped.
+    """
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str = "/"
+    user: User = User()
+    terminal: bool = False
+    output_bytes: int = Limits.output_bytes
+
+
+class Entrance(Protocol):
+    """What a recorder wants to do, and to know, when a process enters a running sandbox."""
+
+    def hooks(self) -> RuntimeHooks:
+        """What the runtime's ``exec`` must be started with; only the wrapper counts."""
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        """The runtime is done.
+
+        Args:
+            launcher: the runtime's own process, which was the parent of what entered.
+            pid: the process that entered, as the recorder counts: on the machine, or in the sandbox where the runtime
+                has a kernel of its own. None where none came of it.
+        """
+
+
+class Unrecorded:
+    """The entrance of a sandbox that no recorder watches."""
+
+    def hooks(self) -> RuntimeHooks:
+        """None."""
+        return RuntimeHooks()
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class ExecEnd:
+    """How a command ended that ran in a running sandbox, and what it wrote.
+
+    Attributes:
+        code: exit code, None where a signal ended it or it was killed. 126 and 127 also stand for a command that could
+            not be run, or was not found; `stderr` then ends with the runtime's words.
+        signal: number of the signal that ended it, None where none did. gVisor tells of 128 and the signal as `code`.
+        timed_out: it was killed, with all that it had started, because its time was up.
+        duration_ms: wall time.
+        stdout, stderr: the first bytes of each; all in `stdout` where it had a terminal.
+        dropped: bytes past the bound, which are not kept.
+    """
+
+    code: int | None
+    signal: int | None
+    timed_out: bool
+    duration_ms: int
     stdout: bytes
     stderr: bytes
     dropped: int

@@ -1,5 +1,6 @@
 """What a sandbox writes to a standard stream, bounded."""
 
+import errno
 import os
 
 
@@ -18,13 +19,24 @@ class BoundedStream:
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.read_end, False)
 
+    def attach(self, descriptor: int) -> None:
+        """Read from a descriptor instead, which does not block and is closed with this."""
+        self.read_end = descriptor
+
     def drain(self) -> bool:
         """Take what is there now, a megabyte at most. Returns False at the end of the stream."""
+        if self.read_end < 0:
+            return False
         for _ in range(16):
             try:
                 chunk = os.read(self.read_end, 1 << 16)
             except BlockingIOError:
                 return True
+            except OSError as problem:
+                # A terminal that nobody holds any more (tty_ioctl(4) calls it a hang-up).
+                if problem.errno == errno.EIO:
+                    return False
+                raise
             if not chunk:
                 return False
             room = self._bound - self._size
@@ -33,6 +45,11 @@ class BoundedStream:
                 self._size += len(self._kept[-1])
             self.dropped += max(0, len(chunk) - max(room, 0))
         return True
+
+    def forget(self) -> None:
+        """Keep nothing more of it: what comes from now on is read and dropped."""
+        self._bound = 0
+        self._kept = []
 
     def content(self) -> bytes:
         """The bytes that were kept."""

@@ -141,6 +141,7 @@ struct {
 
 struct totals totals;
 __u32 seed_pid;    /* every task of this process is tracked from its next system call on */
+__u32 pid_namespace; /* of the sandbox, as its inode is numbered: what runs a program in it is tracked; 0: none is followed */
 __u64 root_dentry; /* root of the sandbox */
 __u64 root_mount;
 __u32 dns_used; /* a socket has a name server as its peer: from then on write(2) is looked at */
@@ -606,6 +607,18 @@ static __always_inline __u32 own_number(__u64 pid)
 	__u32 level = GET(pid, pid, level);
 	__u64 numbers = pid + bpf_core_field_offset(struct pid, numbers);
 	return GET(upid, numbers + level * bpf_core_type_size(struct upid), nr);
+}
+
+/* Whether a task that is not tracked is in the sandbox's process namespace: somebody outside let it in. */
+static __always_inline bool entered(__u64 task)
+{
+	if (!pid_namespace)
+		return false;
+	__u64 pid = POINTER(task_struct, task, thread_pid);
+	__u32 level = GET(pid, pid, level);
+	__u64 numbers = pid + bpf_core_field_offset(struct pid, numbers);
+	__u64 namespace = POINTER(upid, numbers + level * bpf_core_type_size(struct upid), ns);
+	return GET(pid_namespace, namespace, ns.inum) == pid_namespace;
 }
 
 /* The descriptor in /proc/…/fd/… at the beginning of the name that was taken, AT_FDCWD for /proc/…/cwd, -1 for any other
@@ -1472,9 +1485,17 @@ int BPF_PROG(on_exit, __u64 regs, long ret)
 SEC("raw_tp/sched_process_fork")
 int BPF_PROG(on_fork, __u64 parent, __u64 child)
 {
-	if (!tracked(parent))
-		return 0;
 	__u32 pid = GET(task_struct, child, tgid), tid = GET(task_struct, child, pid);
+	if (!tracked(parent)) {
+		/* What it does is the runtime's doing until it runs a program; by its parent it is known which runtime's. */
+		struct scratch *s = tid == pid && entered(child) ? begin(EV_ENTER, 0) : NULL;
+		if (s) {
+			s->record.pid = s->record.tid = pid;
+			s->record.ppid = GET(task_struct, POINTER(task_struct, child, real_parent), tgid);
+			emit(s);
+		}
+		return 0;
+	}
 	/* Its first return from a system call is that of the fork. */
 	mark(tid, INSIDE);
 	if (tid != pid)
@@ -1522,9 +1543,13 @@ int BPF_PROG(on_exec, __u64 task, pid_t old_tid, __u64 bprm)
 			__sync_fetch_and_add(&totals.live, -1);
 		}
 	}
-	if (!tracked(task))
+	struct entry *entry = NULL;
+	if (tracked(task))
+		entry = entry_of(before);
+	else if (entered(task))
+		mark(tid, INSIDE); /* its first program, and the end of this call is the first that is seen */
+	else
 		return 0;
-	struct entry *entry = entry_of(before);
 	__u32 own_fd = entry ? entry->fd : 0;
 	if (tid != before)
 		free_entry(before);
@@ -1627,8 +1652,8 @@ int BPF_PROG(on_end, __u64 task)
 
 /* ---- begin ---- */
 
-/* Run by the loader in its own context: args are the process to track, an open descriptor of its root, and the loader's
- * own number, by which it is seen whether it counts processes as the kernel does. */
+/* Run by the loader in its own context: args are the process to track, an open descriptor of its root, the loader's own
+ * number, by which it is seen whether it counts processes as the kernel does, and the process namespace to follow. */
 SEC("raw_tp")
 int seed(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -1637,6 +1662,7 @@ int seed(struct bpf_raw_tracepoint_args *ctx)
 		return 1;
 	root_dentry = POINTER(file, file, f_path.dentry);
 	root_mount = POINTER(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	pid_namespace = ctx->args[3];
 	seed_pid = ctx->args[0];
 	return 0;
 }

@@ -5,6 +5,7 @@
  * system call of the machine a little, so they are not before they are needed. It writes frames: two uint32 {kind,
  * length}, then `length` bytes:
  *   'R' loaded, after so many milliseconds (uint32); 'P' attached; 'A' tracking; 'E' text of an error, the end;
+ *   'N' a process entered the sandbox: two uint32, itself and who made it;
  *   'B' a batch; 'F' totals and counts, the end.
  * 'B' and 'F' begin with a uint32 number of rows, a uint32 number of buffers and for each a uint64 offset (from the
  * start of the payload, a multiple of 8) and a uint64 length. See send_batch and send_end for the order of the buffers. */
@@ -603,8 +604,13 @@ static int on_record(void *context, void *data, size_t size)
 	static struct row row;
 	received++;
 	size_t left = size - sizeof(*r);
-	if (size < sizeof(*r) || r->op > EV_ARGV) {
+	if (size < sizeof(*r) || r->op >= EVENTS_END) {
 		malformed++;
+		return 0;
+	}
+	if (r->op == EV_ENTER) {
+		uint32_t who[2] = {r->pid, r->ppid};
+		frame('N', who, sizeof(who));
 		return 0;
 	}
 	if (r->op == EV_COUNTS) {
@@ -679,6 +685,17 @@ static void attach(void)
 	attached = 1;
 }
 
+/* Number of a process' PID namespace, 0 where it is this process' own: then every process of the machine would be in it. */
+static uint64_t namespace_of(uint32_t pid)
+{
+	struct stat own, its;
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%u/ns/pid", pid);
+	if (stat("/proc/self/ns/pid", &own) || stat(path, &its))
+		fail("can't look at the PID namespace of process %u: %s", pid, strerror(errno));
+	return its.st_ino == own.st_ino ? 0 : its.st_ino;
+}
+
 static void track(uint32_t pid)
 {
 	attach();
@@ -691,7 +708,7 @@ static void track(uint32_t pid)
 	ssize_t n = readlink(path, exe, sizeof(exe));
 	if (n > 0)
 		set_exe(pid, exe, n);
-	__u64 args[3] = {pid, root_fd, getpid()};
+	__u64 args[4] = {pid, root_fd, getpid(), namespace_of(pid)};
 	LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = args, .ctx_size_in = sizeof(args));
 	if (bpf_prog_test_run_opts(bpf_program__fd(skeleton->progs.seed), &options))
 		fail("the programs in the kernel did not take process %u: %s", pid, strerror(errno));

@@ -11,6 +11,8 @@ enum op {
 	EV_COUNTS = EVS, /* counts of a process that ended: CALLS numbers follow the record */
 	EV_EXE,          /* the executable of a process changed without an exec */
 	EV_ARGV,         /* a part of the arguments of the exec that follows, where they are long */
+	EV_ENTER,        /* `pid` began in the sandbox's process namespace, made by `ppid` outside of it */
+	EVENTS_END,
 };
 
 /* How a path was had; in the order of the loader's names for the column `source`. */

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from affidavit.events import empty_counts
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
 from affidavit.recorder.ebpf.unresolved_paths import astray
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
-from affidavit.sandbox import RuntimeHooks, Sandbox
+from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 LOADER = Path(__file__).parent / "_build" / "affidavit-record"
 RING_BYTES = 32 << 20
@@ -29,6 +29,7 @@ RING_BYTES = 32 << 20
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _HEAD = struct.Struct("=II")
+_ENTRANT = struct.Struct("=II")
 _FRAME_MAX = 256 << 20
 _ATTACH_S = 20.0
 _GAPS = (
@@ -113,6 +114,10 @@ class EbpfRecording:
         self._attached: bool | None = None  # None: not asked for
         self._events = 0
         self._astray = 0
+        # Processes that entered the sandbox, each with who made it; likewise those that were let in.
+        self._entrants: list[tuple[int, int]] = []
+        self._launchers: set[int] = set()
+        self._let_in: list[tuple[int, int]] = []
         self._totals: Totals | None = None
         self._counts = empty_counts()
         self._broken = ""
@@ -143,6 +148,16 @@ class EbpfRecording:
         self._order("T", init_pid)
         self._expect("A", _ATTACH_S)
 
+    def entrance(self, command: ExecSpec) -> Entrance:
+        """See the protocol. The kernel's programs follow the sandbox's PID namespace: nothing is to be done before."""
+        return _Entrance(self)
+
+    def explain(self, launcher: int, pid: int | None) -> None:
+        """Say that a process of the runtime's was asked to let one into the sandbox, and which came of it."""
+        self._launchers.add(launcher)
+        if pid is not None:
+            self._let_in.append((pid, launcher))
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         try:
             while self._totals is None:
@@ -152,6 +167,8 @@ class EbpfRecording:
                     self._events += rows.num_rows
                     self._astray += astray(rows)
                     yield rows
+                elif kind == "N":
+                    self._entrants.append(_ENTRANT.unpack(payload))
                 elif kind == "F":
                     self._totals, self._counts = end(payload)
                 else:
@@ -159,7 +176,7 @@ class EbpfRecording:
                     return
         except EOFError:
             self._broken = "the recorder ended before its end-of-stream mark"
-        except (OSError, FrameError, pa.ArrowException) as error:
+        except (OSError, FrameError, struct.error, pa.ArrowException) as error:
             self._broken = f"the recorder's stream broke: {error}"
 
     def stop(self) -> None:
@@ -191,6 +208,7 @@ class EbpfRecording:
             }
             reasons += [reason for reason, number in losses.items() if number]
             lost = sum(abs(number) for number in losses.values())
+            reasons += unexplained(self._entrants, self._launchers, self._let_in)
             if totals.live > 0:
                 reasons.append(f"{totals.live} tasks of the sandbox still ran as the record ended")
         return RecordSummary("ebpf", self._events, lost, not reasons, tuple(reasons), _GAPS, self._counts, facts)
@@ -224,7 +242,7 @@ class EbpfRecording:
 
     def _frame(self) -> tuple[str, bytearray]:
         kind, length = _HEAD.unpack(self._exactly(_HEAD.size))
-        if chr(kind) not in "RPAEBF" or length > _FRAME_MAX:
+        if chr(kind) not in "RPAEBFN" or length > _FRAME_MAX:
             raise FrameError(f"a frame of kind {kind}, {length} bytes")
         return chr(kind), self._exactly(length)
 
@@ -237,3 +255,32 @@ class EbpfRecording:
                 raise EOFError
             have += got
         return payload
+
+
+class _Entrance:
+    """One command's way into the sandbox."""
+
+    def __init__(self, recording: EbpfRecording) -> None:
+        self._recording = recording
+
+    def hooks(self) -> RuntimeHooks:
+        return RuntimeHooks()
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        self._recording.explain(launcher, pid)
+
+
+def unexplained(
+    entrants: Sequence[tuple[int, int]], launchers: Collection[int], let_in: Sequence[tuple[int, int]]
+) -> list[str]:
+    """Why the record of a sandbox that processes entered is not complete; nothing where each of them is explained.
+
+    Args:
+        entrants: the processes that were seen to enter, each with the one that made it.
+        launchers: the processes of the runtime that were asked to let one in.
+        let_in: what came of that, likewise with the launcher.
+    """
+    strangers = sum(maker not in launchers for _, maker in entrants)
+    unseen = len(set(let_in) - set(entrants))
+    reasons = [f"{strangers} processes entered the sandbox that no command explains"] if strangers else []
+    return [*reasons, *([f"{unseen} commands were not seen to enter the sandbox"] if unseen else [])]

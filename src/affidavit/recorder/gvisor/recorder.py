@@ -26,7 +26,7 @@ from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, Re
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import Loss
 from affidavit.recorder.thread_priority import raise_thread_priority
-from affidavit.sandbox import RuntimeHooks, Sandbox
+from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 GAPS: tuple[str, ...] = (
     "a call that the sandbox's own system-call filter refuses is not seen: the sentry asks that filter first",
@@ -153,6 +153,12 @@ class GvisorRecording:
         self._names = PathResolver(sandbox.root_fd())
         self._transcript = Transcript(self._rows, self._loss, self._names, self._clock.monotonic)
         self._attached.set()
+
+    def entrance(self, command: ExecSpec) -> Entrance:
+        """See the protocol. Raises RecorderError before `attach`."""
+        if self._transcript is None:
+            raise RecorderError("the sandbox is not recorded yet: no command can enter it")
+        return _Entrance(self._transcript, command)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches of events as they come; ends when the sentry is gone."""
@@ -291,6 +297,21 @@ class GvisorRecording:
             self._loss.add("the sentry's log has a line without an end")
             self._rest = b""
         return True
+
+
+class _Entrance:
+    """One command's way into the sandbox; the sentry records it by itself, but for its first program."""
+
+    def __init__(self, transcript: Transcript, command: ExecSpec) -> None:
+        self._transcript = transcript
+        self._command = command
+
+    def hooks(self) -> RuntimeHooks:
+        self._transcript.expect()
+        return RuntimeHooks()
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        self._transcript.entered(pid, self._command)
 
 
 def _peer_uid(of: socket.socket) -> int:

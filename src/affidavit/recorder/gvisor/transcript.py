@@ -1,6 +1,8 @@
 """What the sentry says, on the sink and in its log, put into one order and turned into rows of the event schema."""
 
 import heapq
+import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +16,7 @@ from affidavit.recorder.gvisor.log import Said
 from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import Call, Folder, Loss, Process, Site, SyscallInterpreter, first_words
+from affidavit.sandbox import ExecSpec
 
 INIT = 1
 """The sandbox's init, as the sandbox counts."""
@@ -70,9 +73,27 @@ class Transcript:
         self._latest: dict[int, int] = {}
         # Messages that the sentry dropped, and those of them that it had to, being longer than a packet can be.
         self._dropped = self._too_long = 0
+        # Commands that the runtime was asked to let in and whose number is not known yet; those whose is; and the
+        # numbers of processes that have ended.
+        self._lock = threading.Lock()
+        self._awaited = 0
+        self._commands: dict[int, ExecSpec] = {}
+        self._past: set[int] = set()
         self._started = False
         self._over = False
         self.ended = False
+
+    def expect(self) -> None:
+        """Say, from any thread, that a command is about to enter the sandbox."""
+        with self._lock:
+            self._awaited += 1
+
+    def entered(self, pid: int | None, command: ExecSpec) -> None:
+        """Say, from any thread, which process came of it, None where none did."""
+        with self._lock:
+            self._awaited -= 1
+            if pid is not None:
+                self._commands[pid] = command
 
     def packet(self, data: bytes) -> None:
         """Take a packet of the sink's."""
@@ -112,6 +133,8 @@ class Transcript:
             time_ns, _, what = self._waiting[0]
             if isinstance(what, Said) and self._is_half(time_ns, what, until_ns):
                 return
+            if not self._explained(what.pid if isinstance(what, Said) else what.context.pid, time_ns):
+                return
             heapq.heappop(self._waiting)
             match what:
                 case Said():
@@ -125,6 +148,20 @@ class Transcript:
                     self._credentials(what.context)
                 case wire.TaskExit():
                     self._exit(what)
+
+    def _explained(self, pid: int, time_ns: int) -> bool:
+        """Whether it is known where a process came from; False where it will be once the runtime has told."""
+        with self._lock:
+            command = self._commands.pop(pid, None)
+            awaited = self._awaited > 0 and not self._over
+        if command is not None:
+            self._enter(pid, command, time_ns)
+        elif pid not in self._processes and pid not in self._parents and pid != INIT and pid not in self._past:
+            if awaited:
+                return False
+            self._loss.add("a process is in the sandbox that no command and no fork explains", 0)
+            self._past.add(pid)
+        return True
 
     def _is_half(self, time_ns: int, said: Said, until_ns: int | None) -> bool:
         """Whether an open's end has come in the log and what the sink says of it is still on its way."""
@@ -197,11 +234,30 @@ class Transcript:
         init = self._process(INIT)
         init.folder.path = start.cwd or b"/"
         self._credentials(start.context)
-        path = self._names.resolve(start.argv[0], init.folder.path)
-        init.exe = encode_name(self._names.interpreter(path) or path)
-        init.comm = encode_name(start.argv[0].rpartition(b"/")[2][:_COMM])
-        words, cut = first_words(start.argv)
-        site = self._site(INIT, INIT, start.context.time_ns)
+        self._first_program(init, start.argv, start.argv[0], start.context.time_ns)
+
+    def _enter(self, pid: int, command: ExecSpec, time_ns: int) -> None:
+        """A command is there: the sentry says nothing of its first program, which is what the runtime was told."""
+        self._parents.pop(pid, None)
+        process = Process(pid, 0, Folder(self._names.resolve(os.fsencode(command.cwd), b"/")))
+        process.uid, process.gid = command.user.uid, command.user.gid
+        self._processes[pid], self._threads[pid] = process, 1
+        argv = [os.fsencode(word) for word in command.argv]
+        self._first_program(process, argv, self._found(argv[0], command), time_ns)
+
+    def _found(self, name: bytes, command: ExecSpec) -> bytes:
+        """Where a program is that is looked up on the PATH."""
+        if b"/" in name:
+            return name
+        places = os.fsencode(command.env.get("PATH", "")).split(b":")
+        return next((path for path in (b"%s/%s" % (place, name) for place in places) if self._names.there(path)), name)
+
+    def _first_program(self, process: Process, argv: list[bytes], name: bytes, time_ns: int) -> None:
+        path = self._names.resolve(name, process.folder.path)
+        process.exe = encode_name(self._names.interpreter(path) or path)
+        process.comm = encode_name(name.rpartition(b"/")[2][:_COMM])
+        words, cut = first_words(argv)
+        site = self._site(process.pid, process.pid, time_ns)
         self._calls.emit(site, Op.EXEC, path=path, ret=0, flags=int(cut), argv=words, source="gvisor/memory")
 
     def _clone(self, clone: wire.Clone) -> None:
@@ -243,6 +299,7 @@ class Transcript:
         self._calls.ended(site, 0 if signal else code, signal)
         self.ended = self.ended or process.pid == INIT
         del self._processes[process.pid], self._threads[process.pid]
+        self._past.add(process.pid)
         self._parents.pop(process.pid, None)
         self._binaries.pop(process.pid, None)
 

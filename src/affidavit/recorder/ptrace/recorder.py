@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import math
 import os
 import platform
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,12 +25,12 @@ from affidavit.recorder.batch_queue import BatchQueue, Clock
 from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.executions import Executions, executions_told
-from affidavit.recorder.ptrace.refusals import Refusals
+from affidavit.recorder.ptrace.refusals import Refusal, Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import Loss
 from affidavit.recorder.thread_priority import raise_thread_priority
-from affidavit.sandbox import RuntimeHooks, Sandbox
+from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 _REFUSALS_GAP = (
     "a call that the sandbox's own system-call filter refuses is not seen: the runtime handed over no listener"
@@ -62,6 +64,7 @@ GAPS: tuple[str, ...] = (
     "clone3, of which a sandbox says that there is none, is not seen",
     "a call by the 32-bit or x32 entry is not seen, only that the filter ends its program (SIGSYS)",
     "a program in the sandbox can't trace another (debuggers fail): one tracer is there already",
+    "a process that somebody on the machine puts into the sandbox by another way than a session's commands is not seen",
     "the parent of a process that ended within moments, while others were forking, is told from the order of pids",
 )
 
@@ -118,7 +121,7 @@ class PtraceRecording:
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._refusals = Refusals(sandbox_name, self._poke)
+        self._refusals = Refusals(sandbox_name, self.poke)
         self._executions: Executions | None = None
         self._rows = Rows()
         self._loss = Loss()
@@ -133,14 +136,21 @@ class PtraceRecording:
         self._clock = Clock()
         self._summary_events = 0
         self._ended = False
+        # The straces of commands that entered the sandbox, by the reading ends of their pipes; and those just begun.
+        self._tracers: dict[int, _Tracer] = {}
+        self._new: deque[_Tracer] = deque()
+        self._refused: list[Refusal] = []
         self._thread = threading.Thread(target=self._read, name=f"ptrace-{sandbox_name}", daemon=True)
 
     def hooks(self) -> RuntimeHooks:
         """strace in front of the runtime's ``create``; it leaves when the last process that it follows has ended."""
         if not self._thread.is_alive():
             self._thread.start()
-        wrapper = _options(self._strace, f"/proc/{os.getpid()}/fd/{self._write_fd}")
-        return RuntimeHooks(wrapper=wrapper, refusals=self._refusals.path)
+        return RuntimeHooks(wrapper=self.wrapper(self._write_fd), refusals=self._refusals.path)
+
+    def wrapper(self, descriptor: int) -> tuple[str, ...]:
+        """strace's words, to print to a descriptor of this process."""
+        return _options(self._strace, f"/proc/{os.getpid()}/fd/{descriptor}")
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         """See that strace holds the sandbox's init. Raises RecorderError."""
@@ -166,7 +176,16 @@ class PtraceRecording:
             self._rows, self._loss, init_pid, self._names, self._clock.monotonic, executions.take
         )
         self._attached.set()
-        self._poke()
+        self.poke()
+
+    def entrance(self, command: ExecSpec) -> Entrance:
+        """See the protocol: a strace of its own around the runtime's ``exec``."""
+        return _Entrance(self, command)
+
+    def follow(self, tracer: "_Tracer") -> None:
+        """Read what another strace of the sandbox's says."""
+        self._new.append(tracer)
+        self.poke()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Batches of events as they come; ends when strace has ended."""
@@ -175,7 +194,7 @@ class PtraceRecording:
     def stop(self) -> None:
         """The sandbox has no process left: strace ends by itself, and is waited for a while."""
         self._stop_at = time.monotonic()
-        self._poke()
+        self.poke()
 
     def summary(self) -> RecordSummary:
         """What was recorded; only after `batches` has ended."""
@@ -202,7 +221,7 @@ class PtraceRecording:
     def close(self) -> None:
         """End strace where it still runs. Harmless when called twice."""
         self._closing.set()
-        self._poke()
+        self.poke()
         if self._tracer is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._tracer, signal.SIGKILL)
@@ -214,6 +233,8 @@ class PtraceRecording:
         self._let_go()
         self._refusals.close()
         self._close_write_end()
+        for tracer in (*self._tracers.values(), *self._new):
+            tracer.close()
         for fd in (self._read_fd, self._wake_fd, self._wake):
             if fd >= 0:
                 os.close(fd)
@@ -236,7 +257,8 @@ class PtraceRecording:
             os.close(self._write_fd)
             self._write_fd = -1
 
-    def _poke(self) -> None:
+    def poke(self) -> None:
+        """Wake the reading thread."""
         if self._wake >= 0:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake, b"x")
@@ -261,51 +283,155 @@ class PtraceRecording:
         poll.register(self._wake_fd, select.POLLIN)
         rest = b""
         left = math.inf
-        while not self._closing.is_set():
+        ended = False
+        while not (ended and not self._tracers and not self._new) and not self._closing.is_set():
             ready = dict(poll.poll(min(left, _PAUSE_S) * 1000))
             if self._wake_fd in ready:
                 os.read(self._wake_fd, 4096)
             # What strace said before a refusal is in the pipe by the time that the refusal is here.
-            refusals = self._refusals.take() if self._attached.is_set() else []
+            self._refused += self._refusals.take() if self._attached.is_set() else []
+            while self._new:
+                tracer = self._new.popleft()
+                self._tracers[tracer.read_fd] = tracer
+                poll.register(tracer.read_fd, select.POLLIN)
             if self._read_fd in ready:
                 chunk = os.read(self._read_fd, _PIPE_BYTES) if ready[self._read_fd] & select.POLLIN else b""
                 if not chunk:
-                    break
+                    ended = True
+                    poll.unregister(self._read_fd)
                 rest += chunk
                 if self._attached.is_set():
                     rest = self._take(rest)
                 elif len(rest) > _BEFORE_ATTACH_BYTES:
                     self._loss.add("the runtime did too much before the sandbox's command began")
                     rest = b""
+            for tracer in list(self._tracers.values()):
+                if not self._follow(tracer, ready.get(tracer.read_fd, 0)):
+                    poll.unregister(tracer.read_fd)
+                    del self._tracers[tracer.read_fd]
+                    tracer.close()
             left = self._outbox.offer()
             if self._transcript is not None and self._attached.is_set():
-                for refusal in refusals:
-                    self._transcript.refused(refusal)
-                left = min(left, _TICK_S) if self._transcript.tick() else left
+                self._take_refusals(entering=any(not tracer.settled for tracer in self._tracers.values()))
+                every = [self._transcript, *(one.transcript for one in self._tracers.values() if one.transcript)]
+                # Each has its turn, also where an earlier one still waits.
+                waiting = [transcript.tick() for transcript in every]
+                if any(waiting):
+                    left = min(left, _TICK_S)
             if self._stop_at is not None and time.monotonic() - self._stop_at > _END_S:
                 self._loss.add(f"strace had not ended {_END_S:.0f} s after the sandbox's last process")
                 return
         if self._transcript is not None and self._attached.is_set():
             rest = self._take(rest)
-            for refusal in self._refusals.take():
-                self._transcript.refused(refusal)
+            self._refused += self._refusals.take()
+            self._take_refusals(entering=False)
             if self._refusals.failed:
                 self._loss.add("the listener for refused system calls failed", 0)
         if rest and self._attached.is_set():
             self._loss.add("strace was cut off in the middle of a line")
 
-    def _take(self, data: bytes) -> bytes:
-        """Work through the whole lines in `data`; what is left over of the last one comes back."""
+    def _take_refusals(self, *, entering: bool) -> None:
         assert self._transcript is not None
+        transcript = self._transcript
+        self._refused = [one for one in self._refused if not transcript.refused(one, entering)]
+
+    def _follow(self, tracer: "_Tracer", event: int) -> bool:
+        """Take what the strace of a command says, once it is known which process that is; whether more may come."""
+        assert self._transcript is not None
+        ended = False
+        if event:
+            chunk = os.read(tracer.read_fd, _PIPE_BYTES) if event & select.POLLIN else b""
+            ended = not chunk
+            tracer.rest += chunk
+        if not tracer.settled:
+            if len(tracer.rest) > _BEFORE_ATTACH_BYTES:
+                self._loss.add("a command did too much before it was known which process it is")
+                tracer.rest = b""
+            # Its end is seen again in the next turn.
+            return True
+        if tracer.pid is None:
+            # The runtime let nothing in: what it did itself does not matter.
+            return not ended
+        if tracer.transcript is None:
+            tracer.transcript = self._transcript.entered(tracer.pid, tracer.command)
+        tracer.rest = self._take(tracer.rest, tracer.transcript)
+        if ended:
+            tracer.transcript.finish()
+            if tracer.rest:
+                self._loss.add("strace was cut off in the middle of a line")
+        return not ended
+
+    def _take(self, data: bytes, transcript: Transcript | None = None) -> bytes:
+        """Work through the whole lines in `data`; what is left over of the last one comes back.
+
+        Args:
+            data: what strace printed.
+            transcript: of which strace; None: of the first.
+        """
+        transcript = transcript or self._transcript
+        assert transcript is not None
         self._clock.check(self._loss)
         whole, end, rest = data.rpartition(b"\n")
         if end:
             for line in whole.decode("ascii", "replace").split("\n"):
-                self._transcript.feed(line)
+                transcript.feed(line)
         if len(rest) > _LONGEST_LINE:
             self._loss.add("strace printed a line without an end")
             return b""
         return rest
+
+
+class _Tracer:
+    """A strace around the runtime's ``exec``, for one command.
+
+    Attributes:
+        command: what enters the sandbox.
+        read_fd: where its lines come from.
+        settled: whether `pid` is known: the process that entered, as the machine counts, None where none did.
+        transcript: what its lines come to, once that is known.
+        rest: of its lines, what was not worked through.
+    """
+
+    def __init__(self, command: ExecSpec) -> None:
+        self.command = command
+        self.read_fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.settled = False
+        self.pid: int | None = None
+        self.transcript: Transcript | None = None
+        self.rest = b""
+
+    def close_write_end(self) -> None:
+        """strace has its own now: its end is the end of the pipe."""
+        # Closing it may wake the reading thread, which then closes all of this.
+        descriptor, self.write_fd = self.write_fd, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Let go of the pipe. Harmless when called twice."""
+        self.close_write_end()
+        if self.read_fd >= 0:
+            os.close(self.read_fd)
+            self.read_fd = -1
+
+
+class _Entrance:
+    """One command's way into the sandbox."""
+
+    def __init__(self, recording: PtraceRecording, command: ExecSpec) -> None:
+        self._recording = recording
+        self._tracer = _Tracer(command)
+
+    def hooks(self) -> RuntimeHooks:
+        self._recording.follow(self._tracer)
+        return RuntimeHooks(wrapper=self._recording.wrapper(self._tracer.write_fd))
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        self._tracer.pid, self._tracer.settled = pid, True
+        self._tracer.close_write_end()
+        self._recording.poke()
 
 
 def _options(strace: str, output: str) -> tuple[str, ...]:
@@ -356,6 +482,7 @@ def _traced() -> str:
     return ",".join(f"?{name}" for name in TRACED)
 
 
+@functools.cache
 def _help(strace: str) -> str:
     return subprocess.run([strace, "--help"], capture_output=True, text=True, check=False).stdout
 

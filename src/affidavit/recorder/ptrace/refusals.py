@@ -50,7 +50,7 @@ class Refusal(NamedTuple):
 
 
 class Refusals:
-    """The listener of one sandbox.
+    """The listeners of one sandbox: that of its first process' filter, and that of each command that enters it.
 
     Args:
         name: the sandbox's.
@@ -58,7 +58,7 @@ class Refusals:
 
     Attributes:
         path: what the runtime is to be told; ``@`` begins an abstract socket, which only root may connect to.
-        connected: whether the runtime has handed over the sandbox's listener.
+        connected: whether the runtime has handed over a listener.
         failed: whether refusals may have gone unseen.
     """
 
@@ -90,16 +90,30 @@ class Refusals:
 
     def _serve(self) -> None:
         # Whatever fails here, the kernel refuses in its stead.
+        listeners: set[int] = set()
         try:
-            listener = self._receive()
-            if listener is not None:
-                self.connected.set()
-                try:
-                    self._answer(listener)
-                finally:
-                    os.close(listener)
+            poll = select.poll()
+            poll.register(self._server.fileno(), select.POLLIN)
+            poll.register(self._end_fd, 0)
+            while self._end_fd not in (ready := dict(poll.poll())):
+                if ready.pop(self._server.fileno(), 0) and (listener := self._receive()) is not None:
+                    # One for the sandbox, and one for each command that enters it.
+                    listeners.add(listener)
+                    poll.register(listener, select.POLLIN)
+                    self.connected.set()
+                for listener, event in ready.items():
+                    if event & select.POLLIN:
+                        self._answer(listener)
+                    else:
+                        # Nobody is under its filter any more.
+                        poll.unregister(listener)
+                        listeners.discard(listener)
+                        os.close(listener)
         except Exception:
             self.failed = True
+        finally:
+            for listener in listeners:
+                os.close(listener)
 
     def _wait(self, fd: int) -> bool:
         """Wait until there is something to read; False at the end."""
@@ -110,37 +124,35 @@ class Refusals:
         return self._end_fd not in ready and bool(ready[fd] & select.POLLIN)
 
     def _receive(self) -> int | None:
-        while self._wait(self._server.fileno()):
-            peer, _ = self._server.accept()
-            with peer:
-                _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-                if uid != 0 or not self._wait(peer.fileno()):
-                    continue
-                _, passed, _, _ = peer.recvmsg(_STATE_BYTES, socket.CMSG_SPACE(16 * 4))
-                fds = array.array("i")
-                for _, _, data in passed:
-                    fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-                for spare in fds[1:]:
-                    os.close(spare)
-                if fds:
-                    return fds[0]
-        return None
+        """What who connects hands over, where it is root."""
+        peer, _ = self._server.accept()
+        with peer:
+            _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if uid != 0 or not self._wait(peer.fileno()):
+                return None
+            _, passed, _, _ = peer.recvmsg(_STATE_BYTES, socket.CMSG_SPACE(16 * 4))
+            fds = array.array("i")
+            for _, _, data in passed:
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+            for spare in fds[1:]:
+                os.close(spare)
+            return fds[0] if fds else None
 
     def _answer(self, listener: int) -> None:
+        """Refuse the call that waits."""
+        while len(self._queue) > _BEHIND and self._end >= 0:
+            time.sleep(0.001)
+        asked = bytearray(_NOTIFICATION.size)
+        try:
+            fcntl.ioctl(listener, _RECEIVE, asked)
+        except FileNotFoundError:
+            # The caller was killed meanwhile.
+            return
+        ticket, tid, _, number, arch, *_ = _NOTIFICATION.unpack(asked)
+        # The caller waits: it is there.
+        pid = task_status(tid).get("Tgid", tid)
         native = _NATIVE.get(platform.machine())
-        while self._wait(listener):
-            while len(self._queue) > _BEHIND and self._end >= 0:
-                time.sleep(0.001)
-            asked = bytearray(_NOTIFICATION.size)
-            try:
-                fcntl.ioctl(listener, _RECEIVE, asked)
-            except FileNotFoundError:
-                # The caller was killed meanwhile.
-                continue
-            ticket, tid, _, number, arch, *_ = _NOTIFICATION.unpack(asked)
-            # The caller waits: it is there.
-            pid = task_status(tid).get("Tgid", tid)
-            self._queue.append(Refusal(pid, tid, time.time_ns(), number if arch == native else number | FOREIGN))
-            self._notify()
-            with contextlib.suppress(FileNotFoundError):
-                fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(ticket, 0, -errno.EPERM, 0)))
+        self._queue.append(Refusal(pid, tid, time.time_ns(), number if arch == native else number | FOREIGN))
+        self._notify()
+        with contextlib.suppress(FileNotFoundError):
+            fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(ticket, 0, -errno.EPERM, 0)))

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import os
 import sys
 import time
 from bisect import bisect, insort
@@ -18,6 +19,7 @@ from affidavit.recorder.ptrace.refusals import Refusal
 from affidavit.recorder.ptrace.tasks import task_link, task_status
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import HANDLED, Call, Folder, Loss, Process, Site, SyscallInterpreter
+from affidavit.sandbox import ExecSpec
 
 _CLONE_FS = 0x200
 _CLONE_VFORK = 0x4000
@@ -83,6 +85,16 @@ class _Held:
             self.forks += 1
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A command that entered a sandbox: the transcript of that, its working directory, and whose it is."""
+
+    first: "Transcript"
+    cwd: bytes
+    uid: int
+    gid: int
+
+
 class Transcript:
     """What strace has said so far of one sandbox.
 
@@ -96,6 +108,8 @@ class Transcript:
         names: resolution of names below the sandbox's root.
         to_monotonic: turns CLOCK_REALTIME nanoseconds into CLOCK_MONOTONIC ones.
         ran: the paths of what a process that has ended was made to run, as far as the kernel tells.
+        entry: where this is about a command that entered the sandbox; None: about what began with the sandbox.
+        calls: what turns calls into rows, of the sandbox's other transcripts; None: one of its own.
     """
 
     def __init__(
@@ -106,8 +120,14 @@ class Transcript:
         names: PathResolver,
         to_monotonic: Callable[[int], int],
         ran: Callable[[Process], Collection[bytes]] = lambda process: (),
+        entry: "_Entry | None" = None,
+        calls: SyscallInterpreter | None = None,
     ) -> None:
-        self._calls = SyscallInterpreter(
+        self._entry = entry
+        # The transcripts of the sandbox, its own first, which share what they know of sockets and descriptors.
+        self._all: list[Transcript] = entry.first._all if entry else []
+        self._all.append(self)
+        self._calls = calls or SyscallInterpreter(
             "ptrace",
             rows,
             loss,
@@ -116,17 +136,20 @@ class Transcript:
             descriptor=lambda process, number: task_link(process.pid, f"fd/{number}"),
             process=self._numbered,
         )
+        self._rows = rows
         self._loss = loss
         self._names = names
         self._ran = ran
         self._init = init_pid
-        self._cwd = task_link(init_pid, "cwd") or b"/"
+        self._cwd = entry.cwd if entry else task_link(init_pid, "cwd") or b"/"
         self._to_monotonic = to_monotonic
         self._tasks: dict[int, Process] = {}
         self._begun: dict[int, tuple[int, Begun]] = {}
         # Calls that make a task and have not returned, by the caller; and those whose child has not been seen.
         self._forking: dict[int, _Fork] = {}
         self._unseen: list[_Fork] = []
+        # Likewise of the runtime that let a command in, which goes on beside that for a moment.
+        self._outer: list[_Fork] = []
         # (number on the machine, number in the sandbox) of tasks seen lately, in order.
         self._numbers: list[tuple[int, int]] = []
         self._held: dict[int, _Held] = {}
@@ -135,6 +158,23 @@ class Transcript:
         self._look_at = 0.0
         self._now_ns = 0
         self._started = False
+
+    def entered(self, pid: int, command: ExecSpec) -> "Transcript":
+        """The transcript of another strace, of a command that entered the sandbox.
+
+        Args:
+            pid: its first process, as the machine counts.
+            command: what it is.
+        """
+        cwd = self._names.resolve(os.fsencode(command.cwd), b"/")
+        entry = _Entry(self._all[0], cwd, command.user.uid, command.user.gid)
+        transcript = Transcript(
+            self._rows, self._loss, pid, self._names, self._to_monotonic, self._ran, entry, self._calls
+        )
+        number = task_status(pid).get("NSpid")
+        if number is not None:
+            transcript._numbers.append((pid, number))
+        return transcript
 
     def feed(self, text: str) -> None:
         """Take one line, without its line end."""
@@ -169,6 +209,8 @@ class Transcript:
 
     def finish(self) -> None:
         """Say that no line comes any more."""
+        if self._entry is not None:
+            self._all.remove(self)
         self._release(all_of_them=True)
         for site, _ in list(self._leaving.values()):
             self._leave(site.process, now=True)
@@ -187,8 +229,12 @@ class Transcript:
     def _numbered(self, number: int) -> Process | None:
         """The process that has a number in the sandbox."""
         if number == 1:
-            return self._tasks.get(self._init)
-        return next((self._tasks.get(tid) for tid, own in reversed(self._numbers) if own == number), None)
+            first = self._all[0]
+            return first._tasks.get(first._init)
+        # Its own first: numbers may be used again.
+        every = (self, *(other for other in self._all if other is not self))
+        found = (one._tasks.get(tid) for one in every for tid, own in reversed(one._numbers) if own == number)
+        return next((process for process in found if process is not None), None)
 
     def _meet(self, tid: int, line: Line) -> bool:
         """Find the process of a task that is not known yet; False where its lines wait, or don't matter."""
@@ -196,7 +242,9 @@ class Transcript:
         if held is not None:
             held.add(line)
             return False
-        if not self._held and len(self._unseen) < 2:
+        if self._is_outer(tid):
+            return True
+        if not self._held and not self._outer_is_forking() and len(self._unseen) < 2:
             return self._claim(tid, line, self._unseen[0] if self._unseen else None)
         fork = self._maker(tid)
         if fork is not None or not self._started:
@@ -205,6 +253,21 @@ class Transcript:
         self._held[tid].add(line)
         self._release()
         return False
+
+    def _is_outer(self, tid: int) -> bool:
+        """Whether a new task is the runtime's own, beside the command that it let in; then it is one of no interest.
+
+        The runtime counts tasks as the machine does, so that what its calls returned is what strace calls them.
+        """
+        for fork in self._outer:
+            if fork.number == tid:
+                self._outer.remove(fork)
+                self._tasks[tid] = fork.parent if fork.thread else Process(tid, 0, Folder(b"/"), inside=False)
+                return True
+        return False
+
+    def _outer_is_forking(self) -> bool:
+        return any(fork.number is None for fork in self._outer)
 
     def _claim(self, tid: int, line: Line, fork: _Fork | None) -> bool:
         """Give a task to the call that made it; False where its lines don't matter."""
@@ -250,12 +313,13 @@ class Transcript:
         first = len(self._held) - sum(held.forks for held in self._held.values())
         # A call that has not returned may fail yet: it must not be given a task that another made.
         returned = not any(fork is self._forking.get(fork.tid) and not fork.vfork for fork in possible)
+        returned = returned and not self._outer_is_forking()
         settled = returned and len(possible) <= first
         for tid in sorted(self._held):
             held = self._held.get(tid)
             if held is not None and (settled or all_of_them or (returned and now - held.since > _HOLD_S)):
                 del self._held[tid]
-                if self._claim(tid, held.lines[0], self._likeliest(tid)):
+                if self._is_outer(tid) or self._claim(tid, held.lines[0], self._likeliest(tid)):
                     for line in held.lines:
                         self._take(line)
         self._look_at = now + _LOOK_S
@@ -305,6 +369,10 @@ class Transcript:
             insort(self._numbers, (fork.child, fork.number))
             del self._numbers[:-_NUMBERS_KEPT]
 
+    def _forks_of(self, process: Process) -> list[_Fork]:
+        """Where a process's forks are noted until their children show up."""
+        return self._unseen if process.inside or not (self._started and self._entry) else self._outer
+
     def _begin(self, process: Process, line: Line, begun: Begun) -> None:
         tid = line.tid
         if begun.moved is not None:
@@ -316,7 +384,7 @@ class Transcript:
         self._begun[tid] = (line.time_ns, begun)
         if begun.name in _FORKS:
             self._forking[tid] = _fork(process, tid, line.time_ns, lines.call(begun.name, begun.text), self._loss)
-            self._unseen.append(self._forking[tid])
+            self._forks_of(process).append(self._forking[tid])
 
     def _resume(self, process: Process, line: Line, resumed: Resumed) -> None:
         time_ns, begun = self._begun.pop(line.tid, (0, None))
@@ -334,7 +402,9 @@ class Transcript:
         time_ns, begun = self._begun.pop(tid, (0, None))
         if begun is not None:
             self._call(process, tid, time_ns, lines.call(begun.name, begun.text))
-        self._forking.pop(tid, None)
+        fork = self._forking.pop(tid, None)
+        if fork in self._outer:
+            self._outer.remove(fork)
 
     def _end(self, process: Process, line: Line, ended: Ended) -> None:
         tid = line.tid
@@ -365,16 +435,28 @@ class Transcript:
 
     # --- calls ---
 
-    def refused(self, refusal: Refusal) -> None:
-        """Take a call that the sandbox's filter refused."""
+    def refused(self, refusal: Refusal, entering: bool = False) -> bool:
+        """Take a call that the sandbox's filter refused.
+
+        Args:
+            refusal: the call.
+            entering: whether commands are entering the sandbox of which it is not known yet which processes they are.
+
+        Returns:
+            False where it can't be taken before that is known.
+        """
         if not self._started:
-            return
+            return True
+        tasks = (one._tasks.get(number) for one in self._all for number in (refusal.tid, refusal.pid))
+        process = next((task for task in tasks if task is not None), None)
+        if process is None and entering:
+            return False
         # A task may have done nothing else yet.
-        process = self._tasks.get(refusal.tid) or self._tasks.get(refusal.pid)
-        if process is None:
-            process = Process(refusal.pid, 0, Folder(b"/"))
-        site = self._site(process, refusal.tid, refusal.time_ns)
-        self._calls.emit(site, Op.DENIED, flags=refusal.number, ret=-errno.EPERM)
+        process = process or Process(refusal.pid, 0, Folder(b"/"), inside=True)
+        if process.inside:
+            site = self._site(process, refusal.tid, refusal.time_ns)
+            self._calls.emit(site, Op.DENIED, flags=refusal.number, ret=-errno.EPERM)
+        return True
 
     def counts(self) -> pa.Table:
         """Traced calls by process, COUNT_SCHEMA."""
@@ -384,7 +466,7 @@ class Transcript:
         if call.name in _FORKS:
             self._fork(process, tid, time_ns, call)
         if tid == self._init and not self._started and call.name in ("execve", "execveat"):
-            process = self._start()
+            process = self._start() if self._entry is None or call.ret == 0 else process
         if not process.inside:
             return
         site = self._site(process, tid, time_ns)
@@ -398,10 +480,17 @@ class Transcript:
     def _start(self) -> Process:
         """The runtime's work is over: what its processes were does not matter from here on."""
         self._started = True
-        self._unseen.clear()
-        self._forking.clear()
-        status = task_status(self._init)
-        init = Process(self._init, 0, Folder(self._cwd), status.get("Uid", 0), status.get("Gid", 0), inside=True)
+        if self._entry is None:
+            self._unseen.clear()
+            self._forking.clear()
+            status = task_status(self._init)
+            uid, gid = status.get("Uid", 0), status.get("Gid", 0)
+        else:
+            # The runtime's own processes go on for a while beside it; threads of this one are gone.
+            self._outer = [fork for fork in self._unseen if fork.parent is not self._tasks.get(self._init)]
+            self._unseen.clear()
+            uid, gid = self._entry.uid, self._entry.gid
+        init = Process(self._init, 0, Folder(self._cwd), uid, gid, inside=True)
         self._tasks[self._init] = init
         return init
 
@@ -410,16 +499,18 @@ class Transcript:
         if call.ret is None:
             return
         if call.ret < 0:
-            if fork in self._unseen:
-                self._unseen.remove(fork)
+            for forks in (self._unseen, self._outer):
+                if fork in forks:
+                    forks.remove(fork)
             if process.inside:
                 self._calls.emit(self._site(process, tid, time_ns), Op.FORK, ret=call.ret)
             return
         if fork is None:
             fork = _fork(process, tid, time_ns, call, self._loss)
-            self._unseen.append(fork)
+            self._forks_of(process).append(fork)
         fork.number = call.ret
-        self._number(fork)
+        if self._forks_of(process) is self._unseen:
+            self._number(fork)
         self._release()
 
     def _unnamed(self, site: Site, call: Call) -> None:
