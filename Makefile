@@ -53,7 +53,7 @@ redteam: setup
 # The documentation as a site, in build/site; a broken link is an error.
 docs: setup
 	scripts/site-source
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
