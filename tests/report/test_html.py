@@ -19,7 +19,7 @@ from affidavit.report import (
     write_pages,
 )
 from page_reader import Page, read_page
-from run_folders import MakeRun, event, events, trial, violation
+from run_folders import MakeRun, attempt, event, events, trial
 
 LABELS = {"labels": {"category": "easy-things", "tags": ["shared"]}}
 
@@ -51,7 +51,7 @@ def rich() -> list[dict[str, Any]]:
         "findings": [{"message": "the result was forged"}], "deterministic": False, "error": None,
     }  # fmt: skip
     usage = {"requests": 12, "input_tokens": 34567, "output_tokens": 89, "cost_usd": 1.25}
-    tried = {"attempts": [violation(rule="network.tried", message="tried to connect")]}
+    tried = {"attempts": [attempt(rule="network.tried", outcome="set_aside")]}
     return [
         trial("easy", 0, **LABELS, usage=usage),
         trial("easy", 1, "fail", **LABELS),
@@ -101,6 +101,7 @@ def test_the_page_shows_the_pair_first_and_the_gap_in_words(make_run: MakeRun) -
         "files.write",
         "By action: flag 1",
         "network.tried",
+        "set_aside",
         "34,567",
         "1.25",
         "Signatures were not checked",
