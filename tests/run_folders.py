@@ -67,6 +67,19 @@ def violation(**columns: Any) -> dict[str, Any]:
     }
 
 
+def attempt(**columns: Any) -> dict[str, Any]:
+    """An attempt as in verdict.json."""
+    return {
+        "rule": "network.endpoints",
+        "outcome": "refused",
+        "message": "cp (pid 11) tried to connect to 10.0.0.1:80",
+        "events": [4],
+        "stage": "agent",
+        "count": 1,
+        **columns,
+    }
+
+
 def trial(task_id: str = "tiny", number: int = 0, verdict: str = "pass", **keys: Any) -> dict[str, Any]:
     """A trial as in run.json; `labels`, `record`, `changes`, `content` and `grades` go into its bundle."""
     score, raw = SCORES.get(verdict, (None, None))

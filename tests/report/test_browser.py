@@ -28,7 +28,7 @@ from affidavit.report import (
     write_pages,
 )
 from injections import INJECTIONS, RUN
-from run_folders import trial, violation, write_bundle, write_run
+from run_folders import attempt, trial, violation, write_bundle, write_run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not CHROMIUM or not DRIVER:
@@ -92,7 +92,8 @@ def complaints(browser: Any) -> list[str]:
 def poisoned(text: str, number: int) -> dict[str, Any]:
     broken = [violation(rule=text, message=text, action=text)]
     return trial(
-        f"t{number}", 0, "violation", violations=broken, attempts=broken, reasons=[text], assurance=text,
+        f"t{number}", 0, "violation", violations=broken, reasons=[text], assurance=text,
+        attempts=[attempt(rule=text, message=text, outcome=text)],
         grades=[{"name": text, "kind": text, "message": text, "findings": [{"message": text}]}],
         changes=[{"kind": text, "path": text, "type": text, "target": text}],
         labels={"category": text, "tags": [text]}, instruction=text, stdout=text.encode("utf-8", "surrogatepass"),

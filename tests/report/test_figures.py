@@ -10,7 +10,7 @@ import pytest
 
 from affidavit.report import Report, csv_text, make_report, print_report, read_behaviour, read_runs
 from affidavit.report.statistics import wilson
-from run_folders import MakeRun, event, events, trial, violation
+from run_folders import MakeRun, attempt, event, events, trial, violation
 
 
 def report_of(*folders: Path) -> Report:
@@ -95,12 +95,21 @@ def test_violations_are_counted_by_rule_and_by_action(make_run: MakeRun) -> None
 def test_attempts_and_usage_show_only_where_they_were_recorded(make_run: MakeRun) -> None:
     plain = report_of(make_run([trial()])).subjects[0]
     assert (plain.spending, plain.attempts) == (None, ())
-    tried = {"attempts": [violation(rule="network")]}
+    tried = {"attempts": [attempt(), attempt(outcome="set_aside", count=3)]}
     usage = {"requests": 2, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
     rich = report_of(make_run([trial(usage=usage, stated=tried, **tried), trial("b")], name="rich")).subjects[0]
     assert rich.spending is not None
     assert (rich.spending.trials, rich.spending.input_tokens, rich.spending.cost_usd) == (1, 10, 0.5)
-    assert [one.rule for one in rich.attempts] == ["network"]
+    (found,) = rich.attempts
+    assert (found.rule, found.attempts, found.trials, found.events) == ("network.endpoints", 2, 1, 4)
+    assert found.outcomes == {"refused": 1, "set_aside": 1}
+    assert (rich.rules, rich.verdicts["pass"]) == ((), 2)
+
+
+def test_the_terminal_names_attempts(make_run: MakeRun) -> None:
+    tried = {"attempts": [attempt(), attempt()]}
+    text = shown(report_of(make_run([trial("a", stated=tried, **tried), trial("b")])))
+    assert "2 attempts to break a rule in 1 trial came to nothing" in text
 
 
 def test_consistency_compares_what_was_done(make_run: MakeRun) -> None:

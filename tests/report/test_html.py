@@ -19,7 +19,7 @@ from affidavit.report import (
     write_pages,
 )
 from page_reader import Page, read_page
-from run_folders import MakeRun, event, events, trial, violation
+from run_folders import MakeRun, attempt, event, events, trial
 
 LABELS = {"labels": {"category": "easy-things", "tags": ["shared"]}}
 
@@ -51,7 +51,7 @@ def rich() -> list[dict[str, Any]]:
         "findings": [{"message": "the result was forged"}], "deterministic": False, "error": None,
     }  # fmt: skip
     usage = {"requests": 12, "input_tokens": 34567, "output_tokens": 89, "cost_usd": 1.25}
-    tried = {"attempts": [violation(rule="network.tried", message="tried to connect")]}
+    tried = {"attempts": [attempt(rule="network.tried", outcome="set_aside")]}
     return [
         trial("easy", 0, **LABELS, usage=usage),
         trial("easy", 1, "fail", **LABELS),
@@ -101,6 +101,7 @@ def test_the_page_shows_the_pair_first_and_the_gap_in_words(make_run: MakeRun) -
         "files.write",
         "By action: flag 1",
         "network.tried",
+        "set_aside",
         "34,567",
         "1.25",
         "Signatures were not checked",
@@ -214,3 +215,19 @@ def test_huge_records_make_no_huge_page(make_run: MakeRun) -> None:
     folder = make_run([trial(record=record, changes=changes, stdout=b"x" * (10 << 20), instruction="y\n" * 200_000)])
     page_of(folder)
     assert folder.with_suffix(".html").stat().st_size < 400_000
+
+
+def test_nothing_of_the_private_part_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(rich())
+    private = folder / "hard/0/private"
+    (private / "grader").mkdir(parents=True)
+    for name in ("grade.json", "grader/stdout", "key", "grader/events.parquet"):
+        (private / name).write_text('"the-hidden-answer"')
+    # A bundle of version 0.1 holds it inside.
+    (folder / "easy/0/bundle/grades.json").unlink()
+    (folder / "easy/0/bundle/grade.json").write_text('{"graders": [{"name": "the-hidden-answer"}]}')
+    page_of(folder)
+    write_pages(make_report(read_runs([folder]), read_behaviour), tmp_path / "pages")
+    for path in (folder.with_suffix(".html"), *(tmp_path / "pages").iterdir()):
+        assert "the-hidden-answer" not in path.read_text()
+    assert "its grades are not shown" in read_page(folder.with_suffix(".html")).text

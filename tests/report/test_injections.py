@@ -25,7 +25,7 @@ from affidavit.report import (
 )
 from injections import INJECTIONS
 from page_reader import Page, read_page
-from run_folders import MakeRun, event, trial, violation, write_run
+from run_folders import MakeRun, attempt, event, trial, violation, write_run
 
 DIGEST = "ab" * 32
 # Columns of a record take no more than this, and no lone surrogate.
@@ -46,7 +46,7 @@ def poisoned(text: str) -> list[dict[str, Any]]:
     ]
     broken = [violation(rule=text, message=text, action=text, stage="agent", events=[2, 3], count=2)]
     broken.append(violation(rule=text, message=text, action=text, stage=text, events=[], count=1))
-    attempts = [violation(rule=text, message=text, action=text)]
+    attempts = [attempt(rule=text, message=text, outcome=text)]
     grade = {
         "name": text, "kind": text, "score": 0.5, "message": text, "error": text, "abstained": text, "unproven": text,
         "components": [{"name": text, "score": 1.0}], "findings": [{"message": text}],

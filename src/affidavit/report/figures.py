@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from affidavit.report.behaviour import Behaviour, Consistency, consistency
-from affidavit.report.runs import SEVERITIES, VERDICTS, RunView, TrialView
+from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, RunView, TrialView, Tried
 from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
 
 SCHEMA = "affidavit.report/v1"
@@ -74,6 +74,25 @@ class RuleCount:
 
 
 @dataclass(frozen=True)
+class AttemptCount:
+    """How often breaking a rule was tried and came to nothing.
+
+    Attributes:
+        attempts: all of them.
+        trials, tasks: in which there is at least one.
+        outcomes: attempts by what became of them.
+        events: that show them.
+    """
+
+    rule: str
+    attempts: int
+    trials: int
+    tasks: int
+    outcomes: dict[str, int]
+    events: int
+
+
+@dataclass(frozen=True)
 class Spending:
     """What was recorded of model traffic; each figure over the trials that have it.
 
@@ -129,7 +148,7 @@ class Subject:
     repeats: tuple[Repeat, ...]
     rules: tuple[RuleCount, ...]
     actions: dict[str, int]
-    attempts: tuple[RuleCount, ...]
+    attempts: tuple[AttemptCount, ...]
     spending: Spending | None
     consistency: tuple[Consistency, ...]
     seconds: float | None
@@ -217,7 +236,7 @@ def _subject(
 ) -> Subject:
     verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
     decided = [trial for trial in trials if trial.score is not None]
-    rules = _rules(trials, lambda trial: trial.violations)
+    rules = _rules(trials)
     counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
     times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
     alike = tuple(_consistency(trials, behaviour_of)) if behaviour_of else ()
@@ -239,7 +258,7 @@ def _subject(
         repeats=_repeats(trials),
         rules=rules,
         actions=dict(Counter(one.action for trial in trials for one in trial.violations)),
-        attempts=_rules(trials, lambda trial: trial.attempts),
+        attempts=_attempts(trials),
         spending=_spending(trials),
         consistency=alike,
         seconds=fmean(times) / 1000 if times else None,
@@ -328,10 +347,10 @@ def _repeats(trials: Sequence[TrialView]) -> tuple[Repeat, ...]:
     return tuple(found)
 
 
-def _rules(trials: Sequence[TrialView], of: Callable[[TrialView], Sequence[Any]]) -> tuple[RuleCount, ...]:
-    found: dict[str, list[tuple[TrialView, Any]]] = defaultdict(list)
+def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
+    found: dict[str, list[tuple[TrialView, Broken]]] = defaultdict(list)
     for trial in trials:
-        for one in of(trial):
+        for one in trial.violations:
             found[one.rule].append((trial, one))
     counts = [
         RuleCount(
@@ -346,6 +365,25 @@ def _rules(trials: Sequence[TrialView], of: Callable[[TrialView], Sequence[Any]]
         for rule, pairs in found.items()
     ]
     return tuple(sorted(counts, key=lambda one: (SEVERITIES.index(one.severity), -one.trials, one.rule)))
+
+
+def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
+    found: dict[str, list[tuple[TrialView, Tried]]] = defaultdict(list)
+    for trial in trials:
+        for one in trial.attempts:
+            found[one.rule].append((trial, one))
+    counts = [
+        AttemptCount(
+            rule=rule,
+            attempts=len(pairs),
+            trials=len({(trial.task_id, trial.trial) for trial, _ in pairs}),
+            tasks=len({trial.task_id for trial, _ in pairs}),
+            outcomes=dict(Counter(one.outcome for _, one in pairs)),
+            events=sum(one.count for _, one in pairs),
+        )
+        for rule, pairs in found.items()
+    ]
+    return tuple(sorted(counts, key=lambda one: (-one.trials, one.rule)))
 
 
 def _spending(trials: Sequence[TrialView]) -> Spending | None:
@@ -381,7 +419,10 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked:
     if max(map(len, tasks.values()), default=0) == 1:
         yield "Each task was tried once, so nothing is known of how reliably the agent repeats a result."
     yield "Signatures were not checked for this report. affidavit verify checks each bundle and recomputes its verdict."
-    yield "Nothing here shows that these are all the trials that were made: a run can be repeated, and the best shown."
+    yield (
+        "This report does not show that these are all the trials that were made: a run can be repeated, and the best "
+        "shown. Where a run has a signed plan and a ledger, affidavit verify compares it with them."
+    )
     if wrong := sum(bool(trial.discrepancy) for trial in trials):
         yield f"{plural(wrong, 'trial')} where bundle and run.json disagree, or the bundle can't be read: see there."
     if lost := sum(bool(trial.lost) for trial in trials):

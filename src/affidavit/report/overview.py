@@ -78,6 +78,10 @@ def _lines(subject: Subject) -> Iterator[Text]:
             yield Text(f"  {printable(rule.rule, 40)} [{rule.severity}] in {plural(rule.trials, 'trial')}")
         if len(subject.rules) > _MOST_RULES:
             yield Text(f"  and {len(subject.rules) - _MOST_RULES} more")
+    if subject.attempts:
+        tried = plural(sum(one.attempts for one in subject.attempts), "attempt")
+        trials = plural(sum(bool(trial.attempts) for trial in subject.trials), "trial")
+        yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
     yield Text()
     yield Text("What this does not show", "bold")
     for sentence in subject.limits:

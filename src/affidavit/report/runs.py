@@ -50,11 +50,26 @@ class _Document(BaseModel):
 
 
 class Broken(_Document):
-    """A violation, or an attempt, as it stands in ``verdict.json``; see `affidavit.policy.Violation`."""
+    """A violation, as it stands in ``verdict.json``; see `affidavit.policy.Violation`."""
 
     rule: str
     severity: Literal["low", "medium", "high", "critical"] = "low"
     action: str = "flag"
+    message: str = ""
+    events: list[Count] = []
+    stage: str = "agent"
+    count: Count = 1
+
+
+class Tried(_Document):
+    """An attempt, as it stands in ``verdict.json``: an act that the contract does not allow and that came to nothing.
+
+    Attributes:
+        outcome: what became of it, such as ``refused`` or ``set_aside``.
+    """
+
+    rule: str
+    outcome: str = "refused"
     message: str = ""
     events: list[Count] = []
     stage: str = "agent"
@@ -95,7 +110,7 @@ class _Judged(_Document):
     assurance: str | None = None
     reasons: list[str]
     violations: list[Broken]
-    attempts: list[Broken] = []
+    attempts: list[Tried] = []
 
 
 class _Trial(_Judged):
@@ -142,7 +157,7 @@ class TrialView:
     assurance: str | None
     reasons: tuple[str, ...]
     violations: tuple[Broken, ...]
-    attempts: tuple[Broken, ...]
+    attempts: tuple[Tried, ...]
     runtime: str | None
     recorder: str | None
     events: int | None

@@ -55,14 +55,20 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     for one in subject.repeats:
         yield _plain("repeats", str(one.k), "pass_at_k", one.at_least_one, one.tasks)
         yield _plain("repeats", str(one.k), "pass_hat_k", one.all_of_them, one.tasks)
-    for section, rules in (("violations", subject.rules), ("attempts", subject.attempts)):
-        for rule in rules:
-            yield _plain(section, rule.rule, f"severity {rule.severity}", rule.violations, rule.violations)
-            yield _plain(section, rule.rule, "trials", rule.trials, len(subject.trials))
-            yield _plain(section, rule.rule, "tasks", rule.tasks, len(subject.tasks))
-            yield _plain(section, rule.rule, "events", rule.events, rule.events)
-            for action, count in rule.actions.items():
-                yield _plain(section, rule.rule, f"action {action}", count, rule.violations)
+    for rule in subject.rules:
+        yield _plain("violations", rule.rule, f"severity {rule.severity}", rule.violations, rule.violations)
+        yield _plain("violations", rule.rule, "trials", rule.trials, len(subject.trials))
+        yield _plain("violations", rule.rule, "tasks", rule.tasks, len(subject.tasks))
+        yield _plain("violations", rule.rule, "events", rule.events, rule.events)
+        for action, count in rule.actions.items():
+            yield _plain("violations", rule.rule, f"action {action}", count, rule.violations)
+    for tried in subject.attempts:
+        yield _plain("attempts", tried.rule, "attempts", tried.attempts, tried.attempts)
+        yield _plain("attempts", tried.rule, "trials", tried.trials, len(subject.trials))
+        yield _plain("attempts", tried.rule, "tasks", tried.tasks, len(subject.tasks))
+        yield _plain("attempts", tried.rule, "events", tried.events, tried.events)
+        for outcome, count in tried.outcomes.items():
+            yield _plain("attempts", tried.rule, f"outcome {outcome}", count, tried.attempts)
     for action, count in subject.actions.items():
         yield _plain("actions", action, "violations", count, count)
     if subject.spending is not None:

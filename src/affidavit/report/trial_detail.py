@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from affidavit.events import EVENT_SCHEMA, OPS, Op, Process, process_tree
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.policy import event_sentence
-from affidavit.report.runs import Broken, TrialView
+from affidavit.report.runs import Broken, TrialView, Tried
 from affidavit.trace import TraceError
 
 BINS = 120
@@ -77,7 +77,7 @@ class EventLine:
 class Proof:
     """A violation or an attempt with the events that prove it, those of the agent's record."""
 
-    broken: Broken
+    act: Broken | Tried
     events: tuple[EventLine, ...]
 
 
@@ -208,7 +208,8 @@ def read_detail(trial: TrialView) -> TrialDetail:
 
 
 def _empty(trial: TrialView, unknown: tuple[str, ...]) -> TrialDetail:
-    violations, attempts = (tuple(Proof(one, ()) for one in of) for of in (trial.violations, trial.attempts))
+    violations = tuple(Proof(one, ()) for one in trial.violations)
+    attempts = tuple(Proof(tried, ()) for tried in trial.attempts)
     facts = tuple(_facts(trial, {}, {}))
     return TrialDetail("", violations, attempts, None, (), 0, (), 0, (), 0, (), "", "", facts, unknown)
 
@@ -296,15 +297,15 @@ class _Rows:
         """The first of the events that a reader asks for: programs, changes, network, refusals."""
         return self._lines(self._events.filter(self._notable).slice(0, _MOST_LISTED))
 
-    def proof(self, broken: Broken) -> Proof:
+    def proof(self, act: Broken | Tried) -> Proof:
         """With the events that prove it; those of a grader's record are in the private part."""
-        return Proof(broken, self._lines(self.of(broken)))
+        return Proof(act, self._lines(self.of(act)))
 
-    def of(self, broken: Broken) -> pa.Table:
+    def of(self, act: Broken | Tried) -> pa.Table:
         """The rows of the events that prove it."""
-        if broken.stage not in ("agent", "diff"):
+        if act.stage not in ("agent", "diff"):
             return self._events.slice(0, 0)
-        return self._events.filter(pa.array(np.isin(self._seqs, broken.events[:20])))
+        return self._events.filter(pa.array(np.isin(self._seqs, act.events[:20])))
 
     def seconds(self, rows: pa.Table) -> list[float]:
         """Since the first event."""
