@@ -199,6 +199,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps plan and statement.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -242,6 +251,7 @@ def run(
             plan=plan,
             resume=resume,
             model=gateway,
+            timestamp=timestamp,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
@@ -292,6 +302,15 @@ def verify(
     public: Annotated[
         bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
     ] = False,
+    tsa: Annotated[
+        Path | None,
+        typer.Option(
+            "--tsa",
+            help="Certificates (PEM) of the time-stamping authority that a run's time stamps must be of.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     memory: Annotated[
         int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
     ] = 8192,
@@ -307,7 +326,7 @@ def verify(
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
-    from affidavit.runs import RunVerification, is_run, verify_run
+    from affidavit.runs import RunVerification, is_run, load_certificates, verify_run
     from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
     from affidavit.verification import Verification, own_keys, verify
@@ -315,14 +334,16 @@ def verify(
     run = is_run(bundle)
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
-    if public and not run:
-        fail("--public is for a run; a bundle is checked with what is there")
+    if (public or tsa is not None) and not run:
+        fail("--public and --tsa are for a run")
     try:
         with bounded_memory(memory):
             verification: Verification | RunVerification
             if run:
                 keys = [load_public_key(key)] if key is not None else own_keys()
-                verification = verify_run(bundle, keys, None if trust is None else read_trust(trust), public=public)
+                trusted = None if trust is None else read_trust(trust)
+                authorities = [] if tsa is None else load_certificates(tsa)
+                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
             else:
                 verification = verify(bundle, key, task, trust)
     except (EvidenceError, TaskError) as error:

@@ -69,6 +69,15 @@ def plan(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps the plan; the token goes beside it, in FILE.tsr.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Plan a run and sign the plan, before the first trial.
@@ -77,6 +86,7 @@ def plan(
     """
     from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
     from affidavit.report import plan_document, print_plan
+    from affidavit.runs import request_timestamp, token_beside
     from affidavit.signing import EvidenceError, write_whole
 
     if (agent is None) == (agent_cmd is None):
@@ -97,6 +107,9 @@ def plan(
             pass_rate=pass_rate,
         )
         signed, made = plan_suite(path, chosen, options)
+        if timestamp is not None:
+            token = request_timestamp(timestamp, signed.envelope, signed.plan.signer)
+            write_whole(token_beside(out), token)
         write_whole(out, signed.data())
     except (RunError, EvidenceError) as error:
         fail(error)

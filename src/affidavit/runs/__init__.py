@@ -21,11 +21,13 @@ from affidavit.runs.plan import (
 )
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
 from affidavit.runs.statistics import DetectableEffect, Interval, clustered_mean, detectable_effect, wilson
+from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
 __all__ = [
     "LEDGER",
     "PLAN",
+    "PLAN_TOKEN",
     "RUN_STATEMENT",
     "Attempt",
     "Checkpoint",
@@ -49,12 +51,15 @@ __all__ = [
     "clustered_mean",
     "detectable_effect",
     "is_run",
+    "load_certificates",
     "new_nonce",
     "new_seed",
     "read_ledger",
     "read_plan",
     "read_run_statement",
+    "request_timestamp",
     "sign_plan",
+    "token_beside",
     "verify_run",
     "wilson",
     "write_run_statement",
