@@ -1,5 +1,6 @@
 """``affidavit plan``: what a run will try, signed before its first trial."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +70,42 @@ def plan(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
     timestamp: Annotated[
         str | None,
         typer.Option(
@@ -85,6 +122,7 @@ def plan(
     Publish the file, then hand it to affidavit run --plan.
     """
     from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import plan_document, print_plan
     from affidavit.runs import request_timestamp, token_beside
     from affidavit.signing import EvidenceError, write_whole
@@ -95,6 +133,14 @@ def plan(
         fail(f"{out}: is there already; a published plan is not replaced")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            provider_tools=provider_tools,
+        )
         options = RunOptions(
             runtime=runtime,
             recorder=recorder,
@@ -105,13 +151,14 @@ def plan(
             trust=trust,
             seed=seed,
             pass_rate=pass_rate,
+            model=gateway,
         )
         signed, made = plan_suite(path, chosen, options)
         if timestamp is not None:
             token = request_timestamp(timestamp, signed.envelope, signed.plan.signer)
             write_whole(token_beside(out), token)
         write_whole(out, signed.data())
-    except (RunError, EvidenceError) as error:
+    except (RunError, EvidenceError, GatewayError) as error:
         fail(error)
     if made:
         typer.echo(f"affidavit: made the signing key {signed.plan.signer}", err=True)

@@ -180,7 +180,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        return make_plan(jobs, contracts, terms, key, options.seed, options.pass_rate), made
+        return make_plan(jobs, contracts, terms, key, options.model, options.seed, options.pass_rate), made
     except (TaskError, SuiteError, EvidenceError) as error:
         raise RunError(str(error)) from error
 
@@ -253,7 +253,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         if given is not None and options.plan_file is not None:
             # Before anything is made that may take minutes.
             planned = planned_contracts(tasks, contracts, terms)
-            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own))
+            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
             check_fits(given, asked, options.plan_file)
         clean_stale(state)
         clean_workplaces(state)
@@ -263,7 +263,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
-        plan = given or make_plan(jobs, planned, terms, key)
+        plan = given or make_plan(jobs, planned, terms, key, options.model)
         if options.resume is not None:
             folder, resumed = options.resume, resume_run(options.resume, plan, key)
         else:
