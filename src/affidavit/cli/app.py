@@ -25,6 +25,7 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.runs import plan as plan_command
+from affidavit.cli.runs import prove
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.verbosity import is_quiet, set_up_logging
@@ -54,6 +55,7 @@ app.command()(redteam)
 app.command()(report)
 app.command()(compare)
 app.command("plan")(plan_command)
+app.command()(prove)
 app.command()(view)
 
 
@@ -271,7 +273,16 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN", show_default=False),
+    ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--proof", help="A proof (affidavit prove), in place of both.", metavar="FILE", show_default=False
+        ),
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
@@ -326,21 +337,31 @@ def verify(
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
-    from affidavit.runs import RunVerification, is_run, load_certificates, verify_run
+    from affidavit.runs import ProofVerification, RunVerification, is_run, load_certificates, verify_proof, verify_run
     from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
     from affidavit.verification import Verification, own_keys, verify
 
-    run = is_run(bundle)
+    if bundle is None:
+        if proof is None:
+            fail("say what is to be checked: a BUNDLE, a RUN, or --proof FILE")
+        bundle = proof
+    elif proof is not None:
+        fail("--proof is checked on its own; leave the bundle or run out")
+    run = proof is None and is_run(bundle)
+    if proof is not None and (task is not None or trust is not None):
+        fail("--task and --trust are not for a proof")
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
     if (public or tsa is not None) and not run:
         fail("--public and --tsa are for a run")
     try:
         with bounded_memory(memory):
-            verification: Verification | RunVerification
-            if run:
-                keys = [load_public_key(key)] if key is not None else own_keys()
+            verification: Verification | RunVerification | ProofVerification
+            keys = [load_public_key(key)] if key is not None else own_keys()
+            if proof is not None:
+                verification = verify_proof(proof, keys)
+            elif run:
                 trusted = None if trust is None else read_trust(trust)
                 authorities = [] if tsa is None else load_certificates(tsa)
                 verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
@@ -354,6 +375,8 @@ def verify(
         print_json(verification.to_json())
     else:
         print_verification(verification, sys.stdout)
+        if isinstance(verification, ProofVerification) and verification.ok:
+            print_json(verification.shown)
     raise typer.Exit(0 if verification.ok else 1)
 
 

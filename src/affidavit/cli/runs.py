@@ -1,4 +1,5 @@
-"""``affidavit plan``: what a run will try, signed before its first trial."""
+"""``affidavit plan``: what a run will try, signed before its first trial; ``affidavit prove``: one event or one trial,
+shown without the rest."""
 
 import os
 import sys
@@ -166,3 +167,44 @@ def plan(
         print_json(plan_document(signed.plan, out))
     else:
         print_plan(signed.plan, out, sys.stdout)
+
+
+def prove(
+    source: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
+    out: Annotated[Path, typer.Option("--out", help="Where the proof is written.", metavar="FILE")],
+    event: Annotated[
+        int | None, typer.Option("--event", help="Of a bundle: the event's number.", min=0, metavar="SEQ")
+    ] = None,
+    part: Annotated[str, typer.Option("--part", help="Whose record the event is in.", metavar="NAME")] = "agent",
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", help="Of a run: the trial.", metavar="TASK/AGENT/NUMBER", show_default=False),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", help="Public key (PEM) of the run; else your own keys.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Prove that one event is in a bundle, or one trial in a run, and show nothing else.
+
+    An event is shown with its neighbours: the up to 1,024 events that share a leaf of the Merkle tree. affidavit verify
+    --proof checks the file with nothing but the public key.
+    """
+    from affidavit.runs import prove_event, prove_trial
+    from affidavit.signing import EvidenceError, load_public_key, write_whole
+    from affidavit.trace import TraceError
+    from affidavit.verification import own_keys
+
+    if (event is None) == (trial is None):
+        fail("say what is to be proved: --event SEQ of a bundle, or --trial NAME of a run (one of them)")
+    try:
+        if event is not None:
+            data, shown = prove_event(source, event, part)
+            typer.echo(f"{out}: shows the events {shown.start} to {shown.stop - 1} of {part}", err=True)
+        else:
+            data = prove_trial(source, trial or "", [load_public_key(key)] if key is not None else own_keys())
+        write_whole(out, data)
+    except (EvidenceError, TraceError) as error:
+        fail(error)

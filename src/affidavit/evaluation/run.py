@@ -260,14 +260,14 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
+        folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
         plan = given or make_plan(jobs, planned, terms, key, options.model)
         if options.resume is not None:
-            folder, resumed = options.resume, resume_run(options.resume, plan, key)
+            resumed = resume_run(folder, plan, key)
         else:
-            folder = _run_folder(options.out)
             if given is not None:
                 use_plan(state, given, folder)
             write_whole(folder / PLAN, plan.data())

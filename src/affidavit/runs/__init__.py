@@ -20,6 +20,7 @@ from affidavit.runs.plan import (
     read_plan,
     sign_plan,
 )
+from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
 from affidavit.runs.statistics import DetectableEffect, Interval, clustered_mean, detectable_effect, wilson
 from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
@@ -41,6 +42,7 @@ __all__ = [
     "PlannedModel",
     "PlannedTask",
     "PlannedTrial",
+    "ProofVerification",
     "ReadLedger",
     "RunFacts",
     "RunPlan",
@@ -56,12 +58,15 @@ __all__ = [
     "load_certificates",
     "new_nonce",
     "new_seed",
+    "prove_event",
+    "prove_trial",
     "read_ledger",
     "read_plan",
     "read_run_statement",
     "request_timestamp",
     "sign_plan",
     "token_beside",
+    "verify_proof",
     "verify_run",
     "wilson",
     "write_run_statement",
