@@ -7,9 +7,20 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from affidavit.runs import PlannedAgent, PlannedJob, RunPlan, Versioned, read_plan, sign_plan
+from affidavit.runs import PlannedAgent, PlannedJob, PlannedModel, RunPlan, Versioned, read_plan, sign_plan
 from affidavit.signing import EvidenceError, SigningKey, canonical_json
 from plans import digest_of, make_plan
+
+MODEL = PlannedModel(
+    mode="live",
+    models=["m"],
+    upstreams={"openai": "https://models.example"},
+    answers=None,
+    requests=10,
+    tokens=None,
+    seconds=None,
+    provider_tools=False,
+)
 
 
 def test_a_plan_is_read_as_it_was_signed(plan: RunPlan, key: SigningKey) -> None:
@@ -18,6 +29,8 @@ def test_a_plan_is_read_as_it_was_signed(plan: RunPlan, key: SigningKey) -> None
     assert signed.plan == plan
     assert signed.envelope.signed_by(key.public)
     assert signed.data() == data
+    with_model = sign_plan(make_plan(key.key_id, model=MODEL), key)
+    assert read_plan(with_model.data()).plan.model == MODEL
     assert signed.plan.digest == digest_of(signed.envelope.payload.decode())
 
 
@@ -50,6 +63,7 @@ def test_a_plan_made_anew_of_the_same_is_no_difference(plan: RunPlan, key: Signi
     [
         ({"trials": 3}, "trials is 3, the plan says 2"),
         ({"runtime": "gvisor"}, "runtime is gvisor, the plan says auto"),
+        ({"model": MODEL}, r"model.models is \['m'\], and the plan has none"),
         ({"affidavit": "0.2.0"}, "affidavit is 0.2.0, the plan says 0.1.0"),
         ({"signer": digest_of("other")}, "signer is "),
         (

@@ -25,6 +25,7 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.runs import plan as plan_command
+from affidavit.cli.runs import prove
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.verbosity import is_quiet, set_up_logging
@@ -54,6 +55,7 @@ app.command()(redteam)
 app.command()(report)
 app.command()(compare)
 app.command("plan")(plan_command)
+app.command()(prove)
 app.command()(view)
 
 
@@ -199,6 +201,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps plan and statement.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -242,6 +253,7 @@ def run(
             plan=plan,
             resume=resume,
             model=gateway,
+            timestamp=timestamp,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
@@ -261,7 +273,16 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN", show_default=False),
+    ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--proof", help="A proof (affidavit prove), in place of both.", metavar="FILE", show_default=False
+        ),
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
@@ -292,6 +313,15 @@ def verify(
     public: Annotated[
         bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
     ] = False,
+    tsa: Annotated[
+        Path | None,
+        typer.Option(
+            "--tsa",
+            help="Certificates (PEM) of the time-stamping authority that a run's time stamps must be of.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     memory: Annotated[
         int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
     ] = 8192,
@@ -307,22 +337,34 @@ def verify(
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
-    from affidavit.runs import RunVerification, is_run, verify_run
+    from affidavit.runs import ProofVerification, RunVerification, is_run, load_certificates, verify_proof, verify_run
     from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
     from affidavit.verification import Verification, own_keys, verify
 
-    run = is_run(bundle)
+    if bundle is None:
+        if proof is None:
+            fail("say what is to be checked: a BUNDLE, a RUN, or --proof FILE")
+        bundle = proof
+    elif proof is not None:
+        fail("--proof is checked on its own; leave the bundle or run out")
+    run = proof is None and is_run(bundle)
+    if proof is not None and (task is not None or trust is not None):
+        fail("--task and --trust are not for a proof")
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
-    if public and not run:
-        fail("--public is for a run; a bundle is checked with what is there")
+    if (public or tsa is not None) and not run:
+        fail("--public and --tsa are for a run")
     try:
         with bounded_memory(memory):
-            verification: Verification | RunVerification
-            if run:
-                keys = [load_public_key(key)] if key is not None else own_keys()
-                verification = verify_run(bundle, keys, None if trust is None else read_trust(trust), public=public)
+            verification: Verification | RunVerification | ProofVerification
+            keys = [load_public_key(key)] if key is not None else own_keys()
+            if proof is not None:
+                verification = verify_proof(proof, keys)
+            elif run:
+                trusted = None if trust is None else read_trust(trust)
+                authorities = [] if tsa is None else load_certificates(tsa)
+                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
             else:
                 verification = verify(bundle, key, task, trust)
     except (EvidenceError, TaskError) as error:
@@ -333,6 +375,8 @@ def verify(
         print_json(verification.to_json())
     else:
         print_verification(verification, sys.stdout)
+        if isinstance(verification, ProofVerification) and verification.ok:
+            print_json(verification.shown)
     raise typer.Exit(0 if verification.ok else 1)
 
 

@@ -1,5 +1,7 @@
-"""``affidavit plan``: what a run will try, signed before its first trial."""
+"""``affidavit plan``: what a run will try, signed before its first trial; ``affidavit prove``: one event or one trial,
+shown without the rest."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -69,6 +71,51 @@ def plan(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps the plan; the token goes beside it, in FILE.tsr.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Plan a run and sign the plan, before the first trial.
@@ -76,7 +123,9 @@ def plan(
     Publish the file, then hand it to affidavit run --plan.
     """
     from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import plan_document, print_plan
+    from affidavit.runs import request_timestamp, token_beside
     from affidavit.signing import EvidenceError, write_whole
 
     if (agent is None) == (agent_cmd is None):
@@ -85,6 +134,14 @@ def plan(
         fail(f"{out}: is there already; a published plan is not replaced")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            provider_tools=provider_tools,
+        )
         options = RunOptions(
             runtime=runtime,
             recorder=recorder,
@@ -95,10 +152,14 @@ def plan(
             trust=trust,
             seed=seed,
             pass_rate=pass_rate,
+            model=gateway,
         )
         signed, made = plan_suite(path, chosen, options)
+        if timestamp is not None:
+            token = request_timestamp(timestamp, signed.envelope, signed.plan.signer)
+            write_whole(token_beside(out), token)
         write_whole(out, signed.data())
-    except (RunError, EvidenceError) as error:
+    except (RunError, EvidenceError, GatewayError) as error:
         fail(error)
     if made:
         typer.echo(f"affidavit: made the signing key {signed.plan.signer}", err=True)
@@ -106,3 +167,44 @@ def plan(
         print_json(plan_document(signed.plan, out))
     else:
         print_plan(signed.plan, out, sys.stdout)
+
+
+def prove(
+    source: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
+    out: Annotated[Path, typer.Option("--out", help="Where the proof is written.", metavar="FILE")],
+    event: Annotated[
+        int | None, typer.Option("--event", help="Of a bundle: the event's number.", min=0, metavar="SEQ")
+    ] = None,
+    part: Annotated[str, typer.Option("--part", help="Whose record the event is in.", metavar="NAME")] = "agent",
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", help="Of a run: the trial.", metavar="TASK/AGENT/NUMBER", show_default=False),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", help="Public key (PEM) of the run; else your own keys.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Prove that one event is in a bundle, or one trial in a run, and show nothing else.
+
+    An event is shown with its neighbours: the up to 1,024 events that share a leaf of the Merkle tree. affidavit verify
+    --proof checks the file with nothing but the public key.
+    """
+    from affidavit.runs import prove_event, prove_trial
+    from affidavit.signing import EvidenceError, load_public_key, write_whole
+    from affidavit.trace import TraceError
+    from affidavit.verification import own_keys
+
+    if (event is None) == (trial is None):
+        fail("say what is to be proved: --event SEQ of a bundle, or --trial NAME of a run (one of them)")
+    try:
+        if event is not None:
+            data, shown = prove_event(source, event, part)
+            typer.echo(f"{out}: shows the events {shown.start} to {shown.stop - 1} of {part}", err=True)
+        else:
+            data = prove_trial(source, trial or "", [load_public_key(key)] if key is not None else own_keys())
+        write_whole(out, data)
+    except (EvidenceError, TraceError) as error:
+        fail(error)

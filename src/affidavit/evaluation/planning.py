@@ -1,5 +1,6 @@
 """The plan of a run, from what was asked for."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,9 +11,11 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evidence import EvidenceError, SigningKey
+from affidavit.gateway import GatewaySettings
 from affidavit.runs import (
     PlannedAgent,
     PlannedJob,
+    PlannedModel,
     PlannedTask,
     RunPlan,
     SignedPlan,
@@ -23,7 +26,7 @@ from affidavit.runs import (
     read_plan,
     sign_plan,
 )
-from affidavit.signing import now
+from affidavit.signing import canonical_json, now
 from affidavit.tasks import Task
 
 _MOST_NAMED = 5
@@ -42,6 +45,7 @@ def make_plan(
     contracts: Mapping[str, Contract],
     terms: Terms,
     key: SigningKey,
+    model: GatewaySettings | None,
     seed: int | None = None,
     pass_rate: float | None = None,
 ) -> SignedPlan:
@@ -52,6 +56,7 @@ def make_plan(
         contracts: by the task's name.
         terms: what holds for every trial.
         key: signs.
+        model: what the agents' model gateway is told; None: they have no model.
         seed: of the run; None: a random one.
         pass_rate: the share of trials that must pass; None: all.
 
@@ -70,6 +75,7 @@ def make_plan(
         profile=_versioned(terms, "profile"),
         tasks=[_task(task, contracts[name]) for name, task in tasks.items()],
         agents={agent.digest: agent for agent in agents.values()},
+        model=None if model is None else _model(model),
         jobs=[PlannedJob(task=job.task.id, agent=agents[job.agent].digest) for job in jobs],
         trials=terms.trials,
         seed=new_seed() if seed is None else seed,
@@ -182,6 +188,21 @@ def contract_under(terms: Terms, task: Task, contract: Contract) -> Contract:
 
 def _planned(agent: Agent) -> PlannedAgent:
     return PlannedAgent.of(agent.name, agent.command, agent.sees_solution)
+
+
+def _model(settings: GatewaySettings) -> PlannedModel:
+    """Where models are and what may be asked of them; keys stay outside."""
+    answers = canonical_json([dict(answer) for answer in settings.script])
+    return PlannedModel(
+        mode=settings.mode,
+        models=[*settings.models],
+        upstreams={name: upstream.url for name, upstream in settings.upstreams.items()},
+        answers=None if settings.mode == "live" else "sha256:" + hashlib.sha256(answers).hexdigest(),
+        requests=settings.budgets.requests,
+        tokens=settings.budgets.tokens,
+        seconds=settings.budgets.seconds,
+        provider_tools=settings.provider_tools,
+    )
 
 
 def _task(task: Task, contract: Contract) -> PlannedTask:

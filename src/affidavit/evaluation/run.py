@@ -46,7 +46,16 @@ from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
 from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
-from affidavit.runs import PLAN, Ledger, PlannedTrial, SignedPlan, write_run_statement
+from affidavit.runs import (
+    PLAN,
+    PLAN_TOKEN,
+    Ledger,
+    PlannedTrial,
+    SignedPlan,
+    request_timestamp,
+    token_beside,
+    write_run_statement,
+)
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -58,13 +67,14 @@ from affidavit.sandbox import (
     state_dir,
     tarball_rootfs,
 )
-from affidavit.signing import TrustDocument, read_trust, write_whole
+from affidavit.signing import TrustDocument, read_bounded, read_trust, write_whole
 from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
 
 _logger = logging.getLogger(__name__)
 
 _WAIT_S = 0.2
+_MOST_TOKEN_BYTES = 1 << 20
 
 
 class Progress(Protocol):
@@ -96,6 +106,7 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
         resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
         pass_rate: the share of trials that a new plan says must pass; None: all.
@@ -118,6 +129,7 @@ class RunOptions:
     pass_rate: float | None = None
     model: GatewaySettings | None = None
     resume: Path | None = None
+    timestamp: str | None = None
 
     @property
     def plan_file(self) -> Path | None:
@@ -168,7 +180,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        return make_plan(jobs, contracts, terms, key, options.seed, options.pass_rate), made
+        return make_plan(jobs, contracts, terms, key, options.model, options.seed, options.pass_rate), made
     except (TaskError, SuiteError, EvidenceError) as error:
         raise RunError(str(error)) from error
 
@@ -241,24 +253,25 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         if given is not None and options.plan_file is not None:
             # Before anything is made that may take minutes.
             planned = planned_contracts(tasks, contracts, terms)
-            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own))
+            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
             check_fits(given, asked, options.plan_file)
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
+        folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
-        plan = given or make_plan(jobs, planned, terms, key)
+        plan = given or make_plan(jobs, planned, terms, key, options.model)
         if options.resume is not None:
-            folder, resumed = options.resume, resume_run(options.resume, plan, key)
+            resumed = resume_run(folder, plan, key)
         else:
-            folder = _run_folder(options.out)
             if given is not None:
                 use_plan(state, given, folder)
             write_whole(folder / PLAN, plan.data())
+            _stamp_plan(folder, plan, options)
             resumed = Resumed(folder.name, Ledger.create(folder, key, folder.name, plan.plan.digest), {})
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
@@ -312,12 +325,20 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     )
     try:
         _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
-        write_run_statement(folder, plan.plan, resumed.ledger.history, closed, key)
+        write_run_statement(folder, plan.plan, resumed.ledger.history, closed, key, options.timestamp)
     except EvidenceError as error:
-        raise RunError(str(error)) from error
+        raise RunError(f"{error}; every trial is finished, and --resume {folder} makes the statement") from error
     finally:
         os.close(opened)
     return result
+
+
+def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:
+    """Put the time stamp of the plan beside it, where there is one or is to be one. Raises EvidenceError."""
+    if options.plan is not None and token_beside(options.plan).exists():
+        write_whole(folder / PLAN_TOKEN, read_bounded(token_beside(options.plan), _MOST_TOKEN_BYTES))
+    elif options.timestamp is not None:
+        write_whole(folder / PLAN_TOKEN, request_timestamp(options.timestamp, plan.envelope, plan.plan.signer))
 
 
 def _with_contract(task: Task, options: RunOptions) -> Task:

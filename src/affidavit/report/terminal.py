@@ -17,7 +17,7 @@ from affidavit.evidence import locate
 from affidavit.policy import summed
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
-from affidavit.runs import RunVerification
+from affidavit.runs import ProofVerification, RunVerification
 from affidavit.verification import Verdict, Verification
 
 _STYLE = {
@@ -166,7 +166,7 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(Text(f"  what the tests printed: {locate(trial.bundle, 'grader/stdout')}"), soft_wrap=True)
 
 
-def print_verification(verification: Verification | RunVerification, out: IO[str]) -> None:
+def print_verification(verification: Verification | RunVerification | ProofVerification, out: IO[str]) -> None:
     """One line a check."""
     console = open_console(out)
     for check in verification.checks:

@@ -8,6 +8,7 @@ from affidavit.runs.plan import (
     PLAN,
     PlannedAgent,
     PlannedJob,
+    PlannedModel,
     PlannedTask,
     PlannedTrial,
     RunPlan,
@@ -19,13 +20,16 @@ from affidavit.runs.plan import (
     read_plan,
     sign_plan,
 )
+from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
 from affidavit.runs.statistics import DetectableEffect, Interval, clustered_mean, detectable_effect, wilson
+from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
 __all__ = [
     "LEDGER",
     "PLAN",
+    "PLAN_TOKEN",
     "RUN_STATEMENT",
     "Attempt",
     "Checkpoint",
@@ -35,8 +39,10 @@ __all__ = [
     "Ledger",
     "PlannedAgent",
     "PlannedJob",
+    "PlannedModel",
     "PlannedTask",
     "PlannedTrial",
+    "ProofVerification",
     "ReadLedger",
     "RunFacts",
     "RunPlan",
@@ -49,12 +55,18 @@ __all__ = [
     "clustered_mean",
     "detectable_effect",
     "is_run",
+    "load_certificates",
     "new_nonce",
     "new_seed",
+    "prove_event",
+    "prove_trial",
     "read_ledger",
     "read_plan",
     "read_run_statement",
+    "request_timestamp",
     "sign_plan",
+    "token_beside",
+    "verify_proof",
     "verify_run",
     "wilson",
     "write_run_statement",

@@ -9,7 +9,7 @@ import fcntl
 import getpass
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -282,6 +282,7 @@ class ReadLedger:
         unsigned: entries at the end that no checkpoint covers.
         discarded: bytes at the end that are no whole line.
         whole: bytes before these.
+        last: the last checkpoint, signed; None where the run ended before its first.
     """
 
     history: History
@@ -291,6 +292,7 @@ class ReadLedger:
     unsigned: int
     discarded: int
     whole: int
+    last: Envelope | None
 
     def holds(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint is of a beginning of this ledger."""
@@ -315,6 +317,7 @@ def read_ledger(path: Path, key: PublicKey) -> ReadLedger:
     leaves: list[bytes] = []
     roots: list[bytes] = []
     signed = 0
+    last: Envelope | None = None
     for number, line in enumerate(lines, 1):
         try:
             value = strict_canonical_json(line)
@@ -327,7 +330,8 @@ def read_ledger(path: Path, key: PublicKey) -> ReadLedger:
                 roots.append(tree.root)
                 history.add(entry, Checkpoint(tree.size, _digest(roots[-1])))
             else:
-                _check(Envelope.from_json(value), key, history.run_id, tree)
+                last = Envelope.from_json(value)
+                _check(last, key, history.run_id, tree)
                 if signed == tree.size:
                     raise EvidenceError("the checkpoint is there twice")
                 signed = tree.size
@@ -337,7 +341,26 @@ def read_ledger(path: Path, key: PublicKey) -> ReadLedger:
         raise EvidenceError(f"{path.name}: holds no entry")
     checkpoint = Checkpoint(tree.size, _digest(tree.root))
     unsigned, whole = tree.size - signed, len(data) - len(torn)
-    return ReadLedger(history, checkpoint, tuple(leaves), tuple(roots), unsigned, len(torn), whole)
+    return ReadLedger(history, checkpoint, tuple(leaves), tuple(roots), unsigned, len(torn), whole, last)
+
+
+def read_entry(line: bytes) -> Entry:
+    """The entry that a line is.
+
+    Raises:
+        EvidenceError: it is none.
+    """
+    return _entry(strict_canonical_json(line))
+
+
+def read_checkpoint(envelope: Envelope) -> tuple[str, Checkpoint]:
+    """The run and the checkpoint in an envelope, whose signature is not checked.
+
+    Raises:
+        EvidenceError: there is none.
+    """
+    document = parsed(_CheckpointDocument, strict_canonical_json(envelope.payload))
+    return document.run_id, Checkpoint(document.size, document.root)
 
 
 def _entry(value: Any) -> Entry:
@@ -353,12 +376,12 @@ def _check(envelope: Envelope, key: PublicKey, run_id: str, tree: GrowingTree) -
         raise EvidenceError(f"the checkpoint's payload type is not {CHECKPOINT_TYPE}")
     if not envelope.signed_by(key):
         raise EvidenceError(f"the checkpoint is not signed by {key.key_id}")
-    document = parsed(_CheckpointDocument, strict_canonical_json(envelope.payload))
-    if document.run_id != run_id:
-        raise EvidenceError(f"the checkpoint is of the run {document.run_id}")
-    if (document.size, document.root) != (tree.size, _digest(tree.root)):
+    stated, checkpoint = read_checkpoint(envelope)
+    if stated != run_id:
+        raise EvidenceError(f"the checkpoint is of the run {stated}")
+    if (checkpoint.size, checkpoint.root) != (tree.size, _digest(tree.root)):
         raise EvidenceError(
-            f"the checkpoint is of {document.size} entries, and is not that of the {tree.size} before it: "
+            f"the checkpoint is of {checkpoint.size} entries, and is not that of the {tree.size} before it: "
             "an entry was changed, added or taken away"
         )
 
@@ -603,8 +626,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def entries_of(leaves: Sequence[bytes]) -> Iterator[Entry]:
-    """The entries that lines are. Raises EvidenceError where one is none."""
-    return (_entry(strict_canonical_json(line)) for line in leaves)

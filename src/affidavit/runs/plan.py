@@ -100,6 +100,28 @@ class PlannedJob(Strict):
     agent: Digest
 
 
+class PlannedModel(Strict):
+    """What the agents may ask of a model.
+
+    Attributes:
+        mode: where answers come from: ``live``, ``replay`` or ``script``.
+        models: the names that may be asked for.
+        upstreams: where the models are, by dialect.
+        answers: digest of the recorded or written answers; None for ``live``.
+        requests, tokens, seconds: bounds for each trial; None: no bound.
+        provider_tools: tools that the provider runs itself may be asked for.
+    """
+
+    mode: str
+    models: list[str] = Field(min_length=1)
+    upstreams: dict[str, str]
+    answers: Digest | None
+    requests: int | None
+    tokens: int | None
+    seconds: float | None
+    provider_tools: bool
+
+
 class Thresholds(Strict):
     """What the run must reach.
 
@@ -147,6 +169,7 @@ class RunPlan(Strict):
         suite, profile: None where there is none.
         tasks: in the order in which they run.
         agents: by their digests.
+        model: None: the agents have none.
         jobs: which agent is put to which task, in order.
         trials: of each job.
         seed: what the trials' seeds are derived from.
@@ -164,6 +187,7 @@ class RunPlan(Strict):
     profile: Versioned | None = None
     tasks: list[PlannedTask] = Field(min_length=1)
     agents: dict[str, PlannedAgent] = Field(min_length=1)
+    model: PlannedModel | None = None
     jobs: list[PlannedJob] = Field(min_length=1)
     trials: int = Field(ge=1, le=10_000)
     seed: int = Field(ge=0, lt=1 << 53)

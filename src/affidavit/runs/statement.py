@@ -17,6 +17,7 @@ from affidavit.evidence import IN_TOTO
 from affidavit.runs.ledger import Attempt, Checkpoint, History
 from affidavit.runs.plan import Digest, RunPlan, Strict, Time, Verdict, parsed
 from affidavit.runs.statistics import Interval, clustered_mean, wilson
+from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, request_timestamp
 from affidavit.signing import (
     Envelope,
     EvidenceError,
@@ -235,7 +236,14 @@ def sign_run(facts: RunFacts, subjects: Mapping[str, str], key: SigningKey) -> R
     return RunStatement(facts, subjects, Envelope(payload, IN_TOTO, {}).with_signature(key))
 
 
-def write_run_statement(folder: Path, plan: RunPlan, history: History, checkpoint: Checkpoint, key: SigningKey) -> None:
+def write_run_statement(
+    folder: Path,
+    plan: RunPlan,
+    history: History,
+    checkpoint: Checkpoint,
+    key: SigningKey,
+    timestamp: str | None = None,
+) -> None:
     """Write the statements of a run whose ledger is closed and whose ``run.json`` is written.
 
     Args:
@@ -243,16 +251,23 @@ def write_run_statement(folder: Path, plan: RunPlan, history: History, checkpoin
         plan: of the run.
         history, checkpoint: of its ledger.
         key: signs.
+        timestamp: address of a time-stamping authority; None: nobody stamps.
 
     Raises:
-        EvidenceError: a planned trial has no end, or a file can't be read or written.
+        EvidenceError: a planned trial has no end, a file can't be read or written, or the authority does not stamp.
+            There is no statement then.
     """
-    facts = run_facts(plan, history, checkpoint, timestamped=False)
+    facts = run_facts(plan, history, checkpoint, timestamped=timestamp is not None)
     files = {RUN_DOCUMENT: read_bounded(folder / RUN_DOCUMENT, MOST_DOCUMENT_BYTES)}
+    if (folder / PLAN_TOKEN).exists():
+        files[PLAN_TOKEN] = read_bounded(folder / PLAN_TOKEN, MOST_DOCUMENT_BYTES)
     for name, payload in ((TEST_RESULT, result_payload(plan, facts)), (SVR, svr_payload(plan, facts))):
         write_whole(folder / name, canonical_json(Envelope(payload, IN_TOTO, {}).with_signature(key).to_json()))
+    statement = sign_run(facts, subjects_of(facts, files), key)
+    if timestamp is not None:
+        write_whole(folder / RUN_TOKEN, request_timestamp(timestamp, statement.envelope, key.key_id))
     # The last, for it says that the run is whole.
-    write_whole(folder / RUN_STATEMENT, sign_run(facts, subjects_of(facts, files), key).data())
+    write_whole(folder / RUN_STATEMENT, statement.data())
 
 
 def read_run_statement(path: Path) -> RunStatement:

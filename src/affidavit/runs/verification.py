@@ -4,8 +4,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from affidavit.evidence import (
     MOST_STATEMENT_BYTES,
@@ -36,12 +37,18 @@ from affidavit.runs.statement import (
     subjects_of,
     svr_payload,
 )
-from affidavit.signing import Trust, read_bounded, read_envelope
+from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
+from affidavit.signing import Envelope, Trust, read_bounded, read_envelope
 from affidavit.verification import Check, verify_signed_by
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 # Of one kind, in one sentence.
 _MOST_NAMED = 10
 _MOST_FOLDERS = 1_000_000
+# Between the authority's clock and the machine's.
+_CLOCKS_DIFFER_S = 300
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,12 @@ def is_run(path: Path) -> bool:
 
 
 def verify_run(
-    folder: Path, keys: Iterable[PublicKey], trust: Trust | None = None, *, public: bool = False
+    folder: Path,
+    keys: Iterable[PublicKey],
+    trust: Trust | None = None,
+    *,
+    public: bool = False,
+    authorities: "Sequence[Certificate]" = (),
 ) -> RunVerification:
     """Check a run.
 
@@ -97,6 +109,7 @@ def verify_run(
         keys: the keys that are trusted to sign.
         trust: who must have signed plan and statement; the keys in it are trusted to sign the rest, too.
         public: the private parts of bundles, and ``run.json``, may be missing.
+        authorities: certificates of time-stamping authorities that are trusted.
 
     Raises:
         EvidenceError: there is no such folder.
@@ -106,17 +119,25 @@ def verify_run(
     known = {key.key_id: key for key in keys}
     for document in trust.documents if trust else ():
         known |= {key_id: key.key for key_id, key in document.keys.items()}
-    return _RunChecks(folder, known, trust, public).run()
+    return _RunChecks(folder, known, trust, public, authorities).run()
 
 
 class _RunChecks:
     """The checks of one run and what they have found."""
 
-    def __init__(self, folder: Path, keys: Mapping[str, PublicKey], trust: Trust | None, public: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: Mapping[str, PublicKey],
+        trust: Trust | None,
+        public: bool,
+        authorities: "Sequence[Certificate]",
+    ) -> None:
         self._folder = folder
         self._keys = keys
         self._trust = trust
         self._public = public
+        self._authorities = authorities
         self._done: list[Check] = []
         self._key: PublicKey | None = None
         self._ledger: ReadLedger | None = None
@@ -139,6 +160,7 @@ class _RunChecks:
             self._check("plan signers", lambda: self._signers(plans[0].envelope, plans[0].plan.made), PLAN)
         if signed and self._key is not None:
             self._rest(plans[0].plan, self._key)
+            self._times(plans[0])
         signer = self._key.key_id if self._key else None
         return RunVerification(
             self._folder, tuple(self._done), signer, self._statement.facts if self._statement else None
@@ -161,6 +183,31 @@ class _RunChecks:
             self._check("aggregate", lambda: self._aggregate(plan), RUN_STATEMENT)
             for name, payload in ((TEST_RESULT, result_payload), (SVR, svr_payload)):
                 self._derived(name, payload, plan, key)
+
+    def _times(self, plan: SignedPlan) -> None:
+        """Check the time stamps that are there or must be."""
+        statement = self._statement
+        stamped = statement is not None and PLAN_TOKEN in statement.subjects
+        if stamped or os.path.lexists(self._folder / PLAN_TOKEN):
+            self._check("time of plan", lambda: self._time_of_plan(plan), PLAN_TOKEN)
+        if statement is not None and (statement.facts.timestamped or os.path.lexists(self._folder / RUN_TOKEN)):
+            self._check("time of statement", lambda: self._time(RUN_TOKEN, statement.envelope)[1], RUN_TOKEN)
+
+    def _time(self, name: str, envelope: Envelope) -> tuple[str, str]:
+        """The time in a token, and a sentence on it."""
+        assert self._key is not None
+        at, vouched = check_timestamp(self._file(name), envelope, self._key.key_id, self._authorities)
+        by = (
+            "by a trusted authority" if vouched else "by an authority that was not checked; give its certificate: --tsa"
+        )
+        return at, f"was there at {at}, {by}"
+
+    def _time_of_plan(self, plan: SignedPlan) -> str:
+        at, said = self._time(PLAN_TOKEN, plan.envelope)
+        began = self._ledger.history.began if self._ledger else ""
+        if began and _seconds(at) > _seconds(began) + _CLOCKS_DIFFER_S:
+            raise _Wrong(f"{PLAN_TOKEN}: the plan was stamped at {at}, after the run began at {began}")
+        return said
 
     def _file(self, name: str, without: str = "") -> Path:
         """Where a file of the run lies. Raises _Wrong where it does not; `without`: what that means."""
@@ -186,7 +233,7 @@ class _RunChecks:
         self._key = key
         return f"signed by {signer}"
 
-    def _signers(self, envelope: Any, at: str) -> str:
+    def _signers(self, envelope: Envelope, at: str) -> str:
         assert self._trust is not None
         examined = self._trust.examine(envelope, at)
         if not examined.met:
@@ -445,6 +492,11 @@ def _link(folder: Path, place: str) -> str:
         if path.is_symlink():
             return path.relative_to(folder).as_posix()
     return ""
+
+
+def _seconds(text: str) -> float:
+    """A time as it stands in documents, in seconds since 1970."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
 
 
 def _state(attempts: Sequence[Attempt]) -> str:

@@ -51,6 +51,9 @@ class Judgement:
     def from_json(cls, value: Mapping[str, Any]) -> "Judgement":
         """What `to_json` wrote, in a bundle that was verified."""
         violations = [Violation(**{**one, "events": tuple(one["events"])}) for one in value["violations"]]
+        attempts = value.get("attempts")
+        if attempts is not None:
+            attempts = tuple(Attempt(**{**one, "events": tuple(one["events"])}) for one in attempts)
         return cls(
             Verdict(value["verdict"]),
             value["score"],
@@ -58,6 +61,7 @@ class Judgement:
             tuple(value["reasons"]),
             tuple(violations),
             value.get("assurance"),
+            attempts,
         )
 
     def to_json(self) -> dict[str, Any]:
