@@ -59,6 +59,8 @@ def build_image(
     Raises:
         ImageError: it can't be built; the line of the Dockerfile is named where one is to blame.
     """
+    if folder.is_symlink():
+        raise ImageError(f"{folder}: is a link; name the folder itself")
     path = folder / "Dockerfile"
     text = read_dockerfile(path)
     bases: dict[str, StoredImage] = {}

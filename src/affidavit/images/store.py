@@ -328,6 +328,8 @@ def _blobs(manifest: Mapping[str, Any], name: str) -> list[_Blob]:
         match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
         if match is None or not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise ImageError(f"{name}: its manifest names a part without a proper sha256 digest and size")
+        if value.get("urls"):
+            raise ImageError(f"{name}: a layer of it lies elsewhere than in its registry; such images can't be used")
         blobs.append(_Blob(match[1], size))
     if sum(blob.size for blob in blobs) > MOST_IMAGE_BYTES:
         raise ImageError(f"{name}: takes more than {MOST_IMAGE_BYTES >> 30} GiB")
