@@ -1,8 +1,14 @@
 """Building Dockerfiles on a base image from a registry on loopback."""
 
+import contextlib
+import json
 import os
+import subprocess
+import sys
 import tarfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,11 +106,6 @@ def test_what_fails_names_its_line(build: Build, shared: ImageStore, text: str, 
         image.name for image in shared.images() if image.name.endswith("/base:latest")
     }
     assert not [*(shared.layout / "staging").iterdir()]
-    assert not [*cgroups()]
-
-
-def cgroups() -> Iterator[Path]:
-    return Path("/sys/fs/cgroup").glob("**/affidavit-build-*")
 
 
 def test_a_build_has_no_network_and_sees_nothing_of_the_machine(build: Build, shared: ImageStore) -> None:
@@ -147,11 +148,63 @@ def test_links_in_the_context_lead_nowhere_else(build: Build, shared: ImageStore
 
 def test_layers_are_archives_that_anybody_can_read(build: Build, shared: ImageStore) -> None:
     image = build("FROM BASE\nRUN mkdir /d && rm -r /root && ln -s /etc/passwd /l\n")
-    import json
-
     manifest = json.loads((shared.layout / "blobs/sha256" / image.digest.removeprefix("sha256:")).read_text())
     names: list[str] = []
     for part in manifest["layers"]:
         with tarfile.open(shared.layout / "blobs/sha256" / part["digest"].removeprefix("sha256:")) as archive:
             names += archive.getnames()
     assert {"d", "l", ".wh.root"} <= set(names)
+
+
+def test_a_killed_build_leaves_nothing_running_and_the_next_one_works(
+    host: str, shared: ImageStore, build: Build, tmp_path: Path
+) -> None:
+    mark = f"sleep 98765.{os.getpid()}"
+    place = tmp_path / "killed"
+    place.mkdir()
+    (place / "Dockerfile").write_text(f"FROM {host}/base\nRUN {mark}\n")
+    code = (
+        "import sys; from pathlib import Path; from affidavit.images import ImageStore, build_image\n"
+        "build_image(ImageStore(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(shared.state), str(place)])
+    wait_for(lambda: running(mark))
+    [staging] = (shared.layout / "staging").iterdir()
+    groups = f"affidavit-build-{staging.name.rpartition('.')[2]}"
+    assert [*Path("/sys/fs/cgroup").glob(f"**/{groups}")]
+    process.kill()
+    process.wait()
+    wait_for(lambda: not running(mark))
+    again = ImageStore(shared.state)
+    assert not [*(again.layout / "staging").iterdir()]
+    assert not [*Path("/sys/fs/cgroup").glob(f"**/{groups}")]
+    image = build("FROM BASE\nRUN echo next >/x\n")
+    assert content(shared, image, "x").read_text() == "next\n"
+
+
+def test_two_builds_of_one_thing_at_once(build: Build, shared: ImageStore, tmp_path: Path) -> None:
+    told: list[str] = []
+    text = "FROM BASE\nRUN echo both >/x\n"
+    build(text.replace("both", "first"))
+    place = tmp_path / "environment"
+    (place / "Dockerfile").write_text((place / "Dockerfile").read_text().replace("first", "both"))
+    with ThreadPoolExecutor() as pool:
+        found = [*pool.map(lambda _: build_image(shared, place, progress=told.append), range(3))]
+    assert found[0] == found[1] == found[2]
+    assert len([line for line in told if line.startswith("step 2")]) == 1
+
+
+def running(command: str) -> bool:
+    """Whether some process of the machine runs a command."""
+    wanted = command.replace(" ", "\0").encode()
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if process.read_bytes().startswith(wanted):
+                return True
+    return False
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    """Wait until something holds, for as long as the test may take."""
+    while not holds():
+        time.sleep(0.1)

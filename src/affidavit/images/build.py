@@ -11,7 +11,6 @@ import json
 import platform
 import re
 import resource
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from affidavit.images.context import copy_context
 from affidavit.images.dockerfile import BuildPlan, plan_build, read_dockerfile
 from affidavit.images.errors import ImageError
 from affidavit.images.pull import stored_or_pulled
-from affidavit.images.store import MOST_IMAGE_BYTES, ImageStore, StoredImage
+from affidavit.images.store import MOST_IMAGE_BYTES, ImageStore, StoredImage, build_group
 from affidavit.images.tool import find_tool, last_words, run_tool
 from affidavit.sandbox import cgroup_path, locked, remove_cgroups
 
@@ -59,6 +58,8 @@ def build_image(
     Raises:
         ImageError: it can't be built; the line of the Dockerfile is named where one is to blame.
     """
+    if folder.is_symlink():
+        raise ImageError(f"{folder}: is a link; name the folder itself")
     path = folder / "Dockerfile"
     text = read_dockerfile(path)
     bases: dict[str, StoredImage] = {}
@@ -131,7 +132,7 @@ class _Build:
         name = f"localhost/affidavit-build:{key}"
         # A container can't be allowed more than this process.
         files = min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-        group = f"build-{uuid.uuid4().hex}"
+        group = build_group(self._staging)
         command = [
             *self._buildah(), "bud", "--pull=never", "--format=docker", "--layers", "--isolation=oci",
             "--identity-label=false", f"--network={'host' if self._network else 'none'}", "--cgroupns=private",

@@ -4,7 +4,9 @@ That one knows no heredocs and no ``--link``. Images from elsewhere are taken fr
 replaced, too. What it can't build, or what a build may not have, is an error that names the line.
 """
 
+import errno
 import json
+import os
 import posixpath
 import re
 import shlex
@@ -84,12 +86,16 @@ def read_dockerfile(path: Path) -> str:
     """The text of a Dockerfile.
 
     Raises:
-        ImageError: it can't be read, is larger than 1 MiB, or is not UTF-8.
+        ImageError: it can't be read, is a link, is larger than 1 MiB, or is not UTF-8.
     """
     try:
-        with path.open("rb") as file:
+        # A link could lead to a file of the machine, which an error would then quote.
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(opened, "rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise ImageError(f"{path}: is a link; put the file itself there") from None
         raise ImageError(f"{path}: can't be read: {problem.strerror}") from None
     if len(data) > _MOST_BYTES:
         raise ImageError(f"{path}: is larger than 1 MiB")

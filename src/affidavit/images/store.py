@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.images.errors import ImageError
-from affidavit.sandbox import Owner, locked, owner_gone, remove_image_layers, sync_file_system
+from affidavit.sandbox import Owner, locked, owner_gone, remove_cgroups, remove_image_layers, sync_file_system
 
 MOST_IMAGE_BYTES = 32 << 30
 """What the blobs of one image may take, and what its layers may take unpacked."""
@@ -97,6 +97,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) and "\0" not in value else ""
 
 
+def build_group(staging: Path) -> str:
+    """The name of the control groups of what a build runs, by its staging folder: whoever finds that one left behind
+    removes them with it."""
+    return f"build-{staging.name.rpartition('.')[2]}"
+
+
 class ImageStore:
     """The image store of a state folder."""
 
@@ -116,6 +122,7 @@ class ImageStore:
             self._write("oci-layout", {"imageLayoutVersion": "1.0.0"})
             for entry in (self.layout / "staging").glob(".new.*"):
                 if owner_gone(entry):
+                    remove_cgroups(build_group(entry))
                     shutil.rmtree(entry, ignore_errors=True)
         except OSError as problem:
             raise ImageError(
@@ -328,6 +335,8 @@ def _blobs(manifest: Mapping[str, Any], name: str) -> list[_Blob]:
         match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
         if match is None or not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise ImageError(f"{name}: its manifest names a part without a proper sha256 digest and size")
+        if value.get("urls"):
+            raise ImageError(f"{name}: a layer of it lies elsewhere than in its registry; such images can't be used")
         blobs.append(_Blob(match[1], size))
     if sum(blob.size for blob in blobs) > MOST_IMAGE_BYTES:
         raise ImageError(f"{name}: takes more than {MOST_IMAGE_BYTES >> 30} GiB")
