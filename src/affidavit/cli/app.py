@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from affidavit.cli.agent import agent_app
 from affidavit.cli.answers import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.contract import contract_app
 from affidavit.cli.grade import grade_app
@@ -38,6 +39,7 @@ app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
 app.add_typer(task_app, name="task")
 app.add_typer(grade_app, name="grade")
+app.add_typer(agent_app, name="agent")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)
 app.command()(profiles)
@@ -70,8 +72,15 @@ def run(
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", help="oracle: the task's own solution; nop: nothing.", metavar="NAME", show_default=False
+            "--agent",
+            help="oracle: the task's own solution; nop: nothing; or an agent that affidavit agent list names.",
+            metavar="NAME",
+            show_default=False,
         ),
+    ] = None,
+    agent_file: Annotated[
+        Path | None,
+        typer.Option("--agent-file", help="Definition of an agent (TOML).", metavar="FILE", show_default=False),
     ] = None,
     agent_cmd: Annotated[
         str | None,
@@ -176,16 +185,20 @@ def run(
     Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
     inconclusive or in error; the highest that applies.
     """
+    from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
 
-    if (agent is None) == (agent_cmd is None):
-        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    if sum(given is not None for given in (agent, agent_cmd, agent_file)) != 1:
+        fail("say which agent: --agent NAME, --agent-file FILE, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
-        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        if agent_file is not None:
+            chosen = Agent.defined(load_agent(agent_file))
+        else:
+            chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
         gateway = gateway_settings(
             model or (),
             os.environ,
@@ -199,7 +212,7 @@ def run(
         )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError, GatewayError) as error:
+    except (RunError, AlertError, AgentError, GatewayError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.

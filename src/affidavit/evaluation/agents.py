@@ -1,8 +1,13 @@
 """Who is put to the task."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
 
+from affidavit.agents import AgentDefinition, AgentError, InstalledAgent, find_agent, install_agent
 from affidavit.evaluation.errors import RunError
+from affidavit.sandbox import RootFilesystem
 
 
 @dataclass(frozen=True)
@@ -14,16 +19,22 @@ class Agent:
         command: run by ``/bin/sh -c`` in the working directory.
         sees_solution: the task's own solution lies at ``/solution`` for it.
         version: of its program; empty where nobody says.
+        environment: variables that it gets beside the task's.
+        definition: where it comes from; None: it brings nothing.
+        installed: what it brings, once that is there.
     """
 
     name: str
     command: str
     sees_solution: bool = False
     version: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    definition: AgentDefinition | None = None
+    installed: InstalledAgent | None = None
 
     @classmethod
     def named(cls, name: str) -> "Agent":
-        """A built-in agent.
+        """An agent of Affidavit's own, or one that it has a definition of.
 
         Raises:
             RunError: there is none of that name.
@@ -34,7 +45,21 @@ class Agent:
             case "nop":
                 return cls("nop", ":")
             case _:
-                raise RunError(f"--agent {name}: no such agent; use oracle or nop, or give a command with --agent-cmd")
+                try:
+                    return cls.defined(find_agent(name))
+                except AgentError as error:
+                    raise RunError(str(error)) from error
+
+    @classmethod
+    def defined(cls, definition: AgentDefinition) -> "Agent":
+        """The agent of a definition."""
+        return cls(
+            definition.name,
+            definition.command,
+            version=definition.version,
+            environment=definition.environment,
+            definition=definition,
+        )
 
     @classmethod
     def shell(cls, command: str, name: str = "cmd") -> "Agent":
@@ -50,3 +75,21 @@ class Agent:
         if len(command.encode("utf-8", "surrogateescape")) > 120_000:
             raise RunError("--agent-cmd is longer than 120,000 bytes, which execve(2) does not take as one argument")
         return cls(name, command)
+
+    def with_files(self, rootfs: RootFilesystem, state: Path) -> Self:
+        """The agent with what it brings, installed.
+
+        Args:
+            rootfs: that it will run over.
+            state: the state folder.
+
+        Raises:
+            RunError: it can't be installed here.
+            SandboxError: the state folder can't be written.
+        """
+        if self.definition is None:
+            return self
+        try:
+            return replace(self, installed=install_agent(self.definition, rootfs, state))
+        except AgentError as error:
+            raise RunError(str(error)) from error

@@ -147,7 +147,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
-        _check(job)
+        _check(job, options)
     check_places([*tasks.values()], state, options.out, rootfs_outside=options.rootfs_outside)
     try:
         for task in tasks.values():
@@ -162,6 +162,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
+        jobs = [replace(job, agent=job.agent.with_files(prepared[job.task.id].rootfs, state)) for job in jobs]
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
         folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
@@ -231,7 +232,9 @@ def _own_key() -> SigningKey | None:
     return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
 
 
-def _check(job: Job) -> None:
+def _check(job: Job, options: RunOptions) -> None:
+    if job.agent.definition is not None and options.model is None:
+        raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
         raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")

@@ -6,6 +6,7 @@ from affidavit.report.otlp import otlp_lines
 from affidavit.report.profiles import print_profiles
 from affidavit.report.terminal import (
     Progress,
+    print_agents,
     print_doctor,
     print_process_tree,
     print_run,
@@ -19,6 +20,7 @@ from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
 __all__ = [
     "Progress",
     "otlp_lines",
+    "print_agents",
     "print_contract_diff",
     "print_doctor",
     "print_lint",

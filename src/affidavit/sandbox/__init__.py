@@ -1,5 +1,6 @@
 """Sandboxes: any OCI runtime through one bundle builder."""
 
+from affidavit.sandbox.cache import cached_layer
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
@@ -44,6 +45,7 @@ __all__ = [
     "SandboxSpec",
     "Streams",
     "User",
+    "cached_layer",
     "carry_over",
     "clean_stale",
     "diff",
