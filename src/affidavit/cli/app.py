@@ -166,6 +166,15 @@ def run(
             "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
         ),
     ] = None,
+    model_replay: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-replay",
+            help="Bundle of another trial, whose model's answers are given again as long as the same is asked.",
+            metavar="BUNDLE",
+            show_default=False,
+        ),
+    ] = None,
     model_budget: Annotated[
         str,
         typer.Option(
@@ -188,8 +197,10 @@ def run(
     from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.evidence import EvidenceError, recorded_answers
     from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
+    from affidavit.trace import TraceError
 
     if sum(given is not None for given in (agent, agent_cmd, agent_file)) != 1:
         fail("say which agent: --agent NAME, --agent-file FILE, or --agent-cmd CMD (one of them)")
@@ -204,6 +215,7 @@ def run(
             os.environ,
             url=model_url,
             script=model_script,
+            recording=None if model_replay is None else recorded_answers(model_replay),
             budget=model_budget,
             provider_tools=provider_tools,
         )
@@ -212,7 +224,7 @@ def run(
         )
         with Progress(sys.stderr, quiet=as_json) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError, AgentError, GatewayError) as error:
+    except (RunError, AlertError, AgentError, GatewayError, EvidenceError, TraceError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.

@@ -13,6 +13,7 @@ from affidavit.evidence.model_facts import (
     model_rows,
     read_model_facts,
     read_model_log,
+    recorded_answers,
     stranded,
 )
 from affidavit.evidence.private import beside, locate
@@ -73,6 +74,7 @@ __all__ = [
     "new_key",
     "read_model_facts",
     "read_model_log",
+    "recorded_answers",
     "stranded",
     "strict_canonical_json",
     "strict_json",
