@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test lint redteam docs bench fuzz clean
+.PHONY: setup demo test test-agents lint redteam docs bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -30,6 +30,10 @@ test: setup lint docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
 	# Floods, full disks and kills want the machine to themselves.
 	$(BIN)/python -m pytest tests/faults
+
+# Real agents with a scripted model; they come from PyPI and npm.
+test-agents: setup
+	@for agent in mini-swe-agent claude-code codex; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
 lint: setup
 	$(BIN)/ruff format --check .

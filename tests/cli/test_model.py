@@ -73,6 +73,20 @@ def bundle(affidavit: Command, task: Make, script: Path) -> str:
     return str(affidavit("run", task(), *arguments, "--json").json["trials"][0]["bundle"])
 
 
+def test_a_trial_can_be_replayed_until_something_differs(affidavit: Command, task: Make, bundle: str) -> None:
+    arguments = ("--model", "model-1", "--model-replay", bundle, "--runtime", "runc", "--json")
+    same = affidavit("run", task(), "--agent-cmd", http_agent(), *arguments)
+    assert same.status == 0, same.out + same.err
+    facts = json.loads((Path(same.json["trials"][0]["bundle"]) / "agent/model.json").read_text())
+    assert (facts["mode"], facts["outcomes"]) == ("replay", {"answered": 2})
+    other = affidavit("run", task(), "--agent-cmd", http_agent().replace("solve tasks", "do things"), *arguments)
+    (trial,) = other.json["trials"]
+    assert trial["verdict"] == "error"
+    assert "request 1 is not the one that was recorded" in " ".join(trial["reasons"])
+    without = affidavit("run", task(), "--agent-cmd", "true", "--model", "m", "--model-replay", "nowhere")
+    assert (without.status, "nowhere" in without.err) == (2, True)
+
+
 def test_trace_tells_what_a_turn_led_to_and_why(affidavit: Command, bundle: str) -> None:
     turn = affidavit("trace", bundle, "--turn", 1)
     assert "turn 1: chat model-1: answered, 10 + 5 tokens" in turn.out

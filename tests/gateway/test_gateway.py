@@ -5,6 +5,8 @@ import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from affidavit.gateway import Budgets, read_answer, read_script
 from affidavit.gateway.sources import request_digest
 from gateway.conftest import KEY, chat
+from harness import state_of, wait_for
 from scripted_model import scripted_model
 
 TOOL = {"name": "bash", "arguments": {"command": "ls"}}
@@ -353,3 +356,23 @@ def test_a_replay_answers_the_very_same_request(gateway: Callable[..., Any]) -> 
     assert same.json()["choices"][0]["message"]["content"] == "as then"
     assert other.status_code == 500
     assert "request 2 is not the one" in other.text
+
+
+_OWNER = """
+import socket, sys, time
+from pathlib import Path
+from affidavit.gateway import GatewayProcess, GatewaySettings
+process = GatewayProcess(GatewaySettings("script", ("m",)), socket.create_server(("127.0.0.1", 0)), Path(sys.argv[1]))
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_gateway_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _OWNER, str(tmp_path / "spool")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        owner.kill()
+    wait_for(lambda: state_of(pid) in ("", "Z"))
+    assert json.loads((tmp_path / "spool").read_text()) == {"end": 0}

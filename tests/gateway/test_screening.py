@@ -20,6 +20,8 @@ FUNCTION = {"type": "function", "function": {"name": "bash", "parameters": {"pro
         ("openai", [{"type": "shell", "environment": {"type": "container_auto"}}], None, ["shell"]),
         ("openai", [{"type": "shell"}], None, ["shell"]),
         ("openai", [{"name": "no type"}], None, ["None"]),
+        ("openai", [{"type": "namespace", "name": "n", "tools": [FUNCTION]}], ..., []),
+        ("openai", [{"type": "namespace", "name": "n", "tools": [{"type": "web_search"}]}], None, ["web_search"]),
         ("anthropic", [{"name": "bash", "input_schema": {}}], ..., []),
         ("anthropic", [{"type": "bash_20250124", "name": "bash"}], ..., []),
         ("anthropic", [{"type": "web_search_20250305", "name": "web_search"}], None, ["web_search_20250305"]),

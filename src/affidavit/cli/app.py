@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from affidavit.cli.agent import agent_app
 from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
 from affidavit.cli.explain import explain
@@ -46,6 +47,7 @@ app.add_typer(task_app, name="task")
 app.add_typer(image_app, name="image")
 app.add_typer(import_app, name="import")
 app.add_typer(grade_app, name="grade")
+app.add_typer(agent_app, name="agent")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)
 app.command()(explain)
@@ -88,8 +90,15 @@ def run(
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", help="oracle: the task's own solution; nop: nothing.", metavar="NAME", show_default=False
+            "--agent",
+            help="oracle: the task's own solution; nop: nothing; or an agent that affidavit agent list names.",
+            metavar="NAME",
+            show_default=False,
         ),
+    ] = None,
+    agent_file: Annotated[
+        Path | None,
+        typer.Option("--agent-file", help="Definition of an agent (TOML).", metavar="FILE", show_default=False),
     ] = None,
     agent_cmd: Annotated[
         str | None,
@@ -175,6 +184,15 @@ def run(
             "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
         ),
     ] = None,
+    model_replay: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-replay",
+            help="Bundle of another trial, whose model's answers are given again as long as the same is asked.",
+            metavar="BUNDLE",
+            show_default=False,
+        ),
+    ] = None,
     model_budget: Annotated[
         str,
         typer.Option(
@@ -218,23 +236,30 @@ def run(
     Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
     inconclusive or in error; the highest that applies.
     """
+    from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.evidence import EvidenceError, recorded_answers
     from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
+    from affidavit.trace import TraceError
 
-    if (agent is None) == (agent_cmd is None) and (agent is not None or plan is resume is None):
-        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    given = sum(one is not None for one in (agent, agent_cmd, agent_file))
+    if given > 1 or (given == 0 and plan is resume is None):
+        fail("say which agent: --agent NAME, --agent-file FILE, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen = Agent.named(agent) if agent is not None else None
-        if agent_cmd is not None:
+        if agent_file is not None:
+            chosen = Agent.defined(load_agent(agent_file))
+        elif agent_cmd is not None:
             chosen = Agent.shell(agent_cmd)
         gateway = gateway_settings(
             model or (),
             os.environ,
             url=model_url,
             script=model_script,
+            recording=None if model_replay is None else recorded_answers(model_replay),
             budget=model_budget,
             provider_tools=provider_tools,
         )
@@ -257,7 +282,7 @@ def run(
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError, GatewayError) as error:
+    except (RunError, AlertError, AgentError, GatewayError, EvidenceError, TraceError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.

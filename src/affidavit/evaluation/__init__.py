@@ -1,5 +1,6 @@
 """Trials and runs: the only room that knows all the others."""
 
+from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
@@ -24,6 +25,7 @@ __all__ = [
     "TrialResult",
     "agent_spec",
     "capture",
+    "check_agent",
     "check_places",
     "choose_runtime",
     "examine",

@@ -170,7 +170,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
     jobs = [Job(_with_contract(task, options), agent) for task in tasks]
     by_name = {job.task.id: job.task for job in jobs}
     for job in jobs:
-        _check(job)
+        _check(job, options)
     try:
         for task in by_name.values():
             check_graders(task)
@@ -236,7 +236,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     jobs = [replace(job, task=by_name[job.task.id]) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
-        _check(job)
+        _check(job, options)
     if options.plan is not None and options.resume is not None:
         raise RunError("--resume goes on with the run's own plan; leave --plan out")
     out = options.out if options.resume is None else options.resume
@@ -259,6 +259,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
+        jobs = [replace(job, agent=job.agent.with_files(prepared[job.task.id].rootfs, state)) for job in jobs]
         terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
         folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
@@ -385,7 +386,9 @@ def _own_key() -> SigningKey | None:
     return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
 
 
-def _check(job: Job) -> None:
+def _check(job: Job, options: RunOptions) -> None:
+    if job.agent.definition is not None and options.model is None:
+        raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
         raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")

@@ -48,7 +48,7 @@ def agent_spec(
     instruction.write_text(task.instruction, "utf-8")
     instruction.chmod(0o644)
     mounts = [Mount(instruction, "/instruction.md")]
-    env = {**_env(task, rootfs), **(model or {})}
+    env = {**_env(task, rootfs), **(model or {}), **agent.environment}
     if len(task.instruction.encode()) <= _MOST_IN_ENVIRONMENT:
         env["AFFIDAVIT_INSTRUCTION"] = task.instruction
     if agent.sees_solution:
@@ -56,9 +56,10 @@ def agent_spec(
         copy_readable(task.solution_dir, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution_env
+    own = agent.installed.layer if agent.installed else None
     return SandboxSpec(
         name=name,
-        rootfs=rootfs.layers,
+        rootfs=(*((own,) if own else ()), *rootfs.layers),
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,

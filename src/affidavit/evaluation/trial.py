@@ -334,7 +334,7 @@ class _Trial:
     @property
     def _identity(self) -> dict[str, Any]:
         """Who is evaluated, as far as it is known before the trial."""
-        agent, model = self._agent, self._machinery.model
+        agent, model, installed = self._agent, self._machinery.model, self._agent.installed
         command = Redactor(model.secrets() if model else ()).text(agent.command)
         return {
             "name": agent.name,
@@ -342,6 +342,8 @@ class _Trial:
             "command": command[:_MOST_COMMAND],
             "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
             "model": model.models[0] if model else "",
+            "environment": dict(agent.environment),
+            "brought": {"digest": installed.digest, "files": installed.files} if installed else None,
         }
 
     @contextmanager

@@ -23,6 +23,7 @@ from affidavit.evidence.model_facts import (
     model_rows,
     read_model_facts,
     read_model_log,
+    recorded_answers,
     stranded,
 )
 from affidavit.evidence.private import beside, locate, private_files
@@ -97,6 +98,7 @@ __all__ = [
     "read_model_facts",
     "read_model_log",
     "read_statement",
+    "recorded_answers",
     "stranded",
     "strict_canonical_json",
     "strict_json",

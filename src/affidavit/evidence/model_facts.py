@@ -1,13 +1,14 @@
 """What a decision log says of an agent and its model: the facts in the statement, checked against the log."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from affidavit.events import GENERATING
 from affidavit.evidence.bundle import BundleReader
-from affidavit.gateway import trajectory
+from affidavit.gateway import content_type, recorded_answer, trajectory
 from affidavit.signing import EvidenceError
 from affidavit.trace import ModelLog, model_batches, model_chain
 
@@ -87,6 +88,24 @@ def read_model_log(reader: BundleReader) -> Iterator[pa.RecordBatch]:
     """The decision log of a bundle. Raises EvidenceError, TraceError while iterating."""
     with reader.open(MODEL_LOG) as file:
         yield from model_batches(file, MODEL_LOG)
+
+
+def recorded_answers(bundle: Path) -> list[dict[str, Any]]:
+    """What the model of a trial answered, in order, for another trial in which the same is asked.
+
+    Raises:
+        EvidenceError, TraceError: there is no such bundle, or it has no decision log.
+    """
+    with BundleReader(bundle) as reader:
+        if MODEL_LOG not in reader.names():
+            raise EvidenceError(f"{bundle}: holds no {MODEL_LOG}: its agent had no model")
+        return [
+            recorded_answer(
+                row["operation"], row["request"], row["status"], content_type(row["response_headers"]), row["response"]
+            )
+            for row in model_rows(read_model_log(reader))
+            if row["operation"] in GENERATING and row["outcome"] in ("answered", "failed") and row["status"]
+        ]
 
 
 def check_model(reader: BundleReader, stated: Any) -> str:

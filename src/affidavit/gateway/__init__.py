@@ -19,6 +19,7 @@ from affidavit.gateway.settings import (
     Upstream,
     upstreams_of,
 )
+from affidavit.gateway.sources import recorded_answer
 from affidavit.gateway.spool import OUTCOMES, Exchange, Spool
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "gateway_settings",
     "read_answer",
     "read_script",
+    "recorded_answer",
     "sse_events",
     "trajectory",
     "upstreams_of",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.script import read_script
@@ -16,6 +17,7 @@ def gateway_settings(
     *,
     url: str | None = None,
     script: Path | None = None,
+    recording: Sequence[Mapping[str, Any]] | None = None,
     budget: str = "",
     provider_tools: bool = False,
 ) -> GatewaySettings | None:
@@ -26,6 +28,7 @@ def gateway_settings(
         environment: of the user's shell.
         url: of the upstream.
         script: a file of answers, in place of an upstream.
+        recording: what another trial's model answered, in place of an upstream; see `recorded_answer`.
         budget: as in ``requests=200,tokens=1000000,seconds=600``.
         provider_tools: tools and media of the provider are granted.
 
@@ -33,7 +36,7 @@ def gateway_settings(
         GatewayError: something can't be used.
     """
     if not models:
-        given = {"--model-url": url, "--model-script": script, "--model-budget": budget}
+        given = {"--model-url": url, "--model-script": script, "--model-replay": recording, "--model-budget": budget}
         wrong = [name for name, value in given.items() if value]
         wrong += ["--provider-tools"] if provider_tools else []
         if wrong:
@@ -43,9 +46,11 @@ def gateway_settings(
         if not 0 < len(model) <= _MOST_NAME or not model.isprintable() or model != model.strip():
             raise GatewayError(f"--model {model[:50]!r}: is no name of a model")
     budgets = read_budgets(budget)
+    if sum(given is not None for given in (url, script, recording)) > 1:
+        raise GatewayError("--model-url, --model-script and --model-replay exclude each other")
+    if recording is not None:
+        return GatewaySettings("replay", tuple(models), {}, tuple(recording), budgets, provider_tools)
     if script is not None:
-        if url is not None:
-            raise GatewayError("--model-script and --model-url exclude each other")
         return GatewaySettings("script", tuple(models), {}, read_script(script), budgets, provider_tools)
     return GatewaySettings(
         "live", tuple(models), upstreams_of(environment, url), budgets=budgets, provider_tools=provider_tools

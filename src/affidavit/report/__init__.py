@@ -21,6 +21,7 @@ from affidavit.report.sarif import sarif_text
 from affidavit.report.tables import csv_text
 from affidavit.report.terminal import (
     Progress,
+    print_agents,
     print_doctor,
     print_process_tree,
     print_run,
@@ -43,6 +44,7 @@ __all__ = [
     "make_report",
     "otlp_lines",
     "plan_document",
+    "print_agents",
     "print_battery",
     "print_comparison",
     "print_contract_diff",

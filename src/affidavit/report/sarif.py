@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from affidavit.report.runs import Broken, RunView, TrialView
+from affidavit.report.runs import Broken, RunView, TrialView, Tried
 from affidavit.report.text import printable
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -33,6 +33,7 @@ def _run(run: RunView) -> dict[str, Any]:
         for kind, several in (("violation", trial.violations), ("attempt", trial.attempts))
         for broken in several
     ]
+    violations = [one for _, one, _ in found if isinstance(one, Broken)]
     rules = sorted({broken.rule for _, broken, _ in found})
     index = {rule: number for number, rule in enumerate(rules)}
     return {
@@ -40,7 +41,7 @@ def _run(run: RunView) -> dict[str, Any]:
             "driver": {
                 "name": "affidavit",
                 "semanticVersion": version("affidavit"),
-                "rules": [_rule(rule, [broken for _, broken, _ in found if broken.rule == rule]) for rule in rules],
+                "rules": [_rule(rule, [one for one in violations if one.rule == rule]) for rule in rules],
             }
         },
         "automationDetails": {"id": f"affidavit/{_text(run.run_id)}"},
@@ -51,7 +52,8 @@ def _run(run: RunView) -> dict[str, Any]:
 
 
 def _rule(rule: str, broken: Sequence[Broken]) -> dict[str, Any]:
-    gravest = min((one.severity for one in broken), key=[*_LEVELS].index)
+    """A rule; `broken`: its violations, none where it has attempts only."""
+    gravest = min((one.severity for one in broken), key=[*_LEVELS].index, default="low")
     return {
         "id": _text(rule),
         "shortDescription": {"text": f"The agent's contract: {_text(rule)}"},
@@ -60,13 +62,13 @@ def _rule(rule: str, broken: Sequence[Broken]) -> dict[str, Any]:
     }
 
 
-def _result(run: RunView, trial: TrialView, broken: Broken, kind: str, rule: int) -> dict[str, Any]:
+def _result(run: RunView, trial: TrialView, broken: Broken | Tried, kind: str, rule: int) -> dict[str, Any]:
     place = f"{trial.task_id}/{trial.agent}/{trial.trial}"
     identity = json.dumps([trial.task_id, trial.agent, broken.rule, broken.message])
     return {
         "ruleId": _text(broken.rule),
         "ruleIndex": rule,
-        "level": _LEVELS[broken.severity] if kind == "violation" else "note",
+        "level": _LEVELS[broken.severity] if isinstance(broken, Broken) else "note",
         "message": {"text": _text(broken.message) or f"{_text(broken.rule)} was broken"},
         "locations": [
             {"logicalLocations": [{"fullyQualifiedName": _text(place), "name": _text(trial.task_id), "kind": "trial"}]}
@@ -75,8 +77,11 @@ def _result(run: RunView, trial: TrialView, broken: Broken, kind: str, rule: int
         "partialFingerprints": {"violation/v1": hashlib.sha256(identity.encode()).hexdigest()},
         "properties": {
             "kind": kind,
-            "severity": broken.severity,
-            "action": _text(broken.action),
+            **(
+                {"severity": broken.severity, "action": _text(broken.action)}
+                if isinstance(broken, Broken)
+                else {"outcome": _text(broken.outcome)}
+            ),
             "stage": _text(broken.stage),
             "events": broken.events,
             "runId": _text(run.run_id),

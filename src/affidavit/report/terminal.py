@@ -1,6 +1,6 @@
 """Tables and progress for people at a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -221,6 +221,15 @@ def _process_line(process: Process) -> Text:
     if process.started_ns is not None and process.ended_ns is not None:
         line.append(f"  {(process.ended_ns - process.started_ns) / 1e6:.1f} ms")
     return line.append("" if process.exit_code in (None, 0) else f"  exit {process.exit_code}", "red")
+
+
+def print_agents(agents: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
+    """Print the agents that there are definitions of."""
+    table = _table("agent", "version", "dialect", "from", "about")
+    for agent in agents:
+        source = agent["install"]["kind"] if agent["install"] else "image"
+        table.add_row(agent["name"], agent["version"], agent["dialect"], source, Text(agent["about"]))
+    open_console(out).print(table)
 
 
 def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:

@@ -1,7 +1,7 @@
 """Sandboxes: any OCI runtime through one bundle builder."""
 
 from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
-from affidavit.sandbox.cache import remove_image_layers
+from affidavit.sandbox.cache import cached_layer, remove_image_layers
 from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
@@ -53,6 +53,7 @@ __all__ = [
     "SandboxSpec",
     "Streams",
     "User",
+    "cached_layer",
     "carry_over",
     "cgroup_path",
     "clean_stale",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.evidence import EvidenceError
 from affidavit.policy import Judge
@@ -34,7 +35,7 @@ def new_judge(
 
 def given_to(agent: str) -> tuple[str, ...]:
     """The folders that Affidavit itself puts into the sandbox for an agent of this name."""
-    return _GIVEN.get(agent, ())
+    return (AGENT_FOLDER, *_GIVEN.get(agent, ()))
 
 
 def programs_json(programs: Mapping[str, Any]) -> dict[str, Any]:
