@@ -290,7 +290,7 @@ END
 import cProfile, time, tracemalloc, resource
 tracemalloc.start(); begin = time.perf_counter(); cProfile.run("sorted(range(1000))"); tracemalloc.get_traced_memory()
 print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)'
-        time (for i in 1 2 3; do sleep 0.01; done); /usr/bin/time -v true || true; nproc; perf --version || true
+        bash -c 'time (for i in 1 2 3; do sleep 0.01; done)'; /usr/bin/time -v true || true; nproc; perf --version || true
     """,
     "a service of its own on a free port, stopped by its id": """
         cd /tmp && python3 -m http.server --bind 127.0.0.1 8000 >server.log 2>&1 & server=$!
