@@ -63,7 +63,7 @@ def make_plan(
     Raises:
         EvidenceError: a text in it has no canonical form.
     """
-    agents = {job.agent: _planned(job.agent) for job in jobs}
+    agents = [_planned(job.agent) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     plan = RunPlan(
         made=now(),
@@ -74,9 +74,9 @@ def make_plan(
         suite=_versioned(terms, "suite"),
         profile=_versioned(terms, "profile"),
         tasks=[_task(task, contracts[name]) for name, task in tasks.items()],
-        agents={agent.digest: agent for agent in agents.values()},
+        agents={agent.digest: agent for agent in agents},
         model=None if model is None else _model(model),
-        jobs=[PlannedJob(task=job.task.id, agent=agents[job.agent].digest) for job in jobs],
+        jobs=[PlannedJob(task=job.task.id, agent=agent.digest) for job, agent in zip(jobs, agents, strict=True)],
         trials=terms.trials,
         seed=new_seed() if seed is None else seed,
         thresholds=Thresholds() if pass_rate is None else Thresholds(pass_rate=pass_rate),
