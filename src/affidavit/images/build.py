@@ -209,7 +209,7 @@ def _explain(path: Path, plan: BuildPlan, log: Path, network: bool) -> str:
     printed = [line for line in lines[begin + 1 :] if line and not line.startswith(("Error: ", "time=", "error "))]
     if (refused := _RUNTIME.search("\n".join(lines[begin:]))) is not None:
         return f"{where}: the container could not be started: {refused[1][:300]}"
-    said = last_words(log)
+    said = re.sub(r'^building at STEP ".*?": ', "", last_words(log))
     status = re.search(r"exit status ([0-9]+)$", said)
     said = f"ended with status {status[1]}" if status and printed else said
     tail = f", and printed {' / '.join(line[:160] for line in printed[-2:])!r}" if printed else ""
