@@ -89,10 +89,11 @@ def test_only_the_gateway_can_be_reached(trials: Trials, task: Callable[..., Pat
     )
     with scripted_model(bash(f"{tries}; echo 42 >/workspace/answer"), {"text": "Done."}) as model:
         outcome = trials(way, task(), http_agent(), model=live(model))
-    assert outcome.verdict == "violation"
-    assert outcome.rules == {"network.endpoints"}
+    assert outcome.verdict == "pass"
+    tried = outcome.trial.judgement.attempts or ()
+    assert {attempt.rule for attempt in tried} == {"network.endpoints"}
     assert "got-42" not in outcome.text("agent/model.parquet")
-    messages = "\n".join(violation.message for violation in outcome.trial.judgement.violations)
+    messages = "\n".join(attempt.message for attempt in tried)
     assert "192.0.2.1:80" in messages
     assert "169.254.169.254:80" in messages
     assert "127.0.0.1" not in messages
