@@ -106,5 +106,6 @@ def test_the_kernels_own_files_stay_shut(trials: Trials, task: Make) -> None:
     outcome = trials(EBPF, task(), f"{SOLVE} {agent}")
     assert (outcome.verdict, outcome.rules) == ("violation", {"files.write"})
     assert outcome.text("agent/stdout") == ""
+    judgement = outcome.trial.judgement
     for target in targets:
-        assert any(target in violation.message for violation in outcome.trial.judgement.violations)
+        assert any(target in one.message for one in (*judgement.violations, *(judgement.attempts or ())))

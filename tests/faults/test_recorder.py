@@ -83,7 +83,7 @@ def test_a_recorder_that_stands_still_for_a_while_loses_nothing_unsaid(trials: T
 def test_a_recorder_that_stands_still_for_good_is_ended(
     trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["affidavit.trace.sandbox_capture"], "_SILENT_S", 0.5)
+    monkeypatch.setattr(sys.modules["affidavit.evaluation.sandbox_capture"], "_SILENT_S", 0.5)
     with trials.started(EBPF, task(), FLOOD) as end:
         [helper] = helpers(EBPF, trials.home.state)
         os.kill(helper, signal.SIGSTOP)

@@ -104,7 +104,7 @@ class Stages:
             stage: just opened.
             spec: what runs.
             events: where its record goes.
-            watch: see `affidavit.trace.sandbox_capture`.
+            watch: see `affidavit.evaluation.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
             made: called when the sandbox is there, before anything runs in it.
 
