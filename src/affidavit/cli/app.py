@@ -25,6 +25,21 @@ from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
+from affidavit.cli.run_flags import (
+    ContractFlag,
+    ModelBudget,
+    Models,
+    ModelScript,
+    ModelUrl,
+    ProfileName,
+    ProviderTools,
+    RecorderName,
+    RegistryFlag,
+    RuntimeName,
+    TaskPath,
+    Trials,
+    TrustFlag,
+)
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.runs import prove
 from affidavit.cli.task import task_app
@@ -84,9 +99,7 @@ def _root(
 
 @app.command()
 def run(
-    path: Annotated[
-        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
-    ],
+    path: TaskPath,
     agent: Annotated[
         str | None,
         typer.Option(
@@ -110,22 +123,11 @@ def run(
             show_default=False,
         ),
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")] = None,
-    recorder: Annotated[
-        str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
-    ] = None,
+    runtime: RuntimeName = None,
+    recorder: RecorderName = None,
+    trials: Trials = None,
     workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
+    profile: ProfileName = None,
     alert: Annotated[
         list[str] | None,
         typer.Option(
@@ -139,51 +141,12 @@ def run(
     alerts: Annotated[
         Path | None, typer.Option(help="File that says who (TOML).", metavar="FILE", show_default=False)
     ] = None,
-    contract: Annotated[
-        str | None,
-        typer.Option(
-            "--contract",
-            help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
-            metavar="FILE|REF",
-            show_default=False,
-        ),
-    ] = None,
-    registry: Annotated[
-        str | None,
-        typer.Option(
-            "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
-        ),
-    ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
-            "repeated, the agent's own first.",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
-    model_url: Annotated[
-        str | None,
-        typer.Option(
-            "--model-url",
-            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
-            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
-            metavar="URL",
-            show_default=False,
-        ),
-    ] = None,
-    model_script: Annotated[
-        Path | None,
-        typer.Option(
-            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
-        ),
-    ] = None,
+    contract: ContractFlag = None,
+    registry: RegistryFlag = None,
+    trust: TrustFlag = None,
+    model: Models = None,
+    model_url: ModelUrl = None,
+    model_script: ModelScript = None,
     model_replay: Annotated[
         Path | None,
         typer.Option(
@@ -193,16 +156,8 @@ def run(
             show_default=False,
         ),
     ] = None,
-    model_budget: Annotated[
-        str,
-        typer.Option(
-            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
-        ),
-    ] = "",
-    provider_tools: Annotated[
-        bool,
-        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
-    ] = False,
+    model_budget: ModelBudget = "",
+    provider_tools: ProviderTools = False,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     plan: Annotated[
         Path | None,

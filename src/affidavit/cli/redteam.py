@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from affidavit.cli.output import Json, RootfsOutside, fail, print_json
+from affidavit.cli.run_flags import TaskPath
 
 
 def redteam(
-    path: Annotated[
-        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
-    ],
+    path: TaskPath,
     exploit: Annotated[
         list[str] | None,
         typer.Option("--exploit", help="Play this exploit only; may be repeated.", metavar="NAME", show_default=False),

@@ -9,12 +9,25 @@ from typing import Annotated
 import typer
 
 from affidavit.cli.output import Json, fail, print_json
+from affidavit.cli.run_flags import (
+    ContractFlag,
+    ModelBudget,
+    Models,
+    ModelScript,
+    ModelUrl,
+    ProfileName,
+    ProviderTools,
+    RecorderName,
+    RegistryFlag,
+    RuntimeName,
+    TaskPath,
+    Trials,
+    TrustFlag,
+)
 
 
 def plan(
-    path: Annotated[
-        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
-    ],
+    path: TaskPath,
     out: Annotated[Path, typer.Option("--out", help="Where the plan is written.", metavar="FILE")],
     agent: Annotated[
         str | None, typer.Option("--agent", help="oracle or nop.", metavar="NAME", show_default=False)
@@ -23,9 +36,7 @@ def plan(
         str | None,
         typer.Option("--agent-cmd", help="A shell command to run in the sandbox.", metavar="CMD", show_default=False),
     ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
-    ] = None,
+    trials: Trials = None,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -40,73 +51,17 @@ def plan(
         float | None,
         typer.Option(help="The share of trials that must pass.", min=0, max=1, metavar="SHARE", show_default="1"),
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")] = None,
-    recorder: Annotated[
-        str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
-    ] = None,
-    profile: Annotated[
-        str | None,
-        typer.Option(
-            help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
-    contract: Annotated[
-        str | None,
-        typer.Option(
-            "--contract",
-            help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
-            metavar="FILE|REF",
-            show_default=False,
-        ),
-    ] = None,
-    registry: Annotated[
-        str | None,
-        typer.Option(
-            "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
-        ),
-    ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
-            "repeated, the agent's own first.",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
-    model_url: Annotated[
-        str | None,
-        typer.Option(
-            "--model-url",
-            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
-            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
-            metavar="URL",
-            show_default=False,
-        ),
-    ] = None,
-    model_script: Annotated[
-        Path | None,
-        typer.Option(
-            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
-        ),
-    ] = None,
-    model_budget: Annotated[
-        str,
-        typer.Option(
-            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
-        ),
-    ] = "",
-    provider_tools: Annotated[
-        bool,
-        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
-    ] = False,
+    runtime: RuntimeName = None,
+    recorder: RecorderName = None,
+    profile: ProfileName = None,
+    contract: ContractFlag = None,
+    registry: RegistryFlag = None,
+    trust: TrustFlag = None,
+    model: Models = None,
+    model_url: ModelUrl = None,
+    model_script: ModelScript = None,
+    model_budget: ModelBudget = "",
+    provider_tools: ProviderTools = False,
     timestamp: Annotated[
         str | None,
         typer.Option(

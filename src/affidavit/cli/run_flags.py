@@ -1,0 +1,80 @@
+"""Flags that say how a run is made, for the commands that run and that plan."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TaskPath = Annotated[
+    Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+]
+RuntimeName = Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")]
+RecorderName = Annotated[
+    str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
+]
+Trials = Annotated[
+    int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
+]
+ProfileName = Annotated[
+    str | None,
+    typer.Option(
+        help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+ContractFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--contract",
+        help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
+        metavar="FILE|REF",
+        show_default=False,
+    ),
+]
+RegistryFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
+    ),
+]
+TrustFlag = Annotated[
+    Path | None,
+    typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+        "repeated, the agent's own first.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+ModelUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--model-url",
+        help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+        "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+        metavar="URL",
+        show_default=False,
+    ),
+]
+ModelScript = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+    ),
+]
+ModelBudget = Annotated[
+    str,
+    typer.Option(
+        "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+    ),
+]
+ProviderTools = Annotated[
+    bool,
+    typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+]
