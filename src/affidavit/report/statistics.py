@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 
+from affidavit.runs import wilson_bounds
+
 LEVEL = 0.95
 """Confidence of every interval."""
 
@@ -66,14 +68,7 @@ def wilson(successes: float, count: float, level: float = LEVEL) -> Interval:
     """
     if count <= 0 or not 0 <= successes <= count:
         raise ValueError(f"{successes} successes of {count} are no rate")
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    rate = successes / count
-    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count))
-    # At the ends the formula gives exactly 0 and 1; rounding may not.
-    low = 0.0 if successes == 0 else max(0.0, middle - half)
-    high = 1.0 if successes == count else min(1.0, middle + half)
-    return Interval(low, high)
+    return Interval(*wilson_bounds(successes, count, level))
 
 
 def clustered_standard_error(clusters: Sequence[Sequence[float]]) -> float | None:

@@ -22,7 +22,14 @@ from affidavit.runs.plan import (
 )
 from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
-from affidavit.runs.statistics import DetectableEffect, Interval, clustered_mean, detectable_effect, wilson
+from affidavit.runs.statistics import (
+    DetectableEffect,
+    Interval,
+    clustered_mean,
+    detectable_effect,
+    wilson,
+    wilson_bounds,
+)
 from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
@@ -69,5 +76,6 @@ __all__ = [
     "verify_proof",
     "verify_run",
     "wilson",
+    "wilson_bounds",
     "write_run_statement",
 ]

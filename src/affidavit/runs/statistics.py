@@ -44,11 +44,26 @@ def wilson(successes: int, trials: int, confidence: float) -> Interval:
     """A rate with its Wilson interval."""
     if trials == 0:
         return Interval(None, None, None)
+    low, high = wilson_bounds(successes, trials, confidence)
+    return Interval(_rounded(successes / trials), _rounded(low), _rounded(high))
+
+
+def wilson_bounds(successes: float, count: float, confidence: float) -> tuple[float, float]:
+    """The ends of Wilson's score interval for a rate, unrounded.
+
+    Args:
+        successes: from 0 to `count`; fractional for a mean of scores.
+        count: more than 0; may be an effective sample size.
+        confidence: from 0 to 1, exclusive.
+    """
     z = _z(0.5 + confidence / 2)
-    rate, square = successes / trials, z * z
-    middle = (rate + square / (2 * trials)) / (1 + square / trials)
-    half = z / (1 + square / trials) * math.sqrt(rate * (1 - rate) / trials + square / (4 * trials * trials))
-    return Interval(_rounded(rate), _rounded(max(0.0, middle - half)), _rounded(min(1.0, middle + half)))
+    rate, square = successes / count, z * z
+    middle = (rate + square / (2 * count)) / (1 + square / count)
+    half = z / (1 + square / count) * math.sqrt(rate * (1 - rate) / count + square / (4 * count * count))
+    # At the ends the formula gives exactly 0 and 1; rounding may not.
+    low = 0.0 if successes == 0 else max(0.0, middle - half)
+    high = 1.0 if successes == count else min(1.0, middle + half)
+    return low, high
 
 
 def clustered_mean(by_task: Mapping[str, Sequence[float]], confidence: float) -> Interval:
