@@ -6,9 +6,22 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
-from affidavit.evaluation.run import Job, Progress, RunOptions, load_tasks, prepare, run_jobs, run_suite
-from affidavit.evaluation.sandbox_capture import Capture, capture
+from affidavit.evaluation.run import (
+    Job,
+    Progress,
+    RunOptions,
+    load_tasks,
+    prepare,
+    prepare_run,
+    run_jobs,
+    run_suite,
+    with_contract,
+)
+from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
+from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.trial import Trial, Work
+from affidavit.evaluation.workplace import open_workplace
 
 __all__ = [
     "Agent",
@@ -19,7 +32,11 @@ __all__ = [
     "RunError",
     "RunOptions",
     "RunResult",
+    "RunningCapture",
+    "Stages",
+    "Trial",
     "TrialResult",
+    "Work",
     "agent_spec",
     "capture",
     "check_places",
@@ -27,8 +44,11 @@ __all__ = [
     "examine",
     "expired_runs",
     "load_tasks",
+    "open_workplace",
     "prepare",
+    "prepare_run",
     "remove_run",
     "run_jobs",
     "run_suite",
+    "with_contract",
 ]

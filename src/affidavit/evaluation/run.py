@@ -5,7 +5,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -133,18 +133,61 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
         RunError: the run can't be made as asked.
         KeyboardInterrupt: it was interrupted.
     """
-    if os.geteuid() != 0:
-        raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
     with terminable():
         return _run_jobs(jobs, options, progress, suite)
 
 
-def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
+@dataclass(frozen=True)
+class Preparation:
+    """What a run rests on, found usable before anything of it begins.
+
+    Attributes:
+        terms: what profile and suite say.
+        choice: runtime and recorder.
+        prepared: root file system and contract of each task, by its id.
+        folder: of the run, just made.
+        key: signs the bundles.
+        made: whether the key was made for this run.
+    """
+
+    terms: Terms
+    choice: Chosen
+    prepared: dict[str, _Prepared]
+    folder: Path
+    key: SigningKey
+    made: bool
+
+    def machinery(self, state: Path, alerts: Alerts) -> Machinery:
+        """What every trial of the run shares."""
+        return Machinery(
+            run_id=self.folder.name,
+            runtime=self.choice.runtime,
+            runtime_detail=self.choice.runtime_detail,
+            recorder=self.choice.recorder,
+            why_recorder=self.choice.why,
+            state=state,
+            key=self.key,
+            live=LiveSandboxes(),
+            terms=self.terms,
+            alerts=alerts,
+        )
+
+
+def prepare_run(tasks: Mapping[str, Task], options: RunOptions, suite: Suite | None = None) -> Preparation:
+    """Find everything that can be known to be wrong with a run, and make what it needs. What an affidavit that was
+    killed left on the machine is removed first.
+
+    Args:
+        tasks: by their ids, each with the contract that the options name for it.
+        options: how the run is made.
+        suite: where the tasks are a suite's.
+
+    Raises:
+        RunError: the run can't be made as asked.
+    """
+    if os.geteuid() != 0:
+        raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
     state = state_dir()
-    jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
-    tasks = {job.task.id: job.task for job in jobs}
-    for job in jobs:
-        _check(job)
     check_places([*tasks.values()], state, options.out, rootfs_outside=options.rootfs_outside)
     try:
         for task in tasks.values():
@@ -159,31 +202,30 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
-        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
+        terms.check(dict(tasks), {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
         folder = _run_folder(options.out)
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
-    if made:
-        progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
+    return Preparation(terms, choice, prepared, folder, key, made)
+
+
+def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
+    jobs = [replace(job, task=with_contract(job.task, options)) for job in jobs]
+    tasks = {job.task.id: job.task for job in jobs}
+    for job in jobs:
+        _check(job)
+    ready = prepare_run(tasks, options, suite)
+    terms, choice, prepared, folder = ready.terms, ready.choice, ready.prepared, ready.folder
+    if ready.made:
+        progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
     notes = [*_notes(tasks, prepared, terms, told=bool(options.alerts)), *_not_held(prepared, choice)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     for note in notes:
         progress.note(note)
-    machinery = Machinery(
-        run_id=folder.name,
-        runtime=choice.runtime,
-        runtime_detail=choice.runtime_detail,
-        recorder=choice.recorder,
-        why_recorder=choice.why,
-        state=state,
-        key=key,
-        live=LiveSandboxes(),
-        terms=terms,
-        alerts=Alerts(options.alerts),
-    )
+    machinery = ready.machinery(state_dir(), Alerts(options.alerts))
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         trials = _run_all(jobs, options, machinery, prepared, folder, progress)
@@ -203,7 +245,7 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
     return result
 
 
-def _with_contract(task: Task, options: RunOptions) -> Task:
+def with_contract(task: Task, options: RunOptions) -> Task:
     """The task with the contract that the options name for it."""
     wanted, registry = options.contract, options.registry
     if wanted is None:

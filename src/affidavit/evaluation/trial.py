@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -28,7 +28,7 @@ from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
-from affidavit.evaluation.workplace import workplace
+from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import BundleWriter
 from affidavit.grading import (
     Assessment,
@@ -60,6 +60,8 @@ from affidavit.verification import (
     Judgement,
     Verdict,
     WatchedFiles,
+    agent_counts,
+    agent_events,
     decide,
     diff_gaps,
     grade_all,
@@ -93,7 +95,7 @@ def run_trial(
         Interrupted: the run was told to stop.
     """
     began = time.monotonic()
-    trial = _Trial(machinery, task, rootfs, contract, agent, number, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, number, folder)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -116,7 +118,33 @@ def run_trial(
     )
 
 
-class _Trial:
+@dataclass(frozen=True)
+class Work:
+    """What an agent did and left.
+
+    Attributes:
+        captured: what came of its sandbox.
+        changes: the agent's own.
+        brought: the paths of those of them that are carried over to grading.
+        carried: the layer that grading sees on top of the root file system.
+        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
+    """
+
+    captured: Capture
+    changes: Sequence[Change]
+    brought: frozenset[str]
+    carried: Path
+    execs: pa.Table | None = None
+
+
+class Trial:
+    """What one trial rests on, and the road from its agent's end to its bundle. However the agent worked (one command,
+    or a session of many), `conclude` and `seal` are the same.
+
+    Attributes:
+        evidence, contract_facts: as `TrialResult` has them.
+    """
+
     def __init__(
         self,
         machinery: Machinery,
@@ -169,13 +197,11 @@ class _Trial:
     def run(self) -> tuple[Judgement, Path]:
         with (
             BundleWriter(self._folder / "bundle") as bundle,
-            workplace(self._machinery.state, self._folder) as place,
+            open_workplace(self._machinery.state, self._folder) as place,
             Stages(self._machinery) as self._stages,
         ):
             # Its helpers get ready while the agent works.
-            tested = any(named.spec.kind == "test_run" for named in self._graders)
-            live = LIVE_MS if self._enforced.acts else LATER_MS
-            agent, grader = self._stages.open("agent", live), self._stages.open("grader") if tested else None
+            agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
 
     def broken_off(self, why: str) -> Judgement:
@@ -207,22 +233,70 @@ class _Trial:
         self._told = self._told or self.tell(violations, None, None)
 
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
-        task, contract = self._task, self._contract
-        judge = new_judge(
-            self._enforced, task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
-        )
+        judge = self.new_judge()
         carried = place / "carried"
-        spec = agent_spec(task, self._rootfs, self._settings, self._agent, place, first.sandbox)
+        spec = self.agent_spec(place, first.sandbox)
         with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
             changes, brought = take_over(sandbox, judge, carried)
-        violations = judge.finish(agent.summary.counts, changes, agent.exit)
+        work = Work(agent, changes, brought, carried)
+        judgement = self.conclude(bundle, place, self._stages, judge, work, second)
+        return judgement, self.seal(bundle, judgement)
+
+    def agent_spec(self, place: Path, name: str) -> SandboxSpec:
+        """The sandbox that the agent works in.
+
+        Args:
+            place: a private folder for what is mounted into it.
+            name: the sandbox's.
+
+        Raises:
+            OSError: the solution can't be read.
+        """
+        return agent_spec(self._task, self._rootfs, self._settings, self._agent, place, name)
+
+    @property
+    def within_ms(self) -> int:
+        """How soon an event of the agent's must be judged."""
+        return LIVE_MS if self._enforced.acts else LATER_MS
+
+    def open_grader(self, stages: Stages) -> Stage | None:
+        """The grading stage, where a grader wants one. Raises RecorderError."""
+        return stages.open("grader") if any(named.spec.kind == "test_run" for named in self._graders) else None
+
+    def new_judge(self) -> Judge:
+        """A judge of the agent's record."""
+        return new_judge(
+            self._enforced, self._task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
+        )
+
+    def conclude(
+        self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: "Work", second: Stage | None
+    ) -> Judgement:
+        """Judge what the agent did, grade what it left, and put all of that into the bundle.
+
+        Args:
+            bundle: with the agent's part in it.
+            place: a private folder.
+            stages: of the trial.
+            judge: has seen all of the agent's events.
+            work: what the agent did and left.
+            second: the grading stage, just opened; None where no grader wants one.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        task, contract, self._stages = self._task, self._contract, stages
+        agent, changes = work.captured, work.changes
+        events = bundle.file("agent/events.parquet")
+        counts, strangers = agent_counts(trace_batches(events), agent.summary.counts, work.execs)
+        violations = judge.finish(counts, changes, agent.exit)
         self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
         condemned = bool(violations) and self._enforced.mode == "strict"
         assessment: Assessment | None = None
         grade: dict[str, Any] = {}
         try:
-            assessment, grade = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
+            assessment, grade = self._grade(bundle, place, work, counts, second, condemned)
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
@@ -232,7 +306,8 @@ class _Trial:
         published = published_grades(json.loads(json.dumps(grade)))
         bundle.add("grades.json", published)
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
-        gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
+        gaps += strangers
+        gaps += diff_gaps(trace_batches(events), changes)
         judge_grades = partial(
             decide,
             self._enforced.mode,
@@ -257,7 +332,11 @@ class _Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
-        return judgement, bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        return judgement
+
+    def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
+        """Sign the bundle; its folder. Raises EvidenceError."""
+        return bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
 
     @contextmanager
     def _stage(
@@ -271,36 +350,43 @@ class _Trial:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
 
         def watch(batch: pa.RecordBatch) -> bool:
-            found = judge.feed(batch) if judge is not None else ()
-            self._found += tuple(found)
-            self._tell_first(found)
-            return any(violation.action == "halt" for violation in found)
+            return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
         with self._stages.run(stage, spec, events, watch, streams) as (captured, sandbox):
-            bundle.add_summary(stage.name, captured.summary)
-            bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
-            bundle.add(f"{stage.name}/stdout", captured.output.stdout)
-            bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-            self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+            self.keep(bundle, stage, captured)
             yield captured, sandbox
+
+    def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
+        """Put what came of a sandbox into the bundle. Raises EvidenceError."""
+        bundle.add_summary(stage.name, captured.summary)
+        bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+        bundle.add(f"{stage.name}/stdout", captured.output.stdout)
+        bundle.add(f"{stage.name}/stderr", captured.output.stderr)
+        self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+
+    def found(self, violations: Sequence[Violation]) -> bool:
+        """Take violations that the agent's record shows while it works, and tell of them; whether they end its work."""
+        self._found += tuple(violations)
+        self._tell_first(violations)
+        return any(violation.action == "halt" for violation in violations)
 
     def _grade(
         self,
         bundle: BundleWriter,
         place: Path,
-        carried: Path,
+        work: "Work",
+        counts: pa.Table,
         grader: Stage | None,
-        agent: Capture,
-        changes: Sequence[Change],
-        brought: frozenset[str],
         condemned: bool,
     ) -> tuple[Assessment, dict[str, Any]]:
         """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
         ``grade.json``. `condemned`: no score will count."""
         task = self._task
+        agent, changes, brought = work.captured, work.changes, work.brought
         verifier = events = None
-        rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
+        record = bundle.file("agent/events.parquet")
+        rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
             tests = HiddenTests(
@@ -324,8 +410,8 @@ class _Trial:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                record=partial(read_trace, bundle.file("agent/events.parquet")),
-                counts=agent.summary.counts,
+                record=lambda: agent_events(trace_batches(record), work.execs),
+                counts=counts,
                 exit=agent.exit,
                 stdout=agent.output.stdout,
                 stderr=agent.output.stderr,

@@ -4,6 +4,7 @@ from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
+from affidavit.sandbox.kernel import open_in_root
 from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
@@ -55,6 +56,7 @@ __all__ = [
     "lay_over",
     "look_at_usr",
     "oci_rootfs",
+    "open_in_root",
     "pristine_program",
     "runtimes",
     "state_dir",
