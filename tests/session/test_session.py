@@ -198,3 +198,17 @@ def test_a_bundle_whose_table_of_commands_was_changed_does_not_hold(at_home: Hom
     holds(bundle)
     (bundle / "agent" / "execs.parquet").unlink()
     assert not verify(bundle).ok
+
+
+def test_what_gvisor_does_not_filter_is_said_and_judged(opened: Open, task: Make, way: Way) -> None:
+    """Its filter is not on what enters: what a contract denies is done there, and seen all the same."""
+    with opened(task(contract={**DENIES, "syscalls": {"deny": ["unshare"]}})) as session:
+        session.exec(SOLVE)
+        session.exec(["unshare", "-Urm", "true"])
+        judgement = session.grade()
+        bundle = session.seal()
+    assert judgement.verdict == "violation"
+    assert "syscalls.deny" in {one.rule for one in judgement.violations}
+    gaps = json.loads((bundle / "agent" / "summary.json").read_text())["gaps"]
+    assert any("not under the sandbox's own filter" in gap for gap in gaps) is (way.runtime == "gvisor")
+    holds(bundle)

@@ -296,6 +296,11 @@ class OciSandbox:
         return self._pid if self._command.init_has_root else 1
 
     @property
+    def filters_entrants(self) -> bool:
+        """Whether the sandbox's filter of system calls holds for commands that enter it, too."""
+        return self._command.filters_entrants
+
+    @property
     def ended(self) -> bool:
         """Whether it has ended."""
         return self._ended.is_set()

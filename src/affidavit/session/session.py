@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affidavit.alerts import Alerts
 from affidavit.errors import AffidavitError
@@ -26,7 +27,7 @@ from affidavit.evaluation import (
     prepare_run,
     with_contract,
 )
-from affidavit.events import AGENT, FIRST, ExecTracker, is_judged
+from affidavit.events import AGENT, FIRST, ExecTracker, Op, is_judged
 from affidavit.evidence import BundleWriter
 from affidavit.sandbox import (
     Change,
@@ -46,6 +47,7 @@ from affidavit.session.log import Entry, ExecLog
 from affidavit.session.result import ExecResult
 from affidavit.session.users import find_user
 from affidavit.tasks import Task, load_task
+from affidavit.trace import trace_batches
 from affidavit.verification import Judgement
 
 # The sandbox's first process does nothing but wait for orphans. It is root, who has no privileges there either, so that
@@ -58,6 +60,10 @@ _FILE_BYTES = 64 << 20
 _FILE_S = 120.0
 _KEPT_BYTES = 4 << 20
 _LAST_EXECS_S = 60.0
+_UNFILTERED_GAP = (
+    "a session's commands are not under the sandbox's own filter of system calls: the sentry does for them what it "
+    "does for any program without privileges; a mount makes the record incomplete"
+)
 
 
 class SessionError(AffidavitError):
@@ -124,6 +130,7 @@ class Session:
         self._work_began: float | None = None
         self._timed_out = False
         self._work: Work | None = None
+        self._unfiltered = False
         self._judgement: Judgement | None = None
         self._opened_at = 0.0
 
@@ -158,6 +165,8 @@ class Session:
         running, sandbox = self._live.enter_context(held)
         self._capture: RunningCapture = running
         self._sandbox: OciSandbox = sandbox
+        # gVisor puts a sandbox's filter of system calls on what begins with it, and not on what its exec lets in.
+        self._unfiltered = not sandbox.filters_entrants
         self._phase, self._opened_at = "setup", time.monotonic()
         with self._entrance():
             began = time.monotonic_ns()
@@ -434,7 +443,14 @@ class Session:
         stdout, stderr = self._log.streams()
         took = round((time.monotonic() - (self._work_began or self._opened_at)) * 1000)
         how = Exit(self._log.last_code(), None, self._timed_out, captured.exit.oom, took)
-        captured = Capture(how, Output(stdout, stderr, self._log.dropped), captured.summary, captured.halted)
+        summary = captured.summary
+        if self._unfiltered:
+            summary = replace(summary, gaps=(*summary.gaps, _UNFILTERED_GAP))
+            mounts = self._mounts()
+            if mounts:
+                reason = f"{mounts} mounts were made in the sandbox: names may have led elsewhere"
+                summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
+        captured = Capture(how, Output(stdout, stderr, self._log.dropped), summary, captured.halted)
         self._trial.keep(self._bundle, self._stage, captured)
         execs = self._log.table()
         self._bundle.add_execs(execs)
@@ -449,6 +465,16 @@ class Session:
         self._work = Work(captured, own, brought, carried, execs)
         self._stages.ended(self._stage)
         self._live.close()
+
+    def _mounts(self) -> int:
+        """How many mounts the record shows that were made."""
+        count = 0
+        for batch in trace_batches(self._bundle.file(f"{AGENT}/events.parquet")):
+            made = pc.and_(
+                pc.equal(batch.column("op").dictionary_decode(), Op.MOUNT), pc.greater_equal(batch["ret"], 0)
+            )
+            count += pc.sum(made).as_py() or 0
+        return count
 
     def grade(self) -> Judgement:
         """Judge what the agent did and grade what it left, in clean sandboxes; freezes the session where it is not.
