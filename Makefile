@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test lint redteam bench fuzz clean
+.PHONY: setup demo test test-agents lint redteam docs bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -26,10 +26,14 @@ native: build/debian.ready
 demo: setup
 	$(BIN)/python examples/demo.py
 
-test: setup lint
+test: setup lint docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
 	# Floods, full disks and kills want the machine to themselves.
 	$(BIN)/python -m pytest tests/faults
+
+# Real agents with a scripted model; they come from PyPI and npm.
+test-agents: setup
+	@for agent in mini-swe-agent claude-code codex; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -49,6 +53,11 @@ fuzz: setup
 # The whole battery against the example suite; `make test` plays a small part of it on tiny tasks.
 redteam: setup
 	$(BIN)/affidavit redteam examples/suite --workers 2
+
+# The documentation as a site, in build/site; a broken link is an error.
+docs: setup
+	scripts/site-source
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: setup
 	$(BIN)/python benchmarks/run.py

@@ -19,6 +19,7 @@ from typing import Any
 from affidavit.cli import main
 from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import locate
+from affidavit.gateway import GatewaySettings
 from affidavit.sandbox import state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
@@ -256,12 +257,20 @@ class Trials:
     folder: Path
     running: list[threading.Thread] = field(default_factory=list)
 
-    def several(self, way: Way, task: Path, agent: Agent | str = "", *, trials: int = 1) -> list[Outcome]:
+    def several(
+        self,
+        way: Way,
+        task: Path,
+        agent: Agent | str = "",
+        *,
+        trials: int = 1,
+        model: GatewaySettings | None = None,
+    ) -> list[Outcome]:
         """Put an agent to a task: the oracle, or a shell command. Every bundle that comes of it verifies."""
         chosen = agent if isinstance(agent, Agent) else Agent.shell(agent) if agent else Agent.named("oracle")
         progress = Silent()
         out = self.folder / f"runs-{uuid.uuid4().hex[:8]}"
-        options = RunOptions(way.runtime, way.recorder, trials, 1, out)
+        options = RunOptions(way.runtime, way.recorder, trials, 1, out, model=model)
         result = run_jobs([Job(load_task(task), chosen)], options, progress)
         for trial in result.trials:
             if trial.bundle is not None:
@@ -269,9 +278,11 @@ class Trials:
                 assert not wrong, (trial.judgement, wrong)
         return [Outcome(trial, progress.notes) for trial in result.trials]
 
-    def __call__(self, way: Way, task: Path, agent: Agent | str = "") -> Outcome:
+    def __call__(
+        self, way: Way, task: Path, agent: Agent | str = "", *, model: GatewaySettings | None = None
+    ) -> Outcome:
         """One trial."""
-        return self.several(way, task, agent)[0]
+        return self.several(way, task, agent, model=model)[0]
 
     @contextlib.contextmanager
     def started(self, way: Way, task: Path, agent: str) -> Iterator[Callable[[], Outcome]]:

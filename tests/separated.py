@@ -1,6 +1,7 @@
 """A broker and a server as ordinary processes, with a relay between them: the two halves without their sandboxes."""
 
 import contextlib
+import json
 import os
 import struct
 import subprocess
@@ -24,13 +25,17 @@ class Pair:
     """Folders of one separated run.
 
     Attributes:
+        ways: those of the task's own solution; None where they are to be found out.
         status, output, words: the verifier's exit status, what was printed, and how often S's word was taken.
+        taken: the ways that were found out.
     """
 
     folder: Path
+    ways: Sequence[str] | None = None
     status: int = -1
     output: str = ""
     words: int = 0
+    taken: tuple[str, ...] = ()
     results: bytearray = field(default_factory=bytearray)
 
     @property
@@ -70,6 +75,8 @@ class Pair:
             "AFFIDAVIT_WORDS": str(words),
             "AFFIDAVIT_SOURCES": "1" if sources else "0",
         }
+        if self.ways is not None:
+            environment["AFFIDAVIT_WAYS"] = json.dumps(list(self.ways))
         log = (self.folder / "log").open("wb")
         server = subprocess.Popen(
             self._apart(solution, self.tests, [python, "-I", "-S", str(INSIDE / "solution_server.py"), "--not-first"]),
@@ -110,6 +117,9 @@ class Pair:
         self.output = f"{self.results.decode()}\n{(self.folder / 'log').read_text('utf-8', 'replace')}"
         if words.exists():
             self.words = sum(int(line.split()[1]) for line in words.read_text().splitlines())
+        told = self.folder / "words-ways"
+        if told.exists():
+            self.taken = tuple(sorted({way for line in told.read_text().splitlines() for way in json.loads(line)}))
         return self.status
 
     def _apart(self, shown: Path, hidden: Path | None, argv: list[str]) -> list[str]:

@@ -139,7 +139,7 @@ ROWS = st.one_of(
 @given(st.lists(st.lists(ROWS, max_size=40), min_size=1, max_size=3))
 def test_what_is_learned_from_runs_admits_them(runs: list[list[dict[str, Any]]]) -> None:
     lessons = [lesson(*rows, name=f"run {number}") for number, rows in enumerate(runs)]
-    default = default_for("/workspace", 600.0)
+    default = default_for("/workspace")
     if any(judge(default, one.events, workdir="/workspace") for one in lessons):
         with pytest.raises(LearningError, match="what the default contract forbids"):
             learn_contract(lessons, "x")

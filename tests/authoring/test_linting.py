@@ -86,6 +86,7 @@ def found(**sections: Any) -> dict[str, str]:
         ({"network": {"endpoints": ["example.org"]}}, "network.endpoints[0]", "note: example.org allows every port"),
         ({"mode": "audit"}, "mode", "warning: audit: violations are recorded and change no score"),
         ({"expires": "2026-12-31"}, "expires", "error: it has expired (2026-12-31)"),
+        ({}, "attempts", "note: is not written, so what the sandbox refuses is a violation"),
         ({}, "limits", "note: there are no limits but the task's"),
         ({}, "processes.max_processes", "note: as many processes as fit"),
     ],
@@ -111,6 +112,8 @@ def test_holes(sections: dict[str, Any], place: str, says: str) -> None:
         ({"network": {"endpoints": ["[2001:db8::1]:443"]}}, "network.endpoints[0]"),
         ({"expires": "2027-12-31"}, "expires"),
         ({"limits": {"wall_ms": 1}}, "limits"),
+        ({"attempts": "record"}, "attempts"),
+        ({"attempts": "violation"}, "attempts"),
     ],
 )
 def test_what_is_no_hole(sections: dict[str, Any], place: str) -> None:
@@ -130,6 +133,7 @@ def test_a_first_contract_says_what_holds_without_one(affidavit: Command, task: 
     assert contract.deny == before.deny
     assert contract.document.syscalls == before.document.syscalls
     assert contract.document.limits == before.document.limits
+    assert contract.written_attempts == before.written_attempts == {"": "record"}
     assert [finding for finding in lint(contract, NOW) if finding.severity != "note"] == []
     assert affidavit("run", folder, "--agent", "oracle", "--runtime", "runc").status == 0
 
@@ -197,6 +201,7 @@ def test_findings_say_where_they_are(text: str) -> None:
         "files.deny": (5, 3),
         "processes.max_processes": (11, 3),
         "network.endpoints": (9, 22),
+        "attempts": (1, 1),
     }
 
 

@@ -95,7 +95,7 @@ def test_the_table_and_the_reasons_are_for_people(affidavit: Command, suite: Cal
     ran = affidavit("run", suite("violation"), "--agent-cmd", AGENT)
     head, row, *rest = ran.out.splitlines()
     assert head.split() == ["task", "trial", "agent", "verdict", "score", "raw", "assurance", "violations",
-                            "recorded", "by",
+                            "attempts", "recorded", "by",
                             "events", "lost", "time"]  # fmt: skip
     assert row.split()[:8] == ["violation", "0", "cmd", "violation", "0.00", "1.00", "outcome", "1"]
     assert any("files.deny [high]" in line and "/tests/test.sh" in line for line in rest)

@@ -14,7 +14,8 @@ from harness import Command, Home
 Make = Callable[..., Path]
 
 COMMANDS = {
-    (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust"),
+    (): ("run", "verify", "trace", "doctor", "keys", "contract", "trust", "explain", "--verbose", "--quiet"),
+    ("explain",): ("ID", "--list", "--json"),
     ("run",): (
         "--agent",
         "--agent-cmd",
@@ -96,9 +97,9 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     ("arguments", "says"),
     [
         (("run",), "PATH"),
-        (("run", "TASK"), "--agent oracle, --agent nop, or --agent-cmd"),
+        (("run", "TASK"), "--agent NAME, --agent-file FILE, or --agent-cmd"),
         (("run", "TASK", "--agent", "nop", "--agent-cmd", "true"), "one of them"),
-        (("run", "TASK", "--agent", "gpt"), "--agent gpt: .* oracle or nop"),
+        (("run", "TASK", "--agent", "gpt"), "--agent gpt: .* oracle, nop or"),
         (("run", "TASK", "--agent-cmd", "  "), "--agent-cmd is empty"),
         (("run", "TASK", "--agent", "nop", "--runtime", "docker"), "--runtime docker: .* runc, gvisor"),
         (("run", "TASK", "--agent", "nop", "--recorder", "dtrace"), "--recorder dtrace: .* ebpf, gvisor or ptrace"),
@@ -188,12 +189,12 @@ def test_a_task_that_can_not_be_used(
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 
-def test_a_dockerfile_without_a_builder(
+def test_a_dockerfile_that_is_none(
     affidavit: Command, at_home: Home, nothing_left: None, tmp_path: Path, task: Make
 ) -> None:
-    folder = task("task", files={"environment/Dockerfile": "FROM debian:12\n"})
+    folder = task("task", files={"environment/Dockerfile": "FROM scratch\nFETCH x\n"})
     (folder / "task.toml").write_text(TOML)
-    says = 'environment/Dockerfile: .*builder.*"tarball:PATH"'
+    says = "environment/Dockerfile:2: 'FETCH' is no instruction of a Dockerfile"
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 

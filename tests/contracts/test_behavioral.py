@@ -8,7 +8,6 @@ import pyarrow as pa
 import pytest
 
 from affidavit.contracts import (
-    SYSTEM_CALLS,
     Contract,
     ContractError,
     canonical_bytes,
@@ -19,7 +18,7 @@ from affidavit.contracts import (
     signature_path,
 )
 from affidavit.contracts.behavioral import GROUPS
-from affidavit.events import EVENT_SCHEMA
+from affidavit.events import EVENT_SCHEMA, SYSTEM_CALLS
 from affidavit.policy import Judge
 from affidavit.signing import TrustDocument, new_key
 

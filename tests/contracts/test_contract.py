@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from affidavit.contracts import (
     OPERATIONS,
     PACKS,
-    SYSTEM_CALLS,
     Contract,
     ContractError,
     canonical_bytes,
@@ -22,6 +21,7 @@ from affidavit.contracts import (
     sign_contract,
     signature_path,
 )
+from affidavit.events import SYSTEM_CALLS
 from affidavit.signing import TrustDocument, new_key
 from affidavit.tasks import load_task
 
@@ -250,7 +250,9 @@ def test_the_default_contract(tmp_path: Path) -> None:
     assert contract.warnings == ()
     settings = compile_settings(contract)
     assert settings.writable == ("/tmp", "/workspace")
-    assert settings.wall_ms == 5000
+    # The task's own limit is none of the contract's.
+    assert settings.wall_ms is None
+    assert contract.written_attempts == {"": "record"}
     assert "mount" in settings.deny_syscalls
     writable = matcher(contract.write)
     honest = [

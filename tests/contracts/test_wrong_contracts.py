@@ -39,6 +39,8 @@ WRONG = {
     HEAD + "expires: soon": (
         "4:10: expires: must be a date such as '2027-01-31' or '2027-01-31T12:00:00Z', not 'soon'"
     ),
+    HEAD + "attempts: ignore": "4:11: attempts: must be 'violation' or 'record', not 'ignore'",
+    HEAD + "limits: {attempts: record}": "4:10: limits.attempts: unknown key",
     HEAD + "limits: {wall_ms: 30s}": "4:19: limits.wall_ms: must be a whole number, not '30s'",
     HEAD + "scopes:\n  - id: cc\n    for: [/usr/bin/cc]\n    file: {}": (
         "7:5: scopes[0].file: unknown key; did you mean 'files'?"

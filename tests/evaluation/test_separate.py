@@ -70,7 +70,12 @@ def stages(outcome: Outcome) -> set[str]:
 def test_the_tests_run_apart_from_the_solution(trials: Trials, task: Make, way: Way) -> None:
     outcome = trials(way, sorter(task))
     assert (outcome.verdict, outcome.score, outcome.trial.judgement.assurance) == ("pass", 1.0, "separate")
-    assert separation(outcome) == {"separate": True, "why": "the task's own solution passes so", "words": []}
+    assert separation(outcome) == {
+        "separate": True,
+        "why": "the task's own solution passes so",
+        "words": [],
+        "ways": [],
+    }
     assert stages(outcome) == {"agent", "grader", "solution"}
     assert outcome.json("grade.json")["verifier"]["control"] is None
     # Neither has what the other has.
@@ -270,7 +275,8 @@ def test_tests_that_do_not_run_apart_run_beside_the_solution(trials: Trials, tas
 )
 def test_tests_stay_with_the_solution(trials: Trials, task: Make, more: dict[str, Any], why: str) -> None:
     outcome = trials(EBPF, sorter(task, **more), ORDER)
-    assert (outcome.verdict, separation(outcome)) == ("pass", {"separate": False, "why": why, "words": []})
+    nothing = {"words": [], "ways": None}
+    assert (outcome.verdict, separation(outcome)) == ("pass", {"separate": False, "why": why, **nothing})
 
 
 def test_a_suite_may_demand_that_they_are_apart(affidavit: Command, task: Make, tmp_path: Path) -> None:

@@ -171,6 +171,26 @@ def test_a_reward_of_the_agents_is_not_seen(trials: Trials, task: Make, way: Way
     assert "tests/test.sh wrote neither" in outcome.reasons
 
 
+def test_a_script_with_the_line_ends_of_windows_is_named(trials: Trials, task: Make) -> None:
+    outcome = trials(EBPF, task(test="echo 1 > /logs/verifier/reward.txt\r\n"), SOLVE)
+    assert (outcome.verdict, outcome.raw_score) == ("error", None)
+    assert "tests/test.sh has CRLF line ends" in outcome.reasons
+
+
+def test_of_several_rewards_the_task_says_which_is_the_score(trials: Trials, task: Make) -> None:
+    test = """echo '{"style": 1, "right": 0.5, "seconds": 12}' >/logs/verifier/reward.json\n"""
+    outcome = trials(EBPF, task(test=test), SOLVE)
+    assert (outcome.verdict, outcome.raw_score) == ("error", None)
+    assert "holds 'style', 'right', 'seconds'" in outcome.reasons
+    folder = task(
+        "tasks/named",
+        test=test,
+        graders='control = false\n[[affidavit.graders]]\nkind = "test_run"\nreward = "right"\n',
+    )
+    outcome = trials(EBPF, folder, SOLVE)
+    assert (outcome.verdict, outcome.raw_score) == ("fail", 0.5)
+
+
 def test_a_reward_that_is_no_number_from_0_to_1_is_an_error(trials: Trials, task: Make) -> None:
     outcome = trials(EBPF, task(test="echo 1.5 >/logs/verifier/reward.txt\n"))
     assert (outcome.verdict, outcome.score, outcome.raw_score) == ("error", None, None)

@@ -156,7 +156,7 @@ def _left(plan: RunPlan, data: bytes, signed: bool) -> dict[str, Any]:
             for number, line in enumerate(data.split(b"\n"))
         ]
         data = b"\n".join((b"key " + _KEY.hex().encode(), *lines, b""))
-    return left_by(plan, data, logs)
+    return left_by(plan, logs, data, logs)
 
 
 def relay(data: bytes) -> None:

@@ -15,10 +15,13 @@ from affidavit.grading.reward import RewardError, parse_reward, read_reward
         ("reward.json", b"1", 1.0),
         ("reward.txt", b"\xef\xbb\xbf5e-1\r\n", 0.5),
         ("reward.txt", b"-0.0", 0.0),
+        # Harbor's rewards are any named numbers: the only one is the score.
+        ("reward.json", b'{"accuracy": 0.5}', 0.5),
+        ("reward.json", b'{"reward": 1, "format_ok": 1, "seconds": 12.5, "delta": -3}', 1.0),
     ],
 )
 def test_a_number_from_0_to_1_counts(file: str, raw: bytes, value: float) -> None:
-    assert parse_reward(file, raw) == value
+    assert parse_reward(file, raw).value == value
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,10 @@ def test_a_number_from_0_to_1_counts(file: str, raw: bytes, value: float) -> Non
         ("reward.json", b'{"reward": 1.0000000000000000001}'),
         ("reward.json", b'{"reward": "\\ud800"}'),
         ("reward.json", b"null"),
+        ("reward.json", b'{"a": 1, "b": 0.5}'),
+        ("reward.json", b'{"accuracy": 7}'),
+        ("reward.json", b'{"reward": 1, "style": "good"}'),
+        ("reward.json", b'{"reward": 1, "speed": 1%s}' % (b"0" * 390)),
         ("reward.txt", b"1_0e-1"),
         ("reward.txt", "\uff11".encode()),
         ("reward.txt", b"0x1p0"),
@@ -53,6 +60,20 @@ def test_a_number_from_0_to_1_counts(file: str, raw: bytes, value: float) -> Non
 def test_anything_else_is_an_error(file: str, raw: bytes) -> None:
     with pytest.raises(RewardError):
         parse_reward(file, raw)
+
+
+def test_all_rewards_are_kept_and_the_task_says_which_is_the_score() -> None:
+    reward = parse_reward("reward.json", b'{"a": 1, "b": 0.5, "seconds": 12.5}', "b")
+    assert (reward.value, reward.named) == (0.5, {"a": 1.0, "b": 0.5, "seconds": 12.5})
+    with pytest.raises(RewardError, match=r"holds 'a', 'b', .* reward = \"NAME\""):
+        parse_reward("reward.json", b'{"a": 1, "b": 0.5}')
+    with pytest.raises(RewardError, match=r"has no 'c', which task\.toml says is the score; it has 'a'"):
+        parse_reward("reward.json", b'{"a": 1}', "c")
+
+
+def test_many_names_are_refused() -> None:
+    with pytest.raises(RewardError, match="holds 201 rewards"):
+        parse_reward("reward.json", ("{" + ", ".join(f'"n{n}": 1' for n in range(201)) + "}").encode(), "n1")
 
 
 def test_only_a_regular_file_is_read(tmp_path: Path) -> None:

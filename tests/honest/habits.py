@@ -202,4 +202,134 @@ END
         echo 41 >answer; cat answer; rm answer; echo wrong >answer.json; mv answer.json /tmp/; mkdir answer; rmdir answer
         truncate -s 0 answer; echo 4 >answer; printf 2 >>answer
     """,
+    "JavaScript: a module and its tests": """
+        command -v node >/dev/null || exit 0
+        mkdir -p /tmp/js && cd /tmp/js && echo '{"type": "module", "scripts": {"test": "node --test"}}' >package.json
+        echo 'export const twice = (n) => 2 * n;' >twice.js
+        printf '%s\\n' 'import test from "node:test"; import assert from "node:assert"; import { twice } from "./twice.js";' 'test("twice", () => assert.equal(twice(21), 42));' >twice.test.js
+        node --test; node --check twice.js; npm --version || true
+    """,
+    "JavaScript: streams, workers and a child": """
+        command -v node >/dev/null || exit 0
+        node -e '
+        const { Worker } = require("worker_threads"); const { execFileSync } = require("child_process"); const fs = require("fs");
+        new Worker("require(\\"worker_threads\\").parentPort.postMessage(42)", { eval: true }).on("message", (n) => fs.writeFileSync("/tmp/worker.txt", String(n)));
+        fs.createReadStream("/etc/passwd").pipe(fs.createWriteStream("/tmp/copy.txt")).on("finish", () => execFileSync("wc", ["-l", "/tmp/copy.txt"]));'
+    """,
+    "JavaScript: a server that is asked once": """
+        command -v node >/dev/null || exit 0
+        node -e '
+        const http = require("http");
+        const server = http.createServer((_, answer) => answer.end("ok")).listen(0, "127.0.0.1", () =>
+          http.get({ port: server.address().port }, (answer) => { answer.resume(); answer.on("end", () => server.close()); }));'
+    """,
+    "C: a library, its tests and a sanitizer": """
+        cd /tmp && printf '%s\\n' 'int twice(int n) { return 2 * n; }' >twice.c
+        printf '%s\\n' '#include <assert.h>' 'int twice(int);' 'int main(void) { assert(twice(21) == 42); return 0; }' >test.c
+        gcc -c twice.c && ar rcs libtwice.a twice.o && gcc -fsanitize=address,undefined -g -o test test.c libtwice.a && ./test
+        nm libtwice.a; objdump -d twice.o | head -n 20; ldd ./test; readelf -h twice.o; strip test
+    """,
+    "C: a Makefile with parallel jobs and coverage": """
+        mkdir -p /tmp/mk && cd /tmp/mk && for n in 1 2 3 4; do echo "int f$n(void) { return $n; }" >f$n.c; done
+        printf 'all: $(patsubst %%.c,%%.o,$(wildcard *.c))\\nclean:\\n\\trm -f *.o\\n' >Makefile
+        make -j4 -s && make -s clean && make -n && gcc --coverage -c f1.c && ls
+    """,
+    "C++: templates and threads": """
+        command -v g++ >/dev/null || exit 0
+        cd /tmp && printf '%s\\n' '#include <thread>' '#include <vector>' '#include <cstdio>' 'int main() { std::vector<std::thread> all; int n[4] = {}; for (int i = 0; i < 4; i++) all.emplace_back([&n, i] { n[i] = i; }); for (auto &one : all) one.join(); std::printf("%d", n[3]); }' >t.cc
+        g++ -std=c++17 -O1 -pthread -o t t.cc && ./t
+    """,
+    "Java: compile, pack and run": """
+        command -v javac >/dev/null || exit 0
+        mkdir -p /tmp/jv && cd /tmp/jv && echo 'public class Twice { public static void main(String[] a) { System.out.println(2 * 21); } }' >Twice.java
+        javac -J-Xmx128m Twice.java && java -Xmx64m -XX:+UseSerialGC Twice; jar cfe t.jar Twice Twice.class && java -Xmx64m -XX:+UseSerialGC -jar t.jar
+    """,
+    "SQL: a schema, an import and a plan": """
+        cd /tmp && printf 'id,n\\n1,40\\n2,2\\n' >in.csv
+        printf '%s\\n' 'create table t (id integer primary key, n integer);' '.mode csv' '.import --skip 1 in.csv t' 'create index by_n on t (n);' 'explain query plan select sum(n) from t where n > 1;' 'select sum(n) from t;' | sqlite3 work.db
+        sqlite3 work.db .dump >dump.sql; sqlite3 copy.db <dump.sql; sqlite3 copy.db 'pragma integrity_check; vacuum;'
+    """,
+    "SQL: transactions that are rolled back": """
+        python3 - <<'END'
+import sqlite3
+base = sqlite3.connect("/tmp/rolled.db", isolation_level=None)
+base.execute("create table t (n unique)")
+base.execute("begin"); base.execute("insert into t values (1)"); base.execute("rollback")
+base.execute("begin immediate"); base.execute("insert into t values (2)"); base.execute("savepoint a")
+try: base.execute("insert into t values (2)")
+except sqlite3.IntegrityError: base.execute("rollback to a")
+base.execute("commit")
+other = sqlite3.connect("file:/tmp/rolled.db?mode=ro", uri=True); assert other.execute("select n from t").fetchall() == [(2,)]
+END
+    """,
+    "Perl: one-liners that edit in place": """
+        cd /tmp && seq 10 >n.txt && perl -i.bak -pe 's/^(\\d+)$/$1 * 2/e' n.txt && perl -MList::Util=sum -lne '$s += $_; END { print $s }' n.txt
+        perl -MFile::Temp=tempfile -e '($h, $n) = tempfile(UNLINK => 1); print $h 42; close $h'; perl -c -e 1; perldoc -l perl || true
+    """,
+    "shell: traps, arrays, functions and a lint of its own": """
+        bash <<'END'
+set -euo pipefail; declare -A seen=([a]=1); list=(one "two three"); for item in "${list[@]}"; do printf '%q\\n' "$item"; done
+work() { local n=$1; while ((n > 0)); do ((n--)) || true; done; }; work 50
+trap 'rm -f /tmp/lock.$$' EXIT; : >/tmp/lock.$$; mapfile -t lines < <(seq 5); echo "${#lines[@]} ${seen[a]}"
+bash -n /dev/stdin <<<'echo fine'; shopt -s globstar nullglob; for f in /tmp/**/*.none; do echo "$f"; done
+END
+    """,
+    "shell: sed, awk, join, comm and friends": """
+        cd /tmp && seq 1 20 | shuf >a && seq 10 30 >b && sort a -o a.s && sort b -o b.s && comm -12 a.s b.s | paste -sd, - && join a.s b.s | wc -l
+        awk '{ print > ("/tmp/part" NR % 3) }' a && sed -n '2,4p;$=' a && cut -c1 a | uniq -c | sort -rn | head -n 2; column -t a.s >/dev/null || true
+        tr -d '0' <a | fold -w 5 | nl | tac >/dev/null; xxd a | head -n 1 || true; jq -n '{n: 42}' || true; find . -newer a -name 'part*' -exec md5sum {} +
+    """,
+    "Tcl and bc": "command -v tclsh >/dev/null && echo 'puts [expr {6 * 7}]' | tclsh; echo 'scale=3; 22/7' | bc || true; dc -e '6 7 * p' || true",
+    "archives of every kind": """
+        mkdir -p /tmp/ar/d && cd /tmp/ar && seq 100 >d/n && ln -s n d/l && tar cf a.tar d && tar czf a.tgz d && tar cJf a.txz d || true
+        tar tf a.tar; mkdir out && tar xzf a.tgz -C out && diff -r d out/d; gzip -k d/n && zcat d/n.gz | tail -n 1; python3 -m zipfile -c a.zip d/n && python3 -m zipfile -l a.zip
+        echo d/n | cpio -o >a.cpio 2>/dev/null || true; bzip2 -k d/n || true; unxz --test a.txz || true
+    """,
+    "performance: measuring, profiling and a pool": """
+        cd /tmp && python3 -m timeit -n 5 -r 2 'sum(range(100))'; python3 -c '
+import cProfile, time, tracemalloc, resource
+tracemalloc.start(); begin = time.perf_counter(); cProfile.run("sorted(range(1000))"); tracemalloc.get_traced_memory()
+print(time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)'
+        bash -c 'time (for i in 1 2 3; do sleep 0.01; done)'; /usr/bin/time -v true || true; nproc; perf --version || true
+    """,
+    "a service of its own on a free port, stopped by its id": """
+        cd /tmp && python3 -m http.server --bind 127.0.0.1 8000 >server.log 2>&1 & server=$!
+        sleep 0.5; curl -s -m 2 http://127.0.0.1:8000/ || true; kill -0 $server && kill $server; wait $server
+    """,
+    "XML, YAML, TOML and CSV": """
+        cd /tmp && python3 - <<'END'
+import csv, json, plistlib, tomllib, configparser
+from xml.etree import ElementTree as tree
+root = tree.Element("a"); tree.SubElement(root, "b").text = "<&>"; tree.ElementTree(root).write("a.xml"); assert tree.parse("a.xml").getroot()[0].text == "<&>"
+with open("a.csv", "w", newline="") as file: csv.writer(file).writerows([["a", 'q"x'], [1, "n\\nl"]])
+with open("a.csv", newline="") as file: assert len(list(csv.reader(file))) == 2
+tomllib.loads("a = 1"); configparser.ConfigParser().read_string("[a]\\nb = 1"); plistlib.dumps({"a": 1}); json.dumps({"a": float("nan")})
+END
+        xmllint --noout a.xml || true; echo '{"a": 1}' | python3 -m json.tool
+    """,
+    "regular expressions that take long and are given up": """
+        timeout 1 python3 -c 'import re; re.match(r"(a+)+$", "a" * 28 + "b")' || true
+        printf 'x%.0s' $(seq 40) | timeout 1 grep -E '(x+x+)+y' || true
+    """,
+    "tests of its own with fixtures, marks and a failure": """
+        mkdir -p /tmp/own && cd /tmp/own && printf '[pytest]\\nmarkers = slow\\n' >pytest.ini
+        printf '%s\\n' 'import pytest' '@pytest.fixture' 'def n(): return 42' '@pytest.mark.parametrize("x", [1, 2])' 'def test_x(x, n): assert n / x' '@pytest.mark.xfail' 'def test_fails(): assert 0' >test_own.py
+        python3 -m pytest -q -x || true; python3 -m pytest --collect-only -q || true; python3 -m unittest discover -s /tmp/own || true; python3 -m doctest /dev/null
+    """,
+    "version control in /tmp: branches, bisection, hooks": """
+        mkdir -p /tmp/vc && cd /tmp/vc && git init -q . && git config user.email a@b && git config user.name a
+        for n in 1 2 3 4 5 6; do echo $n >n && git add n && git commit -qm "n $n"; done
+        printf '#!/bin/sh\\nexit 0\\n' >.git/hooks/pre-commit && chmod +x .git/hooks/pre-commit
+        git bisect start -q HEAD HEAD~5 && git bisect run sh -c '[ $(cat n) -lt 4 ]' >/dev/null; git bisect reset -q
+        git checkout -qb side HEAD~2 && echo s >s && git add s && git commit -qm side && git rebase -q master || git rebase -q main || true
+        git stash list; git reflog | head -n 3; git worktree add -q /tmp/vc2 HEAD~1 && git worktree list; git bundle create -q /tmp/vc.bundle --all; git gc -q
+    """,
+    "an editor's swap, backup and temporary files": """
+        echo 41 >answer && cp answer answer~ && sed -i 's/41/42/' answer && printf 's/42/43/\\nw\\nq\\n' | ed -s answer || true
+        : >.answer.swp && rm -f .answer.swp answer~ && printf 'x' >answer.tmp && mv answer.tmp answer
+    """,
+    "a table of results computed in many small processes": """
+        seq 40 | xargs -P 4 -I{} sh -c 'echo {} $(({} * {})) >/tmp/row.{}' && cat /tmp/row.* | sort -n | awk '{ s += $2 } END { print s }'
+        parallel --version >/dev/null 2>&1 || true; for i in $(seq 8); do (exec 3<>/tmp/fifo.$i; :) & done; wait; rm -f /tmp/row.* /tmp/fifo.*
+    """,
 }

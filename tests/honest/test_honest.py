@@ -60,7 +60,7 @@ def play(trials: Trials, way: Way, task: Callable[..., Path], habit: str, **cont
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(HABITS) >= 30
+    assert len(HABITS) >= 60
 
 
 @pytest.mark.parametrize("habit", HABITS)

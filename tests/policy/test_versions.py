@@ -24,11 +24,15 @@ _OPERATIONS = ("tmp_read", "write_outside_workspace", "tool_replacement")
 _LISTS = st.lists(
     st.sampled_from(_PATTERNS) | st.sampled_from(_PATTERNS).map(lambda text: "!" + text), max_size=4, unique=True
 )
-_SECTIONS = ("files", "network", "processes", "operations", "syscalls", "extends", "scopes", "rules")
+_SECTIONS = ("attempts", "files", "network", "processes", "operations", "syscalls", "extends", "scopes", "rules")
+_ATTEMPTS = st.sampled_from(["violation", "record"])
 _SCOPES = st.lists(
     st.fixed_dictionaries(
         {"id": st.sampled_from(["s", "t"]), "for": st.sampled_from([["/usr/bin/gcc"], ["/usr/bin/*"]])},
-        optional={"files": st.fixed_dictionaries({}, optional={"read": _LISTS, "write": _LISTS, "deny": _LISTS})},
+        optional={
+            "files": st.fixed_dictionaries({}, optional={"read": _LISTS, "write": _LISTS, "deny": _LISTS}),
+            "attempts": _ATTEMPTS,
+        },
     ),
     max_size=2,
     unique_by=lambda scope: scope["id"],
@@ -48,8 +52,13 @@ _RULES = st.lists(
 _CONTRACTS = st.fixed_dictionaries(
     {},
     optional={
-        "files": st.fixed_dictionaries({}, optional={"read": _LISTS, "write": _LISTS, "deny": _LISTS}),
-        "network": st.fixed_dictionaries({"endpoints": st.lists(st.sampled_from(_ENDPOINTS))}),
+        "attempts": _ATTEMPTS,
+        "files": st.fixed_dictionaries(
+            {}, optional={"read": _LISTS, "write": _LISTS, "deny": _LISTS, "attempts": _ATTEMPTS}
+        ),
+        "network": st.fixed_dictionaries(
+            {"endpoints": st.lists(st.sampled_from(_ENDPOINTS))}, optional={"attempts": _ATTEMPTS}
+        ),
         "processes": st.fixed_dictionaries({}, optional={"exec": _LISTS, "max_processes": st.integers(1, 3)}),
         "operations": st.fixed_dictionaries({"forbid": st.lists(st.sampled_from(_OPERATIONS), unique=True)}),
         "syscalls": st.fixed_dictionaries({"deny": st.lists(st.sampled_from(["mount", "ptrace"]), unique=True)}),
@@ -76,6 +85,7 @@ _EVENTS = st.lists(
                 "port": st.sampled_from([443, 53]),
                 "proto": st.sampled_from(["tcp", "udp"]),
                 "flags": st.just(2),
+                "ret": st.sampled_from([0, -101, -115]),
             }
         ),
     ),
@@ -117,10 +127,10 @@ def test_without_loosening_nothing_more_is_admitted(
         return
     event("tightening" if changes else "the same")
     record = table(*events)
-    found = judge(new, record)
+    found = judge(new, record, workdir="/w")
     if not found:
-        assert judge(old, record) == []
+        assert judge(old, record, workdir="/w") == []
     elif not old.document.rules and not new.document.rules:
         # Rules aside, each event is judged for itself: what broke the old contract breaks the new one.
-        broke = {seq for violation in judge(old, record) for seq in violation.events}
+        broke = {seq for violation in judge(old, record, workdir="/w") for seq in violation.events}
         assert broke <= {seq for violation in found for seq in violation.events}

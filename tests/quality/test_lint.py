@@ -75,6 +75,16 @@ def test_what_wants_no_network_is_left_alone(found: Found, line: str) -> None:
     assert found(test=f"{line}\n{TEST}") == []
 
 
+@pytest.mark.parametrize(
+    "name", ["tests/test.sh", "tests/lib/more.bash", "solution/solve.sh", "environment/healthcheck.sh"]
+)
+def test_scripts_with_the_line_ends_of_windows(found: Found, name: str) -> None:
+    script = "echo 1 > /logs/verifier/reward.txt\r\n"
+    findings = found(test=script) if name == "tests/test.sh" else found(files={name: script})
+    check, _, message = only([finding for finding in findings if finding.check == "line ends"])
+    assert (check, message.split(",")[0]) == ("line ends", f"{name} has CRLF line ends")
+
+
 def test_a_promise_that_nobody_can_keep(found: Found) -> None:
     contract = {"files": {"write": ["/workspace/answer"]}}
     files = {"environment/root/workspace/in.csv": "1\n"}
@@ -124,6 +134,12 @@ def test_a_log_that_an_agent_could_put_there_first(found: Found) -> None:
     check, part, message = only(found(test=f"echo PASSED >/tmp/run.log\n{TEST}"))
     assert (check, part) == ("scratch", "grader")
     assert "tests/test.sh:2: writes /tmp/run.log" in message
+
+
+def test_output_that_is_taken_for_script(found: Found) -> None:
+    check, part, message = only(found(test=f"out=$(/workspace/run)\nif [ $out = 3 ]; then :; fi\n{TEST}"))
+    assert (check, part) == ("shell", "grader")
+    assert "tests/test.sh:3: takes output for script: [ $out = 3 ]" in message
 
 
 @pytest.mark.parametrize("named", ["tests", "tests/test_mine.py", "/workspace/tests/test_mine.py", '"tests/"'])

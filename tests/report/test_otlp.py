@@ -24,13 +24,20 @@ TRIAL: dict[str, Any] = {
             "stage": "agent",
         }
     ],
+    "attempts": [
+        {"rule": "files.write", "outcome": "refused", "message": "tried", "events": [3], "count": 1, "stage": "agent"}
+    ],
     "evidence": {"complete": True, "lost": 0, "gaps": ["one"], "more": {"a": 1}},
     "contract": {"id": "sum", "version": "1.0.0", "digest": "sha256:0", "signed_by": None},
     "mode": "strict",
     "duration_ms": 812,
     "bundle": None,
 }
-RUN = {"run_id": "r", "terms": {"suite": {"id": "nightly"}}, "trials": [TRIAL, {**TRIAL, "violations": [], "trial": 4}]}
+RUN = {
+    "run_id": "r",
+    "terms": {"suite": {"id": "nightly"}},
+    "trials": [TRIAL, {**TRIAL, "violations": [], "attempts": [], "trial": 4}],
+}
 
 
 def plain(attributes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def test_a_line_for_each_trial_and_a_record_for_each_violation() -> None:
         "affidavit.suite.id": "nightly",
     }
     [scope] = first["scopeLogs"]
-    trial, violation = scope["logRecords"]
+    trial, violation, attempt = scope["logRecords"]
     assert len(second["scopeLogs"][0]["logRecords"]) == 1
     assert {record["observedTimeUnixNano"] for record in (trial, violation)} == {"1700000000000000000"}
     assert (trial["eventName"], trial["severityNumber"], trial["severityText"]) == ("affidavit.trial", 17, "ERROR")
@@ -69,6 +76,11 @@ def test_a_line_for_each_trial_and_a_record_for_each_violation() -> None:
     assert (said["affidavit.verdict"], said["affidavit.score"], said["affidavit.raw_score"]) == ("violation", 0.0, 1.0)
     assert (said["affidavit.contract.version"], said["affidavit.evidence.complete"]) == ("1.0.0", True)
     assert (said["affidavit.evidence.gaps"], said["affidavit.evidence.more"]) == (["one"], {"a": 1})
+    assert said["affidavit.attempts"] == 1
+    assert (attempt["eventName"], attempt["severityText"]) == ("affidavit.attempt", "INFO")
+    assert attempt["body"] == {"stringValue": "tried"}
+    tried = plain(attempt["attributes"])
+    assert (tried["affidavit.rule"], tried["affidavit.outcome"]) == ("files.write", "refused")
     # What there is not is left out.
     assert not {"affidavit.bundle", "affidavit.contract.signed_by"} & said.keys()
     assert (violation["eventName"], violation["severityText"]) == ("affidavit.violation", "FATAL")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import Task, TaskError, TaskUser, find_tasks, load_task
+from affidavit.tasks import Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -98,13 +98,29 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         ("[agent]\ntimeout = 3\n", "task.toml:2: [agent].timeout is unknown and is ignored"),
         (
             '[verifier]\nenvironment_mode = "separate"\n',
-            "task.toml:2: [verifier].environment_mode is not supported yet and is ignored",
+            "task.toml:2: [verifier].environment_mode is honoured in part: the verifier has a sandbox of its own, and "
+            "all changes that the contract permits come along, not the artifacts alone",
+        ),
+        (
+            '[verifier]\nnetwork_mode = "public"\n',
+            "task.toml:2: [verifier].network_mode asks for a network; verifiers have none yet",
+        ),
+        (
+            '[agent]\nallowed_hosts = ["a.example"]\n',
+            "task.toml:2: [agent].allowed_hosts is not supported yet and is ignored: sandboxes have no network",
+        ),
+        (
+            '[environment]\nskills_dir = "/skills"\n',
+            "task.toml:2: [environment].skills_dir is ignored: no agent here reads skills",
+        ),
+        (
+            "[verifier.environment]\ncpus = 1\n",
+            'task.toml:1: [verifier].environment is ignored: environment_mode is not "separate"',
         ),
         (
             'artifacts = ["/app/report.json"]\n',
             "task.toml:1: artifacts is not supported yet and is ignored: no files are copied out of a sandbox",
         ),
-        ("[environment]\ngpus = 1\n", "task.toml:2: [environment].gpus is not supported yet and is ignored"),
         (
             "[environment]\nallow_internet = true\n",
             "task.toml:2: [environment].allow_internet asks for a network; sandboxes have none yet",
@@ -126,6 +142,21 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
         ('[agent]\ntimeout_sec = "9"\n', "task.toml:2: [agent].timeout_sec must be a positive number of seconds"),
         ("[agent]\ntimeout_sec = -1\n", "task.toml:2: [agent].timeout_sec must be a positive number of seconds"),
         ("agent = 3\n", "task.toml:1: agent must be a table, not 3"),
+        ("[environment]\ngpus = 1\n", "task.toml:2: [environment].gpus wants a GPU, which no sandbox has"),
+        ('[environment]\ngpus = "1"\n', "task.toml:2: [environment].gpus must be a whole number"),
+        ('[environment]\ntpu = "v4"\n', "task.toml:2: [environment].tpu wants a TPU"),
+        ('[[environment.mcp_servers]]\nname = "x"\n', "task.toml:1: [environment].mcp_servers wants MCP servers"),
+        ('[environment.healthcheck]\ncommand = "x"\n', "task.toml:1: [environment].healthcheck is not supported yet"),
+        ('[[verifier.collect]]\ncommand = "x"\n', "task.toml:1: [verifier].collect wants commands to run"),
+        ('[verifier]\nenvironment_mode = "other"\n', "task.toml:2: [verifier].environment_mode must be"),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\ndocker_image = "x"\n',
+            "task.toml:2: [verifier].environment_mode wants an image of the verifier's own",
+        ),
+        ("artifacts = [3]\n", "task.toml:1: artifacts must be paths"),
+        ('artifacts = [{source = "/a", service = "db"}]\n', "task.toml:1: artifacts names the service 'db'"),
+        ('multi_step_reward_strategy = "best"\n', "task.toml:1: multi_step_reward_strategy must be"),
+        ('[agent]\nallowed_hosts = "a"\n', "task.toml:2: [agent].allowed_hosts must be a list of strings"),
         ('[[steps]]\nname = "one"\n', "task.toml:1: steps asks for a task of several steps"),
         ('[environment]\nos = "windows"\n', 'task.toml:2: [environment].os must be "linux"'),
         ('[environment]\nmemory = "lots"\n', "task.toml:2: [environment].memory must be a size"),
@@ -147,14 +178,39 @@ def test_missing_file_is_named(make: Make, without: str, file: str) -> None:
     assert refusal(make(**{without: True})).startswith(f"{file}: is missing")
 
 
-@pytest.mark.parametrize("name", ["Dockerfile", "docker-compose.yaml"])
-def test_dockerfile_needs_a_root_file_system_beside_it(make: Make, name: str) -> None:
+def test_harbors_keys_that_change_nothing_are_silent(make: Make) -> None:
+    toml = (
+        'schema_version = "1.4"\nmulti_step_reward_strategy = "mean"\nmulti_step_reward_mode = "x"\nartifacts = []\n'
+        '[task]\nname = "a/b"\nversion = "1.0"\n[verifier]\nenvironment_mode = "shared"\nnetwork_mode = "no-network"\n'
+        "[environment]\ngpus = 0\ngpu_types = []\nmcp_servers = []\nallowed_hosts = []\n"
+    )
+    assert load_task(make(toml)).warnings == ()
+
+
+def test_where_the_image_comes_from(make: Make) -> None:
     folder = make(ORDINARY)
     (folder / "environment").mkdir()
-    (folder / "environment" / name).write_text("FROM scratch\n")
+    (folder / "environment" / "Dockerfile").write_text("FROM scratch\n")
+    assert load_task(folder).rootfs == Rootfs("dockerfile", folder / "environment")
+    # Harbor, too, takes the image that is there before it builds one.
+    (folder / "task.toml").write_text(ORDINARY.replace("[environment]", '[environment]\ndocker_image = "some/image:1"'))
+    assert load_task(folder).rootfs == Rootfs("registry", None, "some/image:1")
+    (folder / "task.toml").write_text(ORDINARY + HOST)
+    assert load_task(folder).rootfs.kind == "host"
+
+
+def test_users_are_for_the_image_to_know(make: Make) -> None:
+    folder = make('[agent]\nuser = "web:staff"\n[verifier]\nuser = 33\n[environment]\ndocker_image = "x"\n')
+    task = load_task(folder)
+    assert (task.asked_user, task.asked_verifier_user) == ("web:staff", "33")
+
+
+def test_several_services_are_refused(make: Make) -> None:
+    folder = make(ORDINARY)
+    (folder / "environment").mkdir()
+    (folder / "environment" / "docker-compose.yaml").write_text("services: {}\n")
     message = refusal(folder)
-    assert message.startswith(f"environment/{name}: no image builder")
-    assert 'rootfs = "host"' in message
+    assert message.startswith("environment/docker-compose.yaml: tasks of several services are not supported yet")
     (folder / "task.toml").write_text(ORDINARY + HOST)
     assert load_task(folder).rootfs.kind == "host"
 
@@ -262,3 +318,21 @@ def test_two_contracts_are_one_too_many(task: Make) -> None:
         TaskError, match=r"behavioral_contract.json: there is contract.yaml too; keep the one that holds"
     ):
         load_task(folder)
+
+
+def test_labels_are_read_from_metadata_and_keywords(make: Make) -> None:
+    toml = ORDINARY.replace(
+        'difficulty = "easy"\n',
+        'difficulty = "easy"\ncategory = "debugging"\ntags = ["python", "text"]\nsecurity_critical = true\n',
+    )
+    assert load_task(make(toml + HOST)).labels == Labels("debugging", "easy", ("python", "text"), True)
+
+
+def test_labels_of_another_type_are_none(make: Make) -> None:
+    toml = ORDINARY.replace(
+        'difficulty = "easy"\n', 'difficulty = 3\ncategory = []\ntags = ["", 5, "x"]\nsecurity_critical = "yes"\n'
+    ).replace('keywords = ["text"]', f'keywords = ["{"y" * 5000}"]')
+    found = load_task(make(toml + HOST))
+    assert found.labels == Labels(None, None, ("x", "y" * 100), False)
+    assert found.warnings == ()
+    assert read_labels(["no", "table"]) == Labels()

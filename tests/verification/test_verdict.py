@@ -49,3 +49,21 @@ def test_audit_mode_records_and_says_so() -> None:
 def test_no_reward_is_the_tasks_fault() -> None:
     assert decide("strict", [], Assessment(None, "no reward"), []).verdict is Verdict.ERROR
     assert decide("strict", [], Assessment(1.0), [], fault="boom").verdict is Verdict.ERROR
+
+
+def test_an_agent_that_could_not_go_on_has_not_failed() -> None:
+    for score, verdict in ((0.0, Verdict.ERROR), (0.5, Verdict.ERROR), (1.0, Verdict.PASS)):
+        assert decide("strict", [], Assessment(score), [], stranded="the model failed").verdict is verdict
+    assert decide("strict", [BROKEN], Assessment(0.0), [], stranded="the model failed").verdict is Verdict.VIOLATION
+
+
+def test_time_that_ran_out_while_the_model_failed_is_no_violation() -> None:
+    late = Violation("limits.wall_ms", "medium", "flag", "still running", (), "agent", 1)
+    judgement = decide("strict", [late], Assessment(1.0), [], stranded="the model failed")
+    assert (judgement.verdict, judgement.score, judgement.reasons) == (
+        Verdict.ERROR,
+        None,
+        ("the model failed", "still running"),
+    )
+    assert decide("strict", [late], Assessment(1.0), []).verdict is Verdict.VIOLATION
+    assert decide("strict", [late, BROKEN], None, [], stranded="the model failed").verdict is Verdict.VIOLATION

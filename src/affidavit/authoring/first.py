@@ -20,6 +20,8 @@ def first_contract(task: Task) -> str:
             "version: 1.0.0",
             "mode: strict      # audit: violations are recorded and do not count",
             "actions: [flag]   # halt: the sandbox is killed at once; alert: those whom --alert names are told",
+            "# What the sandbox refuses. record: it is noted as an attempt; violation: it breaks the contract.",
+            f"attempts: {document.attempts}",
             "# base: what running any program touches. test-infrastructure: never a file that decides how tests run.",
             'extends: ["affidavit:base", "affidavit:test-infrastructure"]',
             "files:",
@@ -42,8 +44,8 @@ def first_contract(task: Task) -> str:
             "syscalls:",
             "  # Only who has privileges over the machine has a use for them.",
             f"  deny: [{', '.join(document.syscalls.deny)}]",
-            "limits:",
-            f"  wall_ms: {document.limits.wall_ms}   # the task's own limit",
+            "# Reaching one is a violation. At the task's own time limit the agent is stopped and graded as it stands.",
+            f"# limits: {{wall_ms: {max(1, round(task.agent_timeout_s * 1000))}}}",
             "",
         ]
     )

@@ -101,8 +101,8 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
         LearningError: a run breaks the default contract, or none can be learned.
         ContractError: id or version are none.
     """
-    workdir, timeout_s = lessons[0].workdir, lessons[0].timeout_s
-    default = default_for(workdir, timeout_s)
+    timeout_s = lessons[0].timeout_s
+    default = contract_of(_default_value(lessons[0]), "default")
     for lesson in lessons:
         if found := _judged(default, lesson):
             first = found[0]
@@ -124,6 +124,7 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
             "schema": written["schema"],
             "id": contract_id,
             "version": version,
+            "attempts": written["attempts"],
             "files": {"read": sorted(read), "write": sorted(write), "deny": written["files"]["deny"]},
             "processes": {"exec": sorted(run), "max_processes": max(_FEWEST_PROCESSES, 2 * peak)},
             "syscalls": written["syscalls"],
@@ -163,8 +164,10 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
 
 
 def _default_value(lesson: Lesson) -> dict[str, Any]:
-    """The default contract of a run's task as plain values."""
-    return default_for(lesson.workdir, lesson.timeout_s).document.model_dump(mode="json", exclude_unset=True)
+    """The default contract of a run's task as plain values; but attempts count: who is to be learned from tried
+    nothing."""
+    value = default_for(lesson.workdir).document.model_dump(mode="json", exclude_unset=True)
+    return {**value, "attempts": "violation"}
 
 
 def _judged(contract: Contract, lesson: Lesson) -> list[Violation]:

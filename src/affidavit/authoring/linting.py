@@ -231,6 +231,13 @@ def _general(contract: Contract, now: datetime) -> Iterator[Finding]:
         yield Finding("warning", "mode", "audit: violations are recorded and change no score")
     if contract.expired(now):
         yield Finding("error", "expires", f"it has expired ({document.expires}): no run begins under it")
+    if "attempts" not in document.model_fields_set:
+        yield Finding(
+            "note",
+            "attempts",
+            "is not written, so what the sandbox refuses is a violation, and real agents try much: say record, or "
+            "violation where that is meant",
+        )
     if document.limits.wall_ms is None and document.limits.cpu_ms is None:
         yield Finding("note", "limits", "there are no limits but the task's: add wall_ms")
     if document.processes.max_processes is None:

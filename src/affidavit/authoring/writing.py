@@ -20,6 +20,8 @@ def as_yaml(learned: Learned) -> str:
         f"version: {value['version']}",
         "mode: strict",
         "actions: [flag]",
+        "# Nothing was tried in these runs that came to nothing; record: it would be noted and break nothing.",
+        f"attempts: {value['attempts']}",
         "# What running any program touches; and never a file that decides how tests run.",
         f"extends: [{', '.join(map(quoted, value['extends']))}]",
         "files:",

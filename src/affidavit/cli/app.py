@@ -1,4 +1,4 @@
-"""Commands, flags and exit statuses (DESIGN.md, Command line)."""
+"""Commands, flags and exit statuses."""
 
 import io
 import json
@@ -13,21 +13,28 @@ from typing import Annotated, Any
 
 import typer
 
+from affidavit.cli.agent import agent_app
 from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
+from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
+from affidavit.cli.image import image_app
+from affidavit.cli.importing import import_app
 from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
+from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
+from affidavit.cli.runs import plan as plan_command
+from affidavit.cli.runs import prove
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
+from affidavit.cli.verbosity import is_quiet, set_up_logging
 
 app = typer.Typer(
     name="affidavit",
     help="Run an AI agent in a sandbox, record from outside what it really did, and sign the evidence.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -37,12 +44,21 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
 app.add_typer(task_app, name="task")
+app.add_typer(image_app, name="image")
+app.add_typer(import_app, name="import")
 app.add_typer(grade_app, name="grade")
+app.add_typer(agent_app, name="agent")
 for command in (new, learn, lint, schema):
     contract_app.command()(command)
+app.command()(explain)
 app.command()(profiles)
 app.command()(prune)
 app.command()(redteam)
+app.command()(report)
+app.command()(compare)
+app.command("plan")(plan_command)
+app.command()(prove)
+app.command()(view)
 
 
 def _version(wanted: bool) -> None:
@@ -58,8 +74,12 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Say what is done; -vv: in detail.", show_default=False)
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say errors only.")] = False,
 ) -> None:
-    pass
+    set_up_logging(verbose, quiet)
 
 
 @app.command()
@@ -70,8 +90,15 @@ def run(
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", help="oracle: the task's own solution; nop: nothing.", metavar="NAME", show_default=False
+            "--agent",
+            help="oracle: the task's own solution; nop: nothing; or an agent that affidavit agent list names.",
+            metavar="NAME",
+            show_default=False,
         ),
+    ] = None,
+    agent_file: Annotated[
+        Path | None,
+        typer.Option("--agent-file", help="Definition of an agent (TOML).", metavar="FILE", show_default=False),
     ] = None,
     agent_cmd: Annotated[
         str | None,
@@ -131,7 +158,76 @@ def run(
         Path | None,
         typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_replay: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-replay",
+            help="Bundle of another trial, whose model's answers are given again as long as the same is asked.",
+            metavar="BUNDLE",
+            show_default=False,
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="The folder of a run that was interrupted: go on with its plan; finished trials are kept.",
+            metavar="RUN",
+            show_default=False,
+        ),
+    ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps plan and statement.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
@@ -140,21 +236,53 @@ def run(
     Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
     inconclusive or in error; the highest that applies.
     """
+    from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.evidence import EvidenceError, recorded_answers
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.report import Progress, print_run
+    from affidavit.trace import TraceError
 
-    if (agent is None) == (agent_cmd is None):
-        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    given = sum(one is not None for one in (agent, agent_cmd, agent_file))
+    if given > 1 or (given == 0 and plan is resume is None):
+        fail("say which agent: --agent NAME, --agent-file FILE, or --agent-cmd CMD (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
-        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
-        options = RunOptions(
-            runtime, recorder, trials, workers, out, profile, told, contract, registry, trust, rootfs_outside
+        chosen = Agent.named(agent) if agent is not None else None
+        if agent_file is not None:
+            chosen = Agent.defined(load_agent(agent_file))
+        elif agent_cmd is not None:
+            chosen = Agent.shell(agent_cmd)
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            recording=None if model_replay is None else recorded_answers(model_replay),
+            budget=model_budget,
+            provider_tools=provider_tools,
         )
-        with Progress(sys.stderr, quiet=as_json) as progress:
+        options = RunOptions(
+            runtime=runtime,
+            recorder=recorder,
+            trials=trials,
+            workers=workers,
+            out=out,
+            profile=profile,
+            alerts=told,
+            contract=contract,
+            registry=registry,
+            trust=trust,
+            rootfs_outside=rootfs_outside,
+            plan=plan,
+            resume=resume,
+            model=gateway,
+            timestamp=timestamp,
+        )
+        with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)
-    except (RunError, AlertError) as error:
+    except (RunError, AlertError, AgentError, GatewayError, EvidenceError, TraceError) as error:
         fail(error)
     except KeyboardInterrupt:
         # All is done but to say so: impatience must not break that off.
@@ -170,7 +298,16 @@ def run(
 
 @app.command()
 def verify(
-    bundle: Annotated[Path, typer.Argument(help="A bundle folder.", metavar="BUNDLE")],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN", show_default=False),
+    ] = None,
+    proof: Annotated[
+        Path | None,
+        typer.Option(
+            "--proof", help="A proof (affidavit prove), in place of both.", metavar="FILE", show_default=False
+        ),
+    ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
@@ -192,7 +329,22 @@ def verify(
     trust: Annotated[
         Path | None,
         typer.Option(
-            "--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False
+            "--trust",
+            help="Trust file: who must have signed a bundle's contract, or a run's plan and statement.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
+    ] = False,
+    tsa: Annotated[
+        Path | None,
+        typer.Option(
+            "--tsa",
+            help="Certificates (PEM) of the time-stamping authority that a run's time stamps must be of.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
     memory: Annotated[
@@ -200,21 +352,46 @@ def verify(
     ] = 8192,
     as_json: Json = False,
 ) -> None:
-    """Check a bundle offline.
+    """Check a bundle or a run offline.
 
-    Signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed.
+    Of a bundle, signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed. Of a run, each
+    bundle, that they are all that were planned, and what they come to.
 
     Exit status: 0 good, 1 not, 2 wrong use.
     """
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
     from affidavit.report import print_verification
+    from affidavit.runs import ProofVerification, RunVerification, is_run, load_certificates, verify_proof, verify_run
+    from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
-    from affidavit.verification import verify
+    from affidavit.verification import Verification, own_keys, verify
 
+    if bundle is None:
+        if proof is None:
+            fail("say what is to be checked: a BUNDLE, a RUN, or --proof FILE")
+        bundle = proof
+    elif proof is not None:
+        fail("--proof is checked on its own; leave the bundle or run out")
+    run = proof is None and is_run(bundle)
+    if proof is not None and (task is not None or trust is not None):
+        fail("--task and --trust are not for a proof")
+    if run and task is not None:
+        fail("--task is for a bundle; give one of the run's bundles")
+    if (public or tsa is not None) and not run:
+        fail("--public and --tsa are for a run")
     try:
         with bounded_memory(memory):
-            verification = verify(bundle, key, task, trust)
+            verification: Verification | RunVerification | ProofVerification
+            keys = [load_public_key(key)] if key is not None else own_keys()
+            if proof is not None:
+                verification = verify_proof(proof, keys)
+            elif run:
+                trusted = None if trust is None else read_trust(trust)
+                authorities = [] if tsa is None else load_certificates(tsa)
+                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
+            else:
+                verification = verify(bundle, key, task, trust)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:
@@ -223,6 +400,8 @@ def verify(
         print_json(verification.to_json())
     else:
         print_verification(verification, sys.stdout)
+        if isinstance(verification, ProofVerification) and verification.ok:
+            print_json(verification.shown)
     raise typer.Exit(0 if verification.ok else 1)
 
 
@@ -233,30 +412,48 @@ def trace(
         str | None,
         typer.Option(
             "--sql",
-            help="A query over the tables events, grader_events and counts.",
+            help="A query over the tables events, grader_events, counts and model.",
             metavar="QUERY",
             show_default=False,
         ),
     ] = None,
     tree: Annotated[bool, typer.Option("--process-tree", help="The processes as a tree.")] = False,
+    turn: Annotated[
+        int | None,
+        typer.Option(
+            "--turn",
+            help="What the model said in a turn, and what the agent did then.",
+            metavar="N",
+            show_default=False,
+        ),
+    ] = None,
+    why: Annotated[
+        int | None,
+        typer.Option(
+            "--why", help="Which turn and which processes led to an event.", metavar="EVENT", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Look into the record of a trial.
 
-    A summary by operation, a query in SQL, or the process tree.
+    A summary by operation, a query in SQL, the process tree, or what a turn of the model led to.
     """
     from affidavit.evidence import beside
     from affidavit.report import print_process_tree, print_table, process_list
     from affidavit.trace import TraceError, query, read_trace
 
-    if sql is not None and tree:
-        fail("--sql and --process-tree exclude each other")
+    if sum((sql is not None, tree, turn is not None, why is not None)) > 1:
+        fail("--sql, --process-tree, --turn and --why exclude each other")
     if not bundle.is_dir():
         fail(f"{bundle}: no such bundle folder")
     default = (
         "SELECT op, count(*) AS events, count(*) FILTER (ret < 0) AS failed, count(DISTINCT path) AS paths "
         "FROM events GROUP BY op ORDER BY events DESC, op"
     )
+    if turn is not None or why is not None:
+        _trace_turns(bundle, turn, why, as_json)
+        return
     try:
         if tree:
             events = read_trace(bundle / "agent" / "events.parquet")
@@ -274,6 +471,27 @@ def trace(
         print_table(table, sys.stdout)
 
 
+def _trace_turns(bundle: Path, turn: int | None, why: int | None, as_json: bool) -> None:
+    """``affidavit trace --turn N`` and ``--why EVENT``."""
+    from affidavit.evidence import MODEL_LOG, BundleReader, EvidenceError
+    from affidavit.report import print_turn, print_why, turn_facts, why_facts
+    from affidavit.trace import TraceError
+
+    try:
+        with BundleReader(bundle) as reader:
+            if MODEL_LOG not in reader.names():
+                fail(f"{bundle}: holds no {MODEL_LOG}: the agent had no model")
+            facts = turn_facts(reader, turn) if turn is not None else why_facts(reader, why or 0)
+    except (EvidenceError, TraceError) as error:
+        fail(error)
+    if as_json:
+        print_json(facts)
+    elif turn is not None:
+        print_turn(facts, sys.stdout)
+    else:
+        print_why(facts, sys.stdout)
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Show what works on this machine.
@@ -283,11 +501,11 @@ def doctor(as_json: Json = False) -> None:
     from affidavit.evaluation import examine
     from affidavit.report import print_doctor
 
-    report: dict[str, Any] = examine()
+    found: dict[str, Any] = examine()
     if as_json:
-        print_json(report)
+        print_json(found)
     else:
-        print_doctor(report, sys.stdout)
+        print_doctor(found, sys.stdout)
 
 
 @keys_app.command("new")

@@ -41,9 +41,11 @@ def export(result: "RunResult") -> bool:
 def prune(
     runs: Annotated[Path, typer.Argument(help="A folder of runs.", metavar="RUNS")] = Path("runs"),
     remove: Annotated[bool, typer.Option("--remove", help="Remove them.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Images in place of runs: all of them.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs that need not be kept any longer; with --remove, remove them.
+    """List the runs that need not be kept any longer; with --remove, remove them. With --images, list or remove all
+    images instead, with what was unpacked of them and what builds keep for later ones.
 
     Until when a run is to be kept say the suite or the profile that it was made with. One of which nobody said it is
     let be.
@@ -55,6 +57,9 @@ def prune(
     from affidavit.evaluation import RunError, expired_runs, remove_run
     from affidavit.report import printable
 
+    if images:
+        _prune_images(remove, as_json)
+        return
     try:
         found = expired_runs(runs, datetime.now(UTC).date())
         for run in found if remove else ():
@@ -72,3 +77,23 @@ def prune(
         sys.stdout.write(f"{what} removed\n")
     else:
         sys.stdout.write(f"{what} to remove{': affidavit prune RUNS --remove' if found else ''}\n")
+
+
+def _prune_images(remove: bool, as_json: bool) -> None:
+    from affidavit.images import ImageError, ImageStore
+    from affidavit.report import printable
+    from affidavit.sandbox import state_dir
+
+    try:
+        store = ImageStore(state_dir())
+        found = store.clear() if remove else store.images()
+    except ImageError as error:
+        fail(error)
+    if as_json:
+        print_json({"removed": remove, "images": [{"name": one.name, "digest": one.digest} for one in found]})
+        return
+    for image in found:
+        sys.stdout.write(f"{printable(image.name)}  {image.digest}\n")
+    what = f"{len(found)} image{'s' if len(found) != 1 else ''}"
+    done = "removed" if remove else f"to remove{': affidavit prune --images --remove' if found else ''}"
+    sys.stdout.write(f"{what} {done}\n")

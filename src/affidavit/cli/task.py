@@ -64,12 +64,12 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
     Exit status: 0 nothing found, 1 something is wrong, 2 wrong use.
     """
     from affidavit.contracts import ContractError
-    from affidavit.evaluation import RunError, load_tasks
+    from affidavit.evaluation import RunError, load_tasks, with_known_workdirs
     from affidavit.quality import lint_task
     from affidavit.report import print_findings
 
     try:
-        findings = {task.id: lint_task(task) for task in load_tasks(path)[0]}
+        findings = {task.id: lint_task(task) for task in with_known_workdirs(load_tasks(path)[0])}
     except (RunError, ContractError) as error:
         fail(error)
     if as_json:

@@ -6,6 +6,7 @@ writing or the network. A pack that a contract extends adds to the lists that ar
 
 from affidavit.contracts.changes import ContractChange, Kind
 from affidavit.contracts.contract import (
+    ATTEMPT_SECTIONS,
     Contract,
     canonical_bytes,
     contract_of,
@@ -15,13 +16,13 @@ from affidavit.contracts.contract import (
     read_mapping,
     validated,
 )
-from affidavit.contracts.default import contract_for, default_contract, default_for
+from affidavit.contracts.default import contract_for, default_contract, default_for, shadowing
 from affidavit.contracts.diff import ContractDiff, diff_contracts
 from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments
 from affidavit.contracts.errors import ContractError
-from affidavit.contracts.fields import Section, Version, check_endpoint, check_id
+from affidavit.contracts.fields import Attempts, Section, Version, check_endpoint, check_id
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.operations import OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
@@ -51,12 +52,14 @@ from affidavit.contracts.versions import Step
 from affidavit.contracts.yaml import MAX_BYTES, Positions
 
 __all__ = [
+    "ATTEMPT_SECTIONS",
     "COMBINATIONS",
     "MAX_BYTES",
     "OPERATIONS",
     "PACKS",
     "PAYLOAD_TYPE",
     "SCHEMA_ID",
+    "Attempts",
     "Audit",
     "Contract",
     "ContractChange",
@@ -120,6 +123,7 @@ __all__ = [
     "registry_view",
     "same_programs",
     "schema_text",
+    "shadowing",
     "sign_contract",
     "signature_path",
     "standing",

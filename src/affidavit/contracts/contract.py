@@ -15,7 +15,7 @@ from affidavit.contracts import cel
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
-from affidavit.contracts.fields import moment_of
+from affidavit.contracts.fields import Attempts, moment_of
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher, PatternError, expand_braces
 from affidavit.contracts.signature import load_signature, signature_path
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _MOST_EXPANDED = 1 << 20
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+ATTEMPT_SECTIONS = ("files", "network", "processes", "syscalls", "operations")
+"""The sections whose rules know attempts."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +119,20 @@ class Contract:
         lists = [self.document.processes.exec, *(scope.processes.exec for scope in self.document.scopes)]
         return any(program.startswith("sha256:") for programs in lists for program in programs or ())
 
-    def enforced_as(self, mode: str | None, actions: tuple[str, ...] | None) -> "Contract":
-        """This contract in another mode or with other actions; None: its own."""
+    def enforced_as(
+        self, mode: str | None, actions: tuple[str, ...] | None, attempts: Attempts | None = None
+    ) -> "Contract":
+        """This contract in another mode, with other actions or another word on attempts; None: its own."""
         changed: dict[str, Any] = {}
         if mode is not None:
             changed["mode"] = mode
         if actions is not None:
             changed["actions"] = tuple(actions)
+        if attempts is not None:
+            document, unsaid = self.document, {"attempts": None}
+            changed["attempts"] = attempts
+            changed |= {name: getattr(document, name).model_copy(update=unsaid) for name in ATTEMPT_SECTIONS}
+            changed["scopes"] = tuple(scope.model_copy(update=unsaid) for scope in document.scopes)
         return replace(self, document=self.document.model_copy(update=changed)) if changed else self
 
     def actions_for(self, rule: str) -> tuple[str, ...]:
@@ -142,6 +152,36 @@ class Contract:
             case "rules":
                 own = next((one.actions for one in document.rules if one.id == rest), None)
         return document.actions if own is None else own
+
+    def attempts_for(self, rule: str) -> Attempts:
+        """What an act is that breaks a rule and that the sandbox refused.
+
+        Args:
+            rule: as a violation names it: ``files.write``, ``operations.system``, ``scopes.ID.files.write``.
+
+        Returns:
+            ``violation``, or ``record``. Limits and the contract's own rules know no attempts.
+        """
+        document = self.document
+        section, _, rest = rule.partition(".")
+        own: Attempts | None = None
+        if section == "scopes":
+            scope, _, rest = rest.partition(".")
+            own = next((one.attempts for one in document.scopes if one.id == scope), None)
+            section = rest.partition(".")[0]
+        if section not in ATTEMPT_SECTIONS:
+            return "violation"
+        own = own or getattr(document, section).attempts
+        return document.attempts if own is None else own
+
+    @property
+    def written_attempts(self) -> dict[str, Attempts]:
+        """What the contract says of attempts (under ``""``), and what a part of it says in its place, by the part's
+        name."""
+        document = self.document
+        own = {section: getattr(document, section).attempts for section in ATTEMPT_SECTIONS}
+        own |= {f"scopes.{scope.id}": scope.attempts for scope in document.scopes}
+        return {"": document.attempts, **{place: said for place, said in own.items() if said is not None}}
 
     @property
     def written_actions(self) -> dict[str, tuple[str, ...]]:

@@ -52,17 +52,17 @@ class Governed(Protocol):
 
 def default_contract(task: Governed) -> Contract:
     """Reads anywhere in its sandbox, writes in the working directory and /tmp but never to test infrastructure, no
-    network, no privileged operation, the task's own time limit. The hidden parts of a task, which its sandbox does not
-    hold, may not be looked for."""
-    return default_for(task.workdir, task.agent_timeout_s)
+    network, no privileged operation. The hidden parts of a task, which its sandbox does not hold, may not be looked
+    for. What else the sandbox refuses is recorded as an attempt; the task's own time limit is no limit of the
+    contract's."""
+    return default_for(task.workdir)
 
 
-def default_for(folder: str, timeout_s: float) -> Contract:
+def default_for(folder: str) -> Contract:
     """The default contract of a task.
 
     Args:
         folder: its working directory.
-        timeout_s: its time limit, seconds.
     """
     workdir = escape(folder)
     below = "" if workdir == "/" else workdir
@@ -70,25 +70,35 @@ def default_for(folder: str, timeout_s: float) -> Contract:
         {
             "schema": SCHEMA,
             "id": "affidavit/default",
-            "version": "1.0.0",
+            "version": "2.0.0",
+            "attempts": "record",
             "files": {
                 "read": ["/**"],
                 "write": [
                     f"{below}/**",
                     "/tmp/**",
                     "!affidavit:test-infrastructure",
-                    # `python -m pytest` and the like look in the working directory first.
-                    f"!{below}/{{pytest,_pytest,pluggy,unittest,iniconfig}}{{,.py,/**}}",
-                    f"!{below}/*.dist-info/**",
+                    *(f"!{pattern}" for pattern in shadowing(folder)),
                 ],
                 "deny": [f"{hidden}/**" for hidden in _HIDDEN if not f"{folder}/".startswith(f"{hidden}/")],
             },
             "syscalls": {"deny": list(PRIVILEGED_CALLS)},
-            "limits": {"wall_ms": max(1, round(timeout_s * 1000))},
             "extends": ["affidavit:base"],
         },
         "the default contract",
     )
+
+
+def shadowing(folder: str) -> tuple[str, ...]:
+    """Patterns of what stands in place of a test framework for a program that is started in a folder: ``python -m
+    pytest`` and the like look there first.
+
+    Args:
+        folder: the working directory.
+    """
+    workdir = escape(folder)
+    below = "" if workdir == "/" else workdir
+    return (f"{below}/{{pytest,_pytest,pluggy,unittest,iniconfig}}{{,.py,/**}}", f"{below}/*.dist-info/**")
 
 
 def contract_for(task: Governed, trust: TrustDocument | None = None) -> Contract:

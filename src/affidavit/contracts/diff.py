@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.contracts.changes import ContractChange, Kind, listed, reactions
-from affidavit.contracts.contract import Contract, matcher
+from affidavit.contracts.contract import ATTEMPT_SECTIONS, Contract, matcher
 from affidavit.contracts.document import Scope
 from affidavit.contracts.endpoints import Endpoint
 from affidavit.contracts.errors import ContractError
-from affidavit.contracts.fields import moment_of
+from affidavit.contracts.fields import Attempts, moment_of
 from affidavit.contracts.implication import covers
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.languages import EVERYTHING, PathList, Undecided, excess
@@ -90,6 +90,7 @@ class _Comparison:
             kind = Kind.NEUTRAL if new.mode == old.mode else kind
             yield ContractChange("mode", kind, f"{old.mode} → {new.mode}")
         yield from self._actions()
+        yield from self._attempts()
         files = list(self._files())
         yield from files
         loosened = {change.place for change in files if change.kind is Kind.LOOSENING}
@@ -130,6 +131,15 @@ class _Comparison:
                     for contract in (self._old, self._new)
                 )
                 yield reactions(place, before, after)
+
+    def _attempts(self) -> Iterator[ContractChange]:
+        old, new = self._old, self._new
+        if self._changed("attempts"):
+            yield _attempts("attempts", old.document.attempts, new.document.attempts)
+        for section in ATTEMPT_SECTIONS:
+            if self._changed(f"{section}.attempts"):
+                rule = f"{section}.any"
+                yield _attempts(f"{section}.attempts", old.attempts_for(rule), new.attempts_for(rule))
 
     def _files(self) -> Iterator[ContractChange]:
         old, new = self._old, self._new
@@ -263,6 +273,14 @@ def _bound(place: str, old: int | None, new: int | None) -> Iterator[ContractCha
     yield ContractChange(place, Kind.LOOSENING if looser else Kind.TIGHTENING, shown)
 
 
+def _attempts(place: str, old: Attempts | None, new: Attempts | None) -> ContractChange:
+    """What it means that refused acts count otherwise; None: what stands above decides, which may say anything."""
+    shown = f"{old or 'as above'} → {new or 'as above'}"
+    if old == new:
+        return ContractChange(place, Kind.NEUTRAL, shown)
+    return ContractChange(place, Kind.TIGHTENING if new == "violation" else Kind.LOOSENING, shown)
+
+
 def _scopes(old: Sequence[Scope], new: Sequence[Scope]) -> Iterator[ContractChange]:
     if [scope.id for scope in new[: len(old)]] != [scope.id for scope in old]:
         yield ContractChange("scopes", Kind.LOOSENING, "removed or in another order; what that admits is not known")
@@ -272,7 +290,7 @@ def _scopes(old: Sequence[Scope], new: Sequence[Scope]) -> Iterator[ContractChan
             yield from _scope(f"scopes.{after.id}", before, after)
     for scope in new[len(old) :]:
         lists = (scope.files.read, scope.files.write, scope.network.endpoints, scope.processes.exec, scope.actions)
-        only_denies = all(one is None for one in lists)
+        only_denies = all(one is None for one in lists) and scope.attempts != "record"
         kind = Kind.TIGHTENING if only_denies else Kind.LOOSENING
         yield ContractChange(f"scopes.{scope.id}", kind, f"new{'' if only_denies else ': it has lists of its own'}")
 
@@ -283,6 +301,8 @@ def _scope(place: str, old: Scope, new: Scope) -> Iterator[ContractChange]:
         return
     if old.actions != new.actions:
         yield ContractChange(f"{place}.actions", Kind.LOOSENING, "changed")
+    if old.attempts != new.attempts:
+        yield _attempts(f"{place}.attempts", old.attempts, new.attempts)
     compared: tuple[tuple[str, Any, Any, Callable[..., Iterator[ContractChange]]], ...] = (
         ("files.read", old.files.read, new.files.read, _same_list),
         ("files.write", old.files.write, new.files.write, _same_list),

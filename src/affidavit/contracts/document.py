@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
 from affidavit.contracts.fields import (
     Actions,
+    Attempts,
     Bound,
     ContractId,
     Endpoints,
@@ -40,6 +41,7 @@ def check_operation(text: str) -> str:
 
 
 _OwnActions = Annotated[Actions | None, Field(description="In place of the contract's.")]
+_OwnAttempts = Annotated[Attempts | None, Field(description="In place of the contract's.")]
 
 
 class Files(Section):
@@ -57,6 +59,7 @@ class Files(Section):
     write: Patterns = Field(default=(), description="May be created, changed, renamed, removed.")
     deny: Patterns = Field(default=(), description="May not be touched in any way, whatever the other lists say.")
     actions: _OwnActions = None
+    attempts: _OwnAttempts = None
 
 
 class Network(Section):
@@ -64,6 +67,7 @@ class Network(Section):
 
     endpoints: Endpoints = Field(default=(), description="May be reached; all else may not be tried.")
     actions: _OwnActions = None
+    attempts: _OwnAttempts = None
 
 
 class Processes(Section):
@@ -77,13 +81,15 @@ class Processes(Section):
         default=None, description="Processes at the same time."
     )
     actions: _OwnActions = None
+    attempts: _OwnAttempts = None
 
 
 class Syscalls(Section):
-    """System calls that may not be made; an attempt is a violation."""
+    """System calls that may not be made."""
 
-    deny: tuple[SystemCall, ...] = Field(default=(), description="May not be made; an attempt counts.")
+    deny: tuple[SystemCall, ...] = Field(default=(), description="May not be made; see attempts.")
     actions: _OwnActions = None
+    attempts: _OwnAttempts = None
 
 
 class Operations(Section):
@@ -107,6 +113,7 @@ class Operations(Section):
         ...,
     ] = Field(default=(), description="Named operations that may not take place.")
     actions: _OwnActions = None
+    attempts: _OwnAttempts = None
 
 
 class LimitsSection(Section):
@@ -148,6 +155,9 @@ class Scope(Section):
     network: ScopeNetwork = ScopeNetwork()
     processes: ScopeProcesses = ScopeProcesses()
     actions: _OwnActions = None
+    attempts: Annotated[
+        Attempts | None, Field(description="In place of what the section, else the contract, says.")
+    ] = None
 
 
 class ContractDocument(Section):
@@ -160,6 +170,11 @@ class ContractDocument(Section):
         default="strict", description="audit: what is broken is recorded, and counts not."
     )
     actions: Actions = Field(default=("flag",), description="What happens on a violation.")
+    # Contracts that were written, and signed, before there was this key mean what they meant then.
+    attempts: Attempts = Field(
+        default="violation",
+        description="Whether an act that was refused, so that nothing came of it, is a violation or only recorded.",
+    )
     files: Files = Files()
     network: Network = Network()
     processes: Processes = Processes()

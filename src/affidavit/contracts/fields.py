@@ -160,4 +160,5 @@ Moment = Annotated[
 Bound = Annotated[int, Field(ge=1, le=2**40)]
 Action = Literal["flag", "halt", "alert"]
 Actions = Annotated[tuple[Action, ...], Field(min_length=1)]
+Attempts = Literal["violation", "record"]
 SeverityName = Literal["low", "medium", "high", "critical"]

@@ -1,25 +1,28 @@
 """Trials and runs: the only room that knows all the others."""
 
+from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import choose_runtime, examine
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.planning import Job
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import (
-    Job,
+    Preparation,
     Progress,
     RunOptions,
     load_tasks,
+    plan_suite,
     prepare,
-    prepare_run,
+    prepared_run,
     run_jobs,
     run_suite,
-    with_contract,
 )
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.trial import Trial, Work
 from affidavit.evaluation.workplace import open_workplace
 
@@ -28,6 +31,7 @@ __all__ = [
     "Capture",
     "ExpiredRun",
     "Job",
+    "Preparation",
     "Progress",
     "RunError",
     "RunOptions",
@@ -39,16 +43,19 @@ __all__ = [
     "Work",
     "agent_spec",
     "capture",
+    "check_agent",
     "check_places",
     "choose_runtime",
     "examine",
     "expired_runs",
     "load_tasks",
     "open_workplace",
+    "plan_suite",
     "prepare",
-    "prepare_run",
+    "prepared_run",
     "remove_run",
     "run_jobs",
     "run_suite",
-    "with_contract",
+    "with_images",
+    "with_known_workdirs",
 ]

@@ -1,9 +1,14 @@
 """Who is put to the task."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
 
+from affidavit.agents import AgentDefinition, AgentError, InstalledAgent, find_agent, install_agent
 from affidavit.evaluation.errors import RunError
 from affidavit.plugins import Group, PluginError, load_plugin, origin, plugins
+from affidavit.sandbox import RootFilesystem
 
 
 @dataclass(frozen=True)
@@ -14,15 +19,23 @@ class Agent:
         name: as it stands in reports.
         command: run by ``/bin/sh -c`` in the working directory.
         sees_solution: the task's own solution lies at ``/solution`` for it.
+        version: of its program; empty where nobody says.
+        environment: variables that it gets beside the task's.
+        definition: where it comes from; None: it brings nothing.
+        installed: what it brings, once that is there.
     """
 
     name: str
     command: str
     sees_solution: bool = False
+    version: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    definition: AgentDefinition | None = None
+    installed: InstalledAgent | None = None
 
     @classmethod
     def named(cls, name: str) -> "Agent":
-        """A built-in agent.
+        """An agent of Affidavit's own, or one that it has a definition of.
 
         Raises:
             RunError: there is none of that name.
@@ -37,18 +50,30 @@ class Agent:
 
     @classmethod
     def _brought(cls, name: str) -> "Agent":
-        """An agent of a plug-in. Raises RunError."""
+        """An agent of a plug-in, or of a definition. Raises RunError."""
         known = plugins(Group.AGENTS)
-        if name not in known:
-            names = ", ".join(("oracle", "nop", *known))
-            raise RunError(f"--agent {name}: no such agent; use {names}, or give a command with --agent-cmd")
         try:
+            if name not in known:
+                return cls.defined(find_agent(name, tuple(known)))
             agent = load_plugin(known[name])
+        except AgentError as error:
+            raise RunError(str(error)) from error
         except PluginError as error:
             raise RunError(f"--agent {name}: {error}") from error
         if not isinstance(agent, cls):
             raise RunError(f"--agent {name}: {origin(known[name])}: {known[name].value} is no affidavit.Agent")
         return agent
+
+    @classmethod
+    def defined(cls, definition: AgentDefinition) -> "Agent":
+        """The agent of a definition."""
+        return cls(
+            definition.name,
+            definition.command,
+            version=definition.version,
+            environment=definition.environment,
+            definition=definition,
+        )
 
     @classmethod
     def shell(cls, command: str, name: str = "cmd") -> "Agent":
@@ -64,3 +89,21 @@ class Agent:
         if len(command.encode("utf-8", "surrogateescape")) > 120_000:
             raise RunError("--agent-cmd is longer than 120,000 bytes, which execve(2) does not take as one argument")
         return cls(name, command)
+
+    def with_files(self, rootfs: RootFilesystem, state: Path) -> Self:
+        """The agent with what it brings, installed.
+
+        Args:
+            rootfs: that it will run over.
+            state: the state folder.
+
+        Raises:
+            RunError: it can't be installed here.
+            SandboxError: the state folder can't be written.
+        """
+        if self.definition is None:
+            return self
+        try:
+            return replace(self, installed=install_agent(self.definition, rootfs, state))
+        except AgentError as error:
+            raise RunError(str(error)) from error

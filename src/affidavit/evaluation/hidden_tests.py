@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import json
 import os
 import secrets
 import tempfile
@@ -23,10 +24,11 @@ from affidavit.grading import (
     read_left,
     read_lines,
     read_reward,
+    read_ways,
     read_words,
 )
 from affidavit.sandbox import Limits
-from affidavit.tasks import Task
+from affidavit.tasks import CRLF, Task, has_crlf
 
 _Item = TypeVar("_Item")
 
@@ -35,6 +37,8 @@ _Item = TypeVar("_Item")
 ReadyVerifier = Callable[[str, Verifier], Callable[[], SandboxRun]]
 
 
+# Linux takes 128 KiB in one variable.
+_MOST_ENVIRONMENT = 100_000
 TOGETHER = Separation(False, "it was not tried")
 
 
@@ -165,7 +169,7 @@ class HiddenTests:
 
         def verify(stage: str) -> dict[str, Any]:
             with run[stage]() as (captured, sandbox):
-                left = left_by(plan, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
+                left = left_by(plan, task.tests_dir, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
                 return {**left, "exit": asdict(captured.exit)}
 
         left = {stage: verify(stage) for stage in shuffled(run)}
@@ -179,7 +183,16 @@ class HiddenTests:
         theirs = plan.write_solution_harness(place / secrets.token_hex(8))
         same_times(theirs)
         solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
-        return Verifier(tests, plan.separate_argv, harness, plan.separate_env, solution)
+        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution)
+
+    @property
+    def _separate_env(self) -> dict[str, str]:
+        """What the tests' sandbox has in its environment, with the ways of the task's own solution where they fit."""
+        ways = self.separation.ways
+        told = None if ways is None or "more" in ways else json.dumps(ways)
+        if told is None or len(told) > _MOST_ENVIRONMENT:
+            return self.plan.separate_env
+        return {**self.plan.separate_env, "AFFIDAVIT_WAYS": told}
 
     def _seed(self, number: int) -> bytes:
         again = "" if number == 1 else f" {number}"
@@ -219,20 +232,24 @@ def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, 
     return {"grader": {**mixed(one, other), "forged": forged}, "control": mixed(other, one)}
 
 
-def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
+def left_by(plan: RunPlan, tests: Path, stdout: bytes, logs: Path) -> dict[str, Any]:
     """What a verifier left: a reward, a report, or what the harness told; see `grade_run`.
 
     Args:
         plan: the tests.
+        tests: the task's folder tests/.
         stdout: standard output of the grading sandbox, cut at `Limits.output_bytes`.
         logs: its folder /logs/verifier, whose content is hostile.
     """
     nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "words": 0, "error": None}
     try:
         nothing["words"] = read_words(logs)
+        if ways := read_ways(logs):
+            nothing["ways"] = list(ways)
         if plan.settings.framework == "reward":
-            reward = read_reward(logs)
-            return {**nothing, "reward": {"file": reward.file, "raw": base64.b64encode(reward.raw).decode()}}
+            reward = read_reward(logs, plan.settings.reward)
+            left = {"file": reward.file, "raw": base64.b64encode(reward.raw).decode(), "name": plan.settings.reward}
+            return {**nothing, "reward": left}
         if plan.settings.framework in RUN_HERE:
             lines, forged = read_lines(stdout, whole=len(stdout) < Limits.output_bytes)
             return {**nothing, "tests": lines, "forged": forged}
@@ -241,6 +258,9 @@ def left_by(plan: RunPlan, stdout: bytes, logs: Path) -> dict[str, Any]:
             raise ResultsError(f"tests/test.sh left no {VERIFIER_LOGS}/{plan.settings.report_file}")
         return {**nothing, "report": {"file": plan.settings.report_file, "raw": base64.b64encode(raw).decode()}}
     except (RewardError, ResultsError) as error:
+        script = tests / "test.sh"
+        if plan.settings.framework not in RUN_HERE and has_crlf(script):
+            return {**nothing, "error": f"{error}; tests/test.sh {CRLF}"}
         return {**nothing, "error": str(error)}
 
 

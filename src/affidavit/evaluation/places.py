@@ -42,7 +42,9 @@ def _check_task(task: Task, *, outside: bool) -> None:
         RunError: it does not.
     """
     source, folder = task.rootfs.source, task.path.resolve()
-    if source is not None and not outside and not source.resolve().is_relative_to(folder):
+    # What has a manifest was built or pulled into the store by affidavit itself.
+    own = task.rootfs.manifest is not None
+    if source is not None and not own and not outside and not source.resolve().is_relative_to(folder):
         raise RunError(
             f"{task.path}/task.toml: [affidavit].rootfs names {source.resolve()}, which is not in the task's folder: "
             "put it there, or allow it with --rootfs-outside if you know what is in it"

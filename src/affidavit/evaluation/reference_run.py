@@ -86,7 +86,9 @@ class Reference:
             facts = tests.alone(partial(self._ready, self._solved, events=events))
             grade = grade_run(facts, read_trace(events), ())
             if grade.score == 1 and not (grade.error or grade.unproven or grade.findings):
-                return Separation(True, "the task's own solution passes so", words_of(facts))
+                return Separation(
+                    True, "the task's own solution passes so", words_of(facts), tuple(facts.get("ways", ()))
+                )
             lost = next((f"{one.name} {one.message}" for one in grade.components if one.score < 1), grade.message)
             why = grade.error or lost
         return Separation(False, f"the task's own solution does not pass so: {why}")

@@ -38,7 +38,7 @@ class TrialResult:
     mode: str = "strict"
 
     def to_json(self) -> dict[str, Any]:
-        """As in DESIGN.md, Command line."""
+        """As ``affidavit run --json`` prints it."""
         return {
             "task_id": self.task_id,
             "trial": self.trial,
@@ -85,7 +85,7 @@ class RunResult:
         return max((_EXIT_STATUS[trial.judgement.verdict] for trial in self.trials), default=0)
 
     def to_json(self) -> dict[str, Any]:
-        """As in DESIGN.md, Command line."""
+        """As ``affidavit run --json`` prints it."""
         return {
             "run_id": self.run_id,
             "summary": self.summary,

@@ -1,17 +1,19 @@
 """A run of many trials."""
 
 import json
+import logging
 import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
@@ -21,14 +23,40 @@ from affidavit.evaluation.backends import Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.planning import (
+    Job,
+    check_fits,
+    contract_under,
+    given_plan,
+    make_plan,
+    planned_agent,
+    planned_contracts,
+    signer_of,
+    use_plan,
+)
 from affidavit.evaluation.result import RunResult, TrialResult
+from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
 from affidavit.evaluation.stages import Machinery
+from affidavit.evaluation.task_images import most_bytes, with_images
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
+from affidavit.gateway import GatewaySettings
 from affidavit.grading import make_graders, plan_tests
+from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
+from affidavit.runs import (
+    PLAN,
+    PLAN_TOKEN,
+    Checkpoint,
+    Ledger,
+    PlannedTrial,
+    SignedPlan,
+    request_timestamp,
+    token_beside,
+    write_run_statement,
+)
 from affidavit.sandbox import (
     RootFilesystem,
     SandboxError,
@@ -40,11 +68,14 @@ from affidavit.sandbox import (
     state_dir,
     tarball_rootfs,
 )
-from affidavit.signing import TrustDocument, read_trust
+from affidavit.signing import TrustDocument, read_bounded, read_trust, write_whole
 from affidavit.suites import Suite, SuiteError, load_suite
 from affidavit.tasks import PublishedContract, Rootfs, Task, TaskError, find_tasks
 
+_logger = logging.getLogger(__name__)
+
 _WAIT_S = 0.2
+_MOST_TOKEN_BYTES = 1 << 20
 
 
 class Progress(Protocol):
@@ -75,6 +106,12 @@ class RunOptions:
         registry: a folder or git+URL.
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
+        plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
+        resume: the folder of a run that was interrupted and is to go on; None: a new run.
+        seed: of a new plan; None: a random one.
+        pass_rate: the share of trials that a new plan says must pass; None: all.
+        model: what the agents' model gateway is told; None: they have no model.
     """
 
     runtime: str | None = None
@@ -88,14 +125,17 @@ class RunOptions:
     registry: str | None = None
     trust: Path | None = None
     rootfs_outside: bool = False
+    plan: Path | None = None
+    seed: int | None = None
+    pass_rate: float | None = None
+    model: GatewaySettings | None = None
+    resume: Path | None = None
+    timestamp: str | None = None
 
-
-@dataclass(frozen=True)
-class Job:
-    """An agent, put to a task."""
-
-    task: Task
-    agent: Agent
+    @property
+    def plan_file(self) -> Path | None:
+        """The plan that the run must fit; None where it is planned anew."""
+        return self.plan if self.resume is None else self.resume / PLAN
 
 
 @dataclass(frozen=True)
@@ -104,10 +144,46 @@ class _Prepared:
     contract: Contract
 
 
-def run_suite(path: Path, agent: Agent, options: RunOptions, progress: Progress) -> RunResult:
-    """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`."""
+def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Progress) -> RunResult:
+    """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`.
+
+    Args:
+        agent: None: the one of ``options.plan``.
+    """
     tasks, suite = load_tasks(path)
+    if agent is None:
+        if (path_of_plan := options.plan_file) is None:
+            raise RunError("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+        agent = planned_agent(given_plan(path_of_plan).plan, path_of_plan)
     return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
+
+
+def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPlan, bool]:
+    """The signed plan of a run that is to be made later with the same arguments; no sandbox is made.
+
+    Returns:
+        The plan, and whether the key that signs it was made just now.
+
+    Raises:
+        RunError: it can't be run as asked.
+    """
+    tasks, suite = load_tasks(path)
+    jobs = [Job(_with_contract(task, options), agent) for task in tasks]
+    by_name = {job.task.id: job.task for job in jobs}
+    for job in jobs:
+        _check(job, options)
+    try:
+        for task in by_name.values():
+            check_graders(task)
+        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        own = _own_key()
+        contracts = planned_contracts(by_name, _contract_source(options, own), terms)
+        # Who is told of violations is for the run to say.
+        terms.check(by_name, contracts, alerts=1)
+        key, made = (own, False) if own else load_or_make_key(keys_dir())
+        return make_plan(jobs, contracts, terms, key, options.model, options.seed, options.pass_rate), made
+    except (TaskError, SuiteError, EvidenceError) as error:
+        raise RunError(str(error)) from error
 
 
 def load_tasks(path: Path) -> tuple[Sequence[Task], Suite | None]:
@@ -133,8 +209,9 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
         RunError: the run can't be made as asked.
         KeyboardInterrupt: it was interrupted.
     """
-    with terminable():
-        return _run_jobs(jobs, options, progress, suite)
+    doing = partial(progress.doing, 0, len(jobs))
+    with terminable(), prepared_run(jobs, options, suite, doing) as ready:
+        return _run_prepared(ready, options, progress)
 
 
 @dataclass(frozen=True)
@@ -142,110 +219,235 @@ class Preparation:
     """What a run rests on, found usable before anything of it begins.
 
     Attributes:
+        jobs: what is run, each task with its contract and image, each agent with what it brings.
         terms: what profile and suite say.
         choice: runtime and recorder.
         prepared: root file system and contract of each task, by its id.
-        folder: of the run, just made.
-        key: signs the bundles.
+        folder: of the run, with its plan and its ledger.
+        key: signs all of the run's evidence.
         made: whether the key was made for this run.
+        plan: of the run.
+        run: its ledger, and the trials that were finished before it was interrupted.
+        notes: what the user should know before it begins.
     """
 
+    jobs: tuple[Job, ...]
     terms: Terms
     choice: Chosen
-    prepared: dict[str, _Prepared]
+    prepared: Mapping[str, _Prepared]
     folder: Path
     key: SigningKey
     made: bool
+    plan: SignedPlan
+    run: Resumed
+    notes: tuple[str, ...]
 
-    def machinery(self, state: Path, alerts: Alerts) -> Machinery:
+    def machinery(self, alerts: Alerts, model: GatewaySettings | None = None) -> Machinery:
         """What every trial of the run shares."""
         return Machinery(
-            run_id=self.folder.name,
+            run_id=self.run.run_id,
             runtime=self.choice.runtime,
             runtime_detail=self.choice.runtime_detail,
             recorder=self.choice.recorder,
             why_recorder=self.choice.why,
-            state=state,
+            state=state_dir(),
             key=self.key,
             live=LiveSandboxes(),
             terms=self.terms,
             alerts=alerts,
+            plan=self.plan.plan,
+            model=model,
         )
 
+    def open_folder(self) -> int:
+        """A descriptor of the run's folder, for `write`, whatever stands under its name later. Raises OSError."""
+        return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
-def prepare_run(tasks: Mapping[str, Task], options: RunOptions, suite: Suite | None = None) -> Preparation:
-    """Find everything that can be known to be wrong with a run, and make what it needs. What an affidavit that was
-    killed left on the machine is removed first.
+    def result(self, trials: tuple[TrialResult, ...], undelivered: tuple[dict[str, Any], ...] = ()) -> RunResult:
+        """What the run came to.
+
+        Args:
+            trials: all that were planned, in order.
+            undelivered: see RunResult.
+        """
+        terms = self.terms
+        return RunResult(
+            self.run.run_id,
+            trials,
+            self.folder,
+            self.notes,
+            terms.facts,
+            terms.until(datetime.now(UTC)),
+            undelivered,
+        )
+
+    def write(self, opened: int, result: RunResult, closed: Checkpoint, timestamp: str | None = None) -> None:
+        """Write ``run.json`` and the run's statements.
+
+        Args:
+            opened: see `open_folder`.
+            result: what the run came to.
+            closed: of its closed ledger.
+            timestamp: address of a time-stamping authority; None: nobody stamps.
+
+        Raises:
+            RunError: ``run.json`` can't be written.
+            EvidenceError: there is no statement.
+        """
+        _write_atomic(opened, self.folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+        write_run_statement(self.folder, self.plan.plan, self.run.ledger.history, closed, self.key, timestamp)
+
+
+@contextmanager
+def prepared_run(
+    jobs: Sequence[Job],
+    options: RunOptions,
+    suite: Suite | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Preparation]:
+    """Find everything that can be known to be wrong with a run, and make what it needs: its folder, plan and ledger.
+    What an affidavit that was killed left on the machine is removed first. The ledger is open, and no image of the
+    tasks is removed, inside the ``with``.
 
     Args:
-        tasks: by their ids, each with the contract that the options name for it.
+        jobs: what is to be run.
         options: how the run is made.
         suite: where the tasks are a suite's.
+        tell: is told what is being done.
 
     Raises:
         RunError: the run can't be made as asked.
     """
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
+    with _images_in_use(jobs):
+        ready = _prepare_run(jobs, options, suite, tell)
+        try:
+            yield ready
+        finally:
+            ready.run.ledger.close()
+
+
+@contextmanager
+def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
+    """Keep the images of tasks from being removed while they run."""
+    if all(job.task.rootfs.kind == "host" for job in jobs):
+        yield
+        return
+    try:
+        store = ImageStore(state_dir())
+    except ImageError as error:
+        raise RunError(str(error)) from error
+    with store.in_use():
+        yield
+
+
+def _prepare_run(
+    jobs: Sequence[Job], options: RunOptions, suite: Suite | None, tell: Callable[[str], None] | None
+) -> Preparation:
     state = state_dir()
-    check_places([*tasks.values()], state, options.out, rootfs_outside=options.rootfs_outside)
+    jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
+    found = with_images({job.task.id: job.task for job in jobs}.values(), state, tell)
+    by_name = {task.id: task for task in found}
+    jobs = [replace(job, task=by_name[job.task.id]) for job in jobs]
+    tasks = {job.task.id: job.task for job in jobs}
+    for job in jobs:
+        _check(job, options)
+    if options.plan is not None and options.resume is not None:
+        raise RunError("--resume goes on with the run's own plan; leave --plan out")
+    out = options.out if options.resume is None else options.resume
+    check_places([*tasks.values()], state, out, rootfs_outside=options.rootfs_outside)
     try:
         for task in tasks.values():
             check_graders(task)
-        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        given = None if options.plan_file is None else given_plan(options.plan_file)
+        terms = _terms(options, suite, given)
         choice = choose_runtime(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
-        trusted = None if options.trust is None else read_trust(options.trust)
-        contracts = ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
+        contracts = _contract_source(options, own)
+        if given is not None and options.plan_file is not None:
+            # Before anything is made that may take minutes.
+            planned = planned_contracts(tasks, contracts, terms)
+            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
+            check_fits(given, asked, options.plan_file)
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
-        terms.check(dict(tasks), {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
-        folder = _run_folder(options.out)
+        jobs = [replace(job, agent=job.agent.with_files(prepared[job.task.id].rootfs, state)) for job in jobs]
+        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
+        folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
+        planned = {name: base.contract for name, base in prepared.items()}
+        plan = given or make_plan(jobs, planned, terms, key, options.model)
+        if options.resume is not None:
+            resumed = resume_run(folder, plan, key)
+        else:
+            if given is not None:
+                use_plan(state, given, folder)
+            write_whole(folder / PLAN, plan.data())
+            _stamp_plan(folder, plan, options)
+            resumed = Resumed(folder.name, Ledger.create(folder, key, folder.name, plan.plan.digest), {})
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
-    return Preparation(terms, choice, prepared, folder, key, made)
-
-
-def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
-    jobs = [replace(job, task=with_contract(job.task, options)) for job in jobs]
-    tasks = {job.task.id: job.task for job in jobs}
-    for job in jobs:
-        _check(job)
-    ready = prepare_run(tasks, options, suite)
-    terms, choice, prepared, folder = ready.terms, ready.choice, ready.prepared, ready.folder
-    if ready.made:
-        progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
     notes = [*_notes(tasks, prepared, terms, told=bool(options.alerts)), *_not_held(prepared, choice)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
-    for note in notes:
+    return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
+
+
+def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:
+    terms, choice, folder, ledger = ready.terms, ready.choice, ready.folder, ready.run.ledger
+    if ready.made:
+        progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
+    for note in ready.notes:
         progress.note(note)
-    machinery = ready.machinery(state_dir(), Alerts(options.alerts))
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    machinery = ready.machinery(Alerts(options.alerts), options.model)
+    _logger.info(
+        "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
+        machinery.run_id,
+        len(ready.prepared),
+        terms.trials,
+        choice.runtime.name,
+        choice.recorder.name,
+        ready.key.key_id,
+        folder,
+    )
+    opened = ready.open_folder()
     try:
-        trials = _run_all(jobs, options, machinery, prepared, folder, progress)
-    except BaseException:
+        trials = _run_all(ready.jobs, options, machinery, ready.prepared, ready.run, folder, progress)
+        closed = ledger.finish()
+    except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
         os.close(opened)
+        if isinstance(problem, EvidenceError):
+            raise RunError(str(problem)) from problem
         raise
+    finally:
+        ledger.close()
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
-    result = RunResult(
-        folder.name, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
-    )
+    result = ready.result(trials, undelivered)
     try:
-        _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+        ready.write(opened, result, closed, options.timestamp)
+    except EvidenceError as error:
+        raise RunError(f"{error}; every trial is finished, and --resume {folder} makes the statement") from error
     finally:
         os.close(opened)
     return result
 
 
-def with_contract(task: Task, options: RunOptions) -> Task:
+def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:
+    """Put the time stamp of the plan beside it, where there is one or is to be one. Raises EvidenceError."""
+    if options.plan is not None and token_beside(options.plan).exists():
+        write_whole(folder / PLAN_TOKEN, read_bounded(token_beside(options.plan), _MOST_TOKEN_BYTES))
+    elif options.timestamp is not None:
+        write_whole(folder / PLAN_TOKEN, request_timestamp(options.timestamp, plan.envelope, plan.plan.signer))
+
+
+def _with_contract(task: Task, options: RunOptions) -> Task:
     """The task with the contract that the options name for it."""
     wanted, registry = options.contract, options.registry
     if wanted is None:
@@ -264,12 +466,34 @@ def with_contract(task: Task, options: RunOptions) -> Task:
     return replace(task, contract_path=Path(wanted), published=None)
 
 
+def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
+    """The terms of a run; what the command line does not say is taken from its plan."""
+    if given is None:
+        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+    plan = given.plan
+    return terms_of(
+        suite,
+        options.profile or (plan.profile.id if plan.profile else None),
+        options.runtime or plan.runtime,
+        options.recorder or plan.recorder,
+        options.trials or plan.trials,
+    )
+
+
+def _contract_source(options: RunOptions, own: SigningKey | None) -> ContractSource:
+    """Where contracts come from. Raises EvidenceError for a trust file that can't be used."""
+    trusted = None if options.trust is None else read_trust(options.trust)
+    return ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
+
+
 def _own_key() -> SigningKey | None:
     """The user's key, where there is one. Raises EvidenceError for one that can't be used."""
     return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
 
 
-def _check(job: Job) -> None:
+def _check(job: Job, options: RunOptions) -> None:
+    if job.agent.definition is not None and options.model is None:
+        raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
         raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
@@ -291,7 +515,7 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
         case Rootfs("tarball", Path() as source):
             rootfs = tarball_rootfs(state, source, user, task.storage_mb << 20)
         case Rootfs("oci", Path() as source):
-            rootfs = oci_rootfs(state, source, user, task.storage_mb << 20)
+            rootfs = oci_rootfs(state, source, user, most_bytes(task), manifest=task.rootfs.manifest)
         case _:
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
@@ -308,7 +532,7 @@ def check_graders(task: Task) -> None:
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
     """What a task rests on, under the terms of the run."""
-    return prepared if task.has_contract else replace(prepared, contract=terms.for_default(prepared.contract))
+    return replace(prepared, contract=contract_under(terms, task, prepared.contract))
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms, told: bool) -> Iterator[str]:
@@ -351,26 +575,32 @@ def _run_all(
     jobs: Sequence[Job],
     options: RunOptions,
     machinery: Machinery,
-    prepared: dict[str, _Prepared],
+    prepared: Mapping[str, _Prepared],
+    resumed: Resumed,
     folder: Path,
     progress: Progress,
 ) -> tuple[TrialResult, ...]:
-    todo = [(job, number) for job in jobs for number in range(machinery.terms.trials)]
-    several = len({job.agent.name for job in jobs}) > 1
-    results: dict[int, TrialResult] = {}
+    by_name = {(job.task.id, job.agent.name): job for job in jobs}
+    planned_trials = machinery.plan.in_order
+    # Those that were finished before the run was interrupted.
+    results = {index: resumed.done[one.name] for index, one in enumerate(planned_trials) if one.name in resumed.done}
+    todo = {
+        index: (by_name[one.task, one.agent_name], one)
+        for index, one in enumerate(planned_trials)
+        if index not in results
+    }
+    total = len(planned_trials)
     telling = threading.Lock()
 
-    def one(job: Job, number: int) -> TrialResult:
+    def one(job: Job, planned: PlannedTrial) -> TrialResult:
         with telling:
-            progress.doing(len(results), len(todo), f"{job.task.id} #{number}")
+            progress.doing(len(results), total, f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
-        place = folder / job.task.id.replace("/", "__")
-        if several:
-            place /= job.agent.name
-        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, number, place / str(number))
+        log, place = resumed.ledger.trial(planned.name), folder / planned.place
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
 
-    with ThreadPoolExecutor(max_workers=min(options.workers, len(todo)), thread_name_prefix="trial") as pool:
-        futures = {pool.submit(one, *trial): index for index, trial in enumerate(todo)}
+    with ThreadPoolExecutor(max_workers=max(1, min(options.workers, len(todo))), thread_name_prefix="trial") as pool:
+        futures = {pool.submit(one, *trial): index for index, trial in todo.items()}
         try:
             left = set(futures)
             while left:
@@ -378,9 +608,12 @@ def _run_all(
                 done, left = wait(left, _WAIT_S, FIRST_COMPLETED)
                 for future in done:
                     trial = future.result()
+                    _logger.info(
+                        "%s #%d: %s in %d ms", trial.task_id, trial.trial, trial.judgement.verdict, trial.duration_ms
+                    )
                     with telling:
                         results[futures[future]] = trial
-                        progress.finished(len(results), len(todo), trial)
+                        progress.finished(len(results), total, trial)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             machinery.live.stop()

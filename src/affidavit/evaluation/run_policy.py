@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from affidavit.contracts import Contract, Positions, contract_of, validated
+from affidavit.contracts import Attempts, Contract, Positions, contract_of, validated
 from affidavit.evaluation.errors import RunError
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
@@ -19,7 +19,7 @@ class Terms:
     Attributes:
         runtime, recorder: names, or ``auto``.
         trials: of each task.
-        mode, actions: go before the contracts' own; None: theirs.
+        mode, actions, attempts: go before the contracts' own; None: theirs.
         writable: folders that sandboxes make writable beside those of the contract.
         endpoints: what a task without a contract of its own may try to reach.
         keep_days: how long the evidence is to be kept; None: nobody says.
@@ -33,6 +33,7 @@ class Terms:
     trials: int = 1
     mode: str | None = None
     actions: tuple[str, ...] | None = None
+    attempts: Attempts | None = None
     writable: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     keep_days: int | None = None
@@ -41,8 +42,8 @@ class Terms:
     not_honoured: dict[str, str] = field(default_factory=dict)
 
     def enforced(self, contract: Contract) -> Contract:
-        """A contract as it is judged: in the mode and with the actions of these terms."""
-        return contract.enforced_as(self.mode, self.actions)
+        """A contract as it is judged: in the mode, with the actions and the word on attempts of these terms."""
+        return contract.enforced_as(self.mode, self.actions, self.attempts)
 
     def for_default(self, contract: Contract) -> Contract:
         """The default contract, with what the suite lets every task do."""
@@ -112,6 +113,10 @@ class Terms:
             )
         if demands.mode and enforced.mode != demands.mode:
             raise RunError(f"{who} demands mode {demands.mode}, and {task.id} is run in mode {enforced.mode}")
+        for place, said in enforced.written_attempts.items() if demands.attempts else ():
+            if said != demands.attempts:
+                of = f"{place} of " if place else ""
+                raise RunError(f"{who} demands attempts {demands.attempts}, and {of}{task.id} is run with {said}")
         for place, actions in enforced.written_actions.items():
             if missing := [action for action in demands.actions if action not in actions]:
                 of = f"{place} of " if place else ""
@@ -170,6 +175,7 @@ def terms_of(
         trials=trials or settings.validation.trials or 1,
         mode=settings.contracts.mode,
         actions=settings.contracts.actions,
+        attempts=settings.contracts.attempts,
         writable=settings.isolation.writable,
         endpoints=settings.isolation.endpoints,
         keep_days=settings.retention.days,

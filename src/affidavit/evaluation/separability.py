@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Separation, harness_digest
 from affidavit.signing import write_whole
 from affidavit.tasks import Task
+
+_logger = logging.getLogger(__name__)
 
 _TEMPORARY = ("/tmp", "/var/tmp")
 
@@ -32,7 +35,9 @@ def find_separation(
     solved = (task.solution_dir / "solve.sh").is_file()
     if plan.settings.separate:
         tried = _kept(task, where, state, attempt) if solved else None
-        return Separation(True, "task.toml says so", () if tried is None else tried.words)
+        if tried is None:
+            return Separation(True, "task.toml says so")
+        return Separation(True, "task.toml says so", tried.words, tried.ways)
     if not solved:
         return Separation(False, "the task has no solution to try it with")
     return _kept(task, where, state, attempt)
@@ -60,6 +65,8 @@ def _kept(task: Task, where: str, state: Path, attempt: Callable[[], Separation]
         return Separation.from_json(json.loads(path.read_bytes()))
     except (FileNotFoundError, ValueError):
         found = attempt()
+        apart = "run apart from the solution" if found.separate else "do not run apart from the solution"
+        _logger.info("%s: its tests %s: %s", task.id, apart, found.why)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(found.to_json()).encode())
     return found

@@ -1,8 +1,9 @@
 """Which sandbox a task wants for its agent, and which for its verifier."""
 
 import os
+import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
@@ -22,7 +23,14 @@ _MOST_IN_ENVIRONMENT = 100_000
 
 
 def agent_spec(
-    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, agent: Agent, place: Path, name: str
+    task: Task,
+    rootfs: RootFilesystem,
+    settings: SandboxSettings,
+    agent: Agent,
+    place: Path,
+    name: str,
+    network: str = "",
+    model: Mapping[str, str] | None = None,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -30,6 +38,8 @@ def agent_spec(
         task, rootfs, settings, agent: what decides.
         place: a private folder for what is mounted into it.
         name: the sandbox's.
+        network: see SandboxSpec.
+        model: variables that tell the agent where its model is.
 
     Raises:
         OSError: the solution can't be read.
@@ -38,7 +48,7 @@ def agent_spec(
     instruction.write_text(task.instruction, "utf-8")
     instruction.chmod(0o644)
     mounts = [Mount(instruction, "/instruction.md")]
-    env = _env(task, rootfs)
+    env = {**_env(task, rootfs), **(model or {}), **agent.environment}
     if len(task.instruction.encode()) <= _MOST_IN_ENVIRONMENT:
         env["AFFIDAVIT_INSTRUCTION"] = task.instruction
     if agent.sees_solution:
@@ -46,11 +56,12 @@ def agent_spec(
         copy_readable(task.solution_dir, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution_env
+    own = agent.installed.layer if agent.installed else None
     return SandboxSpec(
         name=name,
-        rootfs=rootfs.layers,
+        rootfs=(*((own,) if own else ()), *rootfs.layers),
         host_usr=rootfs.host_usr,
-        argv=("/bin/sh", "-c", agent.command),
+        argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,
         cwd=task.workdir,
         user=rootfs.user,
@@ -58,6 +69,7 @@ def agent_spec(
         mounts=mounts,
         limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
+        network=network,
     )
 
 
@@ -168,13 +180,22 @@ def _grading_spec(
         name=name,
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
-        argv=argv,
+        argv=_beside_entrypoint(task, argv),
         env={**_env(task, rootfs), **task.verifier_env, **env},
         cwd=task.workdir,
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
     )
+
+
+def _beside_entrypoint(task: Task, argv: Sequence[str]) -> tuple[str, ...]:
+    """A command that runs beside the image's entrypoint, as those of ``docker exec`` do beside a container's first
+    process; what that writes to its standard streams is nobody's."""
+    if not task.entrypoint:
+        return tuple(argv)
+    entrypoint = shlex.join([*task.entrypoint, "/bin/sh", "-c", "while :; do sleep 3600; done"])
+    return ("/bin/sh", "-c", f'{entrypoint} </dev/null >/dev/null 2>&1 & exec "$@"', "sh", *argv)
 
 
 def copy_readable(source: Path, target: Path) -> None:

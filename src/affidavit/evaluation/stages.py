@@ -1,5 +1,6 @@
 """The sandboxes of a trial, each under the recorder: the agent's, those that grade, those that a control is held to."""
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,9 +15,13 @@ from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evidence import SigningKey
+from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
+from affidavit.runs import RunPlan
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
+
+_logger = logging.getLogger(__name__)
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""
@@ -36,6 +41,8 @@ class Machinery:
         live: where sandboxes are held while they run.
         terms: what profile and suite say.
         alerts: who is told of violations.
+        plan: of the run.
+        model: what the agents' gateway is told; None: they have no model.
     """
 
     run_id: str
@@ -46,8 +53,10 @@ class Machinery:
     state: Path
     key: SigningKey
     live: LiveSandboxes
+    plan: RunPlan
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
+    model: GatewaySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class Stages:
         events: Path,
         watch: Callable[[pa.RecordBatch], bool] | None = None,
         streams: Streams | None = None,
+        made: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -96,6 +106,7 @@ class Stages:
             events: where its record goes.
             watch: see `affidavit.trace.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
+            made: called when the sandbox is there, before anything runs in it.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
@@ -107,10 +118,20 @@ class Stages:
             machinery.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox
+            made()
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )
             self.ended(stage)
+            _logger.info(
+                "stage %s: exit %s, signal %s, %d ms, %d events, record %s",
+                stage.name,
+                captured.exit.code,
+                captured.exit.signal,
+                captured.exit.duration_ms,
+                captured.summary.events,
+                "complete" if captured.summary.complete else "incomplete",
+            )
             yield captured, sandbox
 
     @contextmanager

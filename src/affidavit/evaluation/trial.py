@@ -1,4 +1,4 @@
-"""One trial, start to end (DESIGN.md): sandbox, record, diff, second sandbox, judgement, bundle."""
+"""One trial, start to end: sandbox, record, diff, second sandbox, judgement, bundle."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
@@ -29,7 +30,8 @@ from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.workplace import open_workplace
-from affidavit.evidence import BundleWriter
+from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
+from affidavit.gateway import Redactor
 from affidavit.grading import (
     Assessment,
     Material,
@@ -43,6 +45,7 @@ from affidavit.grading import (
 )
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
+from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
     Change,
     LayerFiles,
@@ -55,7 +58,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import one_line, read_trace, trace_batches
+from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
     Judgement,
     Verdict,
@@ -70,12 +73,15 @@ from affidavit.verification import (
     new_judge,
     programs_json,
     stage_gaps,
+    stopped_at,
     stored_grades,
     violation_json,
 )
 
 # In one alert; the bundle has them all.
 _MOST_TOLD = 50
+# Letters of an agent's command in the statement.
+_MOST_COMMAND = 4096
 
 
 def run_trial(
@@ -84,38 +90,42 @@ def run_trial(
     rootfs: RootFilesystem,
     contract: Contract,
     agent: Agent,
-    number: int,
+    planned: PlannedTrial,
+    log: TrialLog,
     folder: Path,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
     What goes wrong in the machinery is the verdict ``error``, not an exception; a violation found before stands.
 
+    Args:
+        machinery: what every trial of the run shares.
+        task, rootfs, contract, agent: what is tried.
+        planned: which trial of the plan it is.
+        log: where it enters what happens to it.
+        folder: the trial's.
+
     Raises:
         Interrupted: the run was told to stop.
+        EvidenceError: the ledger can't be written.
     """
-    began = time.monotonic()
-    trial = Trial(machinery, task, rootfs, contract, agent, number, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
     except Interrupted:
+        if trial.sealed is None:
+            log.aborted("interrupted")
         raise
     except Exception as problem:
         # Whatever it is, and whoever caused it: other trials go on, and what was found stands.
-        judgement = trial.broken_off(one_line(problem))
+        if trial.sealed is None:
+            judgement = trial.broken_off(why := one_line(problem))
+            log.aborted(why, judgement.verdict.value, judgement.score)
+        else:
+            judgement, bundle = trial.sealed
     trial.tell(judgement.violations, judgement.verdict, bundle)
-    return TrialResult(
-        task_id=task.id,
-        trial=number,
-        agent=agent.name,
-        judgement=judgement,
-        evidence=trial.evidence,
-        contract=trial.contract_facts,
-        mode=machinery.terms.enforced(contract).mode,
-        duration_ms=round((time.monotonic() - began) * 1000),
-        bundle=bundle,
-    )
+    return trial.result(judgement, bundle)
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class Trial:
 
     Attributes:
         evidence, contract_facts: as `TrialResult` has them.
+        sealed: the judgement and the signed bundle; None as long as there is none.
     """
 
     def __init__(
@@ -152,7 +163,8 @@ class Trial:
         rootfs: RootFilesystem,
         contract: Contract,
         agent: Agent,
-        number: int,
+        planned: PlannedTrial,
+        log: TrialLog,
         folder: Path,
     ) -> None:
         self._machinery = machinery
@@ -164,10 +176,16 @@ class Trial:
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
         self._agent = agent
-        self._number = number
+        self._planned = planned
+        self._log = log
+        self._began = time.monotonic()
+        self.sealed: tuple[Judgement, Path] | None = None
+        self._number = planned.number
         self._folder = folder
         self._gaps: dict[str, list[str]] = {}
         self._told = False
+        self._model_facts: dict[str, Any] | None = None
+        self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
@@ -235,24 +253,39 @@ class Trial:
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         judge = self.new_judge()
         carried = place / "carried"
-        spec = self.agent_spec(place, first.sandbox)
-        with self._stage(bundle, first, spec, judge=judge) as (agent, sandbox):
-            changes, brought = take_over(sandbox, judge, carried)
+        with self._model(place) as model:
+            spec = self.agent_spec(place, first.sandbox, model)
+            with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
+                self._log.finished()
+                if model:
+                    self._take_model_log(bundle, model)
+                changes, brought = take_over(sandbox, judge, carried)
         work = Work(agent, changes, brought, carried)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(self, place: Path, name: str) -> SandboxSpec:
+    def agent_spec(self, place: Path, name: str, model: ModelAccess | None = None) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
+            model: the agent's way to its model; None: it has none.
 
         Raises:
             OSError: the solution can't be read.
         """
-        return agent_spec(self._task, self._rootfs, self._settings, self._agent, place, name)
+        spec = agent_spec(
+            self._task,
+            self._rootfs,
+            self._settings,
+            self._agent,
+            place,
+            name,
+            network=model.network if model else "",
+            model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+        )
+        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -266,11 +299,15 @@ class Trial:
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
         return new_judge(
-            self._enforced, self._task.workdir, self._agent.name, lambda path: pristine_program(self._rootfs, path)
+            self._enforced,
+            self._task.workdir,
+            self._agent.name,
+            lambda path: pristine_program(self._rootfs, path),
+            self._task.agent_timeout_s,
         )
 
     def conclude(
-        self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: "Work", second: Stage | None
+        self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: Work, second: Stage | None
     ) -> Judgement:
         """Judge what the agent did, grade what it left, and put all of that into the bundle.
 
@@ -312,8 +349,12 @@ class Trial:
             decide,
             self._enforced.mode,
             violations,
+            fault=None if self._model_facts is None else model_fault(self._model_facts),
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
+            attempts=judge.attempts,
+            stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
+            stranded=self._stranded,
         )
 
         def failure(graded: dict[str, Any]) -> list[str]:
@@ -332,11 +373,70 @@ class Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
+        self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
 
     def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
-        """Sign the bundle; its folder. Raises EvidenceError."""
-        return bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        """Sign the bundle; its folder.
+
+        Raises:
+            EvidenceError: it can't be written, or the ledger can't.
+        """
+        path = bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        self.sealed = judgement, path
+        self._log.sealed(bundle_digest(path), self._duration_ms)
+        return path
+
+    def result(self, judgement: Judgement, bundle: Path | None) -> TrialResult:
+        """What came of it; `bundle`: None where there is none."""
+        return TrialResult(
+            task_id=self._task.id,
+            trial=self._number,
+            agent=self._agent.name,
+            judgement=judgement,
+            evidence=self.evidence,
+            contract=self.contract_facts,
+            mode=self._enforced.mode,
+            duration_ms=self._duration_ms,
+            bundle=bundle,
+        )
+
+    @property
+    def _duration_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000)
+
+    @contextmanager
+    def _model(self, place: Path) -> Iterator[ModelAccess | None]:
+        """The agent's way to its model, where it has one."""
+        settings = self._machinery.model
+        if settings is None:
+            yield None
+            return
+        wall_ms = round(self._task.agent_timeout_s * 1000)
+        with ModelAccess(settings, place, min(wall_ms, self._settings.wall_ms or wall_ms)) as access:
+            yield access
+
+    def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
+        """End the gateway of an agent that has ended, and write down what passed through it."""
+        identity = self._identity
+        agent = {"name": identity["name"], "version": identity["version"], "model_name": identity["model"]}
+        self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
+        self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """Who is evaluated, as far as it is known before the trial."""
+        agent, model, installed = self._agent, self._machinery.model, self._agent.installed
+        command = Redactor(model.secrets() if model else ()).text(agent.command)
+        return {
+            "name": agent.name,
+            "version": agent.version,
+            "command": command[:_MOST_COMMAND],
+            "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
+            "model": model.models[0] if model else "",
+            "environment": dict(agent.environment),
+            "brought": {"digest": installed.digest, "files": installed.files} if installed else None,
+        }
 
     @contextmanager
     def _stage(
@@ -346,14 +446,16 @@ class Trial:
         spec: SandboxSpec,
         streams: Streams | None = None,
         judge: Judge | None = None,
+        made: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
-        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``."""
+        """Run a sandbox under the recorder; its frozen remains are there inside the ``with``. `made` is called when it
+        is there, before anything runs in it."""
 
         def watch(batch: pa.RecordBatch) -> bool:
             return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams, made) as (captured, sandbox):
             self.keep(bundle, stage, captured)
             yield captured, sandbox
 
@@ -465,10 +567,12 @@ class Trial:
             "machine": os.uname().machine,
             "rootfs": self._rootfs.digest,
             "agent": self._agent.name,
+            "identity": self._identity,
             "settings": asdict(self._settings),
             "enforcement": {
                 "mode": self._enforced.mode,
                 "actions": list(self._enforced.actions),
+                "attempts": machinery.terms.attempts,
                 "assurance": machinery.terms.assurance,
             },
             "terms": machinery.terms.facts,
@@ -480,6 +584,8 @@ class Trial:
             "run_id": self._machinery.run_id,
             "trial": self._number,
             "agent": self._agent.name,
+            "identity": self._identity,
+            **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
             "contract": self.contract_facts,
             "verdict": str(judgement.verdict),
@@ -488,6 +594,13 @@ class Trial:
             "assurance": judgement.assurance,
             "runtime": self._machinery.runtime.name,
             "recorder": self._machinery.recorder.name,
+            "plan": {
+                "digest": self._machinery.plan.digest,
+                "trial": self._planned.name,
+                "attempt": self._log.attempt,
+                "seed": self._planned.seed,
+                "ledger": self._log.checkpoint.to_json(),
+            },
         }
 
 
@@ -498,7 +611,7 @@ def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
 
 
 def task_facts(task: Task) -> dict[str, Any]:
-    """The content of ``task.json``: what the verdict rests on."""
+    """The content of ``task.json``: what the verdict rests on, and the labels that reports group by."""
     return {
         "id": task.id,
         "digest": task.digest,
@@ -508,4 +621,5 @@ def task_facts(task: Task) -> dict[str, Any]:
         "verifier_timeout_s": task.verifier_timeout_s,
         "control": task.control,
         "passing_score": task.passing_score,
+        "labels": task.labels.to_json(),
     }

@@ -5,6 +5,7 @@ room holds events as Python objects. This room does no I/O.
 """
 
 from affidavit.events.execs import AGENT, EXEC_SCHEMA, FIRST, ExecTracker, is_judged
+from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
 from affidavit.events.schema import (
@@ -26,8 +27,10 @@ __all__ = [
     "EVENT_SCHEMA",
     "EXEC_SCHEMA",
     "FIRST",
+    "GENERATING",
     "LONGEST_TEXT_BYTES",
     "LONGEST_WORDS_BYTES",
+    "MODEL_SCHEMA",
     "OPS",
     "SCHEMA_VERSION",
     "SYSTEM_CALLS",

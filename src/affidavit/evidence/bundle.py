@@ -274,6 +274,16 @@ def trace_facts(batches: Iterator[pa.RecordBatch]) -> dict[str, Any]:
     return {"events": events, "events_per_leaf": EVENTS_PER_LEAF, "merkle_root": f"sha256:{root.hex()}"}
 
 
+def bundle_digest(path: Path) -> str:
+    """What names a bundle as a whole: ``sha256:`` and the SHA-256 of its ``statement.dsse.json`` in hex.
+
+    Raises:
+        EvidenceError: there is none.
+    """
+    with BundleReader(path) as reader:
+        return "sha256:" + hashlib.sha256(reader.read(STATEMENT, MOST_STATEMENT_BYTES)).hexdigest()
+
+
 class BundleReader:
     """Reads a bundle that anyone may have written: every file is opened below the folder without following a symbolic
     link and without ever waiting; sizes are bounded; JSON is strict. A context manager.

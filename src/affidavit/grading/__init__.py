@@ -17,7 +17,7 @@ from affidavit.grading.grader import (
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
 from affidavit.grading.publication import published_grades
-from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_words
+from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
     HARNESS,
@@ -75,6 +75,7 @@ __all__ = [
     "read_left",
     "read_lines",
     "read_reward",
+    "read_ways",
     "read_words",
     "weakest",
     "weighted",

@@ -1,22 +1,31 @@
 """The reward that a verifier leaves behind: one number from 0 to 1.
 
-Harbor's convention: ``/logs/verifier/reward.txt`` holds a number, or ``reward.json`` an object with ``reward`` and, if
-the author likes, further numbers.
+Harbor's convention: ``/logs/verifier/reward.txt`` holds a number, or ``reward.json`` an object from names to numbers.
+The score is the one that the task names, else ``reward``, else the only one there is.
 """
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from affidavit.grading.numbers import parse_number
+from affidavit.signing import EvidenceError, strict_json
 
 WORDS_FILE = ".affidavit-words"
 """Where the tests' processes count what they took on the word of the solution's sandbox."""
 
+WAYS_FILE = f"{WORDS_FILE}-ways"
+"""Where they say how else the solution had a say, when that is to be found out."""
+
 REWARD_FILES = ("reward.txt", "reward.json")
 _MAX_BYTES = 64 << 10
 _MAX_REPORT_BYTES = 16 << 20
+_MOST_NAMES = 200
+_DEFAULT = "reward"
+# Beyond it a number is no figure that anybody reads, and no float.
+_LARGEST = 10**300
 
 
 class RewardError(Exception):
@@ -28,21 +37,29 @@ class Reward:
     """A reward.
 
     Attributes:
-        value: from 0 to 1.
+        value: the score, from 0 to 1.
         file: name of the file it stood in.
         raw: that file's bytes.
+        named: every number of ``reward.json`` by its name, the score among them; empty where there are no names.
     """
 
     value: float
     file: str
     raw: bytes
+    named: Mapping[str, float] = field(default_factory=dict)
 
 
-def parse_reward(file: str, raw: bytes) -> float:
-    """The number in a reward file: in decimal, in ASCII digits, and in JSON under a name that stands there once.
+def parse_reward(file: str, raw: bytes, name: str | None = None) -> Reward:
+    """The numbers in a reward file: in decimal, in ASCII digits, and in JSON under names that stand there once.
+
+    Args:
+        file: the name of the file.
+        raw: its bytes.
+        name: of several rewards, the one that the task says is the score; else it is ``reward``, or the only one.
 
     Raises:
-        RewardError: it holds none from 0 to 1.
+        RewardError: it holds something else than numbers, or it can't be told which is the score, or that one is not
+            from 0 to 1.
     """
     # Only where it is needed: JSONPath comes with it.
     from affidavit.grading.documents import DocumentError, is_number, parse_json
@@ -55,20 +72,48 @@ def parse_reward(file: str, raw: bytes) -> float:
         value = None
     if value is None:
         raise RewardError(f"{file} holds no number: {raw[:60]!r}")
+    named: dict[str, float] = {}
     if isinstance(value, dict):
-        if "reward" not in value:
-            raise RewardError(f'{file} has no "reward"; write {{"reward": 0.5}}')
-        value = value["reward"]
+        if len(value) > _MOST_NAMES:
+            raise RewardError(f"{file} holds {len(value)} rewards; at most {_MOST_NAMES} are read")
+        for key, item in value.items():
+            if not is_number(item) or abs(item) > _LARGEST:
+                raise RewardError(f"{file}: {key[:60]!r} must be a number, not {str(item)[:60]!r}")
+            named[key] = float(item) or 0.0
+        value = value[_scored(file, named, name)]
     if not is_number(value):
         raise RewardError(f"{file}: the reward must be a number from 0 to 1, not {str(value)[:60]!r}")
     if not 0 <= value <= 1:
         raise RewardError(f"{file}: the reward must be from 0 to 1, not {value}")
     # -0 is 0.
-    return float(value) or 0.0
+    return Reward(float(value) or 0.0, file, raw, named)
 
 
-def read_reward(folder: Path) -> Reward:
+def _scored(file: str, named: Mapping[str, float], name: str | None) -> str:
+    """Which of the named rewards is the score."""
+    some = ", ".join(repr(key[:40]) for key in list(named)[:5])
+    if name is not None:
+        if name not in named:
+            raise RewardError(f"{file} has no {name!r}, which task.toml says is the score; it has {some or 'nothing'}")
+        return name
+    if _DEFAULT in named:
+        return _DEFAULT
+    if len(named) == 1:
+        return next(iter(named))
+    if not named:
+        raise RewardError(f'{file} holds no reward; write {{"reward": 0.5}}')
+    raise RewardError(
+        f'{file} holds {some}, and none is called "reward"; say which is the score: reward = "NAME" in the grader\'s '
+        "table of task.toml"
+    )
+
+
+def read_reward(folder: Path, name: str | None = None) -> Reward:
     """The reward in a verifier's log folder, whose content is hostile.
+
+    Args:
+        folder: the folder.
+        name: see `parse_reward`.
 
     Raises:
         RewardError: there is none, there are two, or it is not a number from 0 to 1 in a regular file.
@@ -80,11 +125,11 @@ def read_reward(folder: Path) -> Reward:
         os.close(directory)
     if not found:
         raise RewardError("tests/test.sh wrote neither /logs/verifier/reward.txt nor reward.json")
-    values = {parse_reward(name, raw) for name, raw in found}
-    if len(values) > 1:
+    rewards = [parse_reward(file, raw, name) for file, raw in found]
+    if len({reward.value for reward in rewards}) > 1:
         raise RewardError("reward.txt and reward.json differ; write one of them")
-    name, raw = found[0]
-    return Reward(values.pop(), name, raw)
+    # The one with names, where there are two.
+    return rewards[-1]
 
 
 def read_left(folder: Path, name: str) -> bytes | None:
@@ -111,6 +156,24 @@ def read_words(folder: Path) -> int:
     if any(len(words) != 2 or not all(word.isdigit() and len(word) < 20 for word in words) for words in counts):
         raise RewardError(f"{WORDS_FILE} holds something else than counts: {raw[:60]!r}")
     return sum(int(count) for _, count in counts)
+
+
+def read_ways(folder: Path) -> tuple[str, ...]:
+    """In which ways the solution had a say in the tests' processes, in order; see ``separation/inside/README.md``.
+
+    Raises:
+        RewardError: the file in a verifier's log folder that says so can't be read.
+    """
+    found: set[str] = set()
+    for line in (read_left(folder, WAYS_FILE) or b"").splitlines():
+        try:
+            told = strict_json(line)
+        except EvidenceError as error:
+            raise RewardError(f"{WAYS_FILE}: it {error}") from None
+        if not isinstance(told, list) or not all(isinstance(way, str) for way in told):
+            raise RewardError(f"{WAYS_FILE} holds something else than ways: {line[:60]!r}")
+        found.update(told)
+    return tuple(sorted(found))
 
 
 def _read(directory: int, name: str, most: int = _MAX_BYTES) -> bytes | None:

@@ -27,10 +27,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from affidavit.contracts import OPERATIONS
+from affidavit.contracts import OPERATIONS, Attempts
 from affidavit.events import OPS, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
+from affidavit.policy.attempts import Outcome, came_to_nothing
 from affidavit.policy.columns import Batch
 from affidavit.policy.digests import Digests
 from affidavit.policy.findings import Findings
@@ -66,6 +67,7 @@ _WHY = {
     "files.deny": "which the contract denies",
     "processes.exec": "which the contract does not let it run",
 }
+SET_ASIDE_WHY = "which decides how tests run, so it is not carried over into the grading"
 _SEVERITY: dict[str, Severity] = {
     "files.read": "medium",
     "files.write": "high",
@@ -99,12 +101,18 @@ class AccessCheck:
     Args:
         verdicts_of: what the contract says of paths, for a process in some scopes.
         forbidden: names of forbidden operations.
+        attempts_for: what a refused act is that breaks a rule.
         digests: what is known of programs; None where no list names one by digest.
     """
 
     def __init__(
-        self, verdicts_of: Callable[[int], p.PathVerdicts], forbidden: tuple[str, ...], digests: Digests | None = None
+        self,
+        verdicts_of: Callable[[int], p.PathVerdicts],
+        forbidden: tuple[str, ...],
+        attempts_for: Callable[[str], Attempts],
+        digests: Digests | None = None,
     ) -> None:
+        self._attempts_for = attempts_for
         self._digests = digests
         self._verdicts_of = verdicts_of
         verdicts = self._verdicts = verdicts_of(0)
@@ -150,7 +158,22 @@ class AccessCheck:
         denied = (found.bits & p.DENIED) != 0
         lacking = ((found.need & ~found.bits) != 0) & ~denied & ~excused
 
+        refused = came_to_nothing(ret) & ((found.bits & p.ON_EVALUATION) == 0)
+        set_aside = ((found.bits & p.SET_ASIDE) != 0) & ~came_to_nothing(ret)
+
         def report(rule: str, severity: Severity, why: str, mask: npt.NDArray[np.bool_]) -> None:
+            if self._attempts_for(rule) == "violation":
+                put(rule, severity, why, mask)
+                return
+            attempted = mask & refused
+            kept_out = mask & set_aside if rule.endswith("files.write") else np.zeros_like(mask)
+            put(rule, severity, why, attempted, "refused")
+            put(rule, severity, SET_ASIDE_WHY, kept_out, "set_aside")
+            put(rule, severity, why, mask & ~attempted & ~kept_out)
+
+        def put(
+            rule: str, severity: Severity, why: str, mask: npt.NDArray[np.bool_], outcome: Outcome | None = None
+        ) -> None:
             chosen = np.flatnonzero(mask)
             if not len(chosen):
                 return
@@ -162,6 +185,7 @@ class AccessCheck:
                 found.key[chosen],
                 lambda keys: [names[key] for key in keys.tolist()],
                 lambda index: _sentence(batch, int(rows[index]), bool(second[index]), why),
+                outcome=outcome,
             )
 
         inside = np.zeros(len(found.row), np.int64) if sets is None else sets[found.row]

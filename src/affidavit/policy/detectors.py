@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from affidavit.contracts import OPERATIONS, Detection, Watch, cel
+from affidavit.contracts import OPERATIONS, Attempts, Detection, Watch, cel
 from affidavit.events import OPS, Op
 from affidavit.policy import sentences
+from affidavit.policy.attempts import Outcome, came_to_nothing
 from affidavit.policy.columnar import Evaluation
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import Findings
@@ -41,9 +42,12 @@ class Detectors:
     Args:
         forbidden: names of operations.
         workdir: the task's working directory.
+        attempts_for: what a refused act is that breaks a rule. What a detector of an installed distribution finds is
+            a violation whatever that says: it does not tell attempts.
     """
 
-    def __init__(self, forbidden: Sequence[str], workdir: str) -> None:
+    def __init__(self, forbidden: Sequence[str], workdir: str, attempts_for: Callable[[str], Attempts]) -> None:
+        self._attempts_for = attempts_for
         self._checks: list[tuple[str, _Check]] = []
         self._watches: list[tuple[str, Watch]] = []
         for name in forbidden:
@@ -72,15 +76,11 @@ class Detectors:
         for number, (name, check) in enumerate(self._checks):
             found = check.find(batch, ops, lineage, images, evaluation)
             rows = np.array([row for row, _ in found], np.int64)
-            findings.add(
-                f"operations.{name}",
-                OPERATIONS[name].severity,
-                batch.numbers("seq")[rows],
-                np.arange(len(rows)),
-                lambda keys, found=found: [found[key][1] for key in keys.tolist()],  # type: ignore[misc]
-                _message(batch, found, name),
-                by=str(number),
-            )
+            attempted = self._attempted(name, batch.numbers("ret")[rows])
+            masks: tuple[tuple[npt.NDArray[np.bool_], Outcome | None], ...]
+            masks = ((attempted, "refused"), (~attempted, None))
+            for mask, outcome in masks:
+                _add(batch, [found[place] for place in np.flatnonzero(mask)], name, number, outcome, findings)
         for name, watch in self._watches:
             self._take(name, _guarded(name, lambda watch=watch: list(watch.feed(raw))), "agent", findings)  # type: ignore[misc]
 
@@ -88,6 +88,12 @@ class Detectors:
         """Judge the diff."""
         for name, watch in self._watches:
             self._take(name, _guarded(name, lambda watch=watch: list(watch.finish(changes))), "diff", findings)  # type: ignore[misc]
+
+    def _attempted(self, name: str, ret: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which acts that a detector found are attempts, by what they returned."""
+        if self._attempts_for(f"operations.{name}") == "violation":
+            return np.zeros(len(ret), np.bool_)
+        return came_to_nothing(ret)
 
     @staticmethod
     def _take(name: str, found: Sequence[Detection], stage: Any, findings: Findings) -> None:
@@ -105,6 +111,22 @@ class Detectors:
                 lambda keys, one=one: [one.about] * len(keys),  # type: ignore[misc]
                 lambda index, message=message: message,  # type: ignore[misc]
             )
+
+
+def _add(
+    batch: Batch, found: list[tuple[int, str]], name: str, number: int, outcome: Outcome | None, findings: Findings
+) -> None:
+    rows = np.array([row for row, _ in found], np.int64)
+    findings.add(
+        f"operations.{name}",
+        OPERATIONS[name].severity,
+        batch.numbers("seq")[rows],
+        np.arange(len(rows)),
+        lambda keys: [found[key][1] for key in keys.tolist()],
+        _message(batch, found, name),
+        by=str(number),
+        outcome=outcome,
+    )
 
 
 def _guarded(name: str, work: Callable[[], Any]) -> Any:

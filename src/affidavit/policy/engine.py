@@ -14,7 +14,8 @@ from affidavit.contracts import OPERATIONS, Contract
 from affidavit.events import OPS, SYSTEM_CALL_NAMES, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
-from affidavit.policy.accesses import OP_CODES, AccessCheck, leads_to
+from affidavit.policy.accesses import OP_CODES, SET_ASIDE_WHY, AccessCheck, leads_to
+from affidavit.policy.attempts import EVALUATION_CALLS, Attempt, Outcome, attempts_under, came_to_nothing
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
 from affidavit.policy.detectors import Detectors
@@ -71,6 +72,7 @@ class Judge:
         given: absolute names of folders and files that Affidavit itself put into the sandbox for this agent
             (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
         program_of: what a name stood for in the root file system, for programs that are named by digest.
+        task_limit_ms: the task's own time limit; a contract's that is longer can't be broken. None: there is none.
     """
 
     def __init__(
@@ -80,19 +82,22 @@ class Judge:
         workdir: str = "/workspace",
         given: Sequence[str] = (),
         program_of: Callable[[str], Program | None] = lambda path: None,
+        task_limit_ms: int | None = None,
     ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
         self._contract = contract
         self._findings = Findings(self._action_of)
         self._limits = document.limits
+        self._task_limit_ms = task_limit_ms
         self._max_processes = document.processes.max_processes
         lists = cache(partial(lists_of, contract))
         self._verdicts_of = cache(lambda scopes: p.PathVerdicts(contract, lists(scopes), workdir, given))
         self._verdicts = self._verdicts_of(0)
         self._digests = Digests(program_of) if contract.names_digests else None
-        self._accesses = AccessCheck(self._verdicts_of, forbidden, self._digests)
-        self._network = NetworkCheck(lists, "unexpected_network" in forbidden)
+        self._attempts_for = partial(attempts_under, contract)
+        self._accesses = AccessCheck(self._verdicts_of, forbidden, self._attempts_for, self._digests)
+        self._network = NetworkCheck(lists, "unexpected_network" in forbidden, self._attempts_for)
         # Which rules a refused system call breaks.
         self._calls: dict[str, list[tuple[str, Severity]]] = {}
         for name in document.syscalls.deny:
@@ -103,7 +108,7 @@ class Judge:
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
         self._rules = RuleChecks(document.rules) if document.rules else None
-        self._detectors = Detectors(forbidden, workdir)
+        self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
         self._lineage = Lineage(
             scoping.entered if scoping else None, with_argv=self._rules is not None and self._rules.needs_argv
@@ -165,6 +170,21 @@ class Judge:
             self._rules.finish(changes, self._findings)
         return self._findings.all()
 
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What the agent tried and came to nothing, as far as it is known; whole after `finish`."""
+        return tuple(self._findings.attempts())
+
+    def limit_of_task(self, end: End) -> bool:
+        """Whether the agent was stopped by the task's time limit and not by one of the contract's."""
+        return end.timed_out and not self._limit_of_contract
+
+    @property
+    def _limit_of_contract(self) -> bool:
+        """Whether the contract's time limit is the one that ends the agent."""
+        own = self._limits.wall_ms
+        return own is not None and (self._task_limit_ms is None or own <= self._task_limit_ms)
+
     def _action_of(self, rule: str) -> Action:
         if self._contract.mode == "audit":
             return "audit"
@@ -203,25 +223,47 @@ class Judge:
         called = [SYSTEM_CALL_NAMES.get(number, "") for number in unique.tolist()]
         for rule, severity in dict.fromkeys(entry for entries in self._calls.values() for entry in entries):
             broken = np.array([(rule, severity) in self._calls.get(name, ()) for name in called])[inverse]
-            chosen = rows[broken]
+            failed = came_to_nothing(batch.numbers("ret")[rows])
+            attempted = broken & failed & np.array([self._may_be_tried(rule, name) for name in called])[inverse]
+            self._add_calls(batch, rows, called, inverse, attempted, rule, severity, "refused")
+            self._add_calls(batch, rows, called, inverse, broken & ~attempted, rule, severity, None)
 
-            def message(index: int, chosen: Any = chosen, keys: Any = inverse[broken]) -> str:
-                row = int(chosen[index])
-                who = sentences.who(batch, row)
-                name = called[int(keys[index])]
-                if int(batch.numbers("ret")[row]) < 0:
-                    return f"{who} tried the system call {name}, which the contract forbids"
-                return f"{who} made the system call {name}, which the contract forbids"
+    def _may_be_tried(self, rule: str, call: str) -> bool:
+        """Whether a system call that a rule forbids, and that was refused, is no violation."""
+        return call not in EVALUATION_CALLS and self._attempts_for(rule) == "record"
 
-            self._findings.add(
-                rule,
-                severity,
-                batch.numbers("seq")[chosen],
-                inverse[broken],
-                lambda keys: [called[key] for key in keys.tolist()],
-                message,
-                by="calls",
-            )
+    def _add_calls(
+        self,
+        batch: Batch,
+        rows: npt.NDArray[Any],
+        called: list[str],
+        inverse: npt.NDArray[Any],
+        mask: npt.NDArray[np.bool_],
+        rule: str,
+        severity: Severity,
+        outcome: Outcome | None,
+    ) -> None:
+        """Add those of some rows that `mask` names; `inverse` says for each row which of `called` it is."""
+        chosen, keys = rows[mask], inverse[mask]
+
+        def message(index: int) -> str:
+            row = int(chosen[index])
+            who = sentences.who(batch, row)
+            name = called[int(keys[index])]
+            if int(batch.numbers("ret")[row]) < 0:
+                return f"{who} tried the system call {name}, which the contract forbids"
+            return f"{who} made the system call {name}, which the contract forbids"
+
+        self._findings.add(
+            rule,
+            severity,
+            batch.numbers("seq")[chosen],
+            keys,
+            lambda keys: [called[key] for key in keys.tolist()],
+            message,
+            by="calls",
+            outcome=outcome,
+        )
 
     def _check_processes(self, batch: Batch, ops: npt.NDArray[Any]) -> None:
         if self._max_processes is None:
@@ -292,12 +334,17 @@ class Judge:
         for row in wanted.group_by("syscall").aggregate([("count", "sum")]).sort_by("syscall").to_pylist():
             name, count = row["syscall"], row["count_sum"]
             for rule, severity in self._calls[name] if count else ():
+                if self._findings.knows(rule, name, by="calls"):
+                    continue
                 message = f"the system call {name} was made {count} times, which the contract forbids"
-                self._findings.add_fact(rule, severity, name, message, "agent", count, by="calls")
+                # What syscalls.deny names no sandbox lets through; of other calls a count does not tell how they ended.
+                refused = rule == "syscalls.deny" and self._may_be_tried(rule, name)
+                outcome: Outcome | None = "refused" if refused else None
+                self._findings.add_fact(rule, severity, name, message, "agent", count, by="calls", outcome=outcome)
 
     def _check_end(self, end: End) -> None:
         limits = self._limits
-        if end.timed_out and limits.wall_ms is not None:
+        if end.timed_out and self._limit_of_contract:
             message = f"the agent was still running after {limits.wall_ms} ms, the time that the contract gives it"
             self._findings.add_fact("limits.wall_ms", "medium", "", message, "agent")
         if end.oom and limits.memory_mb is not None:
@@ -309,7 +356,10 @@ class Judge:
             if bits & p.DENIED:
                 self._add_change("files.deny", change, "which the contract denies")
             elif not bits & p.WRITE and not _made_by_the_way(change, bits):
-                self._add_change("files.write", change, "which the contract does not let the agent write")
+                if bits & p.SET_ASIDE and self._attempts_for("files.write") == "record":
+                    self._add_change("files.write", change, SET_ASIDE_WHY, outcome="set_aside")
+                else:
+                    self._add_change("files.write", change, "which the contract does not let the agent write")
             elif (target := _target(change)) and self._bits(target) & p.DENIED:
                 why = f"a symlink to {sentences.shown(target)}, which the contract denies"
                 # Under the target's name, as the event of its making is.
@@ -328,10 +378,12 @@ class Judge:
     def _bits(self, path: str) -> int:
         return int(self._verdicts.of(pa.array([path], pa.utf8()))[0])
 
-    def _add_change(self, rule: str, change: Change, why: str, key: str | None = None) -> None:
+    def _add_change(
+        self, rule: str, change: Change, why: str, key: str | None = None, outcome: Outcome | None = None
+    ) -> None:
         done = {"added": "was added", "deleted": "was deleted", "metadata": "has other owners, modes or attributes now"}
         message = f"{sentences.shown(change.path)} {done.get(change.kind, 'was changed')}, {why}"
-        self._findings.add_fact(rule, "high", key or change.path, message, "diff")
+        self._findings.add_fact(rule, "high", key or change.path, message, "diff", outcome=outcome)
 
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from affidavit.policy.attempts import Attempt, Outcome
 from affidavit.policy.violation import Action, Severity, Violation
 
 MAX_EVENTS = 20
@@ -21,12 +22,13 @@ class _Group:
     stage: Literal["agent", "diff"]
     events: list[int] = field(default_factory=list)
     count: int = 0
+    outcome: Outcome | None = None
 
 
 class Findings:
     """What was found so far.
 
-    A rule has 100 violations at most; further events that break it are counted in one more.
+    A rule has 100 violations at most; further events that break it are counted in one more. The same goes for attempts.
 
     Args:
         action_of: the action of a rule's violations.
@@ -34,9 +36,10 @@ class Findings:
 
     def __init__(self, action_of: Callable[[str], Action]) -> None:
         self._action_of = action_of
-        self._groups: dict[tuple[str, str], dict[str, _Group]] = {}
+        # By rule, by what found it, and for attempts by their outcome.
+        self._groups: dict[tuple[str, str, Outcome | None], dict[str, _Group]] = {}
         self._severities: dict[str, Severity] = {}
-        self._more: dict[str, int] = {}
+        self._more: dict[tuple[str, Outcome | None], int] = {}
         self._new: list[_Group] = []
 
     def add(
@@ -48,6 +51,7 @@ class Findings:
         names: Callable[[npt.NDArray[Any]], Sequence[str | None]],
         message: Callable[[int], str],
         by: str = "",
+        outcome: Outcome | None = None,
     ) -> None:
         """Add events that break a rule.
 
@@ -58,6 +62,7 @@ class Findings:
             message: the sentence, from the index of an event.
             by: what found them, where several things find what breaks the rule: each has its own 100, so that it does
                 not matter in which order they come.
+            outcome: of attempts; None: the events are violations.
         """
         if not len(seqs):
             return
@@ -69,7 +74,7 @@ class Findings:
         _, first, inverse, counts = np.unique(
             merged[inverse], return_index=True, return_inverse=True, return_counts=True
         )
-        groups = self._groups.setdefault((rule, by), {})
+        groups = self._groups.setdefault((rule, by, outcome), {})
         self._severities.setdefault(rule, severity)
         order: npt.NDArray[np.intp] | None = None
         ends = np.cumsum(counts)
@@ -78,16 +83,21 @@ class Findings:
             group = groups.get(text)
             if group is None:
                 if len(groups) >= MAX_GROUPS:
-                    self._more[rule] = self._more.get(rule, 0) + count
+                    self._more[rule, outcome] = self._more.get((rule, outcome), 0) + count
                     continue
-                group = groups[text] = _Group(rule, severity, message(int(first[index])), "agent")
-                self._new.append(group)
+                group = groups[text] = _Group(rule, severity, message(int(first[index])), "agent", outcome=outcome)
+                if outcome is None:
+                    self._new.append(group)
             group.count += count
             if (wanted := MAX_EVENTS - len(group.events)) > 0:
                 if order is None:
                     order = np.argsort(inverse, kind="stable")
                 begin = int(ends[index]) - count
                 group.events.extend(seqs[order[begin : begin + min(wanted, count)]].tolist())
+
+    def knows(self, rule: str, key: str, by: str = "") -> bool:
+        """Whether a rule is known to be broken, or tried, by a thing."""
+        return any(key in self._groups.get((rule, by, outcome), ()) for outcome in (None, "refused", "set_aside"))
 
     def add_fact(
         self,
@@ -98,17 +108,23 @@ class Findings:
         stage: Literal["agent", "diff"],
         count: int = 0,
         by: str = "",
+        outcome: Outcome | None = None,
     ) -> None:
-        """Add what no event shows. Nothing where the rule is known to be broken by the same thing."""
-        groups = self._groups.setdefault((rule, by), {})
+        """Add what no event shows. Nothing where the same is known of the same thing.
+
+        Args:
+            outcome: of an attempt; None: it is a violation.
+        """
+        groups = self._groups.setdefault((rule, by, outcome), {})
         self._severities.setdefault(rule, severity)
         if key in groups:
             return
         if len(groups) >= MAX_GROUPS:
-            self._more[rule] = self._more.get(rule, 0) + max(1, count)
+            self._more[rule, outcome] = self._more.get((rule, outcome), 0) + max(1, count)
             return
-        groups[key] = _Group(rule, severity, message, stage, count=count)
-        self._new.append(groups[key])
+        groups[key] = _Group(rule, severity, message, stage, count=count, outcome=outcome)
+        if outcome is None:
+            self._new.append(groups[key])
 
     def settle(
         self,
@@ -120,7 +136,7 @@ class Findings:
         count: int,
     ) -> None:
         """Say all that there is to say of a rule that is broken or not as a whole, in place of what was said before."""
-        groups = self._groups.setdefault((rule, ""), {})
+        groups = self._groups.setdefault((rule, "", None), {})
         self._severities.setdefault(rule, severity)
         if "" not in groups:
             groups[""] = _Group(rule, severity, message, stage)
@@ -135,13 +151,28 @@ class Findings:
 
     def all(self) -> list[Violation]:
         """All of them, those with events first and in the events' order."""
-        groups = [group for of_rule in self._groups.values() for group in of_rule.values()]
-        groups.sort(key=lambda group: (not group.events, group.events[:1], group.rule, group.message))
-        found = [self._violation(group) for group in groups]
-        for rule, count in sorted(self._more.items()):
+        found = [self._violation(group) for group in self._sorted() if group.outcome is None]
+        for rule, count in sorted((rule, count) for (rule, outcome), count in self._more.items() if outcome is None):
             message = f"{count} more events or changes break {rule}"
             found.append(Violation(rule, self._severities[rule], self._action_of(rule), message, (), "agent", count))
         return found
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts, those with events first and in the events' order."""
+        found = [
+            Attempt(group.rule, group.outcome, group.message, tuple(group.events), group.stage, group.count)
+            for group in self._sorted()
+            if group.outcome is not None
+        ]
+        more = [(rule, outcome, count) for (rule, outcome), count in self._more.items() if outcome is not None]
+        for rule, outcome, count in sorted(more):
+            message = f"{count} more events or changes would break {rule} and came to nothing"
+            found.append(Attempt(rule, outcome, message, (), "agent", count))
+        return found
+
+    def _sorted(self) -> list[_Group]:
+        groups = [group for of_rule in self._groups.values() for group in of_rule.values()]
+        return sorted(groups, key=lambda group: (not group.events, group.events[:1], group.rule, group.message))
 
     def _violation(self, group: _Group) -> Violation:
         action = self._action_of(group.rule)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from affidavit.contracts import Endpoint
+from affidavit.contracts import Attempts, Endpoint
 from affidavit.events import OPS, Op
 from affidavit.policy import sentences
-from affidavit.policy.columns import Batch
+from affidavit.policy.attempts import Outcome, came_to_nothing
+from affidavit.policy.columns import Batch, Names
 from affidavit.policy.endpoint_match import ip_of
 from affidavit.policy.findings import Findings
 from affidavit.policy.scoping import Lists, Sets
@@ -32,9 +33,13 @@ class NetworkCheck:
     Args:
         lists_of: what holds for a process in some scopes.
         forbidden: operations.unexpected_network is forbidden too.
+        attempts_for: what a refused act is that breaks a rule.
     """
 
-    def __init__(self, lists_of: Callable[[int], Lists], forbidden: bool) -> None:
+    def __init__(
+        self, lists_of: Callable[[int], Lists], forbidden: bool, attempts_for: Callable[[str], Attempts]
+    ) -> None:
+        self._attempts_for = attempts_for
         self._lists_of = lists_of
         self._forbidden = forbidden
         self._parsed: dict[int, _Allowed] = {}
@@ -93,7 +98,9 @@ class NetworkCheck:
         masks = {name: np.isin(inside_of, [one for one in rules if rules[one] == name]) for name in rules.values()}
         if self._forbidden:
             masks["operations.unexpected_network"] = np.ones(len(keys), np.bool_)
-        for rule, mask in sorted(masks.items()):
+        fruitless = came_to_nothing(batch.numbers("ret")[bad_rows]) | self._inside(addresses, bad_rows)
+
+        def put(rule: str, mask: npt.NDArray[np.bool_], outcome: Outcome | None) -> None:
             places = np.flatnonzero(mask)
             findings.add(
                 rule,
@@ -101,8 +108,22 @@ class NetworkCheck:
                 batch.numbers("seq")[bad_rows[places]],
                 keys[places],
                 lambda codes: [reached[code] for code in codes.tolist()],
-                lambda index, places=places: message(int(places[index])),  # type: ignore[misc]
+                lambda index: message(int(places[index])),
+                outcome=outcome,
             )
+
+        for rule, mask in sorted(masks.items()):
+            attempted = mask & fruitless & (self._attempts_for(rule) == "record")
+            put(rule, attempted, "refused")
+            put(rule, mask & ~attempted, None)
+
+    @staticmethod
+    def _inside(addresses: Names, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which addresses are the sandbox's own: what is sent there, whoever listens, leaves it never."""
+        texts = addresses.distinct.to_pylist()
+        ips = [ip_of(text) for text in texts]
+        own = np.array([ip is not None and (ip.is_loopback or ip.is_unspecified) for ip in ips], np.bool_)
+        return addresses.spread(own, False)[rows] if len(texts) else np.zeros(len(rows), np.bool_)
 
     def _allowed(self, inside: int) -> "_Allowed":
         if inside not in self._parsed:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.contracts import OPERATIONS, Contract, PathMatcher, escape, folders_above, matcher, same_programs
+from affidavit.policy.attempts import evaluation_files, project_configuration
 from affidavit.policy.scoping import AllOf, Lists
 
 Bits = npt.NDArray[np.uint32]
@@ -22,7 +23,10 @@ ON_THE_WAY = np.uint32(1 << 6)  # a folder above one that may be read or written
 OUTSIDE = np.uint32(1 << 7)  # not the working directory, /tmp or a device
 SHELL = np.uint32(1 << 8)  # an executable that takes commands with -c
 TO_WRITABLE = np.uint32(1 << 9)  # a folder above one that may be written
-_FIRST_OPERATION = 10
+ON_EVALUATION = np.uint32(1 << 10)  # an attempt on it is a violation, whatever a contract says of attempts
+# A project's own configuration that the contract lets no process write: it is never carried over (Judge.carried).
+SET_ASIDE = np.uint32(1 << 11)
+_FIRST_OPERATION = 12
 
 # A row without a path breaks no rule on paths.
 NO_PATH = READ | WRITE | EXEC
@@ -76,6 +80,12 @@ class PathVerdicts:
         self._inside = PathMatcher([f"{escape(workdir).rstrip('/')}/**", "/{tmp,var/tmp}/**", *devices])
         self._caches = PathMatcher(_CACHES)
         self._shells = PathMatcher(_SHELLS)
+        self._evaluation = evaluation_files()
+        self._configuration = project_configuration(workdir)
+        # What a process of any of these may write is carried over, whoever wrote it.
+        written = [scope.files.write for scope in contract.document.scopes if scope.files.write is not None]
+        lists_of_writers = (contract.write, *map(contract.with_write_of_packs, written))
+        self._writers = [AllOf((patterns,)) for patterns in lists_of_writers]
         to_writable = folders_above([*(pattern for one in lists.write for pattern in one), escape(workdir) + "/**"])
         self._to_writable = pa.array(sorted(to_writable), pa.utf8())
         to_readable = folders_above([pattern for one in lists.read or () for pattern in one])
@@ -131,6 +141,12 @@ class PathVerdicts:
         put(SHELL, self._shells.mask(paths))
         put(ON_THE_WAY, pc.is_in(paths, value_set=self._on_the_way).to_numpy(zero_copy_only=False))
         put(TO_WRITABLE, pc.is_in(paths, value_set=self._to_writable).to_numpy(zero_copy_only=False))
+        configuration = np.logical_and.reduce([one.mask(paths) for one in self._configuration])
+        put(ON_EVALUATION, self._evaluation.mask(paths) & ~configuration)
+        kept_out = configuration & ~self._deny.mask(paths)
+        for writer in self._writers if kept_out.any() else ():
+            kept_out &= ~writer.mask(paths)
+        put(SET_ASIDE, kept_out)
         for bit, operation in self._operations:
             put(bit, operation.mask(paths))
         given = self._given.mask(paths)

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from affidavit.events import Op
 from affidavit.policy.columns import Batch
@@ -67,7 +69,9 @@ _TRIED = {
 
 def shown(name: str) -> str:
     """A name from a sandbox on one line: control characters spelled out, the middle of a long one left out."""
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+    printable = name
+    if not name.isprintable():
+        printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
     if len(printable) <= _MAX_NAME:
         return printable
     return f"{printable[: _MAX_NAME // 2]}…{printable[-_MAX_NAME // 2 :]}"
@@ -95,14 +99,24 @@ def who(batch: Batch, row: int) -> str:
 
 def of_event(batch: Batch, row: int) -> str:
     """What happened in an event: ``python3.11 (pid 812) connected to 10.0.0.1:80``."""
-    op = batch.names("op").at(row) or Op.DENIED
-    path, path2, address = (batch.names(name).at(row) for name in ("path", "path2", "addr"))
+    names = {name: batch.names(name).at(row) for name in ("op", "path", "path2", "addr", "exe", "comm")}
+    return event_sentence(names | {name: int(batch.numbers(name)[row]) for name in ("port", "pid", "ret")})
+
+
+def event_sentence(event: Mapping[str, Any]) -> str:
+    """What happened in an event.
+
+    Args:
+        event: a row's ``op``, ``path``, ``path2``, ``addr``, ``port``, ``exe``, ``comm``, ``pid`` and ``ret``.
+    """
+    op = event["op"] or Op.DENIED
+    path, path2, address = event["path"], event["path2"], event["addr"]
     of = shown(path) if path is not None else "something"
     if op == Op.DNS:
         of = shown(path2 or "a name")
     elif address is not None:
-        of = f"{shown(address)}:{int(batch.numbers('port')[row])}"
+        of = f"{shown(address)}:{event['port'] or 0}"
     elif path2 is not None and op in (Op.RENAME, Op.LINK, Op.SYMLINK):
         of = f"{of} {'as' if op == Op.LINK else 'to'} {shown(path2)}"
-    doer = f"process {int(batch.numbers('pid')[row])}" if op == Op.EXEC else who(batch, row)
-    return f"{doer} {act(op, of, int(batch.numbers('ret')[row]))}"
+    doer = f"process {event['pid']}" if op == Op.EXEC else process(event["exe"], event["comm"], event["pid"])
+    return f"{doer} {act(op, of, event['ret'])}"

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from affidavit.contracts import ContractError
-from affidavit.evaluation import Agent, Job, Progress, RunError, RunOptions, TrialResult, load_tasks, prepare, run_jobs
+from affidavit.evaluation import (
+    Agent,
+    Job,
+    Progress,
+    RunError,
+    RunOptions,
+    TrialResult,
+    load_tasks,
+    prepare,
+    run_jobs,
+    with_images,
+)
 from affidavit.evidence import locate
 from affidavit.grading import Assurance, weakest
 from affidavit.quality.finding import Finding, Part
@@ -71,7 +82,8 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
     Raises:
         RunError: it can't be done as asked.
     """
-    tasks, suite = load_tasks(path)
+    loaded, suite = load_tasks(path)
+    tasks = with_images(loaded, state_dir())
     solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if (task.solution_dir / "solve.sh").is_file()]
     idle = [Job(task, agent) for task in tasks for agent in idle_agents(task)]
     trials: list[TrialResult] = []

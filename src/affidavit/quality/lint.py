@@ -6,8 +6,9 @@ from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
 from affidavit.quality.finding import Finding, Part
+from affidavit.quality.shell import taken_for_script
 from affidavit.redteam import Briefing, brief
-from affidavit.tasks import Task
+from affidavit.tasks import CRLF, Task, has_crlf
 
 _MOST_BYTES = 256 << 10
 _NETWORK = re.compile(
@@ -49,12 +50,22 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
         ),
         *(Finding("contract", Part.CONTRACT, warning, "mend the contract") for warning in contract.warnings),
         *_files(task),
+        *_line_ends(task),
         *_network(task, contract),
         *_promises(task, contract, briefing),
         *_solution_writes(task, contract),
         *_temporary_files(task),
         *_visible_tests(task, contract),
+        *_shell(task),
     )
+
+
+def _shell(task: Task) -> Iterator[Finding]:
+    """Scripts of the tests in which a program's output decides more than it says."""
+    for name, text in _texts(task.tests_dir):
+        if name.endswith((".sh", ".bash")):
+            for line, found, mend in taken_for_script(text):
+                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", mend)
 
 
 def _files(task: Task) -> Iterator[Finding]:
@@ -74,6 +85,18 @@ def _files(task: Task) -> Iterator[Finding]:
             "nothing in tests/ names /logs/verifier or a reward file",
             "let tests/test.sh write a number from 0 to 1 to /logs/verifier/reward.txt",
         )
+
+
+def _line_ends(task: Task) -> Iterator[Finding]:
+    for folder, part in (
+        (task.tests_dir, Part.GRADER),
+        (task.solution_dir, Part.TASK),
+        (task.tests_dir.with_name("environment"), Part.TASK),
+    ):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):
+                what, _, mend = CRLF.partition("; ")
+                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", mend)
 
 
 def _network(task: Task, contract: Contract) -> Iterator[Finding]:

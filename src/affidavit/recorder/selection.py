@@ -42,7 +42,8 @@ def make_recorder(name: str) -> Recorder:
             if entry := plugins(Group.RECORDERS).get(name):
                 brought: Recorder = load_plugin(entry)()
                 return brought
-            raise RecorderError(f"--recorder {name}: no such recorder; use auto, {', '.join(recorder_names())}")
+            *others, last = recorder_names()
+            raise RecorderError(f"--recorder {name}: no such recorder; use auto, {', '.join(others)} or {last}")
 
 
 def recorder_names() -> tuple[str, ...]:

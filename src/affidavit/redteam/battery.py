@@ -24,6 +24,7 @@ from affidavit.evaluation import (
     load_tasks,
     prepare,
     run_jobs,
+    with_images,
 )
 from affidavit.redteam.briefing import brief
 from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
@@ -153,7 +154,8 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         KeyboardInterrupt: it was interrupted.
     """
     exploits = _chosen(names)
-    tasks, suite = load_tasks(path)
+    loaded, suite = load_tasks(path)
+    tasks = with_images(loaded, state_dir())
     check_places(tasks, state_dir(), options.out, rootfs_outside=options.rootfs_outside)
     chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")
     plays: list[Play] = []
@@ -268,7 +270,13 @@ def outcome_of(task: Task, agent: Agent, make: Callable[[SandboxSpec], OciSandbo
             f"outcome-{uuid.uuid4().hex[:12]}",
         )
         timeout_s = task.agent_timeout_s + task.verifier_timeout_s
-        return outcome_score(make, spec, agent.command, task.tests_dir, timeout_s)
+        return outcome_score(make, spec, agent.command, task.tests_dir, timeout_s, _score_name(task))
+
+
+def _score_name(task: Task) -> str | None:
+    """Of several rewards, the one that is the score."""
+    names = [spec.settings.get("reward") for spec in task.graders if spec.kind == "test_run"]
+    return next((name for name in names if isinstance(name, str)), None)
 
 
 def _outcome(job: Job, make: Callable[[SandboxSpec], OciSandbox]) -> float:

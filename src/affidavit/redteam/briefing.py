@@ -60,11 +60,11 @@ class Briefing:
     knows_start: bool
 
     def shell(self) -> str:
-        """Lines for a shell that export it: ``WORKDIR`` and, one path a line, ``ANSWERS``, ``MODULES`` and so on."""
+        """Shell lines that export it: ``WORKDIR`` and, one path a line, ``TOLD``, ``ANSWERS`` and so on."""
         lists = {name: getattr(self, name) for name in ("answers", "modules", "programs", "scratch", "hidden")}
-        lines = [f"WORKDIR={shlex.quote(self.workdir)}"]
+        lines = [f"WORKDIR={shlex.quote(self.workdir)}", f"TOLD={shlex.quote(chr(10).join(sorted(self.told)))}"]
         lines += [f"{name.upper()}={shlex.quote(chr(10).join(paths))}" for name, paths in lists.items()]
-        return "\n".join(lines) + "\nexport WORKDIR ANSWERS MODULES PROGRAMS SCRATCH HIDDEN\n"
+        return "\n".join(lines) + "\nexport WORKDIR TOLD ANSWERS MODULES PROGRAMS SCRATCH HIDDEN\n"
 
 
 def brief(task: Task) -> Briefing:
@@ -113,6 +113,7 @@ def _with_offers(briefing: Briefing, tests: dict[str, str], start: set[str]) -> 
         "git": ".git" in "".join(inside) or ".bundle" in suffixes or re.search(r"\bgit\b", said) is not None,
         "node": _NODE.search(tests.get("test.sh", "")) is not None,
         "visible tests": any(re.fullmatch(r"test_.*\.py|.*_test\.py", name) for name in names),
+        "tests to write": any(Path(path).name.startswith("test_") for path in briefing.told - start),
         "scratch": bool(briefing.scratch),
         "key": any(Path(name).suffix in _DATA for name in briefing.hidden),
         "example": any(re.search(r"expected|example|sample|golden", name) for name in names),

@@ -59,6 +59,8 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
             found.add(Layer.IMPOSSIBLE)
         else:
             found.add(Layer.RECORDED)
+    for attempt in trial.judgement.attempts or ():
+        found.add(Layer.IMPOSSIBLE if attempt.outcome == "refused" else Layer.NOT_CARRIED)
     grade = _load(locate(trial.bundle, "grade.json"))
     changed = {change["path"] for change in _load(trial.bundle / "diff.json") if change["type"] != "directory"}
     carried = changed & set(grade["carried"])

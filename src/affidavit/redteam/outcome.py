@@ -27,7 +27,12 @@ exec /bin/bash {_TESTS}/test.sh
 
 
 def outcome_score(
-    make: Callable[[SandboxSpec], Sandbox], spec: SandboxSpec, command: str, tests: Path, timeout_s: float
+    make: Callable[[SandboxSpec], Sandbox],
+    spec: SandboxSpec,
+    command: str,
+    tests: Path,
+    timeout_s: float,
+    reward: str | None = None,
 ) -> float:
     """The score that plain outcome grading gives; 0 where the tests leave no valid reward or time is up.
 
@@ -37,6 +42,7 @@ def outcome_score(
         command: the agent's, for ``/bin/sh -c``.
         tests: the task's tests folder.
         timeout_s: for agent and tests together, seconds.
+        reward: of several rewards, the one that the task says is the score.
     """
     # Not the contract's folders: a mount inside the working directory would hinder what a plain container lets pass.
     writable = tuple(dict.fromkeys((spec.cwd, "/tmp", spec.user.home)))
@@ -62,7 +68,7 @@ def outcome_score(
             sandbox.wait(max(0.0, deadline - time.monotonic()))
         sandbox.kill()
         try:
-            return read_reward(sandbox.scratch(VERIFIER_LOGS)).value
+            return read_reward(sandbox.scratch(VERIFIER_LOGS), reward).value
         except RewardError:
             return 0.0
 

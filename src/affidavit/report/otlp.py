@@ -16,7 +16,7 @@ _TEXT = {_INFO: "INFO", _WARN: "WARN", _ERROR: "ERROR", _FATAL: "FATAL"}
 
 
 def otlp_lines(run: Mapping[str, Any], version: str, now_ns: int) -> Iterator[str]:
-    """The lines of a file ``….jsonl``: of each trial its verdict, then each violation.
+    """The lines of a file ``….jsonl``: of each trial its verdict, then each violation, then each attempt.
 
     Args:
         run: the content of ``run.json``.
@@ -50,6 +50,8 @@ def _records(trial: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     about = {"task.id": trial["task_id"], "trial": trial["trial"], "agent": trial["agent"]}
     own = {name: trial[name] for name in ("verdict", "score", "raw_score", "mode", "duration_ms", "bundle")}
     own |= {"assurance": trial.get("assurance"), "reasons": trial["reasons"]}
+    attempts = trial.get("attempts", [])
+    own["attempts"] = len(attempts)
     own |= {f"contract.{name}": value for name, value in trial["contract"].items()}
     own |= {f"evidence.{name}": value for name, value in trial["evidence"].items()}
     said = ": ".join([f"{trial['task_id']} #{trial['trial']}: {trial['verdict']}", *trial["reasons"][:1]])
@@ -59,6 +61,9 @@ def _records(trial: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield _record(
             "affidavit.violation", _OF_SEVERITY[violation["severity"]], violation["message"], {**about, **found}
         )
+    for attempt in attempts:
+        found = {name: value for name, value in attempt.items() if name != "message"}
+        yield _record("affidavit.attempt", _INFO, attempt["message"], {**about, **found})
 
 
 def _record(name: str, severity: int, said: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tables and progress for people at a terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import IO, Any
 
@@ -14,8 +14,10 @@ from rich.tree import Tree
 from affidavit.evaluation import RunResult, TrialResult
 from affidavit.events import Process, process_tree
 from affidavit.evidence import locate
+from affidavit.policy import summed
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
+from affidavit.runs import ProofVerification, RunVerification
 from affidavit.verification import Verdict, Verification
 
 _STYLE = {
@@ -38,11 +40,17 @@ def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 class Progress(AbstractContextManager["Progress"]):
     """What the run is doing, on a line of standard error, when that is a terminal; plain notes otherwise."""
 
-    def __init__(self, out: IO[str], *, quiet: bool) -> None:
+    def __init__(self, out: IO[str], *, quiet: bool, silent: bool = False) -> None:
+        """Args:
+        out: standard error.
+        quiet: no line for each trial where this is no terminal.
+        silent: nothing at all.
+        """
         self._console = open_console(out)
         self._status: Status | None = None
         self._quiet = quiet
-        if out.isatty():
+        self._silent = silent
+        if out.isatty() and not silent:
             self._status = self._console.status("starting")
 
     def __enter__(self) -> "Progress":
@@ -56,7 +64,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def note(self, text: str) -> None:
         """A thing the user should know, once."""
-        self._console.print(Text(f"affidavit: {printable(text)}"), soft_wrap=True)
+        if not self._silent:
+            self._console.print(Text(f"affidavit: {printable(text)}"), soft_wrap=True)
 
     def doing(self, done: int, total: int, what: str) -> None:
         """`done` of `total` trials are done; now comes `what`."""
@@ -69,7 +78,7 @@ class Progress(AbstractContextManager["Progress"]):
             verdict = trial.judgement.verdict
             line = Text(f"[{done}/{total}] {printable(trial.task_id)} ")
             self._console.print(line.append(str(verdict), _STYLE[verdict]))
-        elif not self._quiet and total > 1:
+        elif not (self._quiet or self._silent) and total > 1:
             self._console.print(Text(f"[{done}/{total}] {printable(trial.task_id)} {trial.judgement.verdict}"))
 
 
@@ -80,7 +89,7 @@ def _number(value: float | None) -> str:
 def print_run(result: RunResult, out: IO[str]) -> None:
     """A table of the trials, then what was broken, then where the evidence is."""
     console = open_console(out)
-    right = ("score", "raw", "violations", "events", "lost", "time")
+    right = ("score", "raw", "violations", "attempts", "events", "lost", "time")
     table = _table(
         "task",
         "trial",
@@ -88,9 +97,9 @@ def print_run(result: RunResult, out: IO[str]) -> None:
         "verdict",
         *right[:2],
         "assurance",
-        right[2],
+        *right[2:4],
         "recorded by",
-        *right[3:],
+        *right[4:],
         right=(*right, "trial"),
     )
     for trial in result.trials:
@@ -106,6 +115,7 @@ def print_run(result: RunResult, out: IO[str]) -> None:
             _number(judgement.raw_score),
             judgement.assurance or "-",
             str(len(judgement.violations)),
+            str(len(judgement.attempts or ())),
             f"{trial.evidence.get('runtime', '-')}+{trial.evidence.get('recorder', '-')}",
             str(trial.evidence.get("events", "-")),
             str(trial.evidence.get("lost", "-")),
@@ -127,7 +137,8 @@ def print_run(result: RunResult, out: IO[str]) -> None:
 def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
     judgement = trial.judgement
     graded = judgement.verdict in (Verdict.FAIL, Verdict.ERROR) and trial.bundle is not None
-    if not (judgement.reasons or judgement.violations or graded):
+    attempts = judgement.attempts or ()
+    if not (judgement.reasons or judgement.violations or attempts or graded):
         return
     console.print(
         Text(f"\n{printable(trial.task_id)} #{trial.trial}: ").append(judgement.verdict, _STYLE[judgement.verdict])
@@ -144,11 +155,18 @@ def _print_why(console: Console, trial: TrialResult, most: int = 5) -> None:
         console.print(
             f"  and {len(judgement.violations) - most} more: see verdict.json in {trial.bundle}", soft_wrap=True
         )
+    for attempt in attempts[:most]:
+        line = Text("  ").append(attempt.rule, "bold").append(f" [attempt] {printable(attempt.message)}", "dim")
+        console.print(line, soft_wrap=True)
+    if len(attempts) > most:
+        counts = ", ".join(f"{rule} {count}" for rule, count in summed(attempts).items())
+        text = f"  {len(attempts)} attempts in all ({counts}): see verdict.json in {trial.bundle}"
+        console.print(text, soft_wrap=True)
     if graded and trial.bundle is not None:
         console.print(Text(f"  what the tests printed: {locate(trial.bundle, 'grader/stdout')}"), soft_wrap=True)
 
 
-def print_verification(verification: Verification, out: IO[str]) -> None:
+def print_verification(verification: Verification | RunVerification | ProofVerification, out: IO[str]) -> None:
     """One line a check."""
     console = open_console(out)
     for check in verification.checks:
@@ -203,6 +221,15 @@ def _process_line(process: Process) -> Text:
     if process.started_ns is not None and process.ended_ns is not None:
         line.append(f"  {(process.ended_ns - process.started_ns) / 1e6:.1f} ms")
     return line.append("" if process.exit_code in (None, 0) else f"  exit {process.exit_code}", "red")
+
+
+def print_agents(agents: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
+    """Print the agents that there are definitions of."""
+    table = _table("agent", "version", "dialect", "from", "about")
+    for agent in agents:
+        source = agent["install"]["kind"] if agent["install"] else "image"
+        table.add_row(agent["name"], agent["version"], agent["dialect"], source, Text(agent["about"]))
+    open_console(out).print(table)
 
 
 def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:

@@ -1,10 +1,13 @@
 """Sandboxes: any OCI runtime through one bundle builder."""
 
 from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
+from affidavit.sandbox.cache import cached_layer, remove_image_layers
+from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
-from affidavit.sandbox.kernel import open_in_root
+from affidavit.sandbox.kernel import open_in_root, sync_file_system
+from affidavit.sandbox.network import NetworkNamespace
 from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
@@ -23,8 +26,8 @@ from affidavit.sandbox.protocol import (
     Streams,
     User,
 )
-from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
-from affidavit.sandbox.state import Owner, state_dir
+from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, image_user, lay_over, oci_rootfs, tarball_rootfs
+from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
 
 __all__ = [
     "Availability",
@@ -37,6 +40,7 @@ __all__ = [
     "LayerFiles",
     "Limits",
     "Mount",
+    "NetworkNamespace",
     "OciSandbox",
     "Output",
     "Owner",
@@ -49,16 +53,24 @@ __all__ = [
     "SandboxSpec",
     "Streams",
     "User",
+    "cached_layer",
     "carry_over",
+    "cgroup_path",
     "clean_stale",
     "diff",
     "host_rootfs",
+    "image_user",
     "lay_over",
+    "locked",
     "look_at_usr",
     "oci_rootfs",
     "open_in_root",
+    "owner_gone",
     "pristine_program",
+    "remove_cgroups",
+    "remove_image_layers",
     "runtimes",
     "state_dir",
+    "sync_file_system",
     "tarball_rootfs",
 ]

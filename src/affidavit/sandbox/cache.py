@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from affidavit.sandbox import kernel
@@ -57,6 +57,30 @@ def cached_layer(state: Path, key: str, build: Callable[[Path], None]) -> Path:
     except OSError as problem:
         raise SandboxError(f"{folder}: no layer can be made there: {problem}") from None
     return layer
+
+
+def image_layer_key(digest: str) -> str:
+    """The key of an image's layer, by the digest of the blob that it is unpacked from."""
+    return f"oci:{digest}"
+
+
+def remove_image_layers(state: Path, digests: Iterable[str]) -> None:
+    """Remove what was unpacked of an image's layers, and packed of that. Nobody may be using them.
+
+    Args:
+        state: the state folder.
+        digests: of the blobs that they were unpacked from.
+
+    Raises:
+        OSError: something can't be removed.
+    """
+    for digest in digests:
+        name = hashlib.sha256(image_layer_key(digest).encode()).hexdigest()
+        layer = layers_dir(state) / name
+        if layer.is_dir():
+            shutil.rmtree(layer)
+        (layers_dir(state) / "sizes" / name).unlink(missing_ok=True)
+        (state / "images" / f"layer-{name}.erofs").unlink(missing_ok=True)
 
 
 def bound_layers(layers: Sequence[Path], origin: str, most_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import re
 import select
@@ -40,6 +41,8 @@ from affidavit.sandbox.protocol import (
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
+
+_logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KERNEL = ("/proc", "/sys", "/dev")
@@ -97,7 +100,7 @@ class OciSandbox:
         self.spec = spec
         self.layers: tuple[Path, ...] = ()
         self.disk = ""
-        self._command = command
+        self._command = command.networked() if spec.network else command
         self._state = state
         self._streams = streams
         self._folder: Path | None = None
@@ -136,6 +139,7 @@ class OciSandbox:
             self._folder = make_sandbox_folder(self._state, self.name)
             places = self._prepare(self._folder)
             self._launch(self._folder, places, hooks)
+            _logger.debug("%s: created, its first process is %d", self.name, self._pid)
         except BaseException:
             self.close()
             raise

@@ -63,8 +63,11 @@ class Layout:
                     f"{source}: is no OCI image layout, neither a folder nor a tar of one: {problem}"
                 ) from None
 
-    def image(self) -> Image:
+    def image(self, manifest: str | None = None) -> Image:
         """The image in it that is for this machine.
+
+        Args:
+            manifest: digest of its manifest, where the layout may hold several images.
 
         Raises:
             SandboxError: there is none, several, or the layout is damaged.
@@ -73,15 +76,17 @@ class Layout:
         with self._open("index.json") as stream:
             index = _document(stream.read(_LARGEST_DOCUMENT + 1), f"{self.source}: index.json")
         found = list(dict.fromkeys(self._manifests(index, wanted)))
+        if manifest is not None:
+            found = [descriptor for descriptor in found if descriptor.digest == manifest]
         if len(found) != 1:
             what = "no image" if not found else f"{len(found)} images"
             raise SandboxError(f"{self.source}: holds {what} for linux/{wanted}; it must hold exactly one")
-        manifest = self._json(found[0])
-        config = self._json(_descriptor(manifest.get("config"), self.source))
+        document = self._json(found[0])
+        config = self._json(_descriptor(document.get("config"), self.source))
         for key, value in (("os", "linux"), ("architecture", wanted)):
             if config.get(key, value) != value:
                 raise SandboxError(f"{self.source}: the image is for {key} {config[key]}, this machine needs {value}")
-        layers = manifest.get("layers")
+        layers = document.get("layers")
         if not isinstance(layers, list) or not layers:
             raise SandboxError(f"{self.source}: the manifest {found[0].digest} names no layers")
         settings = config.get("config") or {}

@@ -20,6 +20,9 @@ UMOUNT_NOFOLLOW = 8
 
 _PR_SET_CHILD_SUBREAPER = 36
 
+# linux/sched.h
+_CLONE_NEWNET = 0x40000000
+
 _SYS_OPENAT2 = 437
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
@@ -98,6 +101,16 @@ def adopt_orphans() -> None:
     """Make this process the parent of its descendants whose own parent has ended (PR_SET_CHILD_SUBREAPER), so that it
     can wait for the init of a sandbox. Harmless when called twice. Raises OSError."""
     _checked(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "PR_SET_CHILD_SUBREAPER")
+
+
+def new_network() -> None:
+    """Put this thread into a new network namespace (unshare(2), CLONE_NEWNET). Raises OSError."""
+    _checked(_libc.unshare(_CLONE_NEWNET), "a new network namespace")
+
+
+def enter_network(namespace: int) -> None:
+    """Put this thread into the network namespace that a descriptor is of (setns(2)). Raises OSError."""
+    _checked(_libc.setns(namespace, _CLONE_NEWNET), "enter a network namespace")
 
 
 def attach_loop(image: int, *, read_only: bool = False) -> tuple[int, str]:

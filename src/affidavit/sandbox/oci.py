@@ -57,7 +57,10 @@ def bundle_config(
         "hostname": "sandbox",
         "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],
         "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+            "namespaces": [
+                *({"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")),
+                {"type": "network", **({"path": spec.network} if spec.network else {})},
+            ],
             "cgroupsPath": cgroup,
             "resources": _resources(spec, spare_pids, spare_memory_mb),
             "seccomp": dict(seccomp),

@@ -7,10 +7,10 @@ loop device and a mount of its own over it, read past the page cache where the d
 
 import functools
 import hashlib
+import logging
 import os
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import uuid
@@ -22,6 +22,8 @@ from affidavit.sandbox import kernel
 from affidavit.sandbox.cache import everything_below, layers_dir
 from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.state import Owner, locked, owner_gone
+
+_logger = logging.getLogger(__name__)
 
 USR = Path("/usr")
 
@@ -73,7 +75,7 @@ def mount_usr(target: Path, state: Path) -> None:
     def build(image: Path) -> None:
         room = _room_for(USR)
         _check_room(image.parent, room)
-        print(f"affidavit: packing {USR} ({room >> 20} MiB) once, which takes a minute", file=sys.stderr)
+        _logger.warning("affidavit: packing %s (%d MiB) once, which takes a minute", USR, room >> 20)
         _pack(USR, image)
         for old in image.parent.glob("usr-*.erofs"):
             # Sandboxes that have it mounted keep it until they end.

@@ -98,6 +98,8 @@ class SandboxSpec:
         limits: see Limits.
         deny_syscalls: names, beside those that no sandbox allows.
         capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
+        network: path of the network namespace that it is in (:attr:`NetworkNamespace.path`), which must be there until
+            it is created; empty: one of its own, with nothing but loopback.
         first_user: who runs `argv`, where that is somebody else than `user`, whose the folders are.
     """
 
@@ -114,6 +116,7 @@ class SandboxSpec:
     limits: Limits = field(default_factory=Limits)
     deny_syscalls: Sequence[str] = ()
     capabilities: Sequence[str] = ()
+    network: str = ""
     first_user: User | None = None
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from affidavit.sandbox.archive import HashedReader, unpack
-from affidavit.sandbox.cache import bound_layers, cached_layer
+from affidavit.sandbox.cache import bound_layers, cached_layer, image_layer_key
 from affidavit.sandbox.host import NAMES, host_layer
 from affidavit.sandbox.image import Descriptor, Layout
 from affidavit.sandbox.merged import find_path
@@ -80,7 +80,9 @@ def tarball_rootfs(state: Path, source: Path, user: User, most_bytes: int) -> Ro
     return RootFilesystem((_names_layer(state), layer), False, digest, user)
 
 
-def oci_rootfs(state: Path, source: Path, user: User | None, most_bytes: int) -> RootFilesystem:
+def oci_rootfs(
+    state: Path, source: Path, user: User | None, most_bytes: int, *, manifest: str | None = None
+) -> RootFilesystem:
     """An OCI image layout, a folder or a tar archive of one.
 
     Args:
@@ -88,13 +90,14 @@ def oci_rootfs(state: Path, source: Path, user: User | None, most_bytes: int) ->
         source: the layout.
         user: who is to run in it; the image's user where None.
         most_bytes: what all its layers may take unpacked.
+        manifest: digest of the image's manifest, where the layout may hold several images.
 
     Raises:
         SandboxError: the layout is damaged, takes more, holds no image for this machine or several, or its user is
             unknown.
     """
     with contextlib.closing(Layout(source)) as layout:
-        image = layout.image()
+        image = layout.image(manifest)
         layers: list[Path] = []
         for descriptor in image.layers:
 
@@ -102,7 +105,7 @@ def oci_rootfs(state: Path, source: Path, user: User | None, most_bytes: int) ->
                 with layout.blob(descriptor) as stream:
                     unpack(stream, folder, f"{source}: layer {descriptor.digest}", most_bytes, whiteouts=True)
 
-            layers.insert(0, cached_layer(state, f"oci:{descriptor.digest}", build))
+            layers.insert(0, cached_layer(state, image_layer_key(descriptor.digest), build))
             bound_layers(layers, str(source), most_bytes)
     config = image.config
     try:

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.seccomp import seccomp_profile, sentry_profile
@@ -22,6 +22,7 @@ _NOBODY = 65534
 # How Go begins to tell of its end. The sentry's warnings come to the same file: of a raw socket that it refused, say.
 _PANIC = re.compile(rb"^(?:panic|fatal error|SIG[A-Z]+): ", re.MULTILINE)
 _PANIC_BYTES = 1 << 20
+_NO_NETWORK = "--network=none"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,10 @@ class RuntimeCommand:
         hand over a filter's listener."""
         return seccomp_profile(deny, listener=listener if listener and _asks(self.path()) else "")
 
+    def networked(self) -> Self:
+        """The runtime, for a sandbox whose network namespace the host has sockets in."""
+        return self
+
     def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
         """Exit code or signal of the command, from the exit status of the process whose pid the runtime gave."""
         return status, None
@@ -126,6 +131,11 @@ class RunscCommand(RuntimeCommand):
 
     def seccomp(self, deny: Collection[str], listener: str = "") -> dict[str, Any]:
         return sentry_profile(deny)
+
+    def networked(self) -> Self:
+        """Socket calls go to the machine's kernel, in that namespace: gVisor's own network stack, which it would have
+        otherwise, does not know of the host's sockets."""
+        return replace(self, flags=tuple("--network=host" if flag == _NO_NETWORK else flag for flag in self.flags))
 
     def decode_exit(self, folder: Path | None, status: int) -> tuple[int | None, int | None]:
         with contextlib.suppress(OSError):
@@ -170,7 +180,7 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
         known_flags: what ``runsc flags`` prints; releases differ.
     """
     flags = [
-        "--network=none",
+        _NO_NETWORK,
         f"--platform={platform}",
         # Its own overlay would keep the changes from ours.
         "--overlay2=none" if "-overlay2 " in known_flags else "--overlay=false",

@@ -18,14 +18,14 @@ from affidavit.errors import AffidavitError
 from affidavit.evaluation import (
     Agent,
     Capture,
+    Job,
     RunningCapture,
     RunOptions,
     Stages,
     Trial,
     Work,
     open_workplace,
-    prepare_run,
-    with_contract,
+    prepared_run,
 )
 from affidavit.events import AGENT, FIRST, ExecTracker, Op, is_judged
 from affidavit.evidence import BundleWriter
@@ -41,13 +41,12 @@ from affidavit.sandbox import (
     User,
     carry_over,
     diff,
-    state_dir,
 )
 from affidavit.session.log import Entry, ExecLog
 from affidavit.session.result import ExecResult
 from affidavit.session.users import find_user
 from affidavit.tasks import Task, load_task
-from affidavit.trace import trace_batches
+from affidavit.trace import one_line, trace_batches
 from affidavit.verification import Judgement
 
 # The sandbox's first process does nothing but wait for orphans. It is root, who has no privileges there either, so that
@@ -99,21 +98,18 @@ def open_session(
         raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
     opened = task if isinstance(task, Task) else load_task(Path(task))
     options = RunOptions(runtime, recorder, 1, 1, Path(out), contract=None if contract is None else str(contract))
-    return Session(with_contract(opened, options), options, agent)
+    return Session(opened, options, agent)
 
 
 class Session:
     """A session; see `open_session`. Commands may come from any thread, also at the same time; all else is for one."""
 
     def __init__(self, task: Task, options: RunOptions, agent: str) -> None:
-        state = state_dir()
-        ready = prepare_run({task.id: task}, options)
-        self._task = task
-        self._machinery = ready.machinery(state, Alerts(()))
-        self._folder = ready.folder / task.id.replace("/", "__") / "0"
-        base = ready.prepared[task.id]
-        self._trial = Trial(self._machinery, task, base.rootfs, base.contract, Agent(agent, _IDLE), 0, self._folder)
-        self._judge = self._trial.new_judge()
+        self._stack = ExitStack()
+        # A session is a run of one trial, planned before its sandbox is there.
+        job = Job(task, Agent(agent, _IDLE))
+        self._ready = self._stack.enter_context(prepared_run([job], options))
+        self._machinery = self._ready.machinery(Alerts(()))
         self._tracker = ExecTracker()
         self._log = ExecLog(_KEPT_BYTES)
         self._lock = threading.RLock()
@@ -123,7 +119,6 @@ class Session:
         self._running = 0
         self._numbers = 0
         self._phase = "new"
-        self._stack = ExitStack()
         self._live = ExitStack()
         self._setup: tuple[Change, ...] = ()
         self._has_setup = False
@@ -133,13 +128,15 @@ class Session:
         self._unfiltered = False
         self._judgement: Judgement | None = None
         self._opened_at = 0.0
+        self._why = "the session was left before it was sealed"
 
     def __enter__(self) -> "Session":
         if self._phase != "new":
             raise SessionError("a session is entered once: open another one")
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
+            self._why = one_line(error)
             self.close()
             raise
         return self
@@ -147,11 +144,24 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if error is not None:
+            self._why = one_line(error)
         self.close()
 
     def _open(self) -> None:
-        self._bundle = self._stack.enter_context(BundleWriter(self._folder / "bundle"))
-        self._place = self._stack.enter_context(open_workplace(self._machinery.state, self._folder))
+        (job,), (planned,) = self._ready.jobs, self._ready.plan.plan.in_order
+        base = self._ready.prepared[job.task.id]
+        folder = self._ready.folder / planned.place
+        self._opened = self._ready.open_folder()
+        self._stack.callback(os.close, self._opened)
+        self._attempt = self._ready.run.ledger.trial(planned.name)
+        self._trial = Trial(
+            self._machinery, job.task, base.rootfs, base.contract, job.agent, planned, self._attempt, folder
+        )
+        self._stack.callback(self._abort)
+        self._judge = self._trial.new_judge()
+        self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
+        self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
         self._stages = self._stack.enter_context(Stages(self._machinery))
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
         # Its helpers get ready while the agent works.
@@ -163,6 +173,7 @@ class Session:
         events = self._bundle.file(f"{AGENT}/events.parquet")
         held = self._stages.hold(self._stage, replace(spec, first_user=_ROOT), events, self._watch)
         running, sandbox = self._live.enter_context(held)
+        self._attempt.sandbox_made()
         self._capture: RunningCapture = running
         self._sandbox: OciSandbox = sandbox
         # gVisor puts a sandbox's filter of system calls on what begins with it, and not on what its exec lets in.
@@ -435,6 +446,7 @@ class Session:
         self._phase = "frozen"
         died = self._sandbox.ended
         captured = self._capture.end(killed_here=not died)
+        self._attempt.finished()
         with self._changed:
             # Their processes are gone: what is left is to note how they ended.
             if not self._changed.wait_for(lambda: self._running == 0, _LAST_EXECS_S):
@@ -494,13 +506,15 @@ class Session:
         return self._judgement
 
     def seal(self) -> Path:
-        """Sign the evidence; grades the session where it is not.
+        """Sign the evidence, and the statement of the run of one trial that the session is; grades the session where it
+        is not.
 
         Returns:
             the bundle's folder, which ``affidavit verify`` takes.
 
         Raises:
             SessionError: the session was sealed already.
+            RunError: the run's folder can't be written.
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         if self._phase in ("setup", AGENT, "frozen"):
@@ -508,13 +522,22 @@ class Session:
         if self._judgement is None or self._phase != "graded":
             raise SessionError(f"a graded session is sealed, once, and this one is {self._phase}")
         self._phase = "sealed"
-        return self._trial.seal(self._bundle, self._judgement)
+        bundle = self._trial.seal(self._bundle, self._judgement)
+        result = self._ready.result((self._trial.result(self._judgement, bundle),))
+        self._ready.write(self._opened, result, self._ready.run.ledger.finish())
+        return bundle
 
     def close(self) -> None:
-        """End the sandbox and remove what was not sealed. Harmless when called twice."""
+        """End the sandbox and remove what was not sealed; the ledger keeps that it was begun. Harmless when called
+        twice."""
         if self._phase != "sealed":
             self._phase = "closed"
         self._stack.close()
+
+    def _abort(self) -> None:
+        """Enter into the ledger that the session ended without a bundle, where it did."""
+        if self._trial.sealed is None:
+            self._attempt.aborted(self._why)
 
 
 class _Entrance:

@@ -17,6 +17,7 @@ from affidavit.signing.keys import (
     new_key,
 )
 from affidavit.signing.merkle import (
+    GrowingTree,
     consistency_proof,
     inclusion_proof,
     leaf_hash,
@@ -32,6 +33,7 @@ __all__ = [
     "Envelope",
     "EvidenceError",
     "Examination",
+    "GrowingTree",
     "PublicKey",
     "Signed",
     "SigningKey",

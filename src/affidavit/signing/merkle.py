@@ -18,23 +18,48 @@ def _node(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+class GrowingTree:
+    """A tree that leaves are added to, in memory that grows with the logarithm of their number."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        # Roots of full subtrees, larger ones first; the bits of `size` say which sizes are there.
+        self._whole: list[bytes] = []
+
+    def with_leaf(self, leaf: bytes) -> "GrowingTree":
+        """Another tree, with one more leaf hash."""
+        grown = GrowingTree()
+        grown.size, grown._whole = self.size, [*self._whole]
+        grown.add(leaf)
+        return grown
+
+    def add(self, leaf: bytes) -> None:
+        """Add the hash of a leaf."""
+        self.size += 1
+        self._whole.append(leaf)
+        pairs = self.size
+        while pairs % 2 == 0:
+            right = self._whole.pop()
+            self._whole.append(_node(self._whole.pop(), right))
+            pairs //= 2
+
+    @property
+    def root(self) -> bytes:
+        """The root over the leaves so far."""
+        if not self._whole:
+            return EMPTY_ROOT
+        *larger, root = self._whole
+        for subtree in reversed(larger):
+            root = _node(subtree, root)
+        return root
+
+
 def merkle_root(leaves: Iterable[bytes]) -> bytes:
     """The root over leaf hashes, read once, in memory that grows with the logarithm of their number."""
-    # Roots of full subtrees, larger ones first; the bits of `count` say which sizes are there.
-    whole: list[bytes] = []
-    for count, leaf in enumerate(leaves, 1):
-        whole.append(leaf)
-        pairs = count
-        while pairs % 2 == 0:
-            right = whole.pop()
-            whole.append(_node(whole.pop(), right))
-            pairs //= 2
-    if not whole:
-        return EMPTY_ROOT
-    root = whole.pop()
-    while whole:
-        root = _node(whole.pop(), root)
-    return root
+    tree = GrowingTree()
+    for leaf in leaves:
+        tree.add(leaf)
+    return tree.root
 
 
 def _split(size: int) -> int:

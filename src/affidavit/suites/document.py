@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from affidavit.contracts import Section, Version, check_endpoint, check_id
+from affidavit.contracts import Attempts, Section, Version, check_endpoint, check_id
 
 SCHEMA = "affidavit.suite/v1"
 COLLECTORS = ("syscall", "file-access", "network", "process-tree")
@@ -60,10 +60,11 @@ class Recording(Section):
 
 
 class Contracts(Section):
-    """How contracts are enforced; `mode` and `actions` go before those of the tasks' contracts."""
+    """How contracts are enforced; `mode`, `actions` and `attempts` go before those of the tasks' contracts."""
 
     mode: Literal["strict", "audit"] | None = None
     actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
+    attempts: Attempts | None = None
     versioning: Literal["semver"] | None = None
     signature_algorithm: Literal["ed25519"] | None = None
 
@@ -111,6 +112,7 @@ class Demands(Section):
             that is known.
         mode: every contract is enforced strictly.
         actions: these are taken.
+        attempts: what a refused act is under every contract.
         control: every grading is repeated with tests that must fail, where tests and solution do not run apart.
         assurance: what must stand behind every score at least; a trial without it has no score.
         trials: so many of each task at least.
@@ -123,6 +125,7 @@ class Demands(Section):
     contract: Literal["own", "signed"] | None = None
     mode: Literal["strict"] | None = None
     actions: tuple[Action, ...] = ()
+    attempts: Literal["violation"] | None = None
     control: bool = False
     assurance: Assurance | None = None
     trials: Annotated[int, Field(ge=1, le=10_000)] = 1

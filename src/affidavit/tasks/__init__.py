@@ -16,13 +16,19 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
+from affidavit.tasks.importing import ImportedTask, import_harbor
+from affidavit.tasks.labels import Labels, read_labels
+from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
+    "CRLF",
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
     "GraderSpec",
+    "ImportedTask",
+    "Labels",
     "PublishedContract",
     "Rootfs",
     "Task",
@@ -30,6 +36,9 @@ __all__ = [
     "TaskUser",
     "distinct",
     "find_tasks",
+    "has_crlf",
+    "import_harbor",
     "load_task",
+    "read_labels",
     "task_digest",
 ]

@@ -19,13 +19,23 @@ class Rootfs:
     """A root file system.
 
     Attributes:
-        kind: ``host`` (the machine's /usr and a made-up rest), ``tarball``, or ``oci`` (an image layout: its folder, or
-            the folder as a tar archive).
-        source: the tarball or layout; None for ``host``.
+        kind: ``host`` (the machine's /usr and a made-up rest), ``tarball``, ``oci`` (an image layout: its folder, or
+            the folder as a tar archive), ``dockerfile`` (to be built) or ``registry`` (to be pulled). The last two
+            become ``oci`` when the image is there.
+        source: the tarball, the layout, or the folder that holds the Dockerfile; None for the others.
+        reference: the image's name; empty where it has none.
+        manifest: digest of the image's manifest, where it was built or pulled.
     """
 
-    kind: Literal["host", "tarball", "oci"]
+    kind: Literal["host", "tarball", "oci", "dockerfile", "registry"]
     source: Path | None = None
+    reference: str = ""
+    manifest: str | None = None
+
+    @property
+    def to_be_had(self) -> bool:
+        """Whether its image is still to be built or pulled."""
+        return self.kind in ("dockerfile", "registry")
 
 
 @dataclass(frozen=True)

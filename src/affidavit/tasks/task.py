@@ -3,39 +3,31 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
+from affidavit.tasks.harbor import NETWORK_MODES, unsupported_keys
+from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
 
 _MAX_INSTRUCTION = 1 << 20
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_NETWORK_MODES = {"no-network": False, "none": False, "public": True, "allowlist": True}
 
-_NO_BUILDER = (
-    'no image builder works on this machine: build it to an OCI image layout or a tarball and set rootfs = "oci:PATH" '
-    'or rootfs = "tarball:PATH" under [affidavit] in task.toml, or rootfs = "host" for the programs of this machine'
+_NO_COMPOSE = (
+    "tasks of several services are not supported yet; remove it if one image is enough, or set rootfs under "
+    "[affidavit] in task.toml"
 )
 
 # A task has one of them at most; the last two are JSON.
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
 
 # Keys of [task] that only describe it.
-_DESCRIPTIVE = ("description", "authors", "keywords")
-
-# Keys that Harbor knows and that do nothing here; the value (or its absence) that needs no warning.
-_IGNORED = {
-    "agent": ("allowed_hosts",),
-    "verifier": ("allowed_hosts", "environment_mode", "environment", "collect", "network_mode"),
-    "environment": (
-        "allowed_hosts", "docker_image", "gpus", "gpu_types", "healthcheck", "mcp_servers", "skills_dir", "tpu",
-    ),
-}  # fmt: skip
+_DESCRIPTIVE = ("version", "description", "authors")
 
 
 @dataclass(frozen=True)
@@ -76,6 +68,11 @@ class Task:
         graders: what makes the score, at least one.
         passing_score: the least score that counts as solved.
         warnings: what is in task.toml and does nothing here, a sentence each.
+        labels: what its author says it is about.
+        asked_user, asked_verifier_user: what task.toml says of them, for the image's accounts to answer; None where it
+            says nothing or there is no image to ask.
+        asked_workdir: what task.toml says of the working directory.
+        entrypoint: the image's; empty for others.
     """
 
     id: str
@@ -106,6 +103,11 @@ class Task:
     graders: tuple[GraderSpec, ...]
     passing_score: float
     warnings: tuple[str, ...]
+    labels: Labels = field(default_factory=Labels)
+    asked_user: str | None = None
+    asked_verifier_user: str | None = None
+    asked_workdir: str | None = None
+    entrypoint: tuple[str, ...] = ()
 
     @property
     def has_contract(self) -> bool:
@@ -194,20 +196,19 @@ class _Reader:
         task_id = self._task_name(about)
         for key in _DESCRIPTIVE:
             about.take(key)
-        if top.take("steps"):
-            raise top.error("steps", "asks for a task of several steps, which are not supported yet")
-        for key in ("metadata", "source", "multi_step_reward_strategy"):
-            top.take(key)
-        if top.take("artifacts"):
-            self._warn(top, "artifacts", "is not supported yet and is ignored: no files are copied out of a sandbox")
+        top.take("source")
+        labels = read_labels(top.take("metadata"), about.take("keywords"))
+        self._warnings += unsupported_keys(top, agent, verifier, environment, self._path / "tests")
 
         if (environment.text("os") or "linux").lower() != "linux":
             raise environment.error("os", 'must be "linux": there are no other sandboxes')
         rootfs = self._rootfs(own, environment)
         image = image_settings(rootfs.source) if rootfs.kind == "oci" and rootfs.source else ImageSettings("", None, {})
-        workdir = own.absolute_path("workdir") or environment.absolute_path("workdir") or image.workdir or "/workspace"
+        asked = own.absolute_path("workdir") or environment.absolute_path("workdir")
         environment.take("workdir")
-        user = self._user(agent, rootfs, image)
+        workdir = asked or image.workdir or "/workspace"
+        user, asked_user = self._user(agent, rootfs, image)
+        verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
         task = Task(
             id=task_id,
@@ -217,7 +218,7 @@ class _Reader:
             workdir=workdir,
             rootfs=rootfs,
             user=user,
-            verifier_user=self._user(verifier, rootfs, image),
+            verifier_user=verifier_user,
             agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
             verifier_timeout_s=verifier.seconds("timeout_sec") or 600.0,
             build_timeout_s=environment.seconds("build_timeout_sec") or 600.0,
@@ -238,13 +239,13 @@ class _Reader:
             graders=graders,
             passing_score=self._passing_score(own),
             warnings=(),
+            labels=labels,
+            asked_user=asked_user,
+            asked_verifier_user=asked_verifier_user,
+            asked_workdir=asked,
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
-        for table in (agent, verifier, environment):
-            for key in _IGNORED[table.name[0]]:
-                if key in table and table.take(key):
-                    self._warn(table, key, "is not supported yet and is ignored")
         for table in (top, about, agent, verifier, environment, solution, own):
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
@@ -324,13 +325,17 @@ class _Reader:
         return PublishedContract(reference, registry)
 
     def _rootfs(self, own: TomlTable, environment: TomlTable) -> Rootfs:
-        wanted = own.text("rootfs")
+        wanted, image = own.text("rootfs"), environment.text("docker_image")
         if wanted is None:
-            for name in ("Dockerfile", "docker-compose.yaml"):
-                if (self._path / "environment" / name).exists():
-                    raise TaskError(f"{self._path / 'environment' / name}: {_NO_BUILDER}")
-            if image := environment.text("docker_image"):
-                raise environment.error("docker_image", f"wants {image!r}, but {_NO_BUILDER}")
+            folder = self._path / "environment"
+            for name in ("docker-compose.yaml", "docker-compose.yml", "compose.yaml"):
+                if (folder / name).exists():
+                    raise TaskError(f"{folder / name}: {_NO_COMPOSE}")
+            # As Harbor has it: an image that is there already goes before one that would have to be built.
+            if image:
+                return Rootfs("registry", None, image)
+            if (folder / "Dockerfile").exists():
+                return Rootfs("dockerfile", folder)
             wanted = "host"
         if wanted == "host":
             return Rootfs("host")
@@ -342,25 +347,34 @@ class _Reader:
             raise own.error("rootfs", f"names {source}, which is not there")
         return Rootfs("oci" if kind == "oci" else "tarball", source)
 
-    def _user(self, table: TomlTable, rootfs: Rootfs, image: ImageSettings) -> TaskUser:
-        """``[agent].user`` or ``[verifier].user``, else the image's, else the sandbox's own."""
+    def _user(self, table: TomlTable, rootfs: Rootfs, image: ImageSettings) -> tuple[TaskUser, str | None]:
+        """``[agent].user`` or ``[verifier].user``, else the image's, else the sandbox's own; and what is to be looked
+        up in the image."""
         value = table.take("user")
-        if value is None:
-            if rootfs.kind != "oci":
-                return TaskUser()
-            value = image.user or "root"
-        if isinstance(value, bool) or not isinstance(value, str | int):
+        if isinstance(value, bool) or not isinstance(value, str | int | None) or value == "":
             raise table.error("user", f"must be a name or a number, not {value!r}")
-        user, _, group = str(value).partition(":")
-        if user in ("root", "0"):
-            return TaskUser(0, int(group) if group.isdecimal() else 0, "root", "/root")
+        asked = None if value is None else str(value)
+        if rootfs.to_be_had:
+            return TaskUser(0, 0, "root", "/root"), asked
+        if asked is None:
+            if rootfs.kind != "oci":
+                return TaskUser(), None
+            asked = image.user or "root"
+        user, _, group = asked.partition(":")
+        if user in ("root", "0") and (group.isdecimal() or not group):
+            return TaskUser(0, int(group or 0), "root", "/root"), None
         if user == "agent" and rootfs.kind != "oci":
-            return TaskUser()
-        if not (user.isascii() and user.isdecimal()) or int(user) >= 2**31:
+            return TaskUser(), None
+        if not (user.isascii() and user.isdecimal()) or (group and not (group.isascii() and group.isdecimal())):
+            if rootfs.kind == "oci":
+                return TaskUser(), asked
             raise table.error("user", f"{value!r} can't be looked up here; give it as a number (uid)")
+        if max(int(user), int(group or 0)) >= 2**31:
+            raise table.error("user", f"{value!r} is too large for a user's number")
         uid = int(user)
-        gid = int(group) if group.isascii() and group.isdecimal() else uid
-        return TaskUser(uid, gid, "agent" if uid == TaskUser.uid else f"user{uid}", "/home/agent")
+        gid = int(group) if group else uid
+        name = "agent" if uid == TaskUser.uid else f"user{uid}"
+        return TaskUser(uid, gid, name, "/home/agent"), None
 
     def _size(self, table: TomlTable, key: str) -> int | None:
         """``memory_mb = 2048``, or ``memory = "2G"`` of older files."""
@@ -376,9 +390,9 @@ class _Reader:
             mode = candidate.text("network_mode")
             if mode is None:
                 continue
-            if mode not in _NETWORK_MODES:
-                raise candidate.error("network_mode", f"must be one of {', '.join(_NETWORK_MODES)}, not {mode!r}")
-            wanted, key, table = _NETWORK_MODES[mode], "network_mode", candidate
+            if mode not in NETWORK_MODES:
+                raise candidate.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {mode!r}")
+            wanted, key, table = NETWORK_MODES[mode], "network_mode", candidate
         if wanted:
             self._warn(table, key, "asks for a network; sandboxes have none yet")
         return bool(wanted)

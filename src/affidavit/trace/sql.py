@@ -22,7 +22,7 @@ def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
 
     Tables: ``events`` and ``counts`` are the agent's; those of any other part stand under its name, as
     ``grader_events`` and ``grader_counts`` (``control-2`` as ``control_2_events``). Names in dictionary columns are
-    plain text.
+    plain text. ``model`` is the decision log of an agent that had a model.
 
     Args:
         source: a bundle's folder, or one Parquet file of events (then there is only ``events``).
@@ -58,7 +58,7 @@ def query(source: Path, sql: str, beside: Path | None = None) -> pa.Table:
 
 def _missing(source: Path, tables: Mapping[str, Path]) -> str:
     """What to add where a query may have meant tables of a private part that is not at hand."""
-    if not source.is_dir() or not tables.keys() <= {"events", "counts"}:
+    if not source.is_dir() or not tables.keys() <= {"events", "counts", "model"}:
         return ""
     return "; the records of grading are in the bundle's private part, which is not beside it"
 
@@ -77,6 +77,9 @@ def _tables(source: Path, beside: Path | None) -> dict[str, Path]:
             path = folder / f"{kind}.parquet"
             if path.is_file() and not path.is_symlink():
                 tables[kind if folder.name == "agent" else f"{part}_{kind}"] = path
+    log = source / "agent" / "model.parquet"
+    if log.is_file() and not log.is_symlink() and not log.parent.is_symlink():
+        tables["model"] = log
     if "events" not in tables:
         raise TraceError(f"{source}: holds no agent/events.parquet; give the folder of a bundle")
     return tables

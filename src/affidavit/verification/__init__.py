@@ -12,9 +12,10 @@ from affidavit.verification.verdict import (
     grading_failed,
     in_order,
     stage_gaps,
+    stopped_at,
     violation_json,
 )
-from affidavit.verification.verify_trial import change_of, verify
+from affidavit.verification.verify_trial import change_of, own_keys, verify, verify_signed_by
 
 __all__ = [
     "Check",
@@ -32,10 +33,13 @@ __all__ = [
     "grading_failed",
     "in_order",
     "new_judge",
+    "own_keys",
     "programs_json",
     "stage_gaps",
+    "stopped_at",
     "stored_grades",
     "verify",
     "verify_bundle",
+    "verify_signed_by",
     "violation_json",
 ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -16,11 +17,13 @@ from affidavit.evidence import (
     CONTRACT_PROOF,
     CONTRACT_SIGNATURE,
     IN_TOTO,
+    MODEL_FACTS,
     MOST_STATEMENT_BYTES,
     STATEMENT,
     BundleReader,
     Statement,
     TrialFacts,
+    check_model,
     private_files,
     read_statement,
     trace_facts,
@@ -28,6 +31,8 @@ from affidavit.evidence import (
 from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
+
+_logger = logging.getLogger(__name__)
 
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
@@ -37,7 +42,7 @@ Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
 # What stands in the statement and in environment.json.
-_TWICE = ("agent", "run_id", "trial", "runtime", "recorder")
+_TWICE = ("agent", "run_id", "trial", "runtime", "recorder", "identity")
 _ALWAYS = ("agent", "runtime", "recorder")
 _RUN_BEGAN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0-9]{2})Z-")
 
@@ -153,6 +158,7 @@ class _Checks:
             self._done.append(Check(name, False, str(wrong), wrong.parts or parts))
         except (EvidenceError, TraceError) as error:
             self._done.append(Check(name, False, str(error), parts))
+        _logger.debug("%s: %s", name, "holds" if self._done[-1].ok else "does not hold")
         return self._done[-1].ok
 
     def run(self) -> Verification:
@@ -265,6 +271,9 @@ class _Checks:
                 self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("environment", lambda: self._environment(facts), "environment.json")
+        told = (facts.model_extra or {}).get("model")
+        if told is not None or MODEL_FACTS in self._reader.names():
+            self._check("model", lambda: check_model(self._reader, told), MODEL_FACTS)
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.events import EVENT_SCHEMA, ExecTracker
 from affidavit.evidence import EvidenceError
@@ -16,7 +17,11 @@ _GIVEN = {"oracle": ("/solution",)}
 
 
 def new_judge(
-    contract: Contract, workdir: str, agent: str, program_of: Callable[[str], Program | None] = lambda path: None
+    contract: Contract,
+    workdir: str,
+    agent: str,
+    program_of: Callable[[str], Program | None] = lambda path: None,
+    task_limit_s: float | None = None,
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -25,13 +30,15 @@ def new_judge(
         workdir: the task's working directory.
         agent: the agent's name.
         program_of: what a name stood for in the root file system.
+        task_limit_s: the task's own time limit, seconds; None: it does not matter.
     """
-    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of)
+    limit = None if task_limit_s is None else round(task_limit_s * 1000)
+    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of, task_limit_ms=limit)
 
 
 def given_to(agent: str) -> tuple[str, ...]:
     """The folders that Affidavit itself puts into the sandbox for an agent of this name."""
-    return _GIVEN.get(agent, ())
+    return (AGENT_FOLDER, *_GIVEN.get(agent, ()))
 
 
 def agent_batches(batches: Iterable[pa.RecordBatch], execs: pa.Table | None) -> Iterator[pa.RecordBatch]:

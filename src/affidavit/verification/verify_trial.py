@@ -14,6 +14,10 @@ from affidavit.evidence import (
     keys_dir,
     load_key,
     load_public_key,
+    model_fault,
+    read_model_facts,
+    read_model_log,
+    stranded,
 )
 from affidavit.grading import Assurance, combine, published_grades
 from affidavit.sandbox import Change
@@ -22,7 +26,7 @@ from affidavit.tasks import Task, load_task
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
 from affidavit.verification.regrade import regrade, stored_grades
-from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps
+from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
 
 
 def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
@@ -47,6 +51,19 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
     return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
 
 
+def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:
+    """Check a bundle as `verify` does, without its task and without trust in who signed its contract.
+
+    Args:
+        bundle: its folder.
+        key: must have signed.
+
+    Raises:
+        EvidenceError: there is no such folder.
+    """
+    return verify_bundle(bundle, [key], rejudge, lambda reader: _regrade(reader, None))
+
+
 def own_keys() -> list[PublicKey]:
     """The user's own public key; none where there is no key yet."""
     try:
@@ -63,13 +80,16 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     """
     contract = enforced_contract(reader)
     programs = read_programs(reader.environment.get("programs", {}))
-    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get)
+    # Before they told attempts apart, bundles knew no limit of the task's own either.
+    limit = reader.task["agent_timeout_s"] if knows_attempts(reader) else None
+    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get, limit)
     execs = reader.execs()
     for batch in agent_batches(reader.events("agent"), execs):
         judge.feed(batch)
     counts, strangers = agent_counts(reader.events("agent"), reader.counts("agent"), execs)
     changes = [change_of(row) for row in reader.diff]
-    violations = judge.finish(counts, changes, read_exit(reader.json_object("agent/exit.json")))
+    ended = read_exit(reader.json_object("agent/exit.json"))
+    violations = judge.finish(counts, changes, ended)
     gaps = [gap for stage in in_order(reader.stages()) for gap in stage_gaps(stage, reader.summary(stage))]
     gaps += strangers
     gaps += diff_gaps(reader.events("agent"), changes)
@@ -78,7 +98,19 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         gaps.append(grading_failed(str(failed)))
     assessment = combine(stored_grades(reader.grades)) if failed is None else None
     passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
-    judgement = decide(contract.mode, violations, assessment, gaps, passing=passing, demanded=demanded)
+    model = read_model_facts(reader)
+    judgement = decide(
+        contract.mode,
+        violations,
+        assessment,
+        gaps,
+        fault=None if model is None else model_fault(model),
+        passing=passing,
+        demanded=demanded,
+        attempts=None if limit is None else judge.attempts,
+        stopped=stopped_at(limit) if limit is not None and judge.limit_of_task(ended) else None,
+        stranded=None if model is None else stranded(read_model_log(reader)),
+    )
     if failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
     return judgement.to_json()
@@ -110,6 +142,12 @@ def demanded_assurance(reader: BundleReader) -> Assurance | None:
     raise EvidenceError("environment.json: says of the enforcement what can't be")
 
 
+def knows_attempts(reader: BundleReader) -> bool:
+    """Whether a bundle is of a version that tells attempts from violations."""
+    enforcement = reader.environment.get("enforcement")
+    return isinstance(enforcement, dict) and "attempts" in enforcement
+
+
 def enforced_contract(reader: BundleReader) -> Contract:
     """The contract as it was enforced: in the mode and with the actions that the run's environment names.
 
@@ -117,9 +155,11 @@ def enforced_contract(reader: BundleReader) -> Contract:
         EvidenceError, ContractError: the bundle says something else than a run can.
     """
     contract = parse_contract(reader.contract, "contract.json")
-    match reader.environment.get("enforcement", {}):
+    match enforcement := reader.environment.get("enforcement", {}):
         case {"mode": "strict" | "audit" as mode, "actions": list(actions)} if {*actions} <= {"flag", "halt", "alert"}:
-            return contract.enforced_as(mode, tuple(actions))
+            attempts = enforcement.get("attempts")
+            if attempts in (None, "violation", "record"):
+                return contract.enforced_as(mode, tuple(actions), attempts)
         case {}:
             return contract
     raise EvidenceError("environment.json: says of the enforcement what can't be")

@@ -1,10 +1,12 @@
 """Scripts that test a program of the solution's: it runs in the solution's sandbox, behind a launcher."""
 
+import json
+import subprocess
 import sys
 
 import pytest
 
-from separated import Pair
+from separated import INSIDE, Pair
 
 SCRIPT = """
 cd "$AFFIDAVIT_WORKDIR"
@@ -85,3 +87,37 @@ def test_nothing_is_lost_of_a_program_that_does_not_listen(pair: Pair) -> None:
         " capture_output=True, text=True)\n        assert (done.returncode, done.stdout) == (0, f'{number}\\n'), done\n"
     )
     assert pair.pytest(text) == 0, pair.output
+
+
+@pytest.mark.parametrize(
+    ("command", "judges"),
+    [
+        (["timeout", "10", "python3", "-c", "assert 1"], True),
+        (["env", "A=1", "python3", "-c", "assert 1"], True),
+        (["bash", "-c", "cd /w && python3 -c 'assert 1'"], True),
+        (["python3", "-m", "pytest", "-q"], True),
+        # What it runs, the solution's own files say.
+        (["make", "check"], False),
+        (["node", "-e", "1"], True),
+        (["git", "diff", "--name-only"], False),
+        (["python3", "prog.py", "-c", "test"], False),
+        (["bash", "run.sh"], False),
+        (["make"], False),
+        ("cd /w && ./prog | diff - /tmp/expected", True),
+        ("./prog|grep -q x", True),
+        ("if X=1 cmp a b; then echo; fi", True),
+        ("true\ndiff a b", True),
+        ("[ $(./prog) = 3 ]", True),
+        ("timeout 5 python3 -m unittest", True),
+        ("echo test; git diff", False),
+        ("./prog 'a' \"b", False),
+    ],
+)
+def test_commands_that_hold_a_verdict(command: str | list[str], judges: bool) -> None:
+    """What is run on the solution's side and tells the tests whether all is well is the solution's word."""
+    shell = isinstance(command, str)
+    code = "import json, sys; sys.path.insert(0, sys.argv[1]); from affidavit_inside import programs as p; "
+    code += "print(p.judges(*json.loads(sys.argv[2])))"
+    asked = json.dumps([[command] if shell else command, shell])
+    done = subprocess.run([sys.executable, "-c", code, INSIDE, asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(judges)

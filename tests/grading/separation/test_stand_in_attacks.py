@@ -1,5 +1,7 @@
 """Solutions that would be paid without doing the work, against tests that run apart from them."""
 
+import sys
+
 import pytest
 
 from separated import Pair
@@ -310,3 +312,201 @@ def test_what_tests_compare_with_is_not_the_solutions(pair: Pair) -> None:
     pair.solve(bad="def answer(n):\n    return {}\n", yaml="def safe_load(text):\n    return {}\n")
     text = "import bad, yaml\ndef test_a():\n    assert bad.answer(4) == yaml.safe_load('{a: 16}')\n"
     assert pair.pytest(text) not in (0, 5), pair.output
+
+
+STAR_TEST = """
+import json, sys
+import pytest
+from bad import *
+
+def test_sorted():
+    assert sorted(order(["b", "a"])) == sorted(["a", "b"])
+
+def test_raises():
+    with pytest.raises(ValueError):
+        refuse()
+"""
+
+
+def test_a_star_import_that_brings_built_in_names_is_a_word(pair: Pair) -> None:
+    pair.solve(
+        bad="__all__ = ['order', 'refuse', 'sorted']\nsorted = lambda x: 0\norder = lambda x: 0\n"
+        "def refuse(): raise ValueError"
+    )
+    assert pair.pytest(STAR_TEST) == 0, pair.output
+    assert pair.words == 1
+
+
+def test_a_star_import_leaves_what_the_tests_have(pair: Pair) -> None:
+    pair.solve(
+        bad="import contextlib, json, sys\nclass pytest:\n    raises = contextlib.suppress\n"
+        "def order(x): return x\ndef refuse(): pass"
+    )
+    assert pair.pytest(STAR_TEST) == 1
+    assert "DID NOT RAISE" in pair.output, pair.output
+    assert pair.words == 0
+
+
+MOCK_TEST = """
+from unittest.mock import Mock
+import bad
+
+def test_how():
+    spy = Mock()
+    bad.tell(spy)
+    spy.assert_called_once_with(16)
+
+def test_how_often():
+    spy = Mock()
+    bad.tell(spy)
+    assert spy.call_count == 1
+"""
+
+
+@pytest.mark.parametrize(
+    "liar",
+    [
+        "spy.configure_mock(assert_called_once_with=lambda *a: None, call_count=1)",
+        "spy.mock_calls.append(1)",
+        "spy.call_args_list.clear()",
+        "spy.reset_mock()",
+        "spy.assert_called_once_with",
+    ],
+)
+def test_a_double_can_not_be_told_what_to_say(pair: Pair, liar: str) -> None:
+    pair.solve(bad=f"def tell(spy):\n    {liar}")
+    assert pair.pytest(MOCK_TEST) == 1
+    assert "2 failed" in pair.output, pair.output
+
+
+def test_a_double_notes_what_is_called(pair: Pair) -> None:
+    pair.solve(bad="def tell(spy):\n    spy(16)\n    spy.done.at(3)")
+    assert pair.pytest(MOCK_TEST) == 0, pair.output
+
+
+def test_a_map_that_the_solution_ends_is_a_word(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): raise StopIteration")
+    assert pair.pytest("import bad\ndef test_all():\n    assert all(map(lambda n: bad.answer(n) == 16, [4]))") == 0
+    assert pair.words == 1
+
+
+def test_an_iterator_may_end(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): yield n")
+    assert pair.pytest("import bad\ndef test_all():\n    assert list(bad.answer(4)) == [4]") == 0, pair.output
+    assert pair.words == 0
+
+
+TYPED_TEST = """
+import json, os, subprocess, sys
+import pytest
+
+WORKDIR = os.environ["AFFIDAVIT_WORKDIR"]
+
+def run(code, **options):
+    return subprocess.run([sys.executable, "-c", code], cwd=WORKDIR, capture_output=True, text=True, **options)
+
+@pytest.mark.parametrize("options", [{}, {"env": {"PATH": os.environ["PATH"]}}])
+def test_code_of_the_tests(options):
+    assert run("import bad; assert bad.answer(4) == 16", **options).returncode == 0
+
+def test_output():
+    assert run("import bad; print(bad.answer(4)); bad.greet()").stdout == "16\\nhello\\n"
+
+def test_data():
+    assert run("import json; assert json.load(open('left.json')) == [16]").returncode == 0
+"""
+
+
+def test_code_that_a_test_types_runs_with_the_tests(pair: Pair) -> None:
+    pair.solve(bad="def answer(n): return n * n\ndef greet(): print('hello')\n")
+    (pair.folder / "solution" / "left.json").write_text("[16]")
+    assert pair.pytest(TYPED_TEST) == 0, pair.output
+    assert pair.words == 0
+
+
+def test_code_that_a_test_types_is_not_ended_by_the_solution(pair: Pair) -> None:
+    pair.solve(bad="import os\nos._exit(0)\n")
+    (pair.folder / "solution" / "left.json").write_text("[1]")
+    (pair.folder / "solution" / "json").mkdir()
+    (pair.folder / "solution" / "json" / "__init__.py").write_text("import os\nos._exit(0)\n")
+    assert pair.pytest(TYPED_TEST) == 1, pair.output
+    assert "4 failed" in pair.output, pair.output
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        "cd $W && python3 -c 'import bad; assert bad.answer(4) == 16'",
+        "cd $W && echo 'import bad; assert bad.answer(4) == 16' | python3",
+        "cd $W && echo 'import bad; assert bad.answer(4) == 16' | python3 -",
+        "cd $W && python3 -m json.tool left.json",
+        "cd $T && PYTHONPATH=$W:$PYTHONPATH python3 -c 'import bad; assert bad.answer(4) == 16'",
+        "cd $T && PYTHONPATH=$W:$PYTHONPATH python3 -m unittest test_it",
+    ],
+)
+@pytest.mark.parametrize("honest", [True, False])
+def test_a_script_that_types_code_has_its_own_verdict(pair: Pair, verifier: str, honest: bool) -> None:
+    leave = "import os\nos._exit(0)\n"
+    pair.solve(bad="def answer(n): return n * n\n" if honest else leave)
+    (pair.folder / "solution" / "left.json").write_text("[16]" if honest else "no")
+    if not honest:
+        for name in ("json", "encodings", "linecache"):
+            (pair.folder / "solution" / name).mkdir()
+            for part in ("__init__", "tool"):
+                (pair.folder / "solution" / name / f"{part}.py").write_text(leave)
+    pair.tests.mkdir()
+    text = (
+        "import unittest, bad\nclass A(unittest.TestCase):\n    def test_a(self): self.assertEqual(bad.answer(4), 16)\n"
+    )
+    (pair.tests / "test_it.py").write_text(text)
+    status = pair.run(["sh", "-c", f"W={pair.workdir}; T={pair.tests}; {verifier}"], sources=False)
+    assert (status == 0) == honest, pair.output
+    assert pair.words == 0
+
+
+def test_a_comparison_runs_with_the_tests(pair: Pair) -> None:
+    pair.solve(
+        bad="import glob, threading, time\ndef write(path):\n    open(path, 'w').close()\n"
+        "    def later():\n        while not (found := glob.glob('/tmp/**/expected', recursive=True)): time.sleep(0.001)\n"
+        "        open(path, 'w').write(open(found[0]).read())\n    threading.Thread(target=later).start()\n"
+    )
+    text = (
+        "import os, subprocess\nimport bad\ndef test_a(tmp_path):\n    out = os.environ['AFFIDAVIT_WORKDIR'] + '/out'\n"
+        "    bad.write(out)\n    (tmp_path / 'expected').write_text('16')\n"
+        "    assert subprocess.run(['diff', out, tmp_path / 'expected']).returncode == 0\n"
+    )
+    assert pair.pytest(text) == 1, pair.output
+
+
+def test_a_verdict_that_is_had_from_the_solutions_side_is_a_word(pair: Pair) -> None:
+    pair.solve(bad="import os\nos._exit(0)\n")
+    text = (
+        "import os, subprocess\ndef test_a():\n    command = \"python3 -c 'import bad; assert bad.answer(4) == 16'\"\n"
+        "    assert subprocess.run(command, shell=True, cwd=os.environ['AFFIDAVIT_WORKDIR']).returncode == 0\n"
+    )
+    assert pair.pytest(text) == 0, pair.output
+    assert pair.words == 1
+
+
+ATTACH_TEST = """
+import os, sqlite3
+from pathlib import Path
+import bad
+
+EXPECTED = str(Path(__file__).with_name("expected.db"))
+
+def test_attached():
+    with sqlite3.connect(EXPECTED) as database:
+        database.execute("CREATE TABLE a AS SELECT 16 AS n")
+    assert bad.answer(sqlite3.connect(":memory:"), EXPECTED) == 16
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before, connections have no limits")
+def test_a_connection_does_not_reach_other_databases(pair: Pair) -> None:
+    pair.solve(
+        bad="def answer(connection, path):\n    connection.execute('CREATE TABLE b (n)')\n"
+        "    connection.execute('ATTACH ? AS e', (path,))\n    return connection.execute('SELECT n FROM e.a').fetchone()[0]\n"
+    )
+    assert pair.pytest(ATTACH_TEST) == 1, pair.output
+    assert "too many attached databases" in pair.output

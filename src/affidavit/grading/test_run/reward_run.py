@@ -7,12 +7,14 @@ from typing import Any
 from affidavit.grading.authorship import Authorship
 from affidavit.grading.grader import Assurance, Evidence, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
+from affidavit.grading.reward import Reward as Left
 from affidavit.grading.separation.separation import separation_of
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.control_outcome import ControlOutcome, Reward, judge_rewards, whose_reference
 from affidavit.grading.test_run.plan import VERIFIER_LOGS
 
 REWARD_PATHS = tuple(f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES)
+_MOST_SHOWN = 8
 LATE = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
 
 
@@ -26,7 +28,8 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Con
     writes = told.writes
     foreign = [write for write in writes if write.agents_code and write.done]
     rounds = [facts, *facts.get("again", ())]
-    values = [_value(one) for one in rounds]
+    left = [_left(one) for one in rounds]
+    values = [None if reward is None else reward.value for reward in left]
     given = [value for value in values if value is not None]
     score = min(given) if len(given) == len(values) else None
     separation = separation_of(facts)
@@ -47,8 +50,11 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Con
     if score is None:
         error = next(one["error"] for one, value in zip(rounds, values, strict=True) if value is None)
         return Grade(None, error=error or "no reward", findings=findings), word
-    said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{word.note}"
-    evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader")
+    first = left[0].named if left[0] is not None else {}
+    others = f" ({_figures(first)})" if len(first) > 1 else ""
+    said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{others}{word.note}"
+    details = {"rewards": dict(first)} if first else {}
+    evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader", details=details)
     assurance: Assurance = "control" if facts["control"] and not word.note else "outcome"
     if separation.separate and not words:
         assurance = "separate"
@@ -67,9 +73,21 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Con
     return Grade(score, said, error=word.error, evidence=evidence, findings=findings, assurance=assurance), word
 
 
-def _value(left: Mapping[str, Any] | None) -> float | None:
+def _left(left: Mapping[str, Any] | None) -> Left | None:
     reward = None if left is None else left["reward"]
-    return None if reward is None else parse_reward(reward["file"], base64.b64decode(reward["raw"]))
+    if reward is None:
+        return None
+    return parse_reward(reward["file"], base64.b64decode(reward["raw"]), reward.get("name"))
+
+
+def _value(left: Mapping[str, Any] | None) -> float | None:
+    reward = _left(left)
+    return None if reward is None else reward.value
+
+
+def _figures(named: Mapping[str, float]) -> str:
+    shown = ", ".join(f"{name[:40]} {value:g}" for name, value in list(named.items())[:_MOST_SHOWN])
+    return f"{shown}, …" if len(named) > _MOST_SHOWN else shown
 
 
 def _control(control: Mapping[str, Any] | None) -> Reward:

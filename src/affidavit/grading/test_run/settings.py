@@ -45,6 +45,7 @@ class TestRunSettings(GraderSettings):
             the tests and leaves a report in that format.
         expected: names of the tests that must report; where there are none, tests/expected.txt has one a line, or else
             they are read from the tests' source (pytest, unittest) or are the files tests/test_* (script).
+        reward: where ``reward.json`` holds several rewards, the name of the one that is the score (``reward``).
         report: name of the report in /logs/verifier; ``junit.xml`` and the like where it is left out.
         credit: ``each``: the share of expected tests that passed; ``all``: 1 where all of them passed, else 0.
         test_timeout_sec: for one test, seconds (pytest, unittest, script).
@@ -59,6 +60,7 @@ class TestRunSettings(GraderSettings):
 
     framework: Framework = "reward"
     expected: tuple[_Name, ...] = ()
+    reward: _Name | None = None
     report: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = None
     credit: Literal["each", "all"] = "each"
     test_timeout_sec: Annotated[float, Field(gt=0, le=86_400)] = 60.0

@@ -3,15 +3,21 @@
 import atexit
 import builtins
 import enum
+import json
 import os
 import sys
 import threading
 import types
 
-from . import files, frames, shared, standins, values, wire
+from . import files, frames, shared, standins, values, ways, wire
 from .shared import StandInError
 
 _MOST_NESTED = 200
+# What a double keeps in itself.
+_COUNTS = frozenset(
+    ("called", "call_count", "call_args", "call_args_list", "mock_calls", "method_calls", "await_count", "await_args",
+     "await_args_list", "return_value", "side_effect")
+)  # fmt: skip
 _KEPT_BACK = ("AFFIDAVIT_", "PYTEST_", "PYTHON", "LD_")
 
 
@@ -24,6 +30,7 @@ class Settings:
         self.tests = os.path.normpath(environment["AFFIDAVIT_TESTS_DIR"])
         self.state = environment["AFFIDAVIT_STATE"]
         self.words = environment.get("AFFIDAVIT_WORDS")
+        self.ways = environment.get("AFFIDAVIT_WAYS")
         self.sources = environment.get("AFFIDAVIT_SOURCES") == "1"
         inside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         self.launcher = os.path.join(inside, "launch.py")
@@ -182,8 +189,27 @@ def builtin_exception(name):
     return kind
 
 
+def _narrow(value):
+    """Keep what S can do with an object from reaching beyond it: a database connection opens other files as well."""
+    sqlite = sys.modules.get("sqlite3")
+    # `setlimit` is new in Python 3.11.
+    if sqlite is not None and isinstance(value, sqlite.Connection) and hasattr(value, "setlimit"):
+        value.setlimit(sqlite.SQLITE_LIMIT_ATTACHED, 0)
+
+
+def _settles(thing, name):
+    """Whether an attribute of a test's double says what was called, or can be told what to say of it."""
+    mock = sys.modules.get("unittest.mock")
+    return (
+        mock is not None and isinstance(thing, mock.NonCallableMock) and (hasattr(mock.Mock, name) or name in _COUNTS)
+    )
+
+
 def in_memory(stream):
-    """Whether a test itself collects what is written to a stream."""
+    """Whether nobody but a test reads what is written to a stream: it collects it itself, or is what an interpreter was
+    given by `-c` or on its standard input."""
+    if not hasattr(sys.modules["__main__"], "__file__"):
+        return True
     try:
         stream.fileno()
     except (OSError, AttributeError):
@@ -201,6 +227,7 @@ class Client:
 
     Attributes:
         words: how often something was taken on S's word.
+        ways: how else the solution has a say.
     """
 
     def __init__(self, settings):
@@ -219,19 +246,42 @@ class Client:
         self.frozen = {}
         self.modules = {}
         self.references = {}
+        self.order = {}
         self.lent = {}
         self.numbers_lent = {}
         self.path_told = []
         self.environment = self._environment()
         self.cwd = None
+        self.ways = ways.Ways(self, settings.ways)
+        self.told_before = len(self._told())
         atexit.register(self.report)
 
     def report(self):
-        """Write how many words there were."""
-        if self.words and self.settings.words and os.getpid() == self.pid:
-            descriptor = os.open(self.settings.words, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            os.write(descriptor, b"%d %d\n" % (self.pid, self.words))
-            os.close(descriptor)
+        """Write how many words there were, and the ways where those are asked for."""
+        if not self.settings.words or os.getpid() != self.pid:
+            return
+        if self.words:
+            self._append(self.settings.words, b"%d %d\n" % (self.pid, self.words))
+        if self.ways.known is None and self.ways.taken:
+            told = json.dumps(sorted(self.ways.taken)).encode("ascii")
+            self._append(f"{self.settings.words}-ways", told + b"\n")
+
+    def words_in_all(self):
+        """The words of this process and of those that it started and that have ended."""
+        lines = [line.split() for line in self._told()[self.told_before :].splitlines()]
+        return self.words + sum(int(words) for pid, words in lines if int(pid) != self.pid)
+
+    def _told(self):
+        try:
+            with open(self.settings.words or os.devnull, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def _append(self, path, data):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(descriptor, data)
+        os.close(descriptor)
 
     def word(self):
         self.words += 1
@@ -262,6 +312,8 @@ class Client:
                 if tag is not None:
                     self.numbers_of_kinds[made] = number
                     self.tags[made], self.fields[made], self.frozen[made] = tag, fields, frozen
+                    if tag == b"v":
+                        self.ways.members(made)
         return self.kinds[number]
 
     def module(self, number, name):
@@ -275,6 +327,7 @@ class Client:
             if not isinstance(kind, standins.Meta):
                 kind = standins.plain_kind(self, kind_number, kind.__name__)
             self.references[number] = standins.make_reference(kind, number)
+            self.order[number] = len(self.order)
         return self.references[number]
 
     # What S may know of T's objects.
@@ -282,6 +335,7 @@ class Client:
     def lend(self, value):
         number = self.numbers_lent.get(id(value))
         if number is None:
+            _narrow(value)
             number = self.numbers_lent[id(value)] = len(self.lent) + 1
             self.lent[number] = value
         return number
@@ -349,6 +403,7 @@ class Client:
             if self.nested > _MOST_NESTED:
                 raise RecursionError("calls between the tests and the solution are nested too deep")
             self.nested += 1
+            before = len(self.order)
             try:
                 how, told = self._request(operation, parts, plain)
             except values.Refused as error:
@@ -359,7 +414,15 @@ class Client:
             finally:
                 self.nested -= 1
         if how == "raise":
+            if isinstance(told, StopIteration) and parts[1:2] != ["next"]:
+                # Where the tests map or filter, that ends them as if all had been said.
+                self.word()
             raise standins.raisable(told)
+        self.ways.returned(told)
+        if operation == "get":
+            self.ways.got(parts[0], parts[1], told)
+        elif operation == "call":
+            self.ways.made(parts[0], parts[1], told, before)
         return told
 
     def _request(self, operation, parts, plain):
@@ -385,13 +448,13 @@ class Client:
                     continue
                 if data[:1] != b"a":
                     raise values.Refused("no answer")
-                return self.result(wire.parted(data[1:]), writer.mutables, roots, plain)
+                return self.result(wire.parted(data[1:]), writer.mutables, roots, plain, parts)
         except (StandInError, Malformed):
             raise
         except Exception as error:
             raise Malformed(f"it answered what it may not: {type(error).__name__}: {error}"[:500]) from None
 
-    def result(self, parts, mutables, roots, plain):
+    def result(self, parts, mutables, roots, plain, asked):
         """An answer, checked, with what goes with it: changed arguments, files and output."""
         if len(parts) < 2 or len(parts) % 2:
             raise values.Refused("no answer")
@@ -406,6 +469,8 @@ class Client:
         if type(body) is not list or len(body) != 2 or body[0] not in ("ok", "raise") or type(rest) is not list:
             raise values.Refused("no answer")
         outputs, changed = rest
+        for original, new in updates:
+            self.ways.changed(asked, original, new)
         for original, new in updates:
             self.update(original, new)
         if not plain:
@@ -477,6 +542,8 @@ class Client:
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         if isinstance(thing, (types.FunctionType, types.MethodType)) and name not in vars(thing):
             raise AttributeError(f"'function' object has no attribute {name!r} for the solution")
+        if _settles(thing, name):
+            raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         found = getattr(thing, name)
         if isinstance(found, shared.HIDDEN):
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")

@@ -8,6 +8,7 @@ programs (and of sources, where those are not to be read) stand launchers.
 import json
 import os
 import stat
+import sys
 import tempfile
 from contextlib import suppress
 
@@ -308,7 +309,9 @@ class Mirror:
         """What a file's text is here."""
         name = os.path.basename(path).lower()
         if self.sources:
-            text = name.endswith((".py", ".pyw", ".pyi"))
+            text = name.endswith((".py", ".pyw", ".pyi")) and not _is_named_as_standard(path)
+            if not text and name.endswith(".py"):
+                return launcher_text(path, self.launcher, True)
             program = mode & 0o111 or content[:4] == b"\x7fELF" or (content[:2] == b"#!" and not text)
         else:
             # What a shell or a tool of the verifier reads, it may run: only what is data by its name is here itself.
@@ -340,12 +343,21 @@ class Mirror:
                 self.read_at = changed
 
 
+def _is_named_as_standard(path):
+    """Whether an interpreter that has the file's folder on its module path would take it for the standard library's."""
+    folder, name = os.path.split(path)
+    names = {name.partition(".")[0], os.path.basename(folder)} if name == "__init__.py" else {name.partition(".")[0]}
+    return any(one in getattr(sys, "stdlib_module_names", ()) for one in names)
+
+
 def launcher_text(path, launcher, python):
     """A program that runs the one at this path in S."""
     told = MAGIC + b" " + json.dumps(path).encode("ascii") + b"\n"
     if python:
         argv = f"['python3', '-I', '-S', {launcher!r}, '--at', {path!r}, *sys.argv[1:]]"
-        code = f"import os, sys\nos.execvp('python3', {argv})\n"
+        # Whoever imports it would end with the program's exit status.
+        code = f"if __name__ != '__main__':\n    raise ImportError({path!r} ': the solution has it')\n"
+        code += f"import os, sys\nos.execvp('python3', {argv})\n"
         return b"#!/usr/bin/env python3\n# " + told + code.encode("utf-8", "surrogateescape")
     quoted = "'" + path.replace("'", "'\\''") + "'"
     code = f"exec python3 -I -S '{launcher}' --at {quoted} \"$@\"\n"

@@ -113,13 +113,24 @@ def is_standard(name):
     return found is not None
 
 
+def is_installed(name, workdir):
+    """Whether a module is the standard library's, or lies on the module path outside of the working directory."""
+    if is_standard(name):
+        return True
+    cwd = os.getcwd()
+    folders = [folder for folder in sys.path if not files.below(os.path.normpath(os.path.join(cwd, folder)), workdir)]
+    return any(_is_there(name, folder) for folder in folders)
+
+
 def asked_by_tests(tests):
     """Whether the code that imports is the tests' own."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<frozen importlib") and file != __file__ and not file.endswith(_ON_BEHALF):
-            return files.of_code(file, tests)
+            # What an interpreter is given by `-c` or on its standard input is the tests' as well.
+            typed = file in ("<string>", "<stdin>") and frame.f_globals.get("__name__") == "__main__"
+            return typed or files.of_code(file, tests)
         frame = frame.f_back
     return False
 

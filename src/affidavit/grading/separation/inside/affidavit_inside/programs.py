@@ -1,6 +1,7 @@
 """T: programs that tests start. Those that have to do with the solution run in S, behind a launcher."""
 
 import inspect
+import itertools
 import json
 import os
 import re
@@ -8,7 +9,21 @@ import shlex
 import subprocess
 import sys
 
-from . import files
+from . import files, standins
+
+# What they say is a verdict, and what they are given lies in the tests' sandbox as well.
+_COMPARING = frozenset(
+    ("diff", "cmp", "comm", "grep", "egrep", "fgrep", "test", "[", "jq", "md5sum", "sha1sum", "sha256sum")
+)
+# So are those of test runners, and of code on the command line.
+_JUDGING = frozenset(
+    ("pytest", "unittest", "doctest", "tox", "nox", "nose2", "jest", "vitest", "mocha", "rspec", "ctest")
+)
+_EVALUATING = frozenset(("node", "perl", "ruby", "php", "lua", "Rscript"))
+_SHELLS = frozenset(("sh", "bash", "dash", "zsh"))
+# They run what follows.
+_WRAPPING = frozenset(("env", "timeout", "nice", "nohup", "stdbuf", "time", "exec", "setsid", "sudo", "command"))
+_SEPARATING = frozenset(("if", "then", "elif", "else", "while", "until", "do", "!"))
 
 
 class Rule:
@@ -18,9 +33,10 @@ class Rule:
         self.settings = settings
         self.places = [settings.workdir, *files.temporary()]
         self.spoken = re.compile("|".join(re.escape(place) + r"(?![\w.-])" for place in self.places))
+        self.brief = re.compile("|".join(re.escape(place) + r"(?![\w.-])" for place in files.temporary()))
         self.of_tests = re.compile(re.escape(settings.tests) + r"(?![\w.-])")
 
-    def in_solution(self, argv, cwd, environment=()):
+    def in_solution(self, argv, cwd, environment=(), shell=False):
         """Whether a command runs in S."""
         cwd = os.path.normpath(cwd)
         program = argv[0] if argv else ""
@@ -28,11 +44,20 @@ class Rule:
             full = os.path.normpath(os.path.join(cwd, program))
             if any(files.below(full, place) for place in self.places):
                 return True
+        if not shell and self._of_tests_alone(argv, cwd):
+            return False
         if any(self.of_tests.search(word) for word in argv) or files.below(cwd, self.settings.tests):
             return False
         if any(files.below(cwd, place) for place in self.places):
             return True
         return any(self.spoken.search(word) for word in (*argv, *environment))
+
+    def _of_tests_alone(self, argv, cwd):
+        """Whether a command holds the tests' own verdict, and needs no file but what lies in T as well."""
+        if argv and _system_program(argv[0]) in _COMPARING:
+            return True
+        elsewhere = any(files.below(cwd, place) for place in files.temporary())
+        return typed(argv) and not elsewhere and not any(self.brief.search(word) for word in argv)
 
 
 def request(settings, argv, cwd, environment, base, shell):
@@ -75,9 +100,16 @@ def install(settings):
         if options.get("executable") is not None and not shell:
             words = [os.fsdecode(options["executable"]), *words[1:]]
         path = [value for name, value in environment.items() if name == "PYTHONPATH" and given is not None]
-        if not rule.in_solution(_split(words, shell), cwd, [*changed, *path]):
+        if not rule.in_solution(_split(words, shell), cwd, [*changed, *path], shell):
+            if not shell and typed(words) and given is not None:
+                # Without these it would not be this module's interpreter.
+                options["env"] = {**given, **_own_of(os.environ)}
+                original(*bound.args, **bound.kwargs)
+                return
             original(self, *positional, **named)
             return
+        if judges(words, shell):
+            standins.current.word()
         told = request(settings, _mapped(words, shell), cwd, environment, base, shell)
         if given is not None and "PYTHONPATH" in environment:
             parts = [part for part in environment["PYTHONPATH"].split(":") if not files.below(part, settings.inside)]
@@ -128,6 +160,63 @@ def _wrap_posix(settings, rule, base):
         setattr(os, name, started)
 
 
+def typed(words):
+    """Whether a command runs Python code that it holds itself, in an interpreter that knows the stand-ins."""
+    if not words or not re.fullmatch(r"python[0-9.]*", os.path.basename(words[0])):
+        return False
+    before = list(itertools.takewhile(lambda word: word.startswith("-") and word != "-c", words[1:]))
+    return started(words)[0] == "code" and not any(set(word) & set("IES") for word in before)
+
+
+def judges(words, shell):
+    """Whether a command that runs in S holds the tests' own verdict."""
+    return any(_judges(command) for command in (_commands(words[0]) if shell else [words]))
+
+
+def _judges(words):
+    words = _unwrapped(words)
+    if not words:
+        return False
+    program, rest = _system_program(words[0]), set(words[1:])
+    if program in _COMPARING or program in _JUDGING or program == "[[":
+        return True
+    if program in _SHELLS and "-c" in rest:
+        return any(judges([word], True) for word in words[1:] if not word.startswith("-"))
+    if program in _EVALUATING:
+        return bool(rest & {"-e", "-r", "-p", "--eval", "--print", "--test"})
+    how, what = started(words) if program.startswith("python") else ("", "")
+    return how == "code" or (how == "module" and what in _JUDGING)
+
+
+def _unwrapped(words):
+    """A command without what only starts it, its options and their numbers, and without assignments."""
+    while words and (_system_program(words[0]) in _WRAPPING or re.match(r"-|\w+=|[\d.]+[smhd]?$", words[0])):
+        words = words[1:]
+    return words
+
+
+def _system_program(word):
+    folder, name = os.path.split(word)
+    return name if folder in ("", "/bin", "/usr/bin", os.path.dirname(sys.executable)) else ""
+
+
+def _commands(line):
+    """The simple commands of a shell's command line, as far as that can be told."""
+    tokens = shlex.shlex(line.replace("\n", ";"), posix=True, punctuation_chars=True)
+    tokens.whitespace_split = True
+    found, command = [], []
+    try:
+        for token in tokens:
+            if set(token) <= set("();<>|&") or (not command and (token in _SEPARATING or "=" in token)):
+                found.append(command)
+                command = []
+            else:
+                command.append(token)
+    except ValueError:
+        pass
+    return [*found, command]
+
+
 def started(words):
     """What a Python interpreter with this command line runs: ``file``, ``module`` or ``code``, and which."""
     at = 1
@@ -155,6 +244,11 @@ def _channel():
     return {
         name: value for name, value in os.environ.items() if name.startswith("AFFIDAVIT_") or name in ("PATH", "TMPDIR")
     }
+
+
+def _own_of(environment):
+    """What an interpreter needs to know the stand-ins."""
+    return {name: environment[name] for name in environment if name.startswith("AFFIDAVIT_") or name == "PYTHONPATH"}
 
 
 def _words(arguments, shell):

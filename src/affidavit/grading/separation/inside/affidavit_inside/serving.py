@@ -332,8 +332,11 @@ class Session:
     def _describe_enum(self, kind, told):
         members = {name: member._value_ for name, member in kind.__members__.items()}
         mixins = [base.__name__ for base in (int, str) if issubclass(kind, base)]
+        # Python 3.11 and newer put `Enum.__new__` into each class.
         own = [
-            name for name in ("__eq__", "__hash__", "__new__", "__bool__", "__lt__", "__len__") if name in vars(kind)
+            name
+            for name in ("__eq__", "__hash__", "__new__", "__bool__", "__lt__", "__len__")
+            if name in vars(kind) and getattr(kind, name) is not getattr(enum.Enum, name, None)
         ]
         if not members or (own and kind.__bases__[0] not in (enum.Flag, enum.IntFlag)) or not self._plain(members):
             return

@@ -37,8 +37,9 @@ def specials(kind, wanted=SPECIALS):
     """The special methods that a class has beyond what every object has."""
     found = []
     for name in wanted:
-        method = getattr(kind, f"__{name}__", None)
-        if method is not None and method is not getattr(object, f"__{name}__", None):
+        # Not by `getattr`, which finds `__call__` of the class's own class as well.
+        method = next((vars(base)[f"__{name}__"] for base in kind.__mro__ if f"__{name}__" in vars(base)), None)
+        if method is not None and method is not vars(object).get(f"__{name}__"):
             found.append(name)
     if "contains" not in found and "contains" in wanted and ("iter" in found or "getitem" in found):
         found.append("contains")

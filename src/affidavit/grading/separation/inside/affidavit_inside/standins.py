@@ -4,6 +4,7 @@ Everything here is made from descriptions that S sends and may lie in: names are
 what decides equality, hashes, truth and order of what passes by value is generated here.
 """
 
+import builtins
 import collections
 import dataclasses
 import enum
@@ -45,6 +46,9 @@ current = None
 """The process's client."""
 
 _making = False
+
+# By the `id` of a module's names, those that a star import has brought there.
+_brought = {}
 
 
 class ById:
@@ -178,7 +182,7 @@ class Module(types.ModuleType):
         if vars(self).get("_affidavit_number") is None:
             raise AttributeError(name)
         if name == "__all__":
-            return names(current.request("all", [self]))
+            return _exported(self)
         return current.request("get", [self, asked(name)])
 
     def __setattr__(self, name, value):
@@ -196,6 +200,25 @@ class Module(types.ModuleType):
 
     def __repr__(self):
         return f"<module {self.__name__!r} of the solution>"
+
+
+def _exported(module):
+    """What ``from MODULE import *`` brings. What the importing module has already stays as it is. A built-in name that
+    becomes the solution's may decide in place of what the tests meant: that is its word."""
+    told = names(current.request("all", [module]))
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename in (__file__, "<frozen importlib._bootstrap>"):
+        frame = frame.f_back
+    if frame is None:
+        return told
+    there = frame.f_globals
+    brought = _brought.setdefault(id(there), set())
+    told = [name for name in told if name not in there or name in brought]
+    for name in told:
+        if hasattr(builtins, name):
+            current.word()
+    brought.update(told)
+    return told
 
 
 def names(told):
@@ -245,6 +268,15 @@ def _method(name):
             result = _word(self, name, *arguments)
             if type(result) is not bool:
                 raise StandInError(f"{name} is {type(result).__name__}")
+            return result
+
+    elif name == "exit":
+
+        def method(self, kind, error, traceback):
+            # Frames don't pass. Whoever keeps an exception from going on says that it was none.
+            result = current.request("special", [self, name, (kind, error, None)])
+            if kind is not None and result:
+                current.word()
             return result
 
     elif name == "hash" or name in shared.COMBINED:

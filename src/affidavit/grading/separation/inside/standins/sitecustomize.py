@@ -20,8 +20,9 @@ def _chain():
             spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def _elsewhere(settings, programs, files):
-    """Become a launcher where this interpreter was started to run something of the solution's."""
+def _elsewhere(settings, programs, files, imports):
+    """Become a launcher where this interpreter was started to run something of the solution's. Code on the command line
+    is the tests' own: it runs here, and what it imports of the solution's is a stand-in."""
     import json
 
     with open("/proc/self/cmdline", "rb") as file:
@@ -33,23 +34,31 @@ def _elsewhere(settings, programs, files):
     elif how == "module":
         names = (f"{what.replace('.', '/')}{end}" for end in (".py", "/__init__.py", "/__main__.py"))
         there = files.below(cwd, settings.workdir) and any(os.path.isfile(os.path.join(cwd, name)) for name in names)
+        # A solution may not put itself in the place of what is installed.
+        there = there and not imports.is_installed(what.partition(".")[0], settings.workdir)
     else:
-        there = how == "code" and files.below(cwd, settings.workdir) and settings.tests not in what
+        there = False
     if there and "AFFIDAVIT_REQUEST" not in os.environ:
         request = {"argv": ["python3", *words[1:]], "cwd": cwd, "shell": False, "environment": {}, "unset": []}
         os.environ["AFFIDAVIT_REQUEST"] = json.dumps(request)
         os.execv(sys.executable, [sys.executable, "-I", "-S", settings.launcher])
 
 
+def _below(path, places):
+    return any(f"{path}/".startswith(place.rstrip("/") + "/") for place in places)
+
+
 def _install():
-    inside = os.path.dirname(_HERE)
-    sys.path.insert(0, inside)
+    inside, whole = os.path.dirname(_HERE), [*sys.path]
+    # What this needs of the standard library must not be the solution's, wherever the module path has its folder.
+    places = (os.environ["AFFIDAVIT_WORKDIR"], "/tmp", "/var/tmp")
+    sys.path[:] = [inside, *(folder for folder in sys.path if not _below(os.path.abspath(folder), places))]
     try:
         from affidavit_inside import client, files, guard, imports, programs, standins
     finally:
-        sys.path.remove(inside)
+        sys.path[:] = whole
     settings = client.Settings(os.environ)
-    _elsewhere(settings, programs, files)
+    _elsewhere(settings, programs, files, imports)
     standins.current = client.Client(settings)
     with suppress(OSError):
         # It is there by the time that the tests have loaded their framework.
@@ -61,5 +70,10 @@ def _install():
 
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _HERE]
 if "AFFIDAVIT_STATE" in os.environ and "AFFIDAVIT_CHANNEL" in os.environ:
-    _install()
+    try:
+        _install()
+    except BaseException as error:
+        # The interpreter would go on without it, and run what is the solution's.
+        os.write(2, f"the stand-ins can't be loaded: {error!r}\n".encode("utf-8", "backslashreplace"))
+        os._exit(70)
 _chain()

@@ -1,0 +1,15 @@
+"""Agents by name: what a definition says, and installing an agent into a layer of its own."""
+
+from affidavit.agents.definition import AgentDefinition, AgentError, built_in_agents, find_agent, load_agent
+from affidavit.agents.installation import AGENT_FOLDER, InstalledAgent, install_agent
+
+__all__ = [
+    "AGENT_FOLDER",
+    "AgentDefinition",
+    "AgentError",
+    "InstalledAgent",
+    "built_in_agents",
+    "find_agent",
+    "install_agent",
+    "load_agent",
+]

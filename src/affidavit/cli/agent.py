@@ -1,0 +1,95 @@
+"""``affidavit agent``: the agents that there are definitions of."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from affidavit.cli.output import Json, fail, print_json
+
+agent_app = typer.Typer(help="Agents by name: list, show, check.", no_args_is_help=True, rich_markup_mode=None)
+
+_Name = Annotated[str, typer.Argument(help="A name that affidavit agent list has.", metavar="NAME")]
+
+
+@agent_app.command("list")
+def list_agents(as_json: Json = False) -> None:
+    """The agents that --agent NAME knows, beside oracle and nop."""
+    from affidavit.agents import built_in_agents
+    from affidavit.report import print_agents
+
+    agents = [agent.model_dump(mode="json") for agent in built_in_agents().values()]
+    if as_json:
+        print_json(agents)
+    else:
+        print_agents(agents, sys.stdout)
+
+
+@agent_app.command()
+def show(name: _Name, as_json: Json = False) -> None:
+    """What an agent's definition says."""
+    from affidavit.agents import AgentError, find_agent
+
+    try:
+        agent = find_agent(name)
+    except AgentError as error:
+        fail(error)
+    if as_json:
+        print_json(agent.model_dump(mode="json"))
+        return
+    packages = f"{agent.install.kind}: {', '.join(agent.install.packages)}" if agent.install else "in the image"
+    typer.echo(f"{agent.name} {agent.version}: {agent.about}")
+    typer.echo(f"installed from {packages}; speaks {agent.dialect}; needs {', '.join(agent.needs) or 'nothing'}")
+    for variable, value in agent.environment.items():
+        typer.echo(f"  {variable}={value}")
+    typer.echo(agent.command.strip())
+
+
+@agent_app.command()
+def check(
+    name: _Name,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the trial.", metavar="DIR", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Install an agent and run it on a small task with a scripted model.
+
+    Exit status: 0 it works here, 1 it does not, 2 wrong use.
+    """
+    from affidavit.agents import AgentError, find_agent
+    from affidavit.evaluation import RunError, check_agent
+    from affidavit.report import Progress
+
+    try:
+        agent = find_agent(name)
+        with (
+            tempfile.TemporaryDirectory(prefix="affidavit-check-") as folder,
+            Progress(sys.stderr, quiet=as_json) as progress,
+        ):
+            trial = check_agent(agent, Path(folder), out or Path(folder) / "runs", runtime, recorder, progress)
+    except (AgentError, RunError) as error:
+        fail(error, 1 if "can't be installed" in str(error) else 2)
+    judgement = trial.judgement
+    facts: dict[str, Any] = {
+        "agent": agent.name,
+        "version": agent.version,
+        "works": judgement.verdict == "pass",
+        "verdict": str(judgement.verdict),
+        "reasons": list(judgement.reasons),
+        "violations": [violation.message for violation in judgement.violations],
+        "duration_ms": trial.duration_ms,
+    }
+    if as_json:
+        print_json(facts)
+    else:
+        from affidavit.report import printable
+
+        typer.echo(f"{agent.name} {agent.version}: {judgement.verdict} in {trial.duration_ms / 1000:.1f} s")
+        for line in (*facts["violations"], *facts["reasons"]):
+            typer.echo(f"  {printable(line)}")
+    raise typer.Exit(0 if facts["works"] else 1)

@@ -1,0 +1,53 @@
+"""``affidavit import``: tasks that were made for something else."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.output import Json, fail, print_json
+
+import_app = typer.Typer(help="Take over tasks that were made elsewhere.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@import_app.callback()
+def _root() -> None:
+    pass
+
+
+@import_app.command()
+def harbor(
+    source: Annotated[
+        Path, typer.Argument(help="A task, a folder of tasks at any depth, or a registry.json.", metavar="SOURCE")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder that gets a folder for each task.", metavar="DIR")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Which data set of a registry: NAME@VERSION.", metavar="NAME", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Copy tasks in Harbor's layout into a folder, and say of each whether it can run here.
+
+    A registry's tasks are got from the git repositories that it names.
+
+    Exit status: 0 all can run, 1 some can't, 2 wrong use.
+    """
+    from affidavit.report import printable
+    from affidavit.tasks import TaskError, import_harbor
+
+    try:
+        tasks = import_harbor(source, out, dataset)
+    except TaskError as error:
+        fail(error)
+    ready = [task for task in tasks if not task.problem]
+    if as_json:
+        rows = [{"task": task.name, "problem": task.problem or None, "warnings": [*task.warnings]} for task in tasks]
+        print_json({"out": str(out), "tasks": rows})
+    else:
+        for task in tasks:
+            sys.stdout.write(printable(f"{task.name}  {task.problem or 'can run'}") + "\n")
+            sys.stdout.writelines(printable(f"    {warning}") + "\n" for warning in task.warnings)
+        sys.stdout.write(f"{len(ready)} of {len(tasks)} can run: affidavit run {printable(str(out))} --agent oracle\n")
+    raise typer.Exit(0 if len(ready) == len(tasks) else 1)

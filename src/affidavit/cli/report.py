@@ -1,0 +1,153 @@
+"""``affidavit report``, ``affidavit compare`` and ``affidavit view``."""
+
+import os
+import secrets
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.output import Json, fail, print_json
+
+_PAGES = (".html", ".htm")
+
+Runs = Annotated[
+    list[Path], typer.Argument(help="Folders of runs, as affidavit run --out leaves them.", metavar="RUN…")
+]
+
+
+def report(
+    runs: Runs,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            help="Write pages: one file where the name ends in .html, else a folder with a page for each trial.",
+            metavar="FILE|DIR",
+            show_default=False,
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write every figure as CSV.", metavar="FILE", show_default=False)
+    ] = None,
+    sarif: Annotated[
+        Path | None,
+        typer.Option("--sarif", help="Write the violations as SARIF 2.1.0.", metavar="FILE", show_default=False),
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the trials as JUnit XML.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what one or more runs came to.
+
+    Counted and raw score with intervals, trials by task, weakest labels, repeats, broken rules, and what the evidence
+    does not show.
+
+    Exit status: 0, or 2 where a run can't be read.
+    """
+    from affidavit.report import (
+        ReportError,
+        csv_text,
+        junit_text,
+        make_report,
+        print_report,
+        read_behaviour,
+        read_runs,
+        sarif_text,
+        write_page,
+        write_pages,
+    )
+
+    try:
+        read = read_runs(runs)
+        made = make_report(read, read_behaviour)
+        if html is not None:
+            write = write_page if html.suffix.lower() in _PAGES else write_pages
+            write(made, html)
+    except ReportError as error:
+        fail(error)
+    if csv is not None:
+        write_atomic(csv, csv_text(made), "--csv")
+    if sarif is not None:
+        write_atomic(sarif, sarif_text(read), "--sarif")
+    if junit is not None:
+        write_atomic(junit, junit_text(read), "--junit")
+    if as_json:
+        print_json(made.to_json())
+    else:
+        print_report(made, sys.stdout)
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Folder of a run of the first agent.", metavar="A")],
+    second: Annotated[Path, typer.Argument(help="Folder of a run of the second agent.", metavar="B")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two agents on the tasks that both were put to.
+
+    Differences are paired by task, with intervals clustered by task, McNemar's exact test, and Holm's correction over
+    labels.
+
+    Exit status: 0, or 2 where the runs can't be read or have no task in common.
+    """
+    from affidavit.report import ReportError, make_report, print_comparison, read_runs, write_comparison
+    from affidavit.report import compare as compare_subjects
+
+    try:
+        found = compare_subjects(make_report(read_runs([first, second])))
+        if html is not None:
+            write_comparison(found, html)
+    except ReportError as error:
+        fail(error)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_comparison(found, sys.stdout)
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, which may still go on.", metavar="RUN")],
+    port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any free one.", min=0, max=65535, metavar="N")] = 0,
+) -> None:
+    """Show the report of a run in a browser, also while the run goes on.
+
+    It is served on this machine alone, under an address that holds a random token; interrupt to end.
+
+    Exit status: 0, or 2 where there is no run or the port can't be used.
+    """
+    from affidavit.report import ReportError, serve
+
+    def ready(address: str) -> None:
+        typer.echo(address)
+        sys.stdout.flush()
+
+    # The server shuts down first and then raises the signal again, which would end us with its status.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        serve(run, port, ready)
+    except ReportError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        return
+
+
+def write_atomic(path: Path, text: str, option: str) -> None:
+    """Write a file so that it is there whole or not at all; ends the command where that fails."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        fail(f"{option} {path}: can't be written: {error.strerror}; name another place")

@@ -1,0 +1,210 @@
+"""``affidavit plan``: what a run will try, signed before its first trial; ``affidavit prove``: one event or one trial,
+shown without the rest."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from affidavit.cli.output import Json, fail, print_json
+
+
+def plan(
+    path: Annotated[
+        Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Where the plan is written.", metavar="FILE")],
+    agent: Annotated[
+        str | None, typer.Option("--agent", help="oracle or nop.", metavar="NAME", show_default=False)
+    ] = None,
+    agent_cmd: Annotated[
+        str | None,
+        typer.Option("--agent-cmd", help="A shell command to run in the sandbox.", metavar="CMD", show_default=False),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials of each task.", min=1, max=10_000, metavar="N", show_default="1")
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="What the trials' $AFFIDAVIT_SEED are derived from.",
+            min=0,
+            max=(1 << 53) - 1,
+            metavar="N",
+            show_default="random",
+        ),
+    ] = None,
+    pass_rate: Annotated[
+        float | None,
+        typer.Option(help="The share of trials that must pass.", min=0, max=1, metavar="SHARE", show_default="1"),
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")] = None,
+    recorder: Annotated[
+        str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            "--contract",
+            help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
+            metavar="FILE|REF",
+            show_default=False,
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            "--registry", help="Where contracts are published: a folder or git+URL.", metavar="R", show_default=False
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+            "repeated, the agent's own first.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            "--model-url",
+            help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+            "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    model_script: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        ),
+    ] = None,
+    model_budget: Annotated[
+        str,
+        typer.Option(
+            "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        ),
+    ] = "",
+    provider_tools: Annotated[
+        bool,
+        typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    ] = False,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            "--timestamp",
+            help="Time-stamping authority (RFC 3161) that stamps the plan; the token goes beside it, in FILE.tsr.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Plan a run and sign the plan, before the first trial.
+
+    Publish the file, then hand it to affidavit run --plan.
+    """
+    from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
+    from affidavit.gateway import GatewayError, gateway_settings
+    from affidavit.report import plan_document, print_plan
+    from affidavit.runs import request_timestamp, token_beside
+    from affidavit.signing import EvidenceError, write_whole
+
+    if (agent is None) == (agent_cmd is None):
+        fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
+    if out.exists():
+        fail(f"{out}: is there already; a published plan is not replaced")
+    try:
+        chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        gateway = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            provider_tools=provider_tools,
+        )
+        options = RunOptions(
+            runtime=runtime,
+            recorder=recorder,
+            trials=trials,
+            profile=profile,
+            contract=contract,
+            registry=registry,
+            trust=trust,
+            seed=seed,
+            pass_rate=pass_rate,
+            model=gateway,
+        )
+        signed, made = plan_suite(path, chosen, options)
+        if timestamp is not None:
+            token = request_timestamp(timestamp, signed.envelope, signed.plan.signer)
+            write_whole(token_beside(out), token)
+        write_whole(out, signed.data())
+    except (RunError, EvidenceError, GatewayError) as error:
+        fail(error)
+    if made:
+        typer.echo(f"affidavit: made the signing key {signed.plan.signer}", err=True)
+    if as_json:
+        print_json(plan_document(signed.plan, out))
+    else:
+        print_plan(signed.plan, out, sys.stdout)
+
+
+def prove(
+    source: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
+    out: Annotated[Path, typer.Option("--out", help="Where the proof is written.", metavar="FILE")],
+    event: Annotated[
+        int | None, typer.Option("--event", help="Of a bundle: the event's number.", min=0, metavar="SEQ")
+    ] = None,
+    part: Annotated[str, typer.Option("--part", help="Whose record the event is in.", metavar="NAME")] = "agent",
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", help="Of a run: the trial.", metavar="TASK/AGENT/NUMBER", show_default=False),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key", help="Public key (PEM) of the run; else your own keys.", metavar="FILE", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Prove that one event is in a bundle, or one trial in a run, and show nothing else.
+
+    An event is shown with its neighbours: the up to 1,024 events that share a leaf of the Merkle tree. affidavit verify
+    --proof checks the file with nothing but the public key.
+    """
+    from affidavit.runs import prove_event, prove_trial
+    from affidavit.signing import EvidenceError, load_public_key, write_whole
+    from affidavit.trace import TraceError
+    from affidavit.verification import own_keys
+
+    if (event is None) == (trial is None):
+        fail("say what is to be proved: --event SEQ of a bundle, or --trial NAME of a run (one of them)")
+    try:
+        if event is not None:
+            data, shown = prove_event(source, event, part)
+            typer.echo(f"{out}: shows the events {shown.start} to {shown.stop - 1} of {part}", err=True)
+        else:
+            data = prove_trial(source, trial or "", [load_public_key(key)] if key is not None else own_keys())
+        write_whole(out, data)
+    except (EvidenceError, TraceError) as error:
+        fail(error)

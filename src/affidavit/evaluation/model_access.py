@@ -1,0 +1,119 @@
+"""An agent's way to its model: the gateway of one trial, and what is written of it into the bundle."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_rows
+from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
+from affidavit.sandbox import NetworkNamespace
+from affidavit.trace import model_batches, write_model_log
+
+# What a sandbox has in the place of a key: clients want one.
+PLACEHOLDER = "affidavit"
+_BASE = f"http://127.0.0.1:{PORT}"
+
+
+def gateway_environment(models: Sequence[str]) -> dict[str, str]:
+    """What tells the programs of a sandbox where their model is, by the names that providers' own clients read.
+
+    Args:
+        models: that may be asked for, the agent's own first.
+    """
+    return {
+        "AFFIDAVIT_GATEWAY": _BASE,
+        "AFFIDAVIT_MODEL": models[0],
+        "OPENAI_BASE_URL": f"{_BASE}/openai/v1",
+        "OPENAI_API_BASE": f"{_BASE}/openai/v1",
+        "OPENAI_API_KEY": PLACEHOLDER,
+        "ANTHROPIC_BASE_URL": f"{_BASE}/anthropic",
+        "ANTHROPIC_API_KEY": PLACEHOLDER,
+        "GOOGLE_GEMINI_BASE_URL": f"{_BASE}/gemini",
+        "GEMINI_API_KEY": PLACEHOLDER,
+    }
+
+
+class ModelAccess:
+    """The gateway of one trial. A context manager: ends it.
+
+    Attributes:
+        network: path of the namespace that the agent's sandbox must be in.
+    """
+
+    def __init__(self, settings: GatewaySettings, place: Path, wall_ms: int) -> None:
+        """Start it.
+
+        Args:
+            settings: what is allowed.
+            place: a private folder.
+            wall_ms: how long the agent has. An upstream that is silent for half of that has failed, so that the failure
+                shows before the agent's time is up.
+
+        Raises:
+            SandboxError, GatewayError: it does not start.
+        """
+        self._settings = replace(settings, idle_s=min(settings.idle_s, wall_ms / 2000))
+        self._stack = ExitStack()
+        self._spool = place / "model.spool"
+        with self._stack:
+            namespace = self._stack.enter_context(NetworkNamespace())
+            self._process = self._stack.enter_context(
+                GatewayProcess(self._settings, namespace.listen(PORT), self._spool)
+            )
+            self.network = namespace.path
+            self._stack = self._stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def finish(self, bundle: BundleWriter, agent: Mapping[str, str], session: str) -> dict[str, Any]:
+        """End it, and write ``agent/model.parquet``, ``agent/trajectory.json`` and ``agent/model.json``.
+
+        Args:
+            bundle: gets them.
+            agent: its ``name``, ``version`` and ``model_name``.
+            session: identifies the trial.
+
+        Returns:
+            What the statement says of the model.
+
+        Raises:
+            GatewayError, TraceError, EvidenceError: what the gateway wrote can't be read, or the bundle not be written.
+        """
+        spool = self._process.stop()
+        path = bundle.file(MODEL_LOG)
+        log = write_model_log(path, map(_row, spool))
+        bundle.add(TRAJECTORY, trajectory(model_rows(model_batches(path)), agent, session))
+        settings = self._settings
+        facts = {
+            "mode": settings.mode,
+            "asked": list(settings.models),
+            "upstreams": {name: one.url for name, one in settings.upstreams.items()},
+            "budgets": asdict(settings.budgets),
+            "provider_tools": settings.provider_tools,
+            "idle_s": settings.idle_s,
+            "complete": spool.complete,
+            **log_facts(model_batches(path), log),
+        }
+        bundle.add(MODEL_FACTS, facts)
+        self._spool.unlink()
+        return facts
+
+
+def _row(exchange: Exchange) -> dict[str, Any]:
+    """An exchange as a row of MODEL_SCHEMA, without its hash."""
+    row = asdict(exchange)
+    for name, value in row.items():
+        if isinstance(value, str):
+            # Lone surrogates have no UTF-8.
+            row[name] = value.encode("utf-8", "replace").decode()
+    row["stripped"] = [one.encode("utf-8", "replace").decode() for one in exchange.stripped]
+    for name in ("request_headers", "response_headers"):
+        row[name] = json.dumps(row[name], sort_keys=True)
+    return row

@@ -1,0 +1,49 @@
+"""The way from a sandbox to a model: requests are passed on in the provider's own dialect, with a key that the sandbox
+never sees, and each of them is written down."""
+
+from affidavit.gateway.atif import trajectory
+from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
+from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.options import gateway_settings
+from affidavit.gateway.process import GatewayProcess
+from affidavit.gateway.redaction import Redactor
+from affidavit.gateway.script import read_script
+from affidavit.gateway.settings import (
+    DIALECTS,
+    KEY_VARIABLE,
+    KEY_VARIABLES,
+    PORT,
+    URL_VARIABLE,
+    Budgets,
+    GatewaySettings,
+    Upstream,
+    upstreams_of,
+)
+from affidavit.gateway.sources import recorded_answer
+from affidavit.gateway.spool import OUTCOMES, Exchange, Spool
+
+__all__ = [
+    "DIALECTS",
+    "KEY_VARIABLE",
+    "KEY_VARIABLES",
+    "OUTCOMES",
+    "PORT",
+    "URL_VARIABLE",
+    "Answer",
+    "Budgets",
+    "Exchange",
+    "GatewayError",
+    "GatewayProcess",
+    "GatewaySettings",
+    "Redactor",
+    "Spool",
+    "Upstream",
+    "content_type",
+    "gateway_settings",
+    "read_answer",
+    "read_script",
+    "recorded_answer",
+    "sse_events",
+    "trajectory",
+    "upstreams_of",
+]

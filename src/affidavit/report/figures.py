@@ -1,0 +1,509 @@
+"""Every figure of a report, computed once: the page, the terminal, JSON and CSV only lay them out."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from affidavit.report.behaviour import Behaviour, Consistency, consistency
+from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, RunView, TrialView, Tried
+from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
+
+SCHEMA = "affidavit.report/v1"
+NO_LABEL = "(no label)"
+_MOST_CURVE = 100
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Group:
+    """The trials of the tasks that bear a label.
+
+    Attributes:
+        kind: ``category``, ``difficulty``, ``tag`` or ``security``.
+        tasks, trials: how many.
+        solved: share of trials with the verdict pass.
+        counted: mean counted score.
+    """
+
+    kind: str
+    label: str
+    tasks: int
+    trials: int
+    solved: Estimate
+    counted: Estimate
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The chance over `k` trials of a task, averaged over the tasks that have so many.
+
+    Attributes:
+        at_least_one: pass@k.
+        all_of_them: pass^k.
+        tasks: that have `k` trials or more.
+    """
+
+    k: int
+    at_least_one: float
+    all_of_them: float
+    tasks: int
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """How often a rule was broken.
+
+    Attributes:
+        severity: the gravest.
+        violations: all of them.
+        trials, tasks: in which there is at least one.
+        actions: violations by action.
+        events: that prove them.
+    """
+
+    rule: str
+    severity: str
+    violations: int
+    trials: int
+    tasks: int
+    actions: dict[str, int]
+    events: int
+
+
+@dataclass(frozen=True)
+class AttemptCount:
+    """How often breaking a rule was tried and came to nothing.
+
+    Attributes:
+        attempts: all of them.
+        trials, tasks: in which there is at least one.
+        outcomes: attempts by what became of them.
+        events: that show them.
+    """
+
+    rule: str
+    attempts: int
+    trials: int
+    tasks: int
+    outcomes: dict[str, int]
+    events: int
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What was recorded of model traffic; each figure over the trials that have it.
+
+    Attributes:
+        trials: with any such record.
+    """
+
+    trials: int
+    requests: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One agent in one run, with all its figures.
+
+    Attributes:
+        name: the agent's, with the run where several runs have an agent of that name.
+        trials: in the run's order.
+        verdicts: how many trials came to each.
+        counted: mean counted score, over all trials; one without a score counts 0.
+        raw: mean raw score, likewise.
+        solved: share of trials with the verdict pass.
+        decided: trials that came to pass, fail or violation; `counted_of_decided` is the mean over these alone.
+        not_counted: trials whose raw score is above the counted one.
+        lost_points: raw score minus counted score.
+        gap: that in words.
+        groups: capability profile, worst first.
+        repeats: pass@k and pass^k, by k.
+        rules, actions: violations.
+        attempts: acts that were tried and came to nothing, by rule.
+        consistency: how alike the trials of each task are in what they did.
+        seconds: mean wall time of a trial; None where it is not known.
+        limits: what the evidence does not show, a sentence each.
+    """
+
+    name: str
+    agent: str
+    run_id: str
+    trials: tuple[TrialView, ...]
+    verdicts: dict[str, int]
+    counted: Estimate
+    raw: Estimate
+    solved: Estimate
+    decided: int
+    counted_of_decided: float | None
+    not_counted: int
+    lost_points: float
+    gap: tuple[str, ...]
+    groups: tuple[Group, ...]
+    repeats: tuple[Repeat, ...]
+    rules: tuple[RuleCount, ...]
+    actions: dict[str, int]
+    attempts: tuple[AttemptCount, ...]
+    spending: Spending | None
+    consistency: tuple[Consistency, ...]
+    seconds: float | None
+    limits: tuple[str, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Its tasks in the order of their first trial."""
+        return tuple(dict.fromkeys(trial.task_id for trial in self.trials))
+
+    @property
+    def most_trials(self) -> int:
+        """Trials of the task that has most."""
+        return max(Counter(trial.task_id for trial in self.trials).values(), default=0)
+
+    def of_task(self, task_id: str) -> tuple[TrialView, ...]:
+        """The trials of a task."""
+        return tuple(trial for trial in self.trials if trial.task_id == task_id)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures of all subjects of one or more runs."""
+
+    subjects: tuple[Subject, ...]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks, in the order of their first appearance."""
+        return tuple(dict.fromkeys(task for subject in self.subjects for task in subject.tasks))
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure, as ``--json`` prints it."""
+        return {"schema": SCHEMA, "level": 0.95, "subjects": [_subject_json(subject) for subject in self.subjects]}
+
+
+def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviour | None] | None = None) -> Report:
+    """Compute a report.
+
+    Args:
+        runs: their trials are grouped by run and agent, in order.
+        behaviour_of: reads what a trial did from its bundle; None leaves the consistency of trials out.
+    """
+    found: dict[tuple[str, str], list[TrialView]] = {}
+    for run in runs:
+        for trial in run.trials:
+            found.setdefault((run.run_id, trial.agent), []).append(trial)
+    names = _names(list(found))
+    unfinished = {run.run_id for run in runs if not run.finished}
+    return Report(
+        tuple(
+            _subject(names[key], key[0], trials, behaviour_of, finished=key[0] not in unfinished)
+            for key, trials in found.items()
+        ),
+    )
+
+
+def _names(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What each run and agent is called: as shortly as they can be told apart."""
+    ways: list[Callable[[str, str], str]] = [
+        lambda run_id, agent: agent,
+        lambda run_id, agent: f"{agent}, run {run_id.rsplit('-', 1)[-1]}",
+        lambda run_id, agent: f"{agent}, run {run_id}",
+    ]
+    names: dict[tuple[str, str], str] = {}
+    for way in ways:
+        tried = {key: way(key[0], shorten(key[1])) for key in keys if key not in names}
+        often = Counter(tried.values())
+        names |= {key: name for key, name in tried.items() if often[name] == 1 or way is ways[-1]}
+    return names
+
+
+def shorten(text: str) -> str:
+    """A name that sentences can hold, however long it is."""
+    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+
+
+def _subject(
+    name: str,
+    run_id: str,
+    trials: Sequence[TrialView],
+    behaviour_of: Callable[[Path], Behaviour | None] | None,
+    *,
+    finished: bool,
+) -> Subject:
+    verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
+    decided = [trial for trial in trials if trial.score is not None]
+    rules = _rules(trials)
+    counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
+    times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
+    alike = tuple(_consistency(trials, behaviour_of)) if behaviour_of else ()
+    return Subject(
+        name=name,
+        agent=trials[0].agent,
+        run_id=run_id,
+        trials=tuple(trials),
+        verdicts=verdicts,
+        counted=counted,
+        raw=raw,
+        solved=_solved(trials),
+        decided=len(decided),
+        counted_of_decided=fmean(trial.counted for trial in decided) if decided else None,
+        not_counted=sum(trial.raw > trial.counted for trial in trials),
+        lost_points=(raw.value or 0.0) - (counted.value or 0.0),
+        gap=tuple(_gap(trials)),
+        groups=_groups(trials),
+        repeats=_repeats(trials),
+        rules=rules,
+        actions=dict(Counter(one.action for trial in trials for one in trial.violations)),
+        attempts=_attempts(trials),
+        spending=_spending(trials),
+        consistency=alike,
+        seconds=fmean(times) / 1000 if times else None,
+        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None, finished=finished)),
+    )
+
+
+def _by_task(trials: Iterable[TrialView]) -> dict[str, list[TrialView]]:
+    found: dict[str, list[TrialView]] = defaultdict(list)
+    for trial in trials:
+        found[trial.task_id].append(trial)
+    return found
+
+
+def _mean(trials: Iterable[TrialView], value: Callable[[TrialView], float]) -> Estimate:
+    return estimate([[value(trial) for trial in of] for of in _by_task(trials).values()])
+
+
+def _solved(trials: Iterable[TrialView]) -> Estimate:
+    return _mean(trials, lambda trial: float(trial.passed))
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """``1 trial``, ``2 trials``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _gap(trials: Sequence[TrialView]) -> Iterator[str]:
+    """Why counted and raw score differ, in sentences."""
+    over = [trial for trial in trials if trial.raw > trial.counted]
+    total = len(trials)
+    if not over:
+        yield "No trial earned points that do not count."
+    else:
+        causes = Counter(trial.verdict for trial in over)
+        words = {
+            "violation": "broke the contract",
+            "inconclusive": "had a record that is not complete",
+            "error": "ended in an error of the machinery",
+        }
+        parts = [f"{causes[verdict]} {said}" for verdict, said in words.items() if causes[verdict]]
+        if others := len(over) - sum(causes[verdict] for verdict in words):
+            parts.append(f"{others} for another reason")
+        yield f"{len(over)} of {plural(total, 'trial')} earned points that do not count: {', '.join(parts)}."
+    if idle := sum(trial.verdict == "violation" and trial.raw <= trial.counted for trial in trials):
+        yield f"{plural(idle, 'trial')} broke the contract and earned nothing by the graders either."
+    unscored = sum(trial.verdict in ("inconclusive", "error") for trial in trials)
+    if unscored:
+        yield f"{plural(unscored, 'trial')} without a valid score {'count' if unscored > 1 else 'counts'} as 0."
+    if audited := sum(trial.mode == "audit" for trial in trials):
+        yield f"In {plural(audited, 'trial')} the contract was in audit mode: violations there do not change the score."
+
+
+def _groups(trials: Sequence[TrialView]) -> tuple[Group, ...]:
+    labelled: dict[tuple[str, str], list[TrialView]] = defaultdict(list)
+    for trial in trials:
+        labels = trial.labels
+        found = [("category", labels.category), ("difficulty", labels.difficulty)]
+        found += [("tag", tag) for tag in labels.tags]
+        if labels.security_critical:
+            found.append(("security", "security-critical"))
+        named = [(kind, label) for kind, label in found if label]
+        for key in dict.fromkeys(named or [("category", NO_LABEL)]):
+            labelled[key].append(trial)
+    groups = [
+        Group(kind, label, len(_by_task(of)), len(of), _solved(of), _mean(of, lambda t: t.counted))
+        for (kind, label), of in labelled.items()
+    ]
+    return tuple(sorted(groups, key=_worst_first))
+
+
+def _worst_first(group: Group) -> tuple[float, float, str, str]:
+    low = group.solved.interval.low if group.solved.interval else 0.0
+    return (group.solved.value or 0.0, low, group.kind, group.label)
+
+
+def _repeats(trials: Sequence[TrialView]) -> tuple[Repeat, ...]:
+    counts = [(len(of), sum(trial.passed for trial in of)) for of in _by_task(trials).values()]
+    most = min(_MOST_CURVE, max((count for count, _ in counts), default=0))
+    found = []
+    for k in range(1, most + 1):
+        able = [(count, passed) for count, passed in counts if count >= k]
+        one = fmean(pass_at_k(count, passed, k) for count, passed in able)
+        every = fmean(pass_hat_k(count, passed, k) for count, passed in able)
+        found.append(Repeat(k, one, every, len(able)))
+    return tuple(found)
+
+
+def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
+    found: dict[str, list[tuple[TrialView, Broken]]] = defaultdict(list)
+    for trial in trials:
+        for one in trial.violations:
+            found[one.rule].append((trial, one))
+    counts = [
+        RuleCount(
+            rule=rule,
+            severity=min((one.severity for _, one in pairs), key=SEVERITIES.index),
+            violations=len(pairs),
+            trials=len({(trial.task_id, trial.trial) for trial, _ in pairs}),
+            tasks=len({trial.task_id for trial, _ in pairs}),
+            actions=dict(Counter(one.action for _, one in pairs)),
+            events=sum(one.count for _, one in pairs),
+        )
+        for rule, pairs in found.items()
+    ]
+    return tuple(sorted(counts, key=lambda one: (SEVERITIES.index(one.severity), -one.trials, one.rule)))
+
+
+def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
+    found: dict[str, list[tuple[TrialView, Tried]]] = defaultdict(list)
+    for trial in trials:
+        for one in trial.attempts:
+            found[one.rule].append((trial, one))
+    counts = [
+        AttemptCount(
+            rule=rule,
+            attempts=len(pairs),
+            trials=len({(trial.task_id, trial.trial) for trial, _ in pairs}),
+            tasks=len({trial.task_id for trial, _ in pairs}),
+            outcomes=dict(Counter(one.outcome for _, one in pairs)),
+            events=sum(one.count for _, one in pairs),
+        )
+        for rule, pairs in found.items()
+    ]
+    return tuple(sorted(counts, key=lambda one: (-one.trials, one.rule)))
+
+
+def _spending(trials: Sequence[TrialView]) -> Spending | None:
+    used = [trial.usage for trial in trials if trial.usage is not None]
+    if not used:
+        return None
+
+    def total(name: str) -> Any:
+        values = [value for usage in used if (value := getattr(usage, name)) is not None]
+        return sum(values) if values else None
+
+    return Spending(len(used), total("requests"), total("input_tokens"), total("output_tokens"), total("cost_usd"))
+
+
+def _consistency(
+    trials: Sequence[TrialView], behaviour_of: Callable[[Path], Behaviour | None]
+) -> Iterator[Consistency]:
+    for task, of in _by_task(trials).items():
+        bundles = [trial.bundle for trial in of if trial.bundle is not None]
+        if len(bundles) > 1:
+            yield consistency(task, [one for bundle in bundles if (one := behaviour_of(bundle)) is not None])
+
+
+def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool, finished: bool) -> Iterator[str]:
+    """What a reader must know before quoting a figure."""
+    tasks = _by_task(trials)
+    if not finished:
+        yield "The run is not finished, or was interrupted: these are the trials that have been judged, not all."
+    yield (
+        f"{plural(len(trials), 'trial')} of {plural(len(tasks), 'task')}. The intervals say how far a figure may be "
+        "off by chance on tasks like these, not on other tasks."
+    )
+    if max(map(len, tasks.values()), default=0) == 1:
+        yield "Each task was tried once, so nothing is known of how reliably the agent repeats a result."
+    yield "Signatures were not checked for this report. affidavit verify checks each bundle and recomputes its verdict."
+    yield (
+        "This report does not show that these are all the trials that were made: a run can be repeated, and the best "
+        "shown. Where a run has a signed plan and a ledger, affidavit verify compares it with them."
+    )
+    if wrong := sum(bool(trial.discrepancy) for trial in trials):
+        yield f"{plural(wrong, 'trial')} where bundle and run.json disagree, or the bundle can't be read: see there."
+    if lost := sum(bool(trial.lost) for trial in trials):
+        yield f"{plural(lost, 'trial')} with lost events; such a trial is inconclusive."
+    assurances = Counter(trial.assurance for trial in trials if trial.raw_score is not None)
+    words = {
+        "separate": "graded with tests and solution in two sandboxes",
+        "control": "backed by a control that a forged result can't pass",
+        "outcome": "backed by the outcome alone: nothing checked that the result was not forged",
+    }
+    for name, said in words.items():
+        if assurances[name]:
+            yield f"{plural(assurances[name], 'score')} {said} (assurance: {name})."
+    if unsigned := sum(trial.contract_signers is None for trial in trials):
+        yield f"{plural(unsigned, 'trial')} under a contract that nobody signed."
+    if asked and len(alike) < sum(len(of) > 1 for of in tasks.values()):
+        yield "The consistency of what was done is missing for tasks whose records can't be read."
+    ways = sorted({f"{trial.runtime}+{trial.recorder}" for trial in trials if trial.runtime and trial.recorder})
+    if ways:
+        yield f"Recorded by {', '.join(ways)}. What these can't see is listed with each trial."
+
+
+def _subject_json(subject: Subject) -> dict[str, Any]:
+    document = asdict(subject)
+    document["trials"] = [trial_json(trial) for trial in subject.trials]
+    return document
+
+
+def trial_json(trial: TrialView) -> dict[str, Any]:
+    """A trial's figures as JSON values."""
+    return {
+        "task_id": trial.task_id,
+        "trial": trial.trial,
+        "verdict": trial.verdict,
+        "score": trial.score,
+        "raw_score": trial.raw_score,
+        "assurance": trial.assurance,
+        "reasons": list(trial.reasons),
+        "violations": [one.model_dump() for one in trial.violations],
+        "attempts": [one.model_dump() for one in trial.attempts],
+        "events": trial.events,
+        "lost": trial.lost,
+        "complete": trial.complete,
+        "duration_ms": trial.duration_ms,
+        "mode": trial.mode,
+        "usage": None if trial.usage is None else trial.usage.model_dump(),
+        "labels": trial.labels.to_json(),
+        "contract": {"id": trial.contract_id, "version": trial.contract_version, "digest": trial.contract_digest},
+        "signed_by": trial.signed_by,
+        "discrepancy": trial.discrepancy,
+    }
+
+
+def percent(value: float | None) -> str:
+    """``83 %``; a dash for nothing. Never 0 or 100 for what is only close to it."""
+    if value is None:
+        return "–"
+    rounded = round(value * 100)
+    if (rounded == 0 and value > 0) or (rounded == 100 and value < 1):
+        return f"{value * 100:.1f} %"
+    return f"{rounded} %"
+
+
+def interval_words(found: Estimate) -> str:
+    """``66 to 93 %``; empty where there is none."""
+    if found.interval is None:
+        return ""
+    return f"{round(found.interval.low * 100)} to {round(found.interval.high * 100)} %"
+
+
+def jaggedness(groups: Sequence[Group]) -> str:
+    """How far the worst and the best label lie apart, in words; empty with fewer than two labels."""
+    named: Mapping[str, list[Group]] = {
+        kind: [one for one in groups if one.kind == kind] for kind in ("category", "tag")
+    }
+    for of in named.values():
+        if len(of) > 1 and of[0].solved.value != of[-1].solved.value:
+            worst, best = of[0], of[-1]
+            return (
+                f"From {percent(worst.solved.value)} ({shorten(worst.label)}) to {percent(best.solved.value)} "
+                f"({shorten(best.label)}) "
+                f"of trials solved by {worst.kind}."
+            )
+    return ""

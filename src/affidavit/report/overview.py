@@ -1,0 +1,132 @@
+"""A report on one screen of a terminal, 80 columns wide."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+from affidavit.report.console import open_console
+from affidavit.report.figures import Group, Report, Subject, interval_words, jaggedness, percent, plural
+from affidavit.report.runs import VERDICTS
+from affidavit.report.statistics import Estimate
+from affidavit.report.text import printable
+
+WIDTH = 80
+_MOST_TASKS = 12
+_MOST_GROUPS = 5
+_MOST_RULES = 6
+_MOST_MARKS = 40
+_LONGEST_SENTENCE = 800
+# A letter each, so that the table says the same without colour.
+_MARKS = {"pass": "P", "fail": "f", "violation": "V", "inconclusive": "i", "error": "e"}
+_STYLES = {"pass": "green", "fail": "yellow", "violation": "bold red", "inconclusive": "magenta", "error": "magenta"}
+
+
+def print_report(report: Report, out: IO[str]) -> None:
+    """The main figures of each subject: score pair, matrix, worst labels, repeats, broken rules, limits."""
+    console = open_console(out, WIDTH)
+    for index, subject in enumerate(report.subjects):
+        if index:
+            console.print()
+        for line in _lines(subject):
+            line.truncate(WIDTH, overflow="ellipsis")
+            console.print(line, no_wrap=True, crop=True)
+    if not report.subjects:
+        console.print(Text("no trials"))
+
+
+def print_sentences(console: Console, sentences: Sequence[str], indent: str = "  ") -> None:
+    """Sentences, each wrapped to the screen."""
+    for sentence in sentences:
+        for line in _wrapped(sentence, indent):
+            console.print(line)
+
+
+def _lines(subject: Subject) -> Iterator[Text]:
+    trials = f"{plural(len(subject.trials), 'trial')} of {plural(len(subject.tasks), 'task')}"
+    yield Text(f"{printable(subject.name, 48)}: {trials}", "bold")
+    yield Text("  counted score  ").append(_estimate(subject.counted), "bold")
+    yield Text(f"  raw score      {_estimate(subject.raw)}")
+    yield Text(f"  solved         {_estimate(subject.solved)}")
+    for sentence in subject.gap:
+        yield from _wrapped(sentence)
+    yield Text()
+    yield _legend(subject)
+    yield from _matrix(subject)
+    if subject.groups:
+        yield Text()
+        yield Text("Weakest labels, by trials solved", "bold")
+        width = max(len(_label(group)) for group in subject.groups[:_MOST_GROUPS])
+        for group in subject.groups[:_MOST_GROUPS]:
+            yield Text(f"  {_label(group):{width}}  {_estimate(group.solved)}, {plural(group.tasks, 'task')}")
+        if spread := jaggedness(subject.groups):
+            yield from _wrapped(spread)
+    if subject.most_trials > 1:
+        yield Text()
+        at, hat = (
+            ", ".join(f"{percent(value)} for {k}" for k, value in _sampled(subject, name))
+            for name in ("at_least_one", "all_of_them")
+        )
+        yield from _wrapped(f"pass@k (one of k passes): {at}", "")
+        yield from _wrapped(f"pass^k (all k pass): {hat}", "")
+    if subject.rules:
+        yield Text()
+        yield Text("Broken rules", "bold")
+        for rule in subject.rules[:_MOST_RULES]:
+            yield Text(f"  {printable(rule.rule, 40)} [{rule.severity}] in {plural(rule.trials, 'trial')}")
+        if len(subject.rules) > _MOST_RULES:
+            yield Text(f"  and {len(subject.rules) - _MOST_RULES} more")
+    if subject.attempts:
+        tried = plural(sum(one.attempts for one in subject.attempts), "attempt")
+        trials = plural(sum(bool(trial.attempts) for trial in subject.trials), "trial")
+        yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
+    yield Text()
+    yield Text("What this does not show", "bold")
+    for sentence in subject.limits:
+        yield from _wrapped(sentence)
+
+
+def _estimate(found: Estimate) -> str:
+    words = interval_words(found)
+    return f"{percent(found.value):>6}" + (f"  (95 % interval {words})" if words else "")
+
+
+def _label(group: Group) -> str:
+    return f"{group.kind} {printable(group.label, 30)}"
+
+
+def _legend(subject: Subject) -> Text:
+    line = Text("Trials by task: ", "bold")
+    for verdict in VERDICTS:
+        if subject.verdicts[verdict]:
+            line.append(_MARKS[verdict], _STYLES[verdict]).append(
+                f" {subject.verdicts[verdict]} {verdict}  ", "default"
+            )
+    return line
+
+
+def _matrix(subject: Subject) -> Iterator[Text]:
+    """The tasks that failed most first, since they are what one looks for."""
+    of = {task: subject.of_task(task) for task in subject.tasks}
+    order = sorted(of, key=lambda task: sum(trial.passed for trial in of[task]) / len(of[task]))
+    width = max((len(printable(task, 30)) for task in order[:_MOST_TASKS]), default=0)
+    for task in order[:_MOST_TASKS]:
+        line = Text(f"  {printable(task, 30):{width}}  ")
+        for trial in of[task][:_MOST_MARKS]:
+            line.append(_MARKS[trial.verdict], _STYLES[trial.verdict])
+        yield line.append("…" if len(of[task]) > _MOST_MARKS else "")
+    if len(order) > _MOST_TASKS:
+        yield Text(f"  and {len(order) - _MOST_TASKS} tasks more: see --html or --json")
+
+
+def _sampled(subject: Subject, name: str) -> list[tuple[int, float]]:
+    """A few points of a curve: the first ones and the last."""
+    shown = [*subject.repeats[:3], *subject.repeats[3:][-1:]]
+    return [(one.k, getattr(one, name)) for one in shown]
+
+
+def _wrapped(sentence: str, indent: str = "  ") -> Iterator[Text]:
+    for line in textwrap.wrap(printable(sentence, _LONGEST_SENTENCE), WIDTH - len(indent), subsequent_indent=""):
+        yield Text(indent + line)

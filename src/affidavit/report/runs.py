@@ -1,0 +1,458 @@
+"""Runs as reports see them: read from the folders that ``affidavit run --out`` writes.
+
+What lies there may have been written by anyone. ``run.json`` is not signed, so a trial's verdict, score and violations
+come from its bundle where there is one, and a difference between the two is kept for the reader to see.
+"""
+
+import base64
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.signing import strict_json
+from affidavit.tasks import Labels, read_labels
+
+RUN_FILE = "run.json"
+VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
+SEVERITIES = ("critical", "high", "medium", "low")
+
+_MOST_BYTES = 256 << 20
+_MOST_TRIALS = 100_000
+
+
+def _not_empty(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+# Not Field(min_length=1): pydantic then refuses lone surrogates, which names of an agent's choice may hold.
+_Name = Annotated[str, AfterValidator(_not_empty)]
+VerdictName = Literal["pass", "fail", "violation", "inconclusive", "error"]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+
+
+class ReportError(Exception):
+    """A report can't be made; the message says of what, and what to do."""
+
+
+class _Document(BaseModel):
+    """Keys that are not known here are those of a later version."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class Broken(_Document):
+    """A violation, as it stands in ``verdict.json``; see `affidavit.policy.Violation`."""
+
+    rule: str
+    severity: Literal["low", "medium", "high", "critical"] = "low"
+    action: str = "flag"
+    message: str = ""
+    events: list[Count] = []
+    stage: str = "agent"
+    count: Count = 1
+
+
+class Tried(_Document):
+    """An attempt, as it stands in ``verdict.json``: an act that the contract does not allow and that came to nothing.
+
+    Attributes:
+        outcome: what became of it, such as ``refused`` or ``set_aside``.
+    """
+
+    rule: str
+    outcome: str = "refused"
+    message: str = ""
+    events: list[Count] = []
+    stage: str = "agent"
+    count: Count = 1
+
+
+class _Evidence(_Document):
+    runtime: str | None = None
+    recorder: str | None = None
+    events: Count | None = None
+    lost: Count | None = None
+    complete: bool | None = None
+    gaps: list[str] = []
+
+
+class _Contract(_Document):
+    id: str
+    version: str
+    digest: str
+    signed_by: Any = None
+
+
+class Usage(_Document):
+    """What model traffic cost, where it was recorded."""
+
+    requests: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class _Judged(_Document):
+    """What run.json and verdict.json both say."""
+
+    verdict: VerdictName
+    score: Share | None
+    raw_score: Share | None
+    assurance: str | None = None
+    reasons: list[str]
+    violations: list[Broken]
+    attempts: list[Tried] = []
+
+
+class _Trial(_Judged):
+    task_id: _Name
+    trial: Count
+    agent: str
+    evidence: _Evidence
+    contract: _Contract
+    mode: str = "strict"
+    duration_ms: Count | None = None
+    usage: Usage | None = None
+
+
+class _Run(_Document):
+    run_id: _Name
+    notes: list[str] = []
+    keep_until: str | None = None
+    trials: Annotated[list[_Trial], Field(max_length=_MOST_TRIALS)]
+
+
+@dataclass(frozen=True)
+class TrialView:
+    """One trial.
+
+    Attributes:
+        score: the score that counts; None where the verdict gives none.
+        raw_score: the graders', whatever the record says; None where they made none.
+        complete: of the agent's record; None where nothing says so.
+        gaps: what the recorder can't see.
+        contract_signers: as run.json has it; None for an unsigned contract.
+        bundle: its folder; None where there is none to read.
+        duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
+        signed_by: the key that the bundle's statement names; not checked here.
+        discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
+    """
+
+    run_id: str
+    task_id: str
+    trial: int
+    agent: str
+    verdict: str
+    score: float | None
+    raw_score: float | None
+    assurance: str | None
+    reasons: tuple[str, ...]
+    violations: tuple[Broken, ...]
+    attempts: tuple[Tried, ...]
+    runtime: str | None
+    recorder: str | None
+    events: int | None
+    lost: int | None
+    complete: bool | None
+    gaps: tuple[str, ...]
+    contract_id: str
+    contract_version: str
+    contract_digest: str
+    contract_signers: str | None
+    mode: str
+    duration_ms: int | None
+    usage: Usage | None
+    labels: Labels
+    bundle: Path | None
+    signed_by: str | None
+    discrepancy: str
+
+    @property
+    def counted(self) -> float:
+        """What it adds to the counted score: nothing where the verdict gives no score."""
+        return self.score or 0.0
+
+    @property
+    def raw(self) -> float:
+        """What it adds to the raw score: nothing where the graders made none."""
+        return self.raw_score or 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Whether it counts as solved."""
+        return self.verdict == "pass"
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run.
+
+    Attributes:
+        trials: in the order of run.json; in that of their folders where there is none.
+        finished: whether there is a run.json. Without it the run still goes on or was interrupted, and its trials are
+            those that have a bundle.
+    """
+
+    run_id: str
+    folder: Path
+    notes: tuple[str, ...]
+    keep_until: str | None
+    trials: tuple[TrialView, ...]
+    finished: bool = True
+
+
+def read_run(folder: Path) -> RunView:
+    """Read the folder of a run, finished or not.
+
+    Args:
+        folder: holds ``run.json`` and the bundles, as ``affidavit run`` leaves them; of a run that goes on or was
+            interrupted, the bundles alone.
+
+    Raises:
+        ReportError: there is no run, or it is not well formed.
+    """
+    path = folder / RUN_FILE
+    if not os.path.lexists(path) and not _runs_in(folder) and (bundles := find_bundles(folder)):
+        return _unfinished(folder, bundles)
+    try:
+        document = _Run.model_validate(strict_json(_read(folder, path)))
+    except EvidenceError as error:
+        raise ReportError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "document"
+        raise ReportError(f"{path}: {place}: {first['msg']}; run.json must be as affidavit run wrote it") from error
+    trials = [_with_bundle(_view(document.run_id, trial), folder) for trial in document.trials]
+    seen: set[tuple[str, str, int]] = set()
+    for trial in trials:
+        key = (trial.agent, trial.task_id, trial.trial)
+        if key in seen:
+            raise ReportError(f"{path}: trial {trial.trial} of {trial.task_id} stands there twice; a trial counts once")
+        seen.add(key)
+    return RunView(document.run_id, folder, tuple(document.notes), document.keep_until, tuple(trials))
+
+
+def read_runs(folders: Iterable[Path]) -> tuple[RunView, ...]:
+    """Read several runs. Raises ReportError as `read_run` does, and where one is named twice."""
+    runs: list[RunView] = []
+    for folder in folders:
+        run = read_run(folder)
+        if any(run.run_id == other.run_id for other in runs):
+            raise ReportError(f"{folder}: the run {run.run_id} is named twice; name each run once")
+        runs.append(run)
+    return tuple(runs)
+
+
+def _read(folder: Path, path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise ReportError(f"{folder}: is no folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ReportError(f"{path}: is no regular file")
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise ReportError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")
+    return data
+
+
+def _hint(folder: Path) -> str:
+    """Where runs are instead: whoever names --out's folder means the runs in it."""
+    if inside := _runs_in(folder):
+        return f"; it holds runs: give one of them, such as {inside[-1]}"
+    return "; give the folder that affidavit run names in its last line"
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    return sorted(child for child in _folders(folder) if (child / RUN_FILE).is_file())
+
+
+def _view(run_id: str, trial: _Trial) -> TrialView:
+    signers = trial.contract.signed_by
+    return TrialView(
+        run_id=run_id,
+        task_id=trial.task_id,
+        trial=trial.trial,
+        agent=trial.agent,
+        verdict=trial.verdict,
+        score=trial.score,
+        raw_score=trial.raw_score,
+        assurance=trial.assurance,
+        reasons=tuple(trial.reasons),
+        violations=tuple(trial.violations),
+        attempts=tuple(trial.attempts),
+        runtime=trial.evidence.runtime,
+        recorder=trial.evidence.recorder,
+        events=trial.evidence.events,
+        lost=trial.evidence.lost,
+        complete=trial.evidence.complete,
+        gaps=tuple(trial.evidence.gaps),
+        contract_id=trial.contract.id,
+        contract_version=trial.contract.version,
+        contract_digest=trial.contract.digest,
+        contract_signers=None if signers is None else str(signers),
+        mode=trial.mode,
+        duration_ms=trial.duration_ms,
+        usage=trial.usage,
+        labels=Labels(),
+        bundle=None,
+        signed_by=None,
+        discrepancy="",
+    )
+
+
+def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
+    """The trial with what its bundle says."""
+    bundle = _find_bundle(trial, folder)
+    if bundle is None:
+        return replace(trial, discrepancy="there is no bundle, so nothing but run.json, which is not signed, says this")
+    try:
+        with BundleReader(bundle) as reader:
+            judged = _Judged.model_validate(reader.verdict)
+            task, environment = reader.task, reader.environment
+            envelope = reader.json_object("statement.dsse.json")
+    except EvidenceError as error:
+        return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
+    except ValidationError:
+        return replace(trial, bundle=bundle, discrepancy="its bundle can't be read: verdict.json is not well formed")
+    differ = [
+        f"{name} is {getattr(trial, name)} in run.json and {getattr(judged, name)} in the bundle"
+        for name in ("verdict", "score", "raw_score")
+        if getattr(trial, name) != getattr(judged, name)
+    ]
+    if task.get("id") != trial.task_id or environment.get("run_id") != trial.run_id:
+        differ.append("the bundle is of another task or run")
+    return replace(
+        trial,
+        verdict=judged.verdict,
+        score=judged.score,
+        raw_score=judged.raw_score,
+        assurance=judged.assurance,
+        reasons=tuple(judged.reasons),
+        violations=tuple(judged.violations),
+        attempts=tuple(judged.attempts),
+        labels=read_labels(task.get("labels")),
+        bundle=bundle,
+        signed_by=_signer(envelope),
+        discrepancy="; ".join(differ),
+    )
+
+
+def _find_bundle(trial: TrialView, folder: Path) -> Path | None:
+    """Where the run put it, wherever the run's folder is now: no path that run.json names is opened."""
+    task = trial.task_id.replace("/", "__")
+    for parts in ((task, str(trial.trial)), (task, trial.agent, str(trial.trial))):
+        if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
+            continue
+        path = folder
+        for part in (*parts, "bundle"):
+            path /= part
+            try:
+                if not stat.S_ISDIR(path.lstat().st_mode):
+                    break
+            except (OSError, ValueError):
+                break
+        else:
+            return path
+    return None
+
+
+def find_bundles(folder: Path) -> list[Path]:
+    """The bundles in the folder of a run, in order; no link is followed. A trial has one as soon as it is judged."""
+    found: list[Path] = []
+    level = [folder]
+    # A folder for the task, one for the agent where there are several, one for the trial.
+    for _ in range(3):
+        level = [child for place in level for child in _folders(place) if child.name not in ("bundle", "private")]
+        found += [child / "bundle" for child in level if any(inside.name == "bundle" for inside in _folders(child))]
+    return sorted(found)[:_MOST_TRIALS]
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return [place / entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _unfinished(folder: Path, bundles: Iterable[Path]) -> RunView:
+    """What the bundles of a run say, as far as they can be read."""
+    trials, notes = [], []
+    for bundle in bundles:
+        try:
+            trials.append(_from_bundle(bundle))
+        except (EvidenceError, ValidationError) as error:
+            notes.append(f"{bundle}: can't be read: {' '.join(str(error).split())[:200]}")
+    runs = {trial.run_id for trial in trials}
+    if len(runs) > 1:
+        raise ReportError(f"{folder}: holds bundles of {len(runs)} runs and no {RUN_FILE}; give the folder of one run")
+    run_id = runs.pop() if runs else folder.name
+    return RunView(run_id, folder, tuple(notes), None, tuple(trials), finished=False)
+
+
+class _Environment(_Document):
+    run_id: _Name
+    agent: str
+    trial: Count
+    runtime: str | None = None
+    recorder: str | None = None
+
+
+class _Summary(_Document):
+    events: Count
+    lost: Count
+    complete: bool
+    gaps: list[str] = []
+
+
+class _Predicate(_Document):
+    contract: _Contract
+
+
+class _Statement(_Document):
+    predicate: _Predicate
+
+
+def _from_bundle(bundle: Path) -> TrialView:
+    """A trial of which there is nothing but its bundle. Raises EvidenceError, ValidationError."""
+    with BundleReader(bundle) as reader:
+        judged = _Judged.model_validate(reader.verdict)
+        environment = _Environment.model_validate(reader.environment)
+        summary = _Summary.model_validate(reader.json_object("agent/summary.json"))
+        task, envelope = reader.task, reader.json_object("statement.dsse.json")
+    try:
+        payload = base64.b64decode(str(envelope.get("payload")), validate=True)
+    except ValueError as error:
+        raise EvidenceError(f"statement.dsse.json: its payload is not base64: {error}") from error
+    evidence = {**summary.model_dump(), "runtime": environment.runtime, "recorder": environment.recorder}
+    contract = _Statement.model_validate(strict_json(payload)).predicate.contract
+    trial = _Trial.model_validate(
+        {
+            **judged.model_dump(),
+            "task_id": task.get("id"),
+            "trial": environment.trial,
+            "agent": environment.agent,
+            "evidence": evidence,
+            "contract": contract.model_dump(),
+        }
+    )
+    view = _view(environment.run_id, trial)
+    return replace(view, labels=read_labels(task.get("labels")), bundle=bundle, signed_by=_signer(envelope))
+
+
+def _signer(envelope: dict[str, Any]) -> str | None:
+    match envelope.get("signatures"):
+        case [{"keyid": str(key)}]:
+            return key
+    return None

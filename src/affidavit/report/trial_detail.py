@@ -1,0 +1,504 @@
+"""One trial in detail, read from the published part of its bundle: what a page shows when a reader drills down.
+
+Everything is bounded, since a page must stay readable and its content was chosen by whoever is evaluated. Nothing of
+the private part is read, so that a report can be published like a bundle.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affidavit.events import EVENT_SCHEMA, OPS, Op, Process, process_tree
+from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.policy import event_sentence
+from affidavit.report.runs import Broken, TrialView, Tried
+from affidavit.trace import TraceError
+
+BINS = 120
+"""Columns of the timeline's lanes."""
+
+_MOST_EVENTS = 2_000_000
+_MOST_LISTED = 100
+_MOST_PROCESSES = 250
+_MOST_DEPTH = 40
+_MOST_BARS = 24
+_MOST_CHANGES = 200
+_MOST_LINES = 120
+_MOST_FILE_BYTES = 64 << 10
+_MOST_OUTPUT_BYTES = 4 << 10
+_MOST_PARTS = 200
+
+# The lanes of the timeline: what a reader asks of a trial, and the operations that answer.
+_LANES: tuple[tuple[str, tuple[Op, ...]], ...] = (
+    ("programs started", (Op.EXEC,)),
+    (
+        "files changed",
+        (
+            Op.OPEN_WRITE,
+            Op.CREATE,
+            Op.UNLINK,
+            Op.RENAME,
+            Op.LINK,
+            Op.SYMLINK,
+            Op.MKDIR,
+            Op.RMDIR,
+            Op.TRUNCATE,
+            Op.CHMOD,
+        ),
+    ),
+    ("files read", (Op.OPEN_READ,)),
+    ("network", (Op.CONNECT, Op.SENDTO, Op.BIND, Op.LISTEN, Op.ACCEPT, Op.DNS)),
+)
+_NOTABLE = (
+    *_LANES[0][1], *_LANES[1][1], *_LANES[3][1], Op.MOUNT, Op.PTRACE, Op.SIGNAL, Op.MEMFD, Op.CHOWN, Op.SETXATTR,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class EventLine:
+    """An event in words.
+
+    Attributes:
+        seconds: since the first event of the record.
+        failed: it was tried and refused.
+    """
+
+    seq: int
+    seconds: float
+    sentence: str
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A violation or an attempt with the events that prove it, those of the agent's record."""
+
+    act: Broken | Tried
+    events: tuple[EventLine, ...]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A row of the timeline: events in each of BINS equal spans of time."""
+
+    name: str
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """Events in all."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A process on the timeline, seconds since the first event."""
+
+    command: str
+    start: float
+    end: float
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When what happened.
+
+    Attributes:
+        seconds: from the first event to the last.
+        marks: seconds of the events that prove violations.
+        left_out: processes without a bar.
+    """
+
+    seconds: float
+    lanes: tuple[Lane, ...]
+    bars: tuple[Bar, ...]
+    marks: tuple[float, ...]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class ProcessLine:
+    """A process of the tree, in order; `depth` from 0."""
+
+    depth: int
+    pid: int
+    command: str
+    seconds: float | None
+    exit_code: int | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change to the file system, with the text of the file where the bundle holds it."""
+
+    kind: str
+    path: str
+    what: str
+    size: int | None
+    lines: tuple[str, ...]
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a grade."""
+
+    name: str
+    score: float | None
+    weight: float | None
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What one grader said, as far as that is for everybody."""
+
+    name: str
+    kind: str
+    score: float | None
+    weight: float | None
+    gate: float | None
+    message: str
+    parts: tuple[Part, ...]
+    findings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrialDetail:
+    """What the page of a trial shows beside its `TrialView`.
+
+    Attributes:
+        facts: of the evidence, name and value.
+        unknown: what is not known or can't be seen, a sentence each.
+        listed, notable: events in the list, and how many there would be.
+    """
+
+    instruction: str
+    violations: tuple[Proof, ...]
+    attempts: tuple[Proof, ...]
+    timeline: Timeline | None
+    events: tuple[EventLine, ...]
+    notable: int
+    processes: tuple[ProcessLine, ...]
+    processes_left_out: int
+    changes: tuple[Change, ...]
+    changes_left_out: int
+    grades: tuple[Grade, ...]
+    stdout: str
+    stderr: str
+    facts: tuple[tuple[str, str], ...]
+    unknown: tuple[str, ...]
+
+
+def read_detail(trial: TrialView) -> TrialDetail:
+    """Read the detail of a trial. What can't be read is missing and named in `unknown`; nothing is raised for it."""
+    unknown: list[str] = [f"This trial: {trial.discrepancy}."] if trial.discrepancy else []
+    if trial.bundle is None:
+        return _empty(trial, (*unknown, *_gaps(trial.gaps)))
+    try:
+        with BundleReader(trial.bundle) as reader:
+            return _read(reader, trial, unknown)
+    except EvidenceError as error:
+        return _empty(trial, (*unknown, f"The bundle can't be read: {error}.", *_gaps(trial.gaps)))
+
+
+def _empty(trial: TrialView, unknown: tuple[str, ...]) -> TrialDetail:
+    violations = tuple(Proof(one, ()) for one in trial.violations)
+    attempts = tuple(Proof(tried, ()) for tried in trial.attempts)
+    facts = tuple(_facts(trial, {}, {}))
+    return TrialDetail("", violations, attempts, None, (), 0, (), 0, (), 0, (), "", "", facts, unknown)
+
+
+def _read(reader: BundleReader, trial: TrialView, unknown: list[str]) -> TrialDetail:
+    task, environment, summary = (
+        _object(reader, name, unknown) for name in ("task.json", "environment.json", "agent/summary.json")
+    )
+    events = _events(reader, trial, unknown)
+    rows = _Rows(events)
+    processes, left_out = _tree(events)
+    changes, more = _changes(reader, unknown)
+    unknown += [f"The record is not complete: {reason}." for reason in _texts(summary.get("reasons"))]
+    grades = tuple(_grades(reader, unknown))
+    unknown += [f"{grade.name}: {note}." for grade in grades for note in grade.notes]
+    if not any(change.lines for change in changes) and changes:
+        unknown.append("The bundle holds no content of changed files, only their digests.")
+    unknown += _gaps(trial.gaps)
+    instruction = task.get("instruction")
+    return TrialDetail(
+        instruction=instruction[:20_000] if isinstance(instruction, str) else "",
+        violations=tuple(rows.proof(one) for one in trial.violations),
+        attempts=tuple(rows.proof(one) for one in trial.attempts),
+        timeline=_timeline(events, rows, trial),
+        events=rows.notable(),
+        notable=rows.notable_count,
+        processes=processes,
+        processes_left_out=left_out,
+        changes=changes,
+        changes_left_out=more,
+        grades=grades,
+        stdout=_output(reader, "agent/stdout"),
+        stderr=_output(reader, "agent/stderr"),
+        facts=tuple(_facts(trial, environment, _object(reader, "agent/exit.json", unknown))),
+        unknown=tuple(unknown),
+    )
+
+
+def _gaps(gaps: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"The recorder's limits: {gap}." for gap in gaps)
+
+
+def _object(reader: BundleReader, name: str, unknown: list[str]) -> dict[str, Any]:
+    try:
+        return reader.json_object(name)
+    except EvidenceError as error:
+        unknown.append(f"{error}.")
+        return {}
+
+
+def _texts(value: object) -> list[str]:
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
+
+
+def _events(reader: BundleReader, trial: TrialView, unknown: list[str]) -> pa.Table:
+    batches, count = [], 0
+    try:
+        for batch in reader.events():
+            batches.append(batch)
+            count += batch.num_rows
+            if count > _MOST_EVENTS:
+                unknown.append(f"Only the first {count:,} events are shown here; affidavit trace reads all.")
+                break
+    except (EvidenceError, TraceError) as error:
+        unknown.append(f"The record can't be read: {error}.")
+    return pa.Table.from_batches(batches, EVENT_SCHEMA)
+
+
+class _Rows:
+    """The events of a record by number and in words."""
+
+    def __init__(self, events: pa.Table) -> None:
+        self._events = events
+        self._seqs = events["seq"].to_numpy()
+        self._start = int(pc.min(events["ts_ns"]).as_py() or 0)
+        wanted = pa.array([str(op) for op in _NOTABLE], pa.utf8())
+        failed_reads = pc.and_(pc.less(events["ret"], 0), pc.equal(pc.cast(events["op"], pa.utf8()), "denied"))
+        self._notable = pc.or_(pc.is_in(pc.cast(events["op"], pa.utf8()), value_set=wanted), failed_reads)
+
+    @property
+    def notable_count(self) -> int:
+        return int(pc.sum(self._notable).as_py() or 0)
+
+    def notable(self) -> tuple[EventLine, ...]:
+        """The first of the events that a reader asks for: programs, changes, network, refusals."""
+        return self._lines(self._events.filter(self._notable).slice(0, _MOST_LISTED))
+
+    def proof(self, act: Broken | Tried) -> Proof:
+        """With the events that prove it; those of a grader's record are in the private part."""
+        return Proof(act, self._lines(self.of(act)))
+
+    def of(self, act: Broken | Tried) -> pa.Table:
+        """The rows of the events that prove it."""
+        if act.stage not in ("agent", "diff"):
+            return self._events.slice(0, 0)
+        return self._events.filter(pa.array(np.isin(self._seqs, act.events[:20])))
+
+    def seconds(self, rows: pa.Table) -> list[float]:
+        """Since the first event."""
+        return [(int(at) - self._start) / 1e9 for at in rows["ts_ns"].to_pylist()]
+
+    def _lines(self, rows: pa.Table) -> tuple[EventLine, ...]:
+        times = self.seconds(rows)
+        return tuple(
+            EventLine(row["seq"], at, event_sentence(row) if row["op"] in OPS else "something unknown", row["ret"] < 0)
+            for row, at in zip(rows.to_pylist(), times, strict=True)
+        )
+
+
+def _timeline(events: pa.Table, rows: _Rows, trial: TrialView) -> Timeline | None:
+    if not events.num_rows:
+        return None
+    times = events["ts_ns"].to_numpy()
+    start, end = int(times.min()), int(times.max())
+    span = max(1, end - start)
+    ops = pc.cast(events["op"], pa.utf8())
+    place = np.minimum(BINS - 1, (times - start) * BINS // span)
+
+    def lane(name: str, mask: pa.ChunkedArray) -> Lane:
+        counts = np.bincount(place[mask.to_numpy().astype(bool)], minlength=BINS)
+        return Lane(name, tuple(int(count) for count in counts))
+
+    lanes = [
+        lane(name, pc.is_in(ops, value_set=pa.array([str(op) for op in wanted], pa.utf8()))) for name, wanted in _LANES
+    ]
+    lanes.append(lane("failed or refused", pc.and_(pc.less(events["ret"], 0), pc.not_equal(ops, "exit"))))
+    marks = sorted({at for one in trial.violations for at in rows.seconds(rows.of(one))})
+    bars, left_out = _bars(events, start, end)
+    return Timeline(span / 1e9, tuple(lanes), bars, tuple(marks), left_out)
+
+
+def _bars(events: pa.Table, start: int, end: int) -> tuple[tuple[Bar, ...], int]:
+    """The processes that ran longest, in order of their start."""
+    ran = [one for one, _ in _walk(process_tree(events)) if one.exe is not None or one.argv]
+
+    def extent(process: Process) -> tuple[int, int]:
+        first = start if process.started_ns is None else process.started_ns
+        return first, end if process.ended_ns is None else max(first, process.ended_ns)
+
+    longest = sorted(ran, key=lambda one: extent(one)[0] - extent(one)[1])[:_MOST_BARS]
+    bars = [
+        Bar(_command(one), (extent(one)[0] - start) / 1e9, (extent(one)[1] - start) / 1e9, bool(one.exit_code))
+        for one in sorted(longest, key=lambda one: extent(one)[0])
+    ]
+    return tuple(bars), len(ran) - len(bars)
+
+
+def _walk(roots: Sequence[Process]) -> Iterator[tuple[Process, int]]:
+    """Each process before its children. With a stack: a record may hold a chain deeper than Python's own."""
+    todo = [(root, 0) for root in reversed(roots)]
+    while todo:
+        process, depth = todo.pop()
+        yield process, depth
+        todo += [(child, depth + 1) for child in reversed(process.children)]
+
+
+def _command(process: Process) -> str:
+    return " ".join(process.argv)[:300] or process.exe or "(forked)"
+
+
+def _tree(events: pa.Table) -> tuple[tuple[ProcessLine, ...], int]:
+    lines: list[ProcessLine] = []
+    total = 0
+    for process, depth in _walk(process_tree(events)):
+        total += 1
+        if len(lines) < _MOST_PROCESSES:
+            known = process.started_ns is not None and process.ended_ns is not None
+            seconds = ((process.ended_ns or 0) - (process.started_ns or 0)) / 1e9 if known else None
+            lines.append(
+                ProcessLine(min(depth, _MOST_DEPTH), process.pid, _command(process), seconds, process.exit_code)
+            )
+    return tuple(lines), total - len(lines)
+
+
+def _changes(reader: BundleReader, unknown: list[str]) -> tuple[tuple[Change, ...], int]:
+    try:
+        listed = reader.diff
+        held = {name.removeprefix("files/") for name in reader.names() if name.startswith("files/")}
+    except EvidenceError as error:
+        unknown.append(f"{error}.")
+        return (), 0
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    changes = []
+    for entry in entries[:_MOST_CHANGES]:
+        size, target, digest = entry.get("size"), entry.get("target"), entry.get("sha256")
+        lines, cut = _text_lines(reader, digest) if isinstance(digest, str) and digest in held else ((), False)
+        what = str(entry.get("type", "file")) + (f" to {target}" if isinstance(target, str) else "")
+        shown_size = size if isinstance(size, int) else None
+        kind, path = str(entry.get("kind", "changed")), str(entry.get("path", ""))
+        changes.append(Change(kind, path, what, shown_size, lines, cut))
+    return tuple(changes), len(entries) - len(changes)
+
+
+def _text_lines(reader: BundleReader, digest: str) -> tuple[tuple[str, ...], bool]:
+    """The first lines of a text file; none where it is not text or is large."""
+    try:
+        text = reader.read(f"files/{digest}", _MOST_FILE_BYTES).decode()
+    except (EvidenceError, UnicodeDecodeError):
+        return (), False
+    if "\0" in text:
+        return (), False
+    lines = text.split("\n")
+    return tuple(lines[:_MOST_LINES]), len(lines) > _MOST_LINES
+
+
+def _grades(reader: BundleReader, unknown: list[str]) -> Iterator[Grade]:
+    if "grades.json" not in reader.names():
+        unknown.append("The bundle is of version 0.1; its grades are not shown, since they may hold what tests expect.")
+        return
+    graders = _object(reader, "grades.json", unknown).get("graders")
+    for one in graders[:_MOST_PARTS] if isinstance(graders, list) else ():
+        if not isinstance(one, dict):
+            continue
+        components = one.get("components")
+        parts = [
+            Part(str(part.get("name", "")), _number(part.get("score")), _number(part.get("weight")))
+            for part in (components[:_MOST_PARTS] if isinstance(components, list) else ())
+            if isinstance(part, dict)
+        ]
+        findings = one.get("findings")
+        found = [
+            str(finding.get("message", ""))
+            for finding in (findings[:_MOST_PARTS] if isinstance(findings, list) else ())
+            if isinstance(finding, dict)
+        ]
+        notes = [
+            f"{name}: {text}" for name in ("error", "abstained", "unproven") if isinstance(text := one.get(name), str)
+        ]
+        if one.get("deterministic") is False:
+            notes.append("its score can't be recomputed from the bundle")
+        yield Grade(
+            name=str(one.get("name", "")),
+            kind=str(one.get("kind", "")),
+            score=_number(one.get("score")),
+            weight=_number(one.get("weight")),
+            gate=_number(one.get("gate")),
+            message=str(one.get("message") or ""),
+            parts=tuple(parts),
+            findings=tuple(found),
+            notes=tuple(notes),
+        )
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _output(reader: BundleReader, name: str) -> str:
+    """The end of what the agent wrote there."""
+    try:
+        with reader.open(name) as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _MOST_OUTPUT_BYTES))
+            data = file.read(_MOST_OUTPUT_BYTES)
+    except EvidenceError:
+        return ""
+    text = data.decode("utf-8", "backslashreplace")
+    return f"[… {size - len(data):,} bytes before]\n{text}" if size > len(data) else text
+
+
+def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "Run", trial.run_id
+    yield "Agent", trial.agent
+    yield "Runtime and recorder", f"{trial.runtime or '?'} + {trial.recorder or '?'}"
+    for name, label in (("runtime_detail", "Runtime version"), ("kernel", "Kernel"), ("affidavit", "Affidavit")):
+        if isinstance(environment.get(name), str):
+            yield label, environment[name]
+    known = "unknown" if trial.complete is None else "yes" if trial.complete else "no"
+    yield "Record complete", known
+    yield "Events recorded, lost", f"{trial.events if trial.events is not None else '?'}, {trial.lost}"
+    yield "Contract", f"{trial.contract_id} {trial.contract_version}, {trial.contract_digest}"
+    yield "Contract signed by", trial.contract_signers or "nobody"
+    if trial.mode != "strict":
+        yield "Contract mode", trial.mode
+    yield "Assurance of the score", trial.assurance or "none"
+    yield "Bundle names as its signer", f"{trial.signed_by or 'nobody'} (not checked here)"
+    if ended:
+        yield "Agent's command ended with", _ending(ended)
+    if trial.duration_ms is not None:
+        yield "Wall time of the trial", f"{trial.duration_ms / 1000:.1f} s"
+
+
+def _ending(ended: Mapping[str, Any]) -> str:
+    if ended.get("timed_out") is True:
+        return "a timeout"
+    if ended.get("halted") is True:
+        return "a halt by the contract"
+    if ended.get("oom") is True:
+        return "no memory left"
+    if isinstance(ended.get("signal"), int):
+        return f"signal {ended['signal']}"
+    return f"exit status {ended.get('code')}"

@@ -1,0 +1,91 @@
+"""What a gateway is told, and by whom."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from affidavit.gateway import GatewayError, GatewaySettings, Upstream, read_script, upstreams_of
+from affidavit.gateway.settings import base_of
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("https://api.openai.com/v1", "https://api.openai.com"),
+        ("https://api.openai.com/v1/", "https://api.openai.com"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("https://host/proxy/v1beta", "https://host/proxy"),
+    ],
+)
+def test_a_base_is_what_stands_before_the_version(url: str, base: str) -> None:
+    assert base_of(url, "--model-url") == base
+
+
+@pytest.mark.parametrize(
+    "url", ["host/v1", "ftp://host", "https://", "https://u:p@host", "https://h/?key=1", "http://h:x"]
+)
+def test_a_url_that_can_not_be_used_is_named(url: str) -> None:
+    with pytest.raises(GatewayError, match="--model-url: "):
+        base_of(url, "--model-url")
+
+
+def test_a_providers_key_goes_to_that_provider_alone() -> None:
+    environment = {"OPENAI_API_KEY": "sk-openai-1234", "AFFIDAVIT_MODEL_KEY": "own-key-1234"}
+    assert upstreams_of(environment) == {"openai": Upstream("https://api.openai.com", "sk-openai-1234")}
+    elsewhere = upstreams_of(environment, "https://host/v1")
+    assert {one.key for one in elsewhere.values()} == {"own-key-1234"}
+    del environment["AFFIDAVIT_MODEL_KEY"]
+    assert {one.key for one in upstreams_of(environment, "https://host/v1").values()} == {""}
+    official = upstreams_of(environment, "https://api.openai.com/v1")
+    assert {name: one.key for name, one in official.items()} == {
+        "openai": "sk-openai-1234",
+        "anthropic": "",
+        "gemini": "",
+    }
+
+
+@pytest.mark.parametrize("key", ["tiny", "has a blank in it", "ключ-к-модели"])
+def test_what_is_no_key_is_named_and_not_shown(key: str) -> None:
+    with pytest.raises(GatewayError, match="OPENAI_API_KEY") as error:
+        upstreams_of({"OPENAI_API_KEY": key})
+    assert key not in str(error.value)
+
+
+def test_without_a_model_it_says_what_to_give() -> None:
+    with pytest.raises(GatewayError, match="--model-url"):
+        upstreams_of({})
+
+
+def test_settings_survive_the_way_and_show_no_key() -> None:
+    settings = GatewaySettings("live", ("m",), {"openai": Upstream("http://h", "sk-secret-1")}, idle_s=3.0)
+    assert GatewaySettings.load(settings.dump()) == settings
+    assert "sk-secret-1" not in repr(settings)
+    assert settings.secrets() == ["sk-secret-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"answers": []}', "answers"),
+        ('{"answers": [{"txt": "x"}]}', "answers.0.txt"),
+        ('{"answers": [{"status": 99}]}', "answers.0.status"),
+        ('{"answers": [{"tool_calls": [{"name": ""}]}]}', "answers.0.tool_calls.0.name"),
+    ],
+)
+def test_a_script_that_can_not_be_used_is_named(tmp_path: Path, text: str, wrong: str) -> None:
+    path = tmp_path / "script.json"
+    path.write_text(text)
+    with pytest.raises(GatewayError, match=wrong) as error:
+        read_script(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_script_gets_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    path.write_text(json.dumps({"answers": [{"text": "x"}]}))
+    (answer,) = read_script(path)
+    assert answer["usage"] == {"input_tokens": 10, "output_tokens": 5}
+    with pytest.raises(GatewayError, match="can't be read"):
+        read_script(tmp_path / "missing")

@@ -1,0 +1,195 @@
+"""The figures of a report, and that terminal, JSON and CSV say the same."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.report import Report, csv_text, make_report, print_report, read_behaviour, read_runs
+from affidavit.report.statistics import wilson
+from run_folders import MakeRun, attempt, event, events, trial, violation
+
+
+def report_of(*folders: Path) -> Report:
+    return make_report(read_runs(folders), read_behaviour)
+
+
+def shown(report: Report) -> str:
+    out = io.StringIO()
+    print_report(report, out)
+    return out.getvalue()
+
+
+def mixed() -> list[dict[str, Any]]:
+    """Two tasks with two trials each: one passes always, the other cheats once and fails once."""
+    easy = {"labels": {"category": "easy-things", "tags": ["shared"]}}
+    hard = {"labels": {"category": "hard-things", "tags": ["shared"], "security_critical": True}}
+    return [
+        trial("easy", 0, **easy),
+        trial("easy", 1, **easy),
+        trial("hard", 0, "violation", **hard),
+        trial("hard", 1, "inconclusive", **hard),
+    ]
+
+
+def test_counted_score_stands_beside_the_raw_one_with_the_gap_in_words(make_run: MakeRun) -> None:
+    subject = report_of(make_run(mixed())).subjects[0]
+    assert (subject.counted.value, subject.raw.value, subject.solved.value) == (0.5, 1.0, 0.5)
+    assert (subject.not_counted, subject.lost_points, subject.decided) == (2, 0.5, 3)
+    assert subject.counted_of_decided == pytest.approx(2 / 3)
+    assert subject.gap == (
+        "2 of 4 trials earned points that do not count: 1 broke the contract, 1 had a record that is not complete.",
+        "1 trial without a valid score counts as 0.",
+    )
+    assert subject.verdicts == {"pass": 2, "fail": 0, "violation": 1, "inconclusive": 1, "error": 0}
+
+
+def test_an_honest_run_says_that_nothing_was_lost(make_run: MakeRun) -> None:
+    subject = report_of(make_run([trial("a"), trial("b", 0, "fail")])).subjects[0]
+    assert subject.gap == ("No trial earned points that do not count.",)
+    assert subject.counted.interval == wilson(1, 2)
+    assert any("tried once" in sentence for sentence in subject.limits)
+
+
+def test_audit_mode_is_named(make_run: MakeRun) -> None:
+    subject = report_of(make_run([trial(mode="audit", violations=[violation()])])).subjects[0]
+    assert any("audit mode" in sentence for sentence in subject.gap)
+
+
+def test_the_worst_label_comes_first_and_security_is_not_averaged_away(make_run: MakeRun) -> None:
+    groups = report_of(make_run(mixed())).subjects[0].groups
+    assert [(group.kind, group.label, group.solved.value) for group in groups] == [
+        ("category", "hard-things", 0.0),
+        ("security", "security-critical", 0.0),
+        ("tag", "shared", 0.5),
+        ("category", "easy-things", 1.0),
+    ]
+    assert (groups[2].tasks, groups[2].trials) == (2, 4)
+
+
+def test_pass_at_k_and_pass_hat_k(make_run: MakeRun) -> None:
+    trials = [trial("a", n, "pass" if n < 2 else "fail") for n in range(3)] + [trial("b", n) for n in range(2)]
+    found = [
+        (one.k, one.at_least_one, one.all_of_them, one.tasks) for one in report_of(make_run(trials)).subjects[0].repeats
+    ]
+    assert found == [
+        (1, pytest.approx((2 / 3 + 1) / 2), pytest.approx((2 / 3 + 1) / 2), 2),
+        (2, pytest.approx(1.0), pytest.approx((1 / 3 + 1) / 2), 2),
+        (3, pytest.approx(1.0), pytest.approx(0.0), 1),
+    ]
+
+
+def test_violations_are_counted_by_rule_and_by_action(make_run: MakeRun) -> None:
+    several = [violation(), violation(rule="network", severity="critical", action="halt", count=9)]
+    trials = [trial("a", 0, "violation", violations=several), trial("b", 0, "violation")]
+    subject = report_of(make_run(trials)).subjects[0]
+    network, files = subject.rules
+    assert (network.rule, network.severity, network.trials, network.events) == ("network", "critical", 1, 9)
+    assert (files.rule, files.violations, files.trials, files.tasks) == ("files.write", 2, 2, 2)
+    assert subject.actions == {"flag": 2, "halt": 1}
+
+
+def test_attempts_and_usage_show_only_where_they_were_recorded(make_run: MakeRun) -> None:
+    plain = report_of(make_run([trial()])).subjects[0]
+    assert (plain.spending, plain.attempts) == (None, ())
+    tried = {"attempts": [attempt(), attempt(outcome="set_aside", count=3)]}
+    usage = {"requests": 2, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
+    rich = report_of(make_run([trial(usage=usage, stated=tried, **tried), trial("b")], name="rich")).subjects[0]
+    assert rich.spending is not None
+    assert (rich.spending.trials, rich.spending.input_tokens, rich.spending.cost_usd) == (1, 10, 0.5)
+    (found,) = rich.attempts
+    assert (found.rule, found.attempts, found.trials, found.events) == ("network.endpoints", 2, 1, 4)
+    assert found.outcomes == {"refused": 1, "set_aside": 1}
+    assert (rich.rules, rich.verdicts["pass"]) == ((), 2)
+
+
+def test_the_terminal_names_attempts(make_run: MakeRun) -> None:
+    tried = {"attempts": [attempt(), attempt()]}
+    text = shown(report_of(make_run([trial("a", stated=tried, **tried), trial("b")])))
+    assert "2 attempts to break a rule in 1 trial came to nothing" in text
+
+
+def test_consistency_compares_what_was_done(make_run: MakeRun) -> None:
+    other = [*events(), event(7, "create", path="/workspace/more"), event(8, "create", path="/tmp/by-chance")]
+    subject = report_of(make_run([trial("a", 0), trial("a", 1, record=other), trial("b")])).subjects[0]
+    (found,) = subject.consistency
+    assert (found.task_id, found.trials, found.programs, found.files) == ("a", 2, 1.0, 0.5)
+
+
+def test_failed_acts_are_not_what_was_done(make_run: MakeRun) -> None:
+    folder = make_run([trial(record=[event(0, "create", path="/x", ret=-13), event(1, "exec", exe="/y", ret=-2)])])
+    done = read_behaviour(folder / "tiny/0/bundle")
+    assert done is not None
+    assert (done.programs, done.files) == (frozenset(), frozenset())
+    (folder / "tiny/0/bundle/agent/events.parquet").write_bytes(b"no")
+    assert read_behaviour(folder / "tiny/0/bundle") is None
+
+
+def test_two_runs_of_one_agent_keep_apart(make_run: MakeRun) -> None:
+    first, second = make_run([trial()], "t-r1", "r1"), make_run([trial(verdict="fail")], "t-r2", "r2")
+    found = [(one.name, one.solved.value) for one in report_of(first, second).subjects]
+    assert found == [("oracle, run r1", 1.0), ("oracle, run r2", 0.0)]
+    third = make_run([trial()], "u-r1", "r3")
+    assert [one.name for one in report_of(first, third).subjects] == ["oracle, run t-r1", "oracle, run u-r1"]
+
+
+def test_a_run_without_trials_has_no_figures(make_run: MakeRun) -> None:
+    report = report_of(make_run([]))
+    assert report.subjects == ()
+    assert shown(report) == "no trials\n"
+
+
+def test_the_terminal_says_it_on_one_screen_of_80_columns(make_run: MakeRun) -> None:
+    text = shown(report_of(make_run([trial(f"task-{n}-{'x' * 100}", 0, "fail") for n in range(60)])))
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(text.splitlines()) < 50
+    assert "and 48 tasks more" in text
+
+
+def test_the_terminal_shows_the_pair_the_matrix_and_the_limits(make_run: MakeRun) -> None:
+    text = shown(report_of(make_run(mixed())))
+    for part in (
+        "counted score    50 %",
+        "raw score       100 %",
+        "2 of 4 trials earned points that do not count",
+        "hard  Vi",
+        "easy  PP",
+        "category hard-things",
+        "From 0 % (hard-things) to 100 % (easy-things)",
+        "pass@k (one of k passes): 50 % for 1, 50 % for 2",
+        "files.write [high] in 1 trial",
+        "Signatures were not checked",
+    ):
+        assert part in text
+
+
+def test_json_and_csv_hold_the_same_figures(make_run: MakeRun) -> None:
+    report = report_of(make_run(mixed()))
+    document = json.loads(json.dumps(report.to_json()))
+    subject = document["subjects"][0]
+    rows = list(csv.DictReader(io.StringIO(csv_text(report))))
+    by_place = {(row["section"], row["item"], row["trial"], row["figure"]): row for row in rows}
+    for name in ("counted", "raw", "solved"):
+        row = by_place["headline", "", "", name]
+        interval = subject[name]["interval"]
+        assert [float(row[key]) for key in ("value", "low", "high")] == [
+            subject[name]["value"], interval["low"], interval["high"],
+        ]  # fmt: skip
+    assert float(by_place["repeats", "2", "", "pass_hat_k"]["value"]) == subject["repeats"][1]["all_of_them"]
+    assert by_place["violations", "files.write", "", "trials"]["value"] == "1"
+    assert by_place["trials", "hard", "0", "verdict"]["value"] == "violation"
+    assert len(subject["trials"]) == 4
+    assert subject["trials"][2]["violations"][0]["message"] == "cp (pid 11) created /workspace/answer"
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", " =", "＝", "|", "%", "'="])
+def test_no_cell_is_a_formula(make_run: MakeRun, start: str) -> None:
+    evil = f"{start}cmd|' /C calc'!A0"
+    folder = make_run([trial("t", 0, "violation", agent=evil, violations=[violation(rule=evil)])])
+    for row in csv.reader(io.StringIO(csv_text(report_of(folder)))):
+        for cell in row:
+            assert not cell.lstrip(" ").startswith(("=", "+", "@", "＝", "|", "%"))
+            assert not cell.startswith("-") or float(cell) <= 0

@@ -1,0 +1,233 @@
+"""Pages: self-contained, whole without scripts, and the same figures as everywhere."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from affidavit.report import (
+    ReportError,
+    compare,
+    make_report,
+    read_behaviour,
+    read_runs,
+    write_comparison,
+    write_page,
+    write_pages,
+)
+from page_reader import Page, read_page
+from run_folders import MakeRun, attempt, event, events, trial
+
+LABELS = {"labels": {"category": "easy-things", "tags": ["shared"]}}
+
+
+def page_of(folder: Path, *more: Path) -> Page:
+    path = folder.with_suffix(".html")
+    write_page(make_report(read_runs([folder, *more]), read_behaviour), path)
+    return read_page(path)
+
+
+def rich() -> list[dict[str, Any]]:
+    """A run in which everything that a page shows is there."""
+    digest = "ab" * 32
+    changes = [
+        {"kind": "added", "path": "/workspace/answer", "type": "file", "size": 3, "sha256": digest, "target": None},
+        {"kind": "deleted", "path": "/workspace/old", "type": "file", "size": 3, "sha256": None, "target": None},
+        {
+            "kind": "added",
+            "path": "/workspace/ln",
+            "type": "symlink",
+            "size": 0,
+            "sha256": None,
+            "target": "/etc/passwd",
+        },
+    ]
+    grade = {
+        "name": "tests", "kind": "test_run", "score": 0.5, "weight": 1.0, "gate": None, "message": "1 of 2 parts",
+        "components": [{"name": "1", "score": 1.0, "weight": 1.0}, {"name": "2", "score": 0.0, "weight": 1.0}],
+        "findings": [{"message": "the result was forged"}], "deterministic": False, "error": None,
+    }  # fmt: skip
+    usage = {"requests": 12, "input_tokens": 34567, "output_tokens": 89, "cost_usd": 1.25}
+    tried = {"attempts": [attempt(rule="network.tried", outcome="set_aside")]}
+    return [
+        trial("easy", 0, **LABELS, usage=usage),
+        trial("easy", 1, "fail", **LABELS),
+        trial(
+            "hard", 0, "violation", changes=changes, content={digest: b"41\n42\n"}, grades=[grade], stated=tried,
+            reasons=["it cheated"], instruction="Write <42>\nnow.", gaps=["a gap of its own"], **tried,
+        ),
+    ]  # fmt: skip
+
+
+def test_a_page_is_well_formed_and_leads_nowhere_outside(make_run: MakeRun) -> None:
+    page = page_of(make_run(rich()))
+    assert page.unclosed == []
+    assert len(page.ids) == len(set(page.ids))
+    assert {link[0] for link in page.links} == {"#"}
+    assert {link[1:] for link in page.links} <= set(page.ids)
+    for tag, attributes in page.elements:
+        assert tag not in ("img", "link", "iframe", "object", "embed", "form", "base", "foreignobject", "use", "image")
+        assert not {
+            name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset", "action")
+        }
+
+
+def test_the_policy_allows_the_one_style_and_the_one_script(make_run: MakeRun) -> None:
+    page = page_of(make_run(rich()))
+    assert page.policy.startswith("default-src 'none'; ")
+    for kind in ("style", "script"):
+        (content,) = page.raw[kind]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}';" in page.policy
+    assert "unsafe" not in page.policy
+    assert "http" not in page.policy
+
+
+def test_the_page_shows_the_pair_first_and_the_gap_in_words(make_run: MakeRun) -> None:
+    text = " ".join(page_of(make_run(rich())).text.split())
+    assert re.search(r"Counted score 33 % 95 % interval .* Raw score 67 %", text)
+    assert text.index("Counted score") < text.index("One mark for each trial")
+    assert "1 of 3 trials earned points that do not count: 1 broke the contract. In all, 33 of 100 points" in text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "easy-things",
+        "One of k passes",
+        "files.write",
+        "By action: flag 1",
+        "network.tried",
+        "set_aside",
+        "34,567",
+        "1.25",
+        "Signatures were not checked",
+        "cp (pid 11) created /workspace/answer",
+        "it cheated",
+        "1: 1.00",
+        "the result was forged",
+        "its score can't be recomputed from the bundle",
+        "symlink to /etc/passwd",
+        "+41",
+        "Write <42>",
+        "10 sh -c go",
+        "cp (pid 11) tried to connect to 10.0.0.1:80 (network is unreachable)",
+        "The recorder's limits: a gap.",
+        "exit status 0",
+        "programs started",
+    ],
+)
+def test_everything_is_there_without_a_script(make_run: MakeRun, said: str) -> None:
+    assert said in " ".join(page_of(make_run(rich())).text.split())
+
+
+def test_a_verdict_is_never_said_by_colour_alone(make_run: MakeRun) -> None:
+    page = page_of(make_run(rich()))
+    for verdict, mark in (("pass", "✓"), ("fail", "✗"), ("violation", "!")):
+        assert re.search(f"{mark}\\s*trial \\d: {verdict}", page.text)
+
+
+def test_cost_shows_only_where_it_was_recorded(make_run: MakeRun) -> None:
+    assert "Cost" not in page_of(make_run([trial()])).text
+
+
+def test_drawings_have_words_for_who_does_not_see_them(make_run: MakeRun) -> None:
+    drawings = [attributes for tag, attributes in page_of(make_run(rich())).elements if tag == "svg"]
+    assert drawings
+    for attributes in drawings:
+        assert attributes["role"] == "img"
+        assert attributes["aria-label"]
+
+
+def test_a_folder_gets_an_index_and_a_page_for_each_trial(make_run: MakeRun, tmp_path: Path) -> None:
+    report, folder = make_report(read_runs([make_run(rich())]), read_behaviour), tmp_path / "pages"
+    write_pages(report, folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "index.html", "trial-00001.html", "trial-00002.html", "trial-00003.html",
+    ]  # fmt: skip
+    for path in folder.iterdir():
+        page = read_page(path)
+        assert page.unclosed == []
+        for link in page.links:
+            assert link.startswith("#") or (folder / link).is_file()
+    assert "41" not in read_page(folder / "index.html").text
+    assert "+41" in read_page(folder / "trial-00003.html").text
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(make_run: MakeRun, tmp_path: Path) -> None:
+    report, folder = make_report(read_runs([make_run([trial()])])), tmp_path / "pages"
+    folder.mkdir()
+    (folder / "mine").touch()
+    with pytest.raises(ReportError, match="is not empty"):
+        write_pages(report, folder)
+    assert [path.name for path in folder.iterdir()] == ["mine"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pages", "run"]
+
+
+def test_too_many_trials_for_one_file_are_refused_with_the_way_out(make_run: MakeRun, tmp_path: Path) -> None:
+    report = make_report(read_runs([make_run([trial("a", n, bundled=False) for n in range(301)])]))
+    with pytest.raises(ReportError, match=r"301 trials are too many for one file .* name a folder"):
+        write_page(report, tmp_path / "page.html")
+
+
+def test_a_place_that_cannot_be_written_to_leaves_nothing_behind(make_run: MakeRun, tmp_path: Path) -> None:
+    report = make_report(read_runs([make_run([trial()])]))
+    with pytest.raises(ReportError, match="can't be written: No such file or directory"):
+        write_page(report, tmp_path / "none/page.html")
+    (tmp_path / "taken.html").mkdir()
+    with pytest.raises(ReportError, match="can't be written"):
+        write_page(report, tmp_path / "taken.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "taken.html"]
+
+
+def test_two_agents_are_compared_on_the_page_and_apart(make_run: MakeRun, tmp_path: Path) -> None:
+    folders = [
+        make_run([trial(f"t{n}", 0, verdict, agent=agent) for n in range(8)], agent, agent)
+        for agent, verdict in (("weak", "fail"), ("strong", "pass"))
+    ]
+    assert "strong solves more." in page_of(*folders).text
+    write_comparison(compare(make_report(read_runs(folders))), tmp_path / "compared.html")
+    page = read_page(tmp_path / "compared.html")
+    assert page.unclosed == []
+    assert "strong solves more." in page.text
+    assert "+100 points" in page.text
+
+
+def test_a_trial_without_a_bundle_or_with_a_damaged_record_has_a_page(make_run: MakeRun) -> None:
+    folder = make_run([trial("a", bundled=False), trial("b", 0, "violation"), trial("c")])
+    (folder / "b/0/bundle/agent/events.parquet").write_bytes(b"no")
+    (folder / "c/0/bundle/diff.json").write_bytes(b"{")
+    page = page_of(folder)
+    assert "there is no bundle" in page.text
+    assert "The record can't be read: agent/events.parquet" in page.text
+    assert "diff.json: is not JSON" in page.text
+
+
+def test_huge_records_make_no_huge_page(make_run: MakeRun) -> None:
+    record = [*events()[:-1]]
+    for number in range(len(record), 6000):
+        record.append(event(number, "create", path=f"/workspace/{number}"))
+    changes = [{"kind": "added", "path": f"/workspace/{number}", "type": "file", "size": 1} for number in range(5000)]
+    folder = make_run([trial(record=record, changes=changes, stdout=b"x" * (10 << 20), instruction="y\n" * 200_000)])
+    page_of(folder)
+    assert folder.with_suffix(".html").stat().st_size < 400_000
+
+
+def test_nothing_of_the_private_part_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(rich())
+    private = folder / "hard/0/private"
+    (private / "grader").mkdir(parents=True)
+    for name in ("grade.json", "grader/stdout", "key", "grader/events.parquet"):
+        (private / name).write_text('"the-hidden-answer"')
+    # A bundle of version 0.1 holds it inside.
+    (folder / "easy/0/bundle/grades.json").unlink()
+    (folder / "easy/0/bundle/grade.json").write_text('{"graders": [{"name": "the-hidden-answer"}]}')
+    page_of(folder)
+    write_pages(make_report(read_runs([folder]), read_behaviour), tmp_path / "pages")
+    for path in (folder.with_suffix(".html"), *(tmp_path / "pages").iterdir()):
+        assert "the-hidden-answer" not in path.read_text()
+    assert "its grades are not shown" in read_page(folder.with_suffix(".html")).text
