@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import affidavit
+from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
 from affidavit.trace import read_execs
-from affidavit.verification import verify
+from affidavit.verification import own_keys, verify
 from harness import EBPF, Home, Way
 
 Make = Callable[..., Path]
@@ -153,8 +154,9 @@ def test_a_timeout_ends_one_command_and_the_tasks_time_all(opened: Open, task: M
         with pytest.raises(affidavit.SessionError, match="time, 6 s, is up"):
             session.exec(["true"])
         judgement = session.grade()
-        assert holds(session.seal()) is None
-    assert judgement.verdict in ("fail", "violation")
+        holds(session.seal())
+    assert judgement.verdict == "fail"
+    assert any("time limit" in reason for reason in judgement.reasons), judgement
 
 
 def test_phases_come_in_their_order(opened: Open, task: Make) -> None:
@@ -187,6 +189,43 @@ def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing
     with pytest.raises(ZeroDivisionError):
         leave()
     assert list(tmp_path.rglob("bundle")) == []
+
+
+def test_the_ledger_tells_of_a_session_that_was_left(at_home: Home, task: Make, tmp_path: Path) -> None:
+    """Nobody can try until a result pleases, nor leave a violation behind by leaving the session."""
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+    for name, command, verdict in (("tidy", SOLVE, "error"), ("rude", ("cat", "secret"), "violation")):
+        runs = tmp_path / name
+        with affidavit.open_session(task(f"tasks/{name}", contract=DENIES), recorder="ebpf", out=runs) as session:
+            session.setup(["sh", "-c", "echo hidden >secret"])
+            session.exec(command)
+            if verdict == "violation":
+                session.grade()
+        (folder,) = runs.iterdir()
+        (attempt,) = read_ledger(folder / LEDGER, own_keys()[0]).history.attempts[f"{name}/session/0"]
+        assert (attempt.verdict, attempt.bundle, attempt.ended) == (verdict, None, True)
+        assert attempt.why == "the session was left before it was sealed"
+        assert not verify_run(folder, own_keys()).ok
+
+
+def test_a_session_is_a_planned_run_of_one_trial(at_home: Home, task: Make, tmp_path: Path) -> None:
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+    with affidavit.open_session(task(), recorder="ebpf", out=tmp_path / "runs", agent="mine") as session:
+        seed = session.exec(["sh", "-c", "printf %s $AFFIDAVIT_SEED; echo 42 >answer"]).stdout
+        bundle = session.seal()
+    (folder,) = (tmp_path / "runs").iterdir()
+    verification = verify_run(folder, own_keys())
+    assert [check for check in verification.checks if not check.ok] == []
+    assert verification.facts is not None
+    assert [(trial.verdict, trial.attempts) for trial in verification.facts.trials] == [("pass", 1)]
+    plan = read_plan(folder / PLAN).plan
+    (planned,) = plan.in_order
+    assert (planned.agent_name, str(planned.seed).encode()) == ("mine", seed)
+    facts = verify(bundle).facts
+    assert facts is not None
+    assert (facts.model_extra or {})["plan"]["digest"] == plan.digest
 
 
 def test_a_bundle_whose_table_of_commands_was_changed_does_not_hold(at_home: Home, task: Make, tmp_path: Path) -> None:

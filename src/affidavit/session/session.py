@@ -535,9 +535,11 @@ class Session:
         self._stack.close()
 
     def _abort(self) -> None:
-        """Enter into the ledger that the session ended without a bundle, where it did."""
+        """Enter into the ledger that the session ended without a bundle, where it did: as an error, or as the violation
+        that was found before."""
         if self._trial.sealed is None:
-            self._attempt.aborted(self._why)
+            judgement = self._trial.broken_off(self._why)
+            self._attempt.aborted(self._why, judgement.verdict.value, judgement.score)
 
 
 class _Entrance:
