@@ -99,7 +99,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         (("run",), "PATH"),
         (("run", "TASK"), "--agent NAME, --agent-file FILE, or --agent-cmd"),
         (("run", "TASK", "--agent", "nop", "--agent-cmd", "true"), "one of them"),
-        (("run", "TASK", "--agent", "gpt"), "--agent gpt: .* oracle, nop or"),
+        (("run", "TASK", "--agent", "gpt"), "--agent gpt: .* oracle, nop, .* or"),
         (("run", "TASK", "--agent-cmd", "  "), "--agent-cmd is empty"),
         (("run", "TASK", "--agent", "nop", "--runtime", "docker"), "--runtime docker: .* runc, gvisor"),
         (("run", "TASK", "--agent", "nop", "--recorder", "dtrace"), "--recorder dtrace: .* ebpf, gvisor or ptrace"),

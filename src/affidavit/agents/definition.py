@@ -144,9 +144,9 @@ def find_agent(name: str, further: Sequence[str] = ()) -> AgentDefinition:
     """
     agents = built_in_agents()
     if name not in agents:
-        known = dict.fromkeys(("oracle", "nop", *agents, *further))
+        *known, last = dict.fromkeys(("oracle", "nop", *agents, *further))
         raise AgentError(
-            f"--agent {name}: no such agent; use {', '.join(known)}, give a definition with "
+            f"--agent {name}: no such agent; use {', '.join(known)} or {last}, give a definition with "
             "--agent-file, or a command with --agent-cmd"
         )
     return agents[name]

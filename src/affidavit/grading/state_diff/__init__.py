@@ -36,7 +36,7 @@ class StateDiffGrader:
             tasks = [(check, _found(check, material)) for check in states]
         except ReferenceFault as error:
             return Grade(None, error=str(error))
-        told = iter(_confined("judge:judge_all", [tasks], [(0.0, "the files {}")] * len(states)))
+        told = iter(_confined("compare:judge_all", [tasks], [(0.0, "the files {}")] * len(states)))
         components, bounds = [], []
         for number, check in enumerate(checks, 1):
             name = check.name or f"check {number}"

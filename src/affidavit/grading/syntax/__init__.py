@@ -16,7 +16,7 @@ from affidavit.tasks import GraderSpec
 
 _MOST_BYTES = 1 << 20
 _MOST_FILES = 2000
-_JUDGE = "affidavit.grading.syntax.compare"
+_COMPARE = "affidavit.grading.syntax.compare"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class SyntaxGrader:
             return Grade(None, error=str(fault))
         written = [_written(ban, material) for ban in bans]
         try:
-            told, found = run_confined(f"{_JUDGE}:judge_all", tasks, list(zip(bans, written, strict=True)))
+            told, found = run_confined(f"{_COMPARE}:judge_all", tasks, list(zip(bans, written, strict=True)))
         except Overrun as overrun:
             told, found = [(0.0, f"the code {overrun}")] * len(states), [[f"the code {overrun}"]] * len(bans)
         scores, breaches = iter(told), iter(found)
