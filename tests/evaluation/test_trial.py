@@ -148,7 +148,7 @@ for family, address in ((socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_INET, 
     assert set(re.findall(r"^ *(\w+):", said.partition("Inter-")[2], re.MULTILINE)) <= {"lo"}
     assert set(said.partition("pids\n")[2].partition("end\n")[0].split()) <= {"sh", "cat"}
     assert said.count("no way") == 3
-    assert "network.endpoints" in outcome.rules
+    assert "network.endpoints" in {attempt.rule for attempt in outcome.trial.judgement.attempts}
 
 
 def test_what_the_agent_leaves_running_is_dead_in_the_grading(trials: Trials, task: Make, way: Way) -> None:
