@@ -12,6 +12,7 @@ from affidavit.evaluation import Agent, Progress, RunError, RunOptions, RunResul
 from affidavit.evidence import EvidenceError
 from affidavit.plugins import PluginError
 from affidavit.policy import Violation
+from affidavit.session import ExecResult, Session, SessionError, open_session
 from affidavit.suites import SuiteError
 from affidavit.tasks import Task, TaskError, load_task
 from affidavit.verification import Check, Judgement, Verdict, Verification
@@ -25,12 +26,15 @@ __all__ = [
     "Contract",
     "ContractError",
     "EvidenceError",
+    "ExecResult",
     "Judgement",
     "PluginError",
     "Progress",
     "RunError",
     "RunOptions",
     "RunResult",
+    "Session",
+    "SessionError",
     "SuiteError",
     "Task",
     "TaskError",
@@ -39,6 +43,7 @@ __all__ = [
     "Verification",
     "Violation",
     "open_contract",
+    "open_session",
     "open_task",
     "run",
     "verify",

@@ -21,6 +21,7 @@ from affidavit.evaluation import capture
 from affidavit.recorder import RecordSummary, make_recorder
 from affidavit.sandbox import SandboxSpec, User, host_rootfs, runtimes
 from affidavit.trace import read_trace
+from entering import capture_entered, idle
 
 _RUNTIMES = {"ebpf": "runc", "ptrace": "runc", "gvisor": "gvisor"}
 _CAPABILITIES = (
@@ -76,8 +77,17 @@ def build_programs(folder: Path) -> Path:
     return folder
 
 
-def play(recorder_name: str, box: str, cases: Sequence[Case], programs: Path, state: Path, folder: Path) -> Played:
-    """Play cases one after the other in one sandbox."""
+def play(
+    recorder_name: str,
+    box: str,
+    cases: Sequence[Case],
+    programs: Path,
+    state: Path,
+    folder: Path,
+    *,
+    enters: bool = False,
+) -> Played:
+    """Play cases one after the other in one sandbox, which their program begins with, or enters."""
     argv = (PROGRAM, "all", *(case.name for case in cases))
     if box == "root":
         return _play_as_root(recorder_name, argv, programs, folder)
@@ -93,9 +103,13 @@ def play(recorder_name: str, box: str, cases: Sequence[Case], programs: Path, st
     )
     with (
         closing(make_recorder(recorder_name).open(spec.name)) as recording,
-        runtimes()[_RUNTIMES[recorder_name]].sandbox(spec, state) as sandbox,
+        runtimes()[_RUNTIMES[recorder_name]].sandbox(idle(spec) if enters else spec, state) as sandbox,
     ):
-        captured = capture(sandbox, recording, folder / "events.parquet", timeout_s=_PATIENCE_S)
+        events = folder / "events.parquet"
+        if enters:
+            captured = capture_entered(sandbox, recording, events, spec, _PATIENCE_S)
+        else:
+            captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)
     said, status = captured.output.stderr.decode(), captured.output.stdout.decode()
     return Played(read_trace(folder / "events.parquet"), captured.summary, _status(status), said)
 

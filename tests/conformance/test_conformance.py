@@ -73,6 +73,29 @@ def test_case(played: Play, recorder_name: str, case: Case) -> None:
         assert status == case.status, record.said
 
 
+@pytest.mark.parametrize("recorder_name", RECORDERS)
+def test_a_program_that_enters_a_sandbox(home: Home, tmp_path: Path, recorder_name: str) -> None:
+    """Every case of an ordinary user's box, but for those that break the record, in a command that entered."""
+    if not make_recorder(recorder_name).available().works:
+        pytest.skip(f"{recorder_name} does not work here")
+    for place in (tmp_path, *tmp_path.parents):
+        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
+            place.chmod(0o711)
+    cases = [case for case in table().cases if (case.box, case.company(recorder_name)) == ("user", WHOLE)]
+    record = play(
+        recorder_name, "user", cases, build_programs(tmp_path / "programs"), home.state, tmp_path, enters=True
+    )
+    wrong = {}
+    for case in cases:
+        absent = record.status[case.name] == ABSENT and (recorder_name in case.absent or case.since > KERNEL)
+        if case.gap(recorder_name) is None and not absent:
+            found = differences(case, recorder_name, record.processes(case))
+            if found or record.status[case.name] != case.status:
+                wrong[case.name] = (found, record.status[case.name])
+    assert wrong == {}
+    assert record.summary.complete, record.summary.reasons
+
+
 @pytest.mark.parametrize("box", ["user", "root"])
 @pytest.mark.parametrize("recorder_name", RECORDERS)
 def test_whole_record(played: Play, recorder_name: str, box: str) -> None:

@@ -19,6 +19,7 @@ from affidavit.policy import unexplained
 from affidavit.recorder import make_recorder
 from affidavit.sandbox import Limits, SandboxSpec, User, diff, host_rootfs, runtimes
 from affidavit.trace import read_trace
+from entering import capture_entered, idle
 
 Row = dict[str, Any]
 
@@ -174,9 +175,16 @@ class Stage:
     programs: Path
 
     def play(
-        self, runtime: str, recorder_name: str, names: Sequence[str], limits: Limits, events: Path
+        self,
+        runtime: str,
+        recorder_name: str,
+        names: Sequence[str],
+        limits: Limits,
+        events: Path,
+        *,
+        enters: bool = False,
     ) -> list[Played]:
-        """Play evasions one after the other in one sandbox."""
+        """Play evasions one after the other in one sandbox, which their program begins with, or enters."""
         rootfs = host_rootfs(self.state, User())
         spec = SandboxSpec(
             name=f"evasion-{uuid.uuid4().hex[:12]}",
@@ -190,8 +198,11 @@ class Stage:
         )
         recording = make_recorder(recorder_name).open(spec.name)
         try:
-            with runtimes()[runtime].sandbox(spec, self.state) as sandbox:
-                captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)
+            with runtimes()[runtime].sandbox(idle(spec) if enters else spec, self.state) as sandbox:
+                if enters:
+                    captured = capture_entered(sandbox, recording, events, spec, _PATIENCE_S)
+                else:
+                    captured = capture(sandbox, recording, events, timeout_s=_PATIENCE_S)
                 changes = diff(sandbox.upper(), sandbox.layers)
                 upper = sandbox.upper() / _WORKSPACE.lstrip("/")
                 reports = _reports(upper / "report")

@@ -8,21 +8,39 @@ from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
-from affidavit.evaluation.run import Progress, RunOptions, load_tasks, plan_suite, prepare, run_jobs, run_suite
-from affidavit.evaluation.sandbox_capture import Capture, capture
+from affidavit.evaluation.run import (
+    Preparation,
+    Progress,
+    RunOptions,
+    load_tasks,
+    plan_suite,
+    prepare,
+    prepared_run,
+    run_jobs,
+    run_suite,
+)
+from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
+from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
+from affidavit.evaluation.trial import Trial, Work
+from affidavit.evaluation.workplace import open_workplace
 
 __all__ = [
     "Agent",
     "Capture",
     "ExpiredRun",
     "Job",
+    "Preparation",
     "Progress",
     "RunError",
     "RunOptions",
     "RunResult",
+    "RunningCapture",
+    "Stages",
+    "Trial",
     "TrialResult",
+    "Work",
     "agent_spec",
     "capture",
     "check_agent",
@@ -31,8 +49,10 @@ __all__ = [
     "examine",
     "expired_runs",
     "load_tasks",
+    "open_workplace",
     "plan_suite",
     "prepare",
+    "prepared_run",
     "remove_run",
     "run_jobs",
     "run_suite",

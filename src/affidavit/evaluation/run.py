@@ -6,14 +6,14 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
@@ -49,6 +49,7 @@ from affidavit.recorder import RecorderError
 from affidavit.runs import (
     PLAN,
     PLAN_TOKEN,
+    Checkpoint,
     Ledger,
     PlannedTrial,
     SignedPlan,
@@ -208,10 +209,123 @@ def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite
         RunError: the run can't be made as asked.
         KeyboardInterrupt: it was interrupted.
     """
+    doing = partial(progress.doing, 0, len(jobs))
+    with terminable(), prepared_run(jobs, options, suite, doing) as ready:
+        return _run_prepared(ready, options, progress)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a run rests on, found usable before anything of it begins.
+
+    Attributes:
+        jobs: what is run, each task with its contract and image, each agent with what it brings.
+        terms: what profile and suite say.
+        choice: runtime and recorder.
+        prepared: root file system and contract of each task, by its id.
+        folder: of the run, with its plan and its ledger.
+        key: signs all of the run's evidence.
+        made: whether the key was made for this run.
+        plan: of the run.
+        run: its ledger, and the trials that were finished before it was interrupted.
+        notes: what the user should know before it begins.
+    """
+
+    jobs: tuple[Job, ...]
+    terms: Terms
+    choice: Chosen
+    prepared: Mapping[str, _Prepared]
+    folder: Path
+    key: SigningKey
+    made: bool
+    plan: SignedPlan
+    run: Resumed
+    notes: tuple[str, ...]
+
+    def machinery(self, alerts: Alerts, model: GatewaySettings | None = None) -> Machinery:
+        """What every trial of the run shares."""
+        return Machinery(
+            run_id=self.run.run_id,
+            runtime=self.choice.runtime,
+            runtime_detail=self.choice.runtime_detail,
+            recorder=self.choice.recorder,
+            why_recorder=self.choice.why,
+            state=state_dir(),
+            key=self.key,
+            live=LiveSandboxes(),
+            terms=self.terms,
+            alerts=alerts,
+            plan=self.plan.plan,
+            model=model,
+        )
+
+    def open_folder(self) -> int:
+        """A descriptor of the run's folder, for `write`, whatever stands under its name later. Raises OSError."""
+        return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def result(self, trials: tuple[TrialResult, ...], undelivered: tuple[dict[str, Any], ...] = ()) -> RunResult:
+        """What the run came to.
+
+        Args:
+            trials: all that were planned, in order.
+            undelivered: see RunResult.
+        """
+        terms = self.terms
+        return RunResult(
+            self.run.run_id,
+            trials,
+            self.folder,
+            self.notes,
+            terms.facts,
+            terms.until(datetime.now(UTC)),
+            undelivered,
+        )
+
+    def write(self, opened: int, result: RunResult, closed: Checkpoint, timestamp: str | None = None) -> None:
+        """Write ``run.json`` and the run's statements.
+
+        Args:
+            opened: see `open_folder`.
+            result: what the run came to.
+            closed: of its closed ledger.
+            timestamp: address of a time-stamping authority; None: nobody stamps.
+
+        Raises:
+            RunError: ``run.json`` can't be written.
+            EvidenceError: there is no statement.
+        """
+        _write_atomic(opened, self.folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
+        write_run_statement(self.folder, self.plan.plan, self.run.ledger.history, closed, self.key, timestamp)
+
+
+@contextmanager
+def prepared_run(
+    jobs: Sequence[Job],
+    options: RunOptions,
+    suite: Suite | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Preparation]:
+    """Find everything that can be known to be wrong with a run, and make what it needs: its folder, plan and ledger.
+    What an affidavit that was killed left on the machine is removed first. The ledger is open, and no image of the
+    tasks is removed, inside the ``with``.
+
+    Args:
+        jobs: what is to be run.
+        options: how the run is made.
+        suite: where the tasks are a suite's.
+        tell: is told what is being done.
+
+    Raises:
+        RunError: the run can't be made as asked.
+    """
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
-    with terminable(), _images_in_use(jobs):
-        return _run_jobs(jobs, options, progress, suite)
+    with _images_in_use(jobs):
+        ready = _prepare_run(jobs, options, suite, tell)
+        try:
+            yield ready
+        finally:
+            ready.run.ledger.close()
 
 
 @contextmanager
@@ -228,10 +342,12 @@ def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
         yield
 
 
-def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None) -> RunResult:
+def _prepare_run(
+    jobs: Sequence[Job], options: RunOptions, suite: Suite | None, tell: Callable[[str], None] | None
+) -> Preparation:
     state = state_dir()
     jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
-    found = with_images({job.task.id: job.task for job in jobs}.values(), state, partial(progress.doing, 0, len(jobs)))
+    found = with_images({job.task.id: job.task for job in jobs}.values(), state, tell)
     by_name = {task.id: task for task in found}
     jobs = [replace(job, task=by_name[job.task.id]) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
@@ -276,41 +392,33 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
             resumed = Resumed(folder.name, Ledger.create(folder, key, folder.name, plan.plan.digest), {})
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
-    if made:
-        progress.note(f"made the signing key {key.key_id}; its public half is {key.public_path}")
     notes = [*_notes(tasks, prepared, terms, told=bool(options.alerts)), *_not_held(prepared, choice)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
-    for note in notes:
+    return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
+
+
+def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:
+    terms, choice, folder, ledger = ready.terms, ready.choice, ready.folder, ready.run.ledger
+    if ready.made:
+        progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
+    for note in ready.notes:
         progress.note(note)
-    machinery = Machinery(
-        run_id=resumed.run_id,
-        runtime=choice.runtime,
-        runtime_detail=choice.runtime_detail,
-        recorder=choice.recorder,
-        why_recorder=choice.why,
-        state=state,
-        key=key,
-        live=LiveSandboxes(),
-        terms=terms,
-        alerts=Alerts(options.alerts),
-        plan=plan.plan,
-        model=options.model,
-    )
+    machinery = ready.machinery(Alerts(options.alerts), options.model)
     _logger.info(
         "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
         machinery.run_id,
-        len(tasks),
+        len(ready.prepared),
         terms.trials,
         choice.runtime.name,
         choice.recorder.name,
-        key.key_id,
+        ready.key.key_id,
         folder,
     )
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    opened = ready.open_folder()
     try:
-        trials = _run_all(jobs, options, machinery, prepared, resumed, folder, progress)
-        closed = resumed.ledger.finish()
+        trials = _run_all(ready.jobs, options, machinery, ready.prepared, ready.run, folder, progress)
+        closed = ledger.finish()
     except BaseException as problem:
         # Whoever interrupts a run does not want to wait for a server.
         machinery.alerts.close(patience_s=1.0)
@@ -319,14 +427,11 @@ def _run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suit
             raise RunError(str(problem)) from problem
         raise
     finally:
-        resumed.ledger.close()
+        ledger.close()
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
-    result = RunResult(
-        resumed.run_id, trials, folder, tuple(notes), terms.facts, terms.until(datetime.now(UTC)), undelivered
-    )
+    result = ready.result(trials, undelivered)
     try:
-        _write_atomic(opened, folder / "run.json", json.dumps(result.to_json(), indent=2) + "\n")
-        write_run_statement(folder, plan.plan, resumed.ledger.history, closed, key, options.timestamp)
+        ready.write(opened, result, closed, options.timestamp)
     except EvidenceError as error:
         raise RunError(f"{error}; every trial is finished, and --resume {folder} makes the statement") from error
     finally:
@@ -470,7 +575,7 @@ def _run_all(
     jobs: Sequence[Job],
     options: RunOptions,
     machinery: Machinery,
-    prepared: dict[str, _Prepared],
+    prepared: Mapping[str, _Prepared],
     resumed: Resumed,
     folder: Path,
     progress: Progress,

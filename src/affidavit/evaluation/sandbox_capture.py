@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from affidavit.recorder import Recording, RecordSummary, raise_thread_priority
-from affidavit.sandbox import Exit, Output, Sandbox
+from affidavit.sandbox import Entrance, ExecSpec, Exit, Output, Sandbox
 from affidavit.trace import TraceWriter
 
 # Wall clock against monotonic clock: what NTP slews in a trial stays far below this.
@@ -68,60 +68,132 @@ def capture(
         SandboxError, RecorderError: it could not be made or recorded.
         TraceError: the record could not be written.
     """
-    halted = threading.Event()
-    stopping = threading.Event()
-    failure: list[BaseException] = []
+    running = RunningCapture(sandbox, recording, events, cpu_ms=cpu_ms, watch=watch)
+    running.start()
+    try:
+        sandbox.wait(timeout_s)
+    except BaseException:
+        running.stop()
+        raise
+    return running.end()
 
-    writer = TraceWriter(events)
 
-    def drain() -> None:
+class RunningCapture:
+    """A sandbox that runs under a recorder, from its first instruction on.
+
+    Args:
+        sandbox, recording, events, cpu_ms, watch: as `capture` has them.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        recording: Recording,
+        events: Path,
+        *,
+        cpu_ms: int | None = None,
+        watch: Callable[[pa.RecordBatch], bool] | None = None,
+    ) -> None:
+        self._sandbox = sandbox
+        self._recording = recording
+        self._cpu_ms = cpu_ms
+        self._watch = watch
+        self._halted = threading.Event()
+        self._stopping = threading.Event()
+        self._failure: list[BaseException] = []
+        self._writer = TraceWriter(events)
+        self._drainer = threading.Thread(target=self._drain, name=f"record-{sandbox.name}", daemon=True)
+        self._offset = 0
+
+    @property
+    def halted(self) -> bool:
+        """Whether the watcher had it killed."""
+        return self._halted.is_set()
+
+    def start(self) -> int:
+        """Create and start the sandbox; the recorder has acknowledged before the first instruction of its command.
+
+        Returns:
+            its first process, as the machine counts.
+
+        Raises:
+            SandboxError, RecorderError: it could not be made or recorded.
+        """
+        init = self._sandbox.create(self._recording.hooks())
+        self._recording.attach(self._sandbox, init)
+        self._offset = _clock_offset_ns()
+        self._drainer.start()
+        try:
+            self._sandbox.start()
+        except BaseException:
+            self.stop()
+            raise
+        return init
+
+    def entrance(self, command: ExecSpec) -> Entrance:
+        """The recorder's, for a command that is about to enter the sandbox."""
+        return self._recording.entrance(command)
+
+    def halt(self) -> None:
+        """Kill the sandbox, as the watcher may by its answer."""
+        if not self._halted.is_set():
+            self._halted.set()
+            self._sandbox.kill()
+
+    def _drain(self) -> None:
         raise_thread_priority()
         try:
-            with writer:
-                for batch in recording.batches():
+            with self._writer:
+                for batch in self._recording.batches():
                     # To the end, also after it has said to halt: what else there was counts too.
-                    if watch is not None and watch(batch) and not halted.is_set():
-                        halted.set()
-                        sandbox.kill()
+                    if self._watch is not None and self._watch(batch):
+                        self.halt()
                     # A disk may be slow, and a halt must not wait for it.
-                    writer.write(batch)
+                    self._writer.write(batch)
         except BaseException as error:
-            failure.append(error)
+            self._failure.append(error)
         finally:
-            if not stopping.is_set():
+            if not self._stopping.is_set():
                 # The record ended while the sandbox was still running, or could not be written.
                 with suppress(Exception):
-                    sandbox.kill()
+                    self._sandbox.kill()
 
-    init = sandbox.create(recording.hooks())
-    recording.attach(sandbox, init)
-    drainer = threading.Thread(target=drain, name=f"record-{sandbox.name}", daemon=True)
-    offset = _clock_offset_ns()
-    drainer.start()
-    try:
-        sandbox.start()
-        sandbox.wait(timeout_s)
-    finally:
-        sandbox.kill()
-        stopping.set()
-        recording.stop()
-        _await_end(drainer, recording, writer)
-    if failure:
-        raise failure[0]
-    jump = abs(_clock_offset_ns() - offset)
-    summary = recording.summary()
-    if not (writer.continuous and writer.events == summary.events):
-        reason = f"{writer.events} events were written of {summary.events}, or their sequence has a gap"
-        summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
-    if jump > _CLOCK_JUMP_NS:
-        reason = f"the machine's clock jumped by {jump / 1e9:.1f} s during the record"
-        summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
-    how = sandbox.exit()
-    if how.code is None and how.signal is None:
-        summary = replace(summary, complete=False, reasons=(*summary.reasons, "the runtime died under the sandbox"))
-    elif summary.complete and not halted.is_set() and _killed_from_outside(how, cpu_ms):
-        summary = replace(summary, complete=False, reasons=("something outside of the sandbox killed it",))
-    return Capture(how, sandbox.output(), summary, halted.is_set())
+    def stop(self) -> None:
+        """Kill what lives of the sandbox and wait for the end of its record."""
+        try:
+            self._sandbox.kill()
+        finally:
+            self._stopping.set()
+            self._recording.stop()
+            _await_end(self._drainer, self._recording, self._writer)
+
+    def end(self, *, killed_here: bool = False) -> Capture:
+        """Likewise, and say what came of it.
+
+        Args:
+            killed_here: its end by SIGKILL is the caller's will.
+
+        Raises:
+            SandboxError, RecorderError, TraceError: it could not be recorded, or its record not be written.
+        """
+        self.stop()
+        if self._failure:
+            raise self._failure[0]
+        writer = self._writer
+        jump = abs(_clock_offset_ns() - self._offset)
+        summary = self._recording.summary()
+        if not (writer.continuous and writer.events == summary.events):
+            reason = f"{writer.events} events were written of {summary.events}, or their sequence has a gap"
+            summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
+        if jump > _CLOCK_JUMP_NS:
+            reason = f"the machine's clock jumped by {jump / 1e9:.1f} s during the record"
+            summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
+        how = self._sandbox.exit()
+        if how.code is None and how.signal is None:
+            summary = replace(summary, complete=False, reasons=(*summary.reasons, "the runtime died under the sandbox"))
+        elif summary.complete and not (self.halted or killed_here) and _killed_from_outside(how, self._cpu_ms):
+            summary = replace(summary, complete=False, reasons=("something outside of the sandbox killed it",))
+        return Capture(how, self._sandbox.output(), summary, self.halted)
 
 
 def _await_end(drainer: threading.Thread, recording: Recording, writer: TraceWriter) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
-from affidavit.evaluation.sandbox_capture import Capture, capture
+from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evidence import SigningKey
 from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
@@ -122,11 +122,7 @@ class Stages:
             captured = capture(
                 sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
             )
-            if _is_full(machinery.state):
-                raise SandboxError(
-                    f"{machinery.state}: the disk is full, so what the sandbox wrote may not be there; make room or "
-                    "point AFFIDAVIT_STATE to another folder"
-                )
+            self.ended(stage)
             _logger.info(
                 "stage %s: exit %s, signal %s, %d ms, %d events, record %s",
                 stage.name,
@@ -136,9 +132,40 @@ class Stages:
                 captured.summary.events,
                 "complete" if captured.summary.complete else "incomplete",
             )
-            # A trial may have many stages: none keeps its helpers until the last.
-            stage.recording.close()
             yield captured, sandbox
+
+    @contextmanager
+    def hold(
+        self, stage: Stage, spec: SandboxSpec, events: Path, watch: Callable[[pa.RecordBatch], bool]
+    ) -> Iterator[tuple[RunningCapture, OciSandbox]]:
+        """Run a sandbox under the recorder as long as the ``with`` wants: it begins with `RunningCapture.start` and
+        ends with `RunningCapture.end`, then `ended`.
+
+        Args:
+            stage: just opened.
+            spec, events, watch: as `run` has them.
+
+        Raises:
+            Interrupted: the run was told to stop.
+        """
+        machinery = self._machinery
+        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
+            yield RunningCapture(sandbox, stage.recording, events, cpu_ms=spec.limits.cpu_ms, watch=watch), sandbox
+
+    def ended(self, stage: Stage) -> None:
+        """Let go of a stage whose sandbox has ended.
+
+        Raises:
+            SandboxError: what the sandbox wrote may be lost.
+        """
+        state = self._machinery.state
+        if _is_full(state):
+            raise SandboxError(
+                f"{state}: the disk is full, so what the sandbox wrote may not be there; make room or "
+                "point AFFIDAVIT_STATE to another folder"
+            )
+        # A trial may have many stages: none keeps its helpers until the last.
+        stage.recording.close()
 
     def end(self, stage: Stage) -> None:
         """Kill the sandbox of a stage, where it runs."""

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -29,7 +29,7 @@ from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
-from affidavit.evaluation.workplace import workplace
+from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
 from affidavit.gateway import Redactor
 from affidavit.grading import (
@@ -63,6 +63,8 @@ from affidavit.verification import (
     Judgement,
     Verdict,
     WatchedFiles,
+    agent_counts,
+    agent_events,
     decide,
     diff_gaps,
     grade_all,
@@ -107,8 +109,7 @@ def run_trial(
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    began = time.monotonic()
-    trial = _Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -124,20 +125,37 @@ def run_trial(
         else:
             judgement, bundle = trial.sealed
     trial.tell(judgement.violations, judgement.verdict, bundle)
-    return TrialResult(
-        task_id=task.id,
-        trial=planned.number,
-        agent=agent.name,
-        judgement=judgement,
-        evidence=trial.evidence,
-        contract=trial.contract_facts,
-        mode=machinery.terms.enforced(contract).mode,
-        duration_ms=round((time.monotonic() - began) * 1000),
-        bundle=bundle,
-    )
+    return trial.result(judgement, bundle)
 
 
-class _Trial:
+@dataclass(frozen=True)
+class Work:
+    """What an agent did and left.
+
+    Attributes:
+        captured: what came of its sandbox.
+        changes: the agent's own.
+        brought: the paths of those of them that are carried over to grading.
+        carried: the layer that grading sees on top of the root file system.
+        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
+    """
+
+    captured: Capture
+    changes: Sequence[Change]
+    brought: frozenset[str]
+    carried: Path
+    execs: pa.Table | None = None
+
+
+class Trial:
+    """What one trial rests on, and the road from its agent's end to its bundle. However the agent worked (one command,
+    or a session of many), `conclude` and `seal` are the same.
+
+    Attributes:
+        evidence, contract_facts: as `TrialResult` has them.
+        sealed: the judgement and the signed bundle; None as long as there is none.
+    """
+
     def __init__(
         self,
         machinery: Machinery,
@@ -197,13 +215,11 @@ class _Trial:
     def run(self) -> tuple[Judgement, Path]:
         with (
             BundleWriter(self._folder / "bundle") as bundle,
-            workplace(self._machinery.state, self._folder) as place,
+            open_workplace(self._machinery.state, self._folder) as place,
             Stages(self._machinery) as self._stages,
         ):
             # Its helpers get ready while the agent works.
-            tested = any(named.spec.kind == "test_run" for named in self._graders)
-            live = LIVE_MS if self._enforced.acts else LATER_MS
-            agent, grader = self._stages.open("agent", live), self._stages.open("grader") if tested else None
+            agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
 
     def broken_off(self, why: str) -> Judgement:
@@ -235,40 +251,89 @@ class _Trial:
         self._told = self._told or self.tell(violations, None, None)
 
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
-        task, contract = self._task, self._contract
-        judge = new_judge(
-            self._enforced,
-            task.workdir,
-            self._agent.name,
-            lambda path: pristine_program(self._rootfs, path),
-            task.agent_timeout_s,
-        )
+        judge = self.new_judge()
         carried = place / "carried"
         with self._model(place) as model:
-            spec = agent_spec(
-                task,
-                self._rootfs,
-                self._settings,
-                self._agent,
-                place,
-                first.sandbox,
-                network=model.network if model else "",
-                model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
-            )
-            spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+            spec = self.agent_spec(place, first.sandbox, model)
             with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
                 self._log.finished()
                 if model:
                     self._take_model_log(bundle, model)
                 changes, brought = take_over(sandbox, judge, carried)
-        violations = judge.finish(agent.summary.counts, changes, agent.exit)
+        work = Work(agent, changes, brought, carried)
+        judgement = self.conclude(bundle, place, self._stages, judge, work, second)
+        return judgement, self.seal(bundle, judgement)
+
+    def agent_spec(self, place: Path, name: str, model: ModelAccess | None = None) -> SandboxSpec:
+        """The sandbox that the agent works in.
+
+        Args:
+            place: a private folder for what is mounted into it.
+            name: the sandbox's.
+            model: the agent's way to its model; None: it has none.
+
+        Raises:
+            OSError: the solution can't be read.
+        """
+        spec = agent_spec(
+            self._task,
+            self._rootfs,
+            self._settings,
+            self._agent,
+            place,
+            name,
+            network=model.network if model else "",
+            model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+        )
+        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+
+    @property
+    def within_ms(self) -> int:
+        """How soon an event of the agent's must be judged."""
+        return LIVE_MS if self._enforced.acts else LATER_MS
+
+    def open_grader(self, stages: Stages) -> Stage | None:
+        """The grading stage, where a grader wants one. Raises RecorderError."""
+        return stages.open("grader") if any(named.spec.kind == "test_run" for named in self._graders) else None
+
+    def new_judge(self) -> Judge:
+        """A judge of the agent's record."""
+        return new_judge(
+            self._enforced,
+            self._task.workdir,
+            self._agent.name,
+            lambda path: pristine_program(self._rootfs, path),
+            self._task.agent_timeout_s,
+        )
+
+    def conclude(
+        self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: Work, second: Stage | None
+    ) -> Judgement:
+        """Judge what the agent did, grade what it left, and put all of that into the bundle.
+
+        Args:
+            bundle: with the agent's part in it.
+            place: a private folder.
+            stages: of the trial.
+            judge: has seen all of the agent's events.
+            work: what the agent did and left.
+            second: the grading stage, just opened; None where no grader wants one.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        task, contract, self._stages = self._task, self._contract, stages
+        agent, changes = work.captured, work.changes
+        events = bundle.file("agent/events.parquet")
+        counts, strangers = agent_counts(trace_batches(events), agent.summary.counts, work.execs)
+        violations = judge.finish(counts, changes, agent.exit)
         self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
         condemned = bool(violations) and self._enforced.mode == "strict"
         assessment: Assessment | None = None
         grade: dict[str, Any] = {}
         try:
-            assessment, grade = self._grade(bundle, place, carried, second, agent, changes, brought, condemned)
+            assessment, grade = self._grade(bundle, place, work, counts, second, condemned)
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
@@ -278,7 +343,8 @@ class _Trial:
         published = published_grades(json.loads(json.dumps(grade)))
         bundle.add("grades.json", published)
         gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
-        gaps += diff_gaps(trace_batches(bundle.file("agent/events.parquet")), changes)
+        gaps += strangers
+        gaps += diff_gaps(trace_batches(events), changes)
         judge_grades = partial(
             decide,
             self._enforced.mode,
@@ -308,10 +374,36 @@ class _Trial:
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
+        return judgement
+
+    def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
+        """Sign the bundle; its folder.
+
+        Raises:
+            EvidenceError: it can't be written, or the ledger can't.
+        """
         path = bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
         self.sealed = judgement, path
-        self._log.sealed(bundle_digest(path), round((time.monotonic() - self._began) * 1000))
-        return self.sealed
+        self._log.sealed(bundle_digest(path), self._duration_ms)
+        return path
+
+    def result(self, judgement: Judgement, bundle: Path | None) -> TrialResult:
+        """What came of it; `bundle`: None where there is none."""
+        return TrialResult(
+            task_id=self._task.id,
+            trial=self._number,
+            agent=self._agent.name,
+            judgement=judgement,
+            evidence=self.evidence,
+            contract=self.contract_facts,
+            mode=self._enforced.mode,
+            duration_ms=self._duration_ms,
+            bundle=bundle,
+        )
+
+    @property
+    def _duration_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000)
 
     @contextmanager
     def _model(self, place: Path) -> Iterator[ModelAccess | None]:
@@ -360,36 +452,43 @@ class _Trial:
         is there, before anything runs in it."""
 
         def watch(batch: pa.RecordBatch) -> bool:
-            found = judge.feed(batch) if judge is not None else ()
-            self._found += tuple(found)
-            self._tell_first(found)
-            return any(violation.action == "halt" for violation in found)
+            return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
         with self._stages.run(stage, spec, events, watch, streams, made) as (captured, sandbox):
-            bundle.add_summary(stage.name, captured.summary)
-            bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
-            bundle.add(f"{stage.name}/stdout", captured.output.stdout)
-            bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-            self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+            self.keep(bundle, stage, captured)
             yield captured, sandbox
+
+    def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
+        """Put what came of a sandbox into the bundle. Raises EvidenceError."""
+        bundle.add_summary(stage.name, captured.summary)
+        bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+        bundle.add(f"{stage.name}/stdout", captured.output.stdout)
+        bundle.add(f"{stage.name}/stderr", captured.output.stderr)
+        self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+
+    def found(self, violations: Sequence[Violation]) -> bool:
+        """Take violations that the agent's record shows while it works, and tell of them; whether they end its work."""
+        self._found += tuple(violations)
+        self._tell_first(violations)
+        return any(violation.action == "halt" for violation in violations)
 
     def _grade(
         self,
         bundle: BundleWriter,
         place: Path,
-        carried: Path,
+        work: "Work",
+        counts: pa.Table,
         grader: Stage | None,
-        agent: Capture,
-        changes: Sequence[Change],
-        brought: frozenset[str],
         condemned: bool,
     ) -> tuple[Assessment, dict[str, Any]]:
         """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
         ``grade.json``. `condemned`: no score will count."""
         task = self._task
+        agent, changes, brought = work.captured, work.changes, work.brought
         verifier = events = None
-        rootfs = replace(self._rootfs, layers=(carried, *self._rootfs.layers))
+        record = bundle.file("agent/events.parquet")
+        rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
             tests = HiddenTests(
@@ -413,8 +512,8 @@ class _Trial:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                record=partial(read_trace, bundle.file("agent/events.parquet")),
-                counts=agent.summary.counts,
+                record=lambda: agent_events(trace_batches(record), work.execs),
+                counts=counts,
                 exit=agent.exit,
                 stdout=agent.output.stdout,
                 stderr=agent.output.stderr,

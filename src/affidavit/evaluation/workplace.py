@@ -15,7 +15,7 @@ _RECORD = "owner.json"
 
 
 @contextmanager
-def workplace(state: Path, output: Path) -> Iterator[Path]:
+def open_workplace(state: Path, output: Path) -> Iterator[Path]:
     """A folder that is gone afterwards.
 
     Args:

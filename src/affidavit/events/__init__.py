@@ -4,6 +4,7 @@ An event is one row. Rows travel as Arrow record batches of :data:`EVENT_SCHEMA`
 room holds events as Python objects. This room does no I/O.
 """
 
+from affidavit.events.execs import AGENT, EXEC_SCHEMA, FIRST, ExecTracker, is_judged
 from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
@@ -21,8 +22,11 @@ from affidavit.events.schema import (
 from affidavit.events.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 
 __all__ = [
+    "AGENT",
     "COUNT_SCHEMA",
     "EVENT_SCHEMA",
+    "EXEC_SCHEMA",
+    "FIRST",
     "GENERATING",
     "LONGEST_TEXT_BYTES",
     "LONGEST_WORDS_BYTES",
@@ -31,11 +35,13 @@ __all__ = [
     "SCHEMA_VERSION",
     "SYSTEM_CALLS",
     "SYSTEM_CALL_NAMES",
+    "ExecTracker",
     "Op",
     "Process",
     "decode_name",
     "empty_counts",
     "empty_events",
     "encode_name",
+    "is_judged",
     "process_tree",
 ]

@@ -26,14 +26,17 @@ from affidavit.trace import (
     EVENTS_PER_LEAF,
     TraceError,
     read_counts,
+    read_execs,
     read_trace,
     trace_batches,
     trace_leaves,
     write_counts,
+    write_execs,
 )
 
 STATEMENT = "statement.dsse.json"
 EVENTS = "events.parquet"
+EXECS = "agent/execs.parquet"
 CONTRACT_SIGNATURE = "contract.sig.json"
 CONTRACT_PROOF = "contract.proof.json"
 
@@ -154,6 +157,13 @@ class BundleWriter:
         )
         try:
             write_counts(self.file(f"{part}/counts.parquet"), summary.counts)
+        except TraceError as error:
+            raise EvidenceError(str(error)) from error
+
+    def add_execs(self, execs: pa.Table) -> None:
+        """Add the commands of a session, EXEC_SCHEMA. Raises EvidenceError as `add`."""
+        try:
+            write_execs(self.file(EXECS), execs)
         except TraceError as error:
             raise EvidenceError(str(error)) from error
 
@@ -526,6 +536,14 @@ class BundleReader:
         name = f"{part}/counts.parquet"
         with self.open(name) as file:
             return read_counts(file, name)
+
+    def execs(self) -> pa.Table | None:
+        """The commands of a session, EXEC_SCHEMA; None where the agent's part is one command. Raises EvidenceError,
+        TraceError."""
+        if EXECS not in self.names():
+            return None
+        with self.open(EXECS) as file:
+            return read_execs(file, EXECS)
 
     def summary(self, part: str = "agent") -> RecordSummary:
         """What the recorder said of a part's record; without counts where these are in a private part that is not here.

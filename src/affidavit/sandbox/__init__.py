@@ -6,7 +6,7 @@ from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.final import FileFacts, LayerFiles
-from affidavit.sandbox.kernel import sync_file_system
+from affidavit.sandbox.kernel import open_in_root, sync_file_system
 from affidavit.sandbox.network import NetworkNamespace
 from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
@@ -64,6 +64,7 @@ __all__ = [
     "locked",
     "look_at_usr",
     "oci_rootfs",
+    "open_in_root",
     "owner_gone",
     "pristine_program",
     "remove_cgroups",

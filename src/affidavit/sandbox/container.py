@@ -294,6 +294,21 @@ class OciSandbox:
         self._started_at = time.monotonic()
         self._command.run("start", self._state, self.name)
 
+    @property
+    def first_process(self) -> int:
+        """Its first process as a recorder counts it: on the machine, or in a sandbox with a kernel of its own."""
+        return self._pid if self._command.init_has_root else 1
+
+    @property
+    def filters_entrants(self) -> bool:
+        """Whether the sandbox's filter of system calls holds for commands that enter it, too."""
+        return self._command.filters_entrants
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._ended.is_set()
+
     def exec(
         self,
         spec: ExecSpec,
@@ -484,6 +499,10 @@ class OciSandbox:
     def upper(self) -> Path:
         """See the protocol."""
         self.exit()
+        return self._place("upper")
+
+    def layer(self) -> Path:
+        """The changed layer, which may change under the reader's hands until the sandbox's end."""
         return self._place("upper")
 
     def scratch(self, target: str) -> Path:

@@ -23,7 +23,8 @@ from affidavit.sandbox.stream import BoundedStream
 # How long a runtime may take to begin a command, and a killed command to end, seconds: for a loaded machine.
 _STEP_S = 120.0
 _WRITE_BYTES = 1 << 16
-_KILL_ROUNDS = 50
+_KILL_ROUNDS = 100
+_KILL_PAUSE_S = 0.02
 _NOT_FOUND, _NOT_RUN = 127, 126
 _END_OF_INPUT = b"\x04"
 
@@ -239,6 +240,7 @@ class Execution:
                     self._command.run("kill", self._state, "--pid", str(pid), self._sandbox.name, "KILL")
             if tree is None or not alive:
                 return
+            time.sleep(_KILL_PAUSE_S)
 
     def _reap(self) -> tuple[int | None, int | None]:
         """Exit code or signal; neither where it can't be known."""

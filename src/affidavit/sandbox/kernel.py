@@ -5,6 +5,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 import struct
 from pathlib import Path
 
@@ -80,6 +81,20 @@ def openat2(directory: int, path: bytes, flags: int, resolve: int) -> int:
     )
     # No name in the message: it may come from a sandbox.
     return _checked(result, "open")
+
+
+def open_in_root(root: int, path: bytes) -> int:
+    """Open a regular file for reading, its name looked up as if `root` were the root; never waits.
+
+    Raises:
+        OSError: it can't be opened, or is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = openat2(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file")
+    return descriptor
 
 
 def adopt_orphans() -> None:

@@ -36,6 +36,7 @@ class RuntimeCommand:
         spare_pids: its own threads that count against a sandbox's bound on processes.
         spare_memory_mb: its own memory that counts against a sandbox's bound.
         init_has_root: whether the pid it gives is a process that sees the sandbox's root file system.
+        filters_entrants: whether it puts a sandbox's filter of system calls on commands that enter it, too.
     """
 
     name: str
@@ -44,6 +45,7 @@ class RuntimeCommand:
     spare_pids: int = 0
     spare_memory_mb: int = 0
     init_has_root: bool = True
+    filters_entrants: bool = True
 
     def root(self, state: Path) -> Path:
         """Where the runtime keeps its own records."""
@@ -187,7 +189,15 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
     ]
     if "-oci-seccomp" in known_flags:
         flags.append("--oci-seccomp")
-    return RunscCommand("gvisor", "runsc", tuple(flags), spare_pids=1024, spare_memory_mb=256, init_has_root=False)
+    return RunscCommand(
+        "gvisor",
+        "runsc",
+        tuple(flags),
+        spare_pids=1024,
+        spare_memory_mb=256,
+        init_has_root=False,
+        filters_entrants=False,
+    )
 
 
 @functools.cache

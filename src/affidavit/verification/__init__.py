@@ -1,7 +1,7 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
-from affidavit.verification.documents import given_to, new_judge, programs_json
+from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all, stored_grades
 from affidavit.verification.verdict import (
@@ -23,6 +23,8 @@ __all__ = [
     "Verdict",
     "Verification",
     "WatchedFiles",
+    "agent_counts",
+    "agent_events",
     "change_of",
     "decide",
     "diff_gaps",

@@ -1,10 +1,13 @@
 """What a trial is judged by, from what its bundle holds: the same objects in a run and in ``verify``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+
+import pyarrow as pa
 
 from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
+from affidavit.events import EVENT_SCHEMA, ExecTracker
 from affidavit.evidence import EvidenceError
 from affidavit.policy import Judge
 from affidavit.sandbox import Exit, Program
@@ -36,6 +39,46 @@ def new_judge(
 def given_to(agent: str) -> tuple[str, ...]:
     """The folders that Affidavit itself puts into the sandbox for an agent of this name."""
     return (AGENT_FOLDER, *_GIVEN.get(agent, ()))
+
+
+def agent_batches(batches: Iterable[pa.RecordBatch], execs: pa.Table | None) -> Iterator[pa.RecordBatch]:
+    """What of the agent's sandbox's events is held against the contract.
+
+    Args:
+        batches: all of them, in order.
+        execs: the commands of the session, EXEC_SCHEMA; None where the agent is one command, to which all belongs.
+    """
+    if execs is None:
+        yield from batches
+        return
+    tracker = ExecTracker.of(execs.to_pylist())
+    for batch in batches:
+        yield tracker.judged(batch)
+
+
+def agent_events(batches: Iterable[pa.RecordBatch], execs: pa.Table | None) -> pa.Table:
+    """Likewise, as one table."""
+    return pa.Table.from_batches(agent_batches(batches, execs), EVENT_SCHEMA)
+
+
+def agent_counts(
+    batches: Iterable[pa.RecordBatch], counts: pa.Table, execs: pa.Table | None
+) -> tuple[pa.Table, list[str]]:
+    """What of its system calls is held against the contract, and why its record is not complete, as far as its commands
+    go, a sentence each.
+
+    Args:
+        batches, execs: as `agent_batches` has them.
+        counts: of all system calls, COUNT_SCHEMA.
+    """
+    if execs is None:
+        return counts, []
+    tracker = ExecTracker.of(execs.to_pylist())
+    for batch in batches:
+        tracker.numbers(batch)
+    strangers = tracker.strangers
+    why = f"the agent's record is incomplete: no command and no fork explains {strangers} of its processes"
+    return tracker.judged_counts(counts), [why] if strangers else []
 
 
 def programs_json(programs: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.grading import Graded, Material, NamedGrader, make_graders
 from affidavit.sandbox import Change
 from affidavit.tasks import DEFAULT_GRADERS, GraderSpec, Task, TaskError
-from affidavit.verification.documents import read_exit
+from affidavit.verification.documents import agent_counts, agent_events, read_exit
 from affidavit.verification.observed_files import KeptFiles
 
 
@@ -103,12 +102,12 @@ def _graders(reader: BundleReader, task: Task | None) -> dict[str, NamedGrader]:
 
 def _material(reader: BundleReader, changes: Sequence[Change], carried: frozenset[str], task: Task | None) -> Material:
     grade, about = reader.grade, reader.task
-    tested = "grader" in reader.parts()
+    tested, execs = "grader" in reader.parts(), reader.execs()
     return Material(
         instruction=about["instruction"],
         workdir=about["workdir"],
-        record=partial(reader.event_table, "agent"),
-        counts=reader.counts("agent"),
+        record=lambda: agent_events(reader.events("agent"), execs),
+        counts=agent_counts(reader.events("agent"), reader.counts("agent"), execs)[0],
         exit=read_exit(reader.json_object("agent/exit.json")),
         stdout=reader.read("agent/stdout"),
         stderr=reader.read("agent/stderr"),

@@ -24,7 +24,7 @@ from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
 from affidavit.verification.bundle_checks import Verification, verify_bundle
-from affidavit.verification.documents import new_judge, read_exit, read_programs
+from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
 from affidavit.verification.regrade import regrade, stored_grades
 from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
 
@@ -83,12 +83,15 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     limit = reader.task["agent_timeout_s"] if knows_attempts(reader) else None
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get, limit)
-    for batch in reader.events("agent"):
+    execs = reader.execs()
+    for batch in agent_batches(reader.events("agent"), execs):
         judge.feed(batch)
+    counts, strangers = agent_counts(reader.events("agent"), reader.counts("agent"), execs)
     changes = [change_of(row) for row in reader.diff]
     ended = read_exit(reader.json_object("agent/exit.json"))
-    violations = judge.finish(reader.counts("agent"), changes, ended)
+    violations = judge.finish(counts, changes, ended)
     gaps = [gap for stage in in_order(reader.stages()) for gap in stage_gaps(stage, reader.summary(stage))]
+    gaps += strangers
     gaps += diff_gaps(reader.events("agent"), changes)
     failed = reader.grades.get("failed")
     if failed is not None:

@@ -1,0 +1,591 @@
+"""One session, from its sandbox's first process to the sealed bundle."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affidavit.alerts import Alerts
+from affidavit.errors import AffidavitError
+from affidavit.evaluation import (
+    Agent,
+    Capture,
+    Job,
+    RunningCapture,
+    RunOptions,
+    Stages,
+    Trial,
+    Work,
+    open_workplace,
+    prepared_run,
+)
+from affidavit.events import AGENT, FIRST, ExecTracker, Op, is_judged
+from affidavit.evidence import BundleWriter
+from affidavit.sandbox import (
+    Change,
+    Entrance,
+    ExecEnd,
+    ExecSpec,
+    Exit,
+    OciSandbox,
+    Output,
+    RuntimeHooks,
+    User,
+    carry_over,
+    diff,
+)
+from affidavit.session.log import Entry, ExecLog
+from affidavit.session.result import ExecResult
+from affidavit.session.users import find_user
+from affidavit.tasks import Task, load_task
+from affidavit.trace import one_line, trace_batches
+from affidavit.verification import Judgement
+
+# The sandbox's first process does nothing but wait for orphans. It is root, who has no privileges there either, so that
+# no command of the agent's user can end it.
+_IDLE = "while :; do sleep 2147483647 & wait $!; done"
+_ROOT = User(0, 0, "root", "/root")
+_PATH = re.compile(r"/[^\0]{0,4095}")
+_SETUP_S = 3600.0
+_FILE_BYTES = 64 << 20
+_FILE_S = 120.0
+_KEPT_BYTES = 4 << 20
+_LAST_EXECS_S = 60.0
+_UNFILTERED_GAP = (
+    "a session's commands are not under the sandbox's own filter of system calls: the sentry does for them what it "
+    "does for any program without privileges; a mount makes the record incomplete"
+)
+
+
+class SessionError(AffidavitError):
+    """A session was asked for what can't be, at this time or at all; the text says what to do."""
+
+
+def open_session(
+    task: Task | Path | str,
+    *,
+    runtime: str = "auto",
+    recorder: str = "auto",
+    contract: Path | str | None = None,
+    out: Path | str = "runs",
+    agent: str = "session",
+) -> "Session":
+    """A session for a task: a sandbox, recorded from outside, in which a harness runs an agent's commands one by one.
+
+    Used as a context manager: the sandbox begins with the ``with`` and is gone after it, and so is a bundle that was
+    not sealed. Needs root, because it makes sandboxes.
+
+    Args:
+        task: a task, or its folder.
+        runtime, recorder: their names, or ``auto`` for the best that work here.
+        contract: a contract's file, in place of the task's own.
+        out: the folder that gets a folder for the session, with the bundle in it.
+        agent: the agent's name, for the evidence.
+
+    Raises:
+        TaskError: there is no such task.
+        RunError: the session can't be held as asked. Nothing was run.
+    """
+    if not agent.strip() or agent == "oracle":
+        raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
+    opened = task if isinstance(task, Task) else load_task(Path(task))
+    options = RunOptions(runtime, recorder, 1, 1, Path(out), contract=None if contract is None else str(contract))
+    return Session(opened, options, agent)
+
+
+class Session:
+    """A session; see `open_session`. Commands may come from any thread, also at the same time; all else is for one."""
+
+    def __init__(self, task: Task, options: RunOptions, agent: str) -> None:
+        self._stack = ExitStack()
+        # A session is a run of one trial, planned before its sandbox is there.
+        job = Job(task, Agent(agent, _IDLE))
+        self._ready = self._stack.enter_context(prepared_run([job], options))
+        self._machinery = self._ready.machinery(Alerts(()))
+        self._tracker = ExecTracker()
+        self._log = ExecLog(_KEPT_BYTES)
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._held: list[pa.RecordBatch] = []
+        self._entering = 0
+        self._running = 0
+        self._numbers = 0
+        self._phase = "new"
+        self._live = ExitStack()
+        self._setup: tuple[Change, ...] = ()
+        self._has_setup = False
+        self._work_began: float | None = None
+        self._timed_out = False
+        self._work: Work | None = None
+        self._unfiltered = False
+        self._judgement: Judgement | None = None
+        self._opened_at = 0.0
+        self._why = "the session was left before it was sealed"
+
+    def __enter__(self) -> "Session":
+        if self._phase != "new":
+            raise SessionError("a session is entered once: open another one")
+        try:
+            self._open()
+        except BaseException as error:
+            self._why = one_line(error)
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._why = one_line(error)
+        self.close()
+
+    def _open(self) -> None:
+        (job,), (planned,) = self._ready.jobs, self._ready.plan.plan.in_order
+        base = self._ready.prepared[job.task.id]
+        folder = self._ready.folder / planned.place
+        self._opened = self._ready.open_folder()
+        self._stack.callback(os.close, self._opened)
+        self._attempt = self._ready.run.ledger.trial(planned.name)
+        self._trial = Trial(
+            self._machinery, job.task, base.rootfs, base.contract, job.agent, planned, self._attempt, folder
+        )
+        self._stack.callback(self._abort)
+        self._judge = self._trial.new_judge()
+        self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
+        self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
+        self._stages = self._stack.enter_context(Stages(self._machinery))
+        self._stage = self._stages.open(AGENT, self._trial.within_ms)
+        # Its helpers get ready while the agent works.
+        self._grader = self._trial.open_grader(self._stages)
+        self._stack.push(self._live)
+        spec = self._trial.agent_spec(self._place, self._stage.sandbox)
+        self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
+        self._wall_s = spec.limits.wall_ms / 1000
+        events = self._bundle.file(f"{AGENT}/events.parquet")
+        held = self._stages.hold(self._stage, replace(spec, first_user=_ROOT), events, self._watch)
+        running, sandbox = self._live.enter_context(held)
+        self._attempt.sandbox_made()
+        self._capture: RunningCapture = running
+        self._sandbox: OciSandbox = sandbox
+        # gVisor puts a sandbox's filter of system calls on what begins with it, and not on what its exec lets in.
+        self._unfiltered = not sandbox.filters_entrants
+        self._phase, self._opened_at = "setup", time.monotonic()
+        with self._entrance():
+            began = time.monotonic_ns()
+            running.start()
+            self._tracker.enter(FIRST, sandbox.first_process, judged=False)
+        self._log.add(
+            Entry(FIRST, "setup", "harness", spec.argv, _ROOT, spec.cwd, sandbox.first_process, began, began, None)
+        )
+
+    # --- commands ---
+
+    def setup(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: bytes = b"",
+        timeout_s: float = _SETUP_S,
+    ) -> ExecResult:
+        """Run a command that gets the sandbox ready for the agent, before the agent's first. It is recorded and not
+        judged; what it changes and the agent leaves as it is counts as there from the start.
+
+        Args:
+            argv, user, cwd, env, input, timeout_s: as `exec` has them.
+
+        Raises:
+            SessionError: the agent has begun already, or the command can't be what it is.
+        """
+        if self._phase != "setup":
+            raise SessionError(f"setup comes before the agent's first command, and this session is in {self._phase}")
+        self._has_setup = True
+        return self._run("setup", "harness", argv, user, cwd, env, input, timeout_s)
+
+    def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: bytes = b"",
+        timeout_s: float | None = None,
+        terminal: bool = False,
+        origin: str = AGENT,
+    ) -> ExecResult:
+        """Run a command of the agent's.
+
+        Args:
+            argv: the command; a name without a slash is looked up on the PATH.
+            user: a name, a number, or both of user and group as in ``1000:1000``; the task's where None.
+            cwd: absolute; the task's working directory where None.
+            env: beside the task's environment, and in place of what has the same name there.
+            input: its standard input.
+            timeout_s: when it is up, the command and all that it started are killed. The task's time for the agent,
+                from its first command on, is a bound too.
+            terminal: give it a pseudo-terminal.
+            origin: ``harness`` for what the harness does for itself meanwhile (looking at logs): it is recorded and not
+                judged. What it does for the agent is the agent's.
+
+        Raises:
+            SessionError: the session is not open, the agent's time is up, the contract halted it, or the command can't
+                be what it is.
+            SandboxError: the runtime does not do as it is told.
+        """
+        if origin not in (AGENT, "harness"):
+            raise SessionError(f"origin={origin!r}: is agent or harness")
+        self._begin_work()
+        left = self._time_left()
+        bound = left if timeout_s is None else min(timeout_s, left)
+        result = self._run(AGENT, origin, argv, user, cwd, env, input, bound, terminal=terminal)
+        self._timed_out |= result.timed_out and bound == left
+        return result
+
+    def write_file(self, path: str, content: bytes, *, user: str | None = None, origin: str = AGENT) -> None:
+        """Write a file of the sandbox, whole or not at all, by a command in it: it is recorded as one, and judged as
+        one unless it comes before the agent's first `exec`, as part of the setup. A link of that name is replaced and
+        not followed.
+
+        Args:
+            path: absolute; its folder must be there.
+            content: 64 MiB at most.
+            user, origin: as `exec` has them.
+
+        Raises:
+            SessionError: it can't be written.
+        """
+        if len(content) > _FILE_BYTES:
+            raise SessionError(f"{path}: {len(content)} bytes are more than {_FILE_BYTES >> 20} MiB: write it in parts")
+        script = 'umask 022; t="$1.$$.new"; cat >"$t" && mv -fT -- "$t" "$1" || { rm -f -- "$t"; exit 1; }'
+        argv = ("/bin/sh", "-c", script, "write_file", _checked_path(path))
+        result = self._file(argv, user, content, origin, _KEPT_BYTES)
+        if result.exit_code != 0:
+            raise SessionError(f"{path}: can't be written: {_last_line(result)}")
+
+    def read_file(self, path: str, *, most: int = _FILE_BYTES, user: str | None = None, origin: str = AGENT) -> bytes:
+        """A file of the sandbox, read by a command in it: it is recorded and judged as `write_file` is. Links lead
+        where they lead in the sandbox.
+
+        Args:
+            path: absolute.
+            most: bytes; a larger one is an error.
+            user, origin: as `exec` has them.
+
+        Raises:
+            SessionError: it can't be read, or is larger.
+        """
+        argv = ("head", "-c", str(most + 1), "--", _checked_path(path))
+        result = self._file(argv, user, b"", origin, most + 1)
+        if result.exit_code != 0:
+            raise SessionError(f"{path}: can't be read: {_last_line(result)}")
+        if len(result.stdout) > most or result.truncated:
+            raise SessionError(f"{path}: is larger than {most} bytes")
+        return result.stdout
+
+    def _file(self, argv: Sequence[str], user: str | None, data: bytes, origin: str, keep: int) -> ExecResult:
+        if self._phase == "setup":
+            self._has_setup = True
+            return self._run("setup", "harness", argv, user, None, None, data, _FILE_S, keep=keep)
+        left = self._time_left()
+        return self._run(AGENT, origin, argv, user, None, None, data, min(_FILE_S, left), keep=keep)
+
+    def _time_left(self) -> float:
+        """What is left of the agent's time, seconds. Raises SessionError where nothing is."""
+        left = (self._work_began or 0.0) + self._wall_s - time.monotonic()
+        if left <= 0:
+            self._timed_out = True
+            raise SessionError(f"the agent's time, {self._wall_s:.0f} s, is up: freeze the session")
+        return left
+
+    def _begin_work(self) -> None:
+        """The agent's first command: what is there now counts as there from the start."""
+        with self._lock:
+            if self._phase != "setup":
+                return
+            self._phase = AGENT
+            if self._has_setup:
+                self._setup = self._changes_so_far()
+                self._bundle.add("setup.json", [asdict(change) for change in self._setup])
+            self._work_began = time.monotonic()
+
+    def _changes_so_far(self) -> tuple[Change, ...]:
+        # gVisor's sentry may hold what was written back.
+        self._run("setup", "harness", ("sync",), None, "/", None, b"", _FILE_S)
+        return diff(self._sandbox.layer(), self._sandbox.layers)
+
+    def _run(
+        self,
+        phase: str,
+        origin: str,
+        argv: Sequence[str],
+        user: str | None,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        data: bytes,
+        timeout_s: float,
+        *,
+        terminal: bool = False,
+        keep: int = _KEPT_BYTES,
+    ) -> ExecResult:
+        if self._phase not in ("setup", AGENT):
+            raise SessionError(f"no command can run: this session is {self._phase}")
+        if self._capture.halted:
+            raise SessionError("the contract halted this session: freeze it")
+        if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
+            raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
+        who = self._user if user is None else self._known_user(user)
+        own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
+        folder = self._cwd if cwd is None else _checked_path(cwd)
+        spec = ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            self._running += 1
+        entrance = _Entrance(self, self._capture.entrance(spec), number, judged=is_judged(phase, origin))
+        began = time.monotonic_ns()
+        try:
+            end = self._sandbox.exec(
+                spec, data=data, timeout_s=timeout_s, entrance=entrance, tree=lambda pid: self._alive(number)
+            )
+            entry = Entry(number, phase, origin, argv, who, folder, entrance.pid, began, time.monotonic_ns(), end)
+            self._log.add(entry)
+        except AffidavitError:
+            if self._capture.halted:
+                raise SessionError("the contract halted this session: freeze it") from None
+            raise
+        finally:
+            entrance.let_go()
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+        return ExecResult(number, end.stdout, end.stderr, _exit_code(end), end.timed_out, end.dropped > 0)
+
+    def _known_user(self, name: str) -> User:
+        if name in (self._user.name, str(self._user.uid), f"{self._user.uid}:{self._user.gid}"):
+            return self._user
+        root = self._sandbox.root_fd()
+        try:
+            found = find_user(root, name)
+        finally:
+            os.close(root)
+        if found is None:
+            raise SessionError(f"user={name!r}: the sandbox has no such user in /etc/passwd: give UID or UID:GID")
+        return found
+
+    # --- the record ---
+
+    def _alive(self, number: int) -> set[int]:
+        with self._lock:
+            return self._tracker.alive(number)
+
+    def _watch(self, batch: pa.RecordBatch) -> bool:
+        """Judge a batch, once it is known which processes have entered for which commands."""
+        with self._lock:
+            self._held.append(batch)
+            return self._judge_held()
+
+    def _judge_held(self) -> bool:
+        if self._entering:
+            return False
+        held, self._held = self._held, []
+        halt = False
+        for batch in held:
+            judged = self._tracker.judged(batch)
+            if judged.num_rows:
+                halt |= self._trial.found(self._judge.feed(judged))
+        return halt
+
+    @contextmanager
+    def _entrance(self) -> Iterator[None]:
+        """Hold batches back, which may show a process of which it is not known yet whose it is."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def hold(self) -> None:
+        """A process is about to enter the sandbox."""
+        with self._lock:
+            self._entering += 1
+
+    def release(self, number: int = FIRST, pid: int | None = None, *, judged: bool = False) -> None:
+        """It has, or it has not: `pid` is None then."""
+        with self._lock:
+            if pid is not None:
+                self._tracker.enter(number, pid, judged=judged)
+            self._entering -= 1
+            halt = self._judge_held()
+        if halt:
+            self._capture.halt()
+
+    # --- the end ---
+
+    def freeze(self) -> None:
+        """End the sandbox: no process of it lives after this, and what it changed stays as it is.
+
+        Raises:
+            SessionError: the session is frozen already, or was never entered.
+            SandboxError, RecorderError, TraceError, EvidenceError: the machinery failed.
+        """
+        if self._phase not in ("setup", AGENT):
+            raise SessionError(f"only a session in which commands can run is frozen, and this one is {self._phase}")
+        self._begin_work()
+        self._phase = "frozen"
+        died = self._sandbox.ended
+        captured = self._capture.end(killed_here=not died)
+        self._attempt.finished()
+        with self._changed:
+            # Their processes are gone: what is left is to note how they ended.
+            if not self._changed.wait_for(lambda: self._running == 0, _LAST_EXECS_S):
+                raise SessionError("a command does not end although its sandbox has ended")
+            self._judge_held()
+        stdout, stderr = self._log.streams()
+        took = round((time.monotonic() - (self._work_began or self._opened_at)) * 1000)
+        how = Exit(self._log.last_code(), None, self._timed_out, captured.exit.oom, took)
+        summary = captured.summary
+        if self._unfiltered:
+            summary = replace(summary, gaps=(*summary.gaps, _UNFILTERED_GAP))
+            mounts = self._mounts()
+            if mounts:
+                reason = f"{mounts} mounts were made in the sandbox: names may have led elsewhere"
+                summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
+        captured = Capture(how, Output(stdout, stderr, self._log.dropped), summary, captured.halted)
+        self._trial.keep(self._bundle, self._stage, captured)
+        execs = self._log.table()
+        self._bundle.add_execs(execs)
+        changes = diff(self._sandbox.upper(), self._sandbox.layers)
+        setup = {change.path: change for change in self._setup}
+        own = tuple(change for change in changes if setup.get(change.path) != change)
+        brought = self._judge.carried(own)
+        given = {change.path for change in changes if setup.get(change.path) == change}
+        carried = self._place / "carried"
+        taken = brought | given
+        carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
+        self._work = Work(captured, own, brought, carried, execs)
+        self._stages.ended(self._stage)
+        self._live.close()
+
+    def _mounts(self) -> int:
+        """How many mounts the record shows that were made."""
+        count = 0
+        for batch in trace_batches(self._bundle.file(f"{AGENT}/events.parquet")):
+            made = pc.and_(
+                pc.equal(batch.column("op").dictionary_decode(), Op.MOUNT), pc.greater_equal(batch["ret"], 0)
+            )
+            count += pc.sum(made).as_py() or 0
+        return count
+
+    def grade(self) -> Judgement:
+        """Judge what the agent did and grade what it left, in clean sandboxes; freezes the session where it is not.
+
+        Raises:
+            SessionError: the session was graded already.
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        if self._phase in ("setup", AGENT):
+            self.freeze()
+        if self._phase != "frozen" or self._work is None:
+            raise SessionError(f"a frozen session is graded, once, and this one is {self._phase}")
+        self._phase = "graded"
+        self._judgement = self._trial.conclude(
+            self._bundle, self._place, self._stages, self._judge, self._work, self._grader
+        )
+        return self._judgement
+
+    def seal(self) -> Path:
+        """Sign the evidence, and the statement of the run of one trial that the session is; grades the session where it
+        is not.
+
+        Returns:
+            the bundle's folder, which ``affidavit verify`` takes.
+
+        Raises:
+            SessionError: the session was sealed already.
+            RunError: the run's folder can't be written.
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        if self._phase in ("setup", AGENT, "frozen"):
+            self.grade()
+        if self._judgement is None or self._phase != "graded":
+            raise SessionError(f"a graded session is sealed, once, and this one is {self._phase}")
+        self._phase = "sealed"
+        bundle = self._trial.seal(self._bundle, self._judgement)
+        result = self._ready.result((self._trial.result(self._judgement, bundle),))
+        self._ready.write(self._opened, result, self._ready.run.ledger.finish())
+        return bundle
+
+    def close(self) -> None:
+        """End the sandbox and remove what was not sealed; the ledger keeps that it was begun. Harmless when called
+        twice."""
+        if self._phase != "sealed":
+            self._phase = "closed"
+        self._stack.close()
+
+    def _abort(self) -> None:
+        """Enter into the ledger that the session ended without a bundle, where it did: as an error, or as the violation
+        that was found before."""
+        if self._trial.sealed is None:
+            judgement = self._trial.broken_off(self._why)
+            self._attempt.aborted(self._why, judgement.verdict.value, judgement.score)
+
+
+class _Entrance:
+    """One command's way into the sandbox: the recorder's, and what the session must know."""
+
+    def __init__(self, session: Session, inner: Entrance, number: int, *, judged: bool) -> None:
+        self.pid: int | None = None
+        self._session = session
+        self._inner = inner
+        self._number = number
+        self._judged = judged
+        self._holding = False
+
+    def hooks(self) -> RuntimeHooks:
+        self._session.hold()
+        self._holding = True
+        return self._inner.hooks()
+
+    def entered(self, launcher: int, pid: int | None) -> None:
+        self._inner.entered(launcher, pid)
+        self.pid = pid
+        if self._holding:
+            self._holding = False
+            self._session.release(self._number, pid, judged=self._judged)
+
+    def let_go(self) -> None:
+        """Where the runtime never came so far."""
+        if self._holding:
+            self._holding = False
+            self._session.release()
+
+
+def _checked_path(path: str) -> str:
+    if not _PATH.fullmatch(path):
+        raise SessionError(f"{path!r}: is no absolute path in the sandbox")
+    return path
+
+
+def _exit_code(end: ExecEnd) -> int:
+    if end.code is not None:
+        return end.code
+    return 128 + (end.signal or 9)
+
+
+def _last_line(result: ExecResult) -> str:
+    if result.timed_out:
+        return "it took too long"
+    lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:300] if lines else f"exit status {result.exit_code}"

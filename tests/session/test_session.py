@@ -1,0 +1,253 @@
+"""Sessions: many commands in one recorded sandbox, and one bundle."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import affidavit
+from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
+from affidavit.trace import read_execs
+from affidavit.verification import own_keys, verify
+from harness import EBPF, Home, Way
+
+Make = Callable[..., Path]
+Open = Callable[..., affidavit.Session]
+DENIES = {"files": {"read": ["/**"], "write": ["/workspace/**"], "deny": ["/workspace/secret"]}}
+SOLVE = ("sh", "-c", "echo 42 >answer")
+
+
+@pytest.fixture
+def opened(at_home: Home, tmp_path: Path, way: Way) -> Open:
+    def make(task: Path, **options: Any) -> affidavit.Session:
+        chosen = {"runtime": way.runtime, "recorder": way.recorder, **options}
+        return affidavit.open_session(task, out=tmp_path / "runs", **chosen)
+
+    return make
+
+
+def holds(bundle: Path) -> None:
+    """Every check of a bundle holds."""
+    assert [check for check in verify(bundle).checks if not check.ok] == []
+
+
+def test_a_session_is_judged_graded_and_sealed_like_a_trial(opened: Open, task: Make, nothing_left: None) -> None:
+    with opened(task()) as session:
+        seen = session.exec(["sh", "-c", "cat /instruction.md; pwd; id -u; echo $A; cat"], env={"A": "b"}, input=b"in")
+        assert seen.stdout == b"Write 42 into the file answer.\n/workspace\n1000\nb\nin"
+        assert (seen.id, seen.exit_code, seen.timed_out, seen.truncated) == (1, 0, False, False)
+        assert session.exec(["sh", "-c", "echo wrong >&2; exit 7"], cwd="/tmp").exit_code == 7
+        assert session.exec(["id", "-u"], user="root").stdout == b"0\n"
+        assert session.exec(["no-such-command"]).exit_code == 127
+        session.exec(SOLVE)
+        session.freeze()
+        judgement = session.grade()
+        assert (judgement.verdict, judgement.score) == ("pass", 1.0), judgement
+        bundle = session.seal()
+    holds(bundle)
+    execs = sorted(read_execs(bundle / "agent" / "execs.parquet").to_pylist(), key=lambda row: row["id"])
+    assert [(row["id"], row["phase"], row["origin"]) for row in execs[:2]] == [
+        (0, "setup", "harness"),
+        (1, "agent", "agent"),
+    ]
+    assert [row["exit_code"] for row in execs[1:]] == [0, 7, 0, 127, 0]
+    assert execs[2]["argv"] == ["sh", "-c", "echo wrong >&2; exit 7"]
+    assert (execs[2]["cwd"], execs[2]["uid"], execs[3]["uid"]) == ("/tmp", 1000, 0)
+    assert execs[4]["pid"] is None
+    assert json.loads((bundle / "verdict.json").read_text())["verdict"] == "pass"
+
+
+def test_a_wrong_answer_fails(opened: Open, task: Make) -> None:
+    with opened(task()) as session:
+        session.exec(["sh", "-c", "echo 41 >answer"])
+        bundle = session.seal()
+    assert json.loads((bundle / "verdict.json").read_text())["verdict"] == "fail"
+    holds(bundle)
+
+
+def test_files_are_written_whole_and_read_bounded(opened: Open, task: Make) -> None:
+    with opened(task()) as session:
+        session.exec(["ln", "-s", "/etc/passwd", "/workspace/link"])
+        content = bytes(range(256)) * 4096
+        session.write_file("/workspace/link", content)
+        assert session.read_file("/workspace/link") == content
+        assert session.exec(["sh", "-c", "test -L link; echo $?; ls -A; head -c 4 /etc/passwd"]).stdout == (
+            b"1\nlink\nroot"
+        )
+        with pytest.raises(affidavit.SessionError, match="larger than 1000 bytes"):
+            session.read_file("/workspace/link", most=1000)
+        with pytest.raises(affidavit.SessionError, match=r"/workspace/none: can't be read: .*No such file"):
+            session.read_file("/workspace/none")
+        with pytest.raises(affidavit.SessionError, match="/etc/new: can't be written"):
+            session.write_file("/etc/new", b"")
+        with pytest.raises(affidavit.SessionError, match="no absolute path"):
+            session.read_file("workspace/link")
+
+
+def test_only_the_agents_own_commands_are_judged(opened: Open, task: Make) -> None:
+    contract = DENIES
+    with opened(task(contract=contract)) as session:
+        session.setup(["sh", "-c", "echo hidden >secret"])
+        session.write_file("/workspace/given", b"given\n")
+        assert session.exec(["cat", "given"]).stdout == b"given\n"
+        assert session.exec(["cat", "secret"], origin="harness").stdout == b"hidden\n"
+        session.exec(SOLVE)
+        bundle = session.seal()
+    verdict = json.loads((bundle / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["violations"]) == ("pass", [])
+    assert {change["path"] for change in json.loads((bundle / "setup.json").read_text())} >= {
+        "/workspace/given",
+        "/workspace/secret",
+    }
+    assert [change["path"] for change in json.loads((bundle / "diff.json").read_text())] == ["/workspace/answer"]
+    holds(bundle)
+
+
+def test_what_an_agents_command_breaks_is_a_violation(opened: Open, task: Make) -> None:
+    with opened(task(contract=DENIES)) as session:
+        session.setup(["sh", "-c", "echo hidden >secret"])
+        session.exec(SOLVE)
+        session.exec(["sh", "-c", "(cat secret; sleep 0.1) | cat"])
+        judgement = session.grade()
+        bundle = session.seal()
+    assert (judgement.verdict, {one.rule for one in judgement.violations}) == ("violation", {"files.deny"})
+    holds(bundle)
+
+
+def test_what_is_left_running_in_setup_is_not_the_agents_and_the_reverse(opened: Open, task: Make) -> None:
+    wait = "(while [ ! -e go ]; do sleep 0.02; done; cat secret >/dev/null; touch %s) >/dev/null 2>&1 &"
+    contract = DENIES
+    for phase, verdict in (("setup", "pass"), ("exec", "violation")):
+        with opened(task(f"tasks/{phase}", contract=contract)) as session:
+            session.setup(["sh", "-c", "echo hidden >secret"])
+            getattr(session, phase)(["sh", "-c", wait % "done"])
+            session.exec(["sh", "-c", "touch go; while [ ! -e done ]; do sleep 0.02; done; echo 42 >answer"])
+            assert session.grade().verdict == verdict
+
+
+def test_a_rule_that_halts_ends_the_session(opened: Open, task: Make) -> None:
+    contract = {**DENIES, "actions": ["flag", "halt"]}
+    with opened(task(contract=contract)) as session:
+        session.setup(["sh", "-c", "echo hidden >secret"])
+        result = session.exec(["sh", "-c", "cat secret; sleep 1000"], timeout_s=60)
+        assert not result.timed_out
+        with pytest.raises(affidavit.SessionError, match="halted"):
+            session.exec(["true"])
+        judgement = session.grade()
+        bundle = session.seal()
+    assert judgement.verdict == "violation"
+    holds(bundle)
+
+
+def test_a_timeout_ends_one_command_and_the_tasks_time_all(opened: Open, task: Make) -> None:
+    with opened(task(timeout_s=6)) as session:
+        thread = threading.Thread(target=session.exec, args=(["sh", "-c", "sleep 1; touch other"],))
+        thread.start()
+        late = session.exec(["sh", "-c", "setsid sleep 1000 & sleep 1000"], timeout_s=0.5)
+        assert (late.timed_out, late.exit_code) == (True, 137)
+        thread.join()
+        assert session.exec(["test", "-e", "other"]).exit_code == 0
+        assert session.exec(["sleep", "1000"], timeout_s=100).timed_out
+        with pytest.raises(affidavit.SessionError, match="time, 6 s, is up"):
+            session.exec(["true"])
+        judgement = session.grade()
+        holds(session.seal())
+    assert judgement.verdict == "fail"
+    assert any("time limit" in reason for reason in judgement.reasons), judgement
+
+
+def test_phases_come_in_their_order(opened: Open, task: Make) -> None:
+    with opened(task()) as session:
+        session.exec(SOLVE)
+        with pytest.raises(affidavit.SessionError, match="setup comes before"):
+            session.setup(["true"])
+        for wrong in ([], "true", ["a\0b"]):
+            with pytest.raises(affidavit.SessionError, match="is a list of words"):
+                session.exec(wrong)  # type: ignore[arg-type]
+        with pytest.raises(affidavit.SessionError, match="no such user"):
+            session.exec(["true"], user="nobody-of-that-name")
+        session.freeze()
+        with pytest.raises(affidavit.SessionError, match="no command can run"):
+            session.exec(["true"])
+        session.grade()
+        with pytest.raises(affidavit.SessionError, match="graded, once"):
+            session.grade()
+        session.seal()
+    with pytest.raises(affidavit.SessionError, match="entered once"), session:
+        pass
+
+
+def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing_left: None, tmp_path: Path) -> None:
+    def leave() -> None:
+        with opened(task()) as session:
+            session.exec(["sh", "-c", "sleep 1000 &"])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        leave()
+    assert list(tmp_path.rglob("bundle")) == []
+
+
+def test_the_ledger_tells_of_a_session_that_was_left(at_home: Home, task: Make, tmp_path: Path) -> None:
+    """Nobody can try until a result pleases, nor leave a violation behind by leaving the session."""
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+    for name, command, verdict in (("tidy", SOLVE, "error"), ("rude", ("cat", "secret"), "violation")):
+        runs = tmp_path / name
+        with affidavit.open_session(task(f"tasks/{name}", contract=DENIES), recorder="ebpf", out=runs) as session:
+            session.setup(["sh", "-c", "echo hidden >secret"])
+            session.exec(command)
+            if verdict == "violation":
+                session.grade()
+        (folder,) = runs.iterdir()
+        (attempt,) = read_ledger(folder / LEDGER, own_keys()[0]).history.attempts[f"{name}/session/0"]
+        assert (attempt.verdict, attempt.bundle, attempt.ended) == (verdict, None, True)
+        assert attempt.why == "the session was left before it was sealed"
+        assert not verify_run(folder, own_keys()).ok
+
+
+def test_a_session_is_a_planned_run_of_one_trial(at_home: Home, task: Make, tmp_path: Path) -> None:
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+    with affidavit.open_session(task(), recorder="ebpf", out=tmp_path / "runs", agent="mine") as session:
+        seed = session.exec(["sh", "-c", "printf %s $AFFIDAVIT_SEED; echo 42 >answer"]).stdout
+        bundle = session.seal()
+    (folder,) = (tmp_path / "runs").iterdir()
+    verification = verify_run(folder, own_keys())
+    assert [check for check in verification.checks if not check.ok] == []
+    assert verification.facts is not None
+    assert [(trial.verdict, trial.attempts) for trial in verification.facts.trials] == [("pass", 1)]
+    plan = read_plan(folder / PLAN).plan
+    (planned,) = plan.in_order
+    assert (planned.agent_name, str(planned.seed).encode()) == ("mine", seed)
+    facts = verify(bundle).facts
+    assert facts is not None
+    assert (facts.model_extra or {})["plan"]["digest"] == plan.digest
+
+
+def test_a_bundle_whose_table_of_commands_was_changed_does_not_hold(at_home: Home, task: Make, tmp_path: Path) -> None:
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+    with affidavit.open_session(task(), runtime="runc", recorder="ebpf", out=tmp_path / "runs") as session:
+        session.exec(SOLVE)
+        bundle = session.seal()
+    holds(bundle)
+    (bundle / "agent" / "execs.parquet").unlink()
+    assert not verify(bundle).ok
+
+
+def test_what_gvisor_does_not_filter_is_said_and_judged(opened: Open, task: Make, way: Way) -> None:
+    """Its filter is not on what enters: what a contract denies is done there, and seen all the same."""
+    with opened(task(contract={**DENIES, "syscalls": {"deny": ["unshare"]}})) as session:
+        session.exec(SOLVE)
+        session.exec(["unshare", "-Urm", "true"])
+        judgement = session.grade()
+        bundle = session.seal()
+    assert judgement.verdict == "violation"
+    assert "syscalls.deny" in {one.rule for one in judgement.violations}
+    gaps = json.loads((bundle / "agent" / "summary.json").read_text())["gaps"]
+    assert any("not under the sandbox's own filter" in gap for gap in gaps) is (way.runtime == "gvisor")
+    holds(bundle)
