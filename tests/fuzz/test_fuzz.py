@@ -20,7 +20,7 @@ def test_nothing_raises_or_hangs(target: str, tmp_path: Path) -> None:
     # Bytes of memory are bounded by libFuzzer itself, and so is the time for one input, in seconds.
     bounds = ("-runs=1000", "-seed=1", "-max_len=4096", "-rss_limit_mb=1024", "-timeout=20")
     command = [sys.executable, FUZZ, target, *bounds, f"-artifact_prefix={tmp_path}/", tmp_path, SEEDS / target]
-    # A process that was forked from this one counts our peak as its own (getrusage(2), ru_maxrss); a shell's child doesn't.
+    # A process forked from this one counts our peak as its own (getrusage(2), ru_maxrss); a shell's child doesn't.
     command = ["sh", "-c", '"$@"; exit $?', "sh", *command]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, (done.stderr[-3000:], [path.read_bytes() for path in tmp_path.glob("crash-*")])
