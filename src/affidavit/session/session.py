@@ -85,7 +85,8 @@ def open_session(
 
     Args:
         task: a task, or its folder.
-        runtime, recorder: their names, or ``auto`` for the best that work here.
+        runtime: its name, or ``auto`` for the best that works here.
+        recorder: its name, or ``auto`` for the best that works here.
         contract: a contract's file, in place of the task's own.
         out: the folder that gets a folder for the session, with the bundle in it.
         agent: the agent's name, for the evidence.
@@ -203,7 +204,12 @@ class Session:
         judged; what it changes and the agent leaves as it is counts as there from the start.
 
         Args:
-            argv, user, cwd, env, input, timeout_s: as `exec` has them.
+            argv: as `exec` has it.
+            user: as `exec` has it.
+            cwd: as `exec` has it.
+            env: as `exec` has it.
+            input: as `exec` has it.
+            timeout_s: as `exec` has it.
 
         Raises:
             SessionError: the agent has begun already, or the command can't be what it is.
@@ -261,7 +267,8 @@ class Session:
         Args:
             path: absolute; its folder must be there.
             content: 64 MiB at most.
-            user, origin: as `exec` has them.
+            user: as `exec` has it.
+            origin: as `exec` has it.
 
         Raises:
             SessionError: it can't be written.
@@ -281,7 +288,8 @@ class Session:
         Args:
             path: absolute.
             most: bytes; a larger one is an error.
-            user, origin: as `exec` has them.
+            user: as `exec` has it.
+            origin: as `exec` has it.
 
         Raises:
             SessionError: it can't be read, or is larger.
