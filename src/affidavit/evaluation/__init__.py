@@ -3,6 +3,7 @@
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import choose_runtime, examine
+from affidavit.evaluation.changed_texts import changed_texts
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
@@ -43,6 +44,7 @@ __all__ = [
     "Work",
     "agent_spec",
     "capture",
+    "changed_texts",
     "check_agent",
     "check_places",
     "choose_runtime",

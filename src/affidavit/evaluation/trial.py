@@ -5,7 +5,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.changed_texts import changed_texts
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
@@ -137,6 +138,7 @@ class Work:
         changes: the agent's own.
         brought: the paths of those of them that are carried over to grading.
         carried: the layer that grading sees on top of the root file system.
+        texts: of the files that it changed; see `changed_texts`.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
     """
 
@@ -144,6 +146,7 @@ class Work:
     changes: Sequence[Change]
     brought: frozenset[str]
     carried: Path
+    texts: Mapping[str, Any]
     execs: pa.Table | None = None
 
 
@@ -260,7 +263,8 @@ class Trial:
                 if model:
                     self._take_model_log(bundle, model)
                 changes, brought = take_over(sandbox, judge, carried)
-        work = Work(agent, changes, brought, carried)
+                texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
+        work = Work(agent, changes, brought, carried, texts)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
@@ -329,6 +333,7 @@ class Trial:
         violations = judge.finish(counts, changes, agent.exit)
         self._found = tuple(violations)
         bundle.add("diff.json", [asdict(change) for change in changes])
+        bundle.add("texts.json", work.texts)
         condemned = bool(violations) and self._enforced.mode == "strict"
         assessment: Assessment | None = None
         grade: dict[str, Any] = {}

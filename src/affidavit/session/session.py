@@ -24,6 +24,7 @@ from affidavit.evaluation import (
     Stages,
     Trial,
     Work,
+    changed_texts,
     open_workplace,
     prepared_run,
 )
@@ -482,7 +483,8 @@ class Session:
         carried = self._place / "carried"
         taken = brought | given
         carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
-        self._work = Work(captured, own, brought, carried, execs)
+        texts = changed_texts(self._sandbox.upper(), self._sandbox.layers, own, setup)
+        self._work = Work(captured, own, brought, carried, texts, execs)
         self._stages.ended(self._stage)
         self._live.close()
 
