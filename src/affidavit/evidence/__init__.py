@@ -6,6 +6,7 @@ A bundle is a folder that needs nothing but a public key to be checked; ``docs/b
 from affidavit.evidence.bundle import (
     CONTRACT_PROOF,
     CONTRACT_SIGNATURE,
+    EXECS,
     MOST_STATEMENT_BYTES,
     STATEMENT,
     BundleReader,
@@ -60,6 +61,7 @@ from affidavit.signing import (
 __all__ = [
     "CONTRACT_PROOF",
     "CONTRACT_SIGNATURE",
+    "EXECS",
     "IN_TOTO",
     "MODEL_FACTS",
     "MODEL_LOG",

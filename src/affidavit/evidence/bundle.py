@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -515,15 +515,15 @@ class BundleReader:
         """``environment.json``."""
         return self.json_object("environment.json")
 
-    def events(self, part: str = "agent") -> Iterator[pa.RecordBatch]:
-        """The events of a part, in batches of EVENT_SCHEMA.
+    def events(self, part: str = "agent", columns: Container[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The events of a part, in batches of EVENT_SCHEMA, or of those of its columns that are asked for.
 
         Raises:
             EvidenceError, TraceError: while iterating: the trace is missing or damaged.
         """
         name = f"{part}/{EVENTS}"
         with self.open(name) as file:
-            yield from trace_batches(file, name)
+            yield from trace_batches(file, name, columns)
 
     def event_table(self, part: str = "agent") -> pa.Table:
         """All events of a part as one table. Raises EvidenceError, TraceError."""

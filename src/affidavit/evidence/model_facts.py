@@ -1,6 +1,6 @@
 """What a decision log says of an agent and its model: the facts in the statement, checked against the log."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,11 @@ def read_model_facts(reader: BundleReader) -> dict[str, Any] | None:
     return reader.json_object(MODEL_FACTS) if MODEL_FACTS in reader.names() else None
 
 
-def read_model_log(reader: BundleReader) -> Iterator[pa.RecordBatch]:
-    """The decision log of a bundle. Raises EvidenceError, TraceError while iterating."""
+def read_model_log(reader: BundleReader, columns: Container[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The decision log of a bundle, or those of its columns that are asked for. Raises EvidenceError, TraceError while
+    iterating."""
     with reader.open(MODEL_LOG) as file:
-        yield from model_batches(file, MODEL_LOG)
+        yield from model_batches(file, MODEL_LOG, columns)
 
 
 def recorded_answers(bundle: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from affidavit.trace.files import TraceError, TraceWriter, in_sequence, one_line
 from affidavit.trace.leaves import EVENTS_PER_LEAF, trace_leaves
 from affidavit.trace.model_log import ModelLog, model_batches, model_chain, write_model_log
 from affidavit.trace.sql import query
-from affidavit.trace.turns import ancestry, turn_of_events
+from affidavit.trace.turns import ancestry, clock_difference, turn_of_events
 
 __all__ = [
     "EVENTS_PER_LEAF",
@@ -18,6 +18,7 @@ __all__ = [
     "TraceError",
     "TraceWriter",
     "ancestry",
+    "clock_difference",
     "in_sequence",
     "model_batches",
     "model_chain",

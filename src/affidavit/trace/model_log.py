@@ -1,7 +1,7 @@
 """The decision log as a Parquet file: every exchange of an agent with its model, each row chained to the one before."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,17 +61,20 @@ def write_model_log(path: Path, rows: Iterable[Mapping[str, Any]]) -> ModelLog:
     return ModelLog(turns, head)
 
 
-def model_batches(source: Path | BinaryIO, name: str | None = None) -> Iterator[pa.RecordBatch]:
+def model_batches(
+    source: Path | BinaryIO, name: str | None = None, columns: Container[str] | None = None
+) -> Iterator[pa.RecordBatch]:
     """The rows of a decision log in order, in batches of MODEL_SCHEMA.
 
     Args:
         source: the Parquet file, or an open one (which stays open).
         name: what messages call it; by default its path.
+        columns: of MODEL_SCHEMA these alone, in its order; None: all.
 
     Raises:
         TraceError: while iterating: the file can't be read, is no decision log or is damaged.
     """
-    return typed_batches(source, MODEL_SCHEMA, "a decision log", name)
+    return typed_batches(source, MODEL_SCHEMA, "a decision log", name, columns)
 
 
 def model_chain(batches: Iterable[pa.RecordBatch], name: str) -> ModelLog:

@@ -30,17 +30,21 @@ def turn_of_events(events: pa.Table, log: pa.Table) -> npt.NDArray[np.int64]:
     )
     turns = log.filter(answered).sort_by("ended_ns")
     ends, numbers = turns["ended_ns"].to_numpy(), turns["turn"].to_numpy().astype(np.int64)
-    at = events["ts_ns"].to_numpy() + _clock_difference(events, log)
+    at = events["ts_ns"].to_numpy() + clock_difference(events, log)
     places = np.searchsorted(ends, at, side="right")
     numbered: npt.NDArray[np.int64] = np.concatenate([np.zeros(1, np.int64), numbers])[places]
     return numbered
 
 
-def _clock_difference(events: pa.Table, log: pa.Table) -> int:
-    """What to add to the time of an event to have it on the clock of the log.
+def clock_difference(events: pa.Table, log: pa.Table) -> int:
+    """What to add to the time of an event to have it on the clock of the log, nanoseconds.
 
     It is the same clock, but for gVisor's sentry, which has one of its own: there the agent's connections to the
     gateway are compared with its requests, and the shortest time between the two is taken for none.
+
+    Args:
+        events: columns ``ts_ns``, ``op``, ``port`` and ``source`` of EVENT_SCHEMA.
+        log: column ``started_ns`` of MODEL_SCHEMA.
     """
     sources = pc.unique(events["source"].combine_chunks()) if len(events) else pa.array([], pa.utf8())
     if not any(str(source).startswith("gvisor/") for source in sources.to_pylist()):
