@@ -60,12 +60,14 @@ class RunVerification:
         checks: in order. A check that rests on one that failed is not made and not in the list.
         signer: id of the key that signed plan, ledger, bundles and statement; None where that is not proved.
         facts: what the signed statement says; None where none was found.
+        bundles: the places, in the folder, of the bundles that verify and are those of their trials.
     """
 
     path: Path
     checks: tuple[Check, ...]
     signer: str | None
     facts: RunFacts | None
+    bundles: frozenset[str] = frozenset()
 
     @property
     def ok(self) -> bool:
@@ -139,6 +141,7 @@ class _RunChecks:
         self._public = public
         self._authorities = authorities
         self._done: list[Check] = []
+        self._good: set[str] = set()
         self._key: PublicKey | None = None
         self._ledger: ReadLedger | None = None
         self._statement: RunStatement | None = None
@@ -162,9 +165,8 @@ class _RunChecks:
             self._rest(plans[0].plan, self._key)
             self._times(plans[0])
         signer = self._key.key_id if self._key else None
-        return RunVerification(
-            self._folder, tuple(self._done), signer, self._statement.facts if self._statement else None
-        )
+        facts = self._statement.facts if self._statement else None
+        return RunVerification(self._folder, tuple(self._done), signer, facts, frozenset(self._good))
 
     def _rest(self, plan: RunPlan, key: PublicKey) -> None:
         stated = self._check("statement", lambda: self._read_statement(plan, key), RUN_STATEMENT)
@@ -309,7 +311,7 @@ class _RunChecks:
         """Check each bundle; one check for all that hold, and one for each that does not."""
         by_digest = {end.bundle: name for name, end in ends.items() if end.bundle is not None}
         wrong: list[Check] = []
-        good = without = 0
+        without = 0
         for planned in plan.in_order:
             if (end := ends.get(planned.name)) is None:
                 continue
@@ -318,12 +320,13 @@ class _RunChecks:
                 continue
             try:
                 self._bundle(plan, planned, end, key, by_digest)
-                good += 1
+                self._good.add(f"{planned.place}/bundle")
             except (_Wrong, EvidenceError) as error:
                 place = f"{planned.place}/bundle"
                 wrong.append(Check(f"trial {planned.name}", False, str(error), (place,)))
         apart = f"; {without} trials ended without one" if without else ""
-        self._done.append(Check("bundles", not wrong, f"{good} of {good + len(wrong)} verify and are planned{apart}"))
+        good, all_of_them = len(self._good), len(self._good) + len(wrong)
+        self._done.append(Check("bundles", not wrong, f"{good} of {all_of_them} verify and are planned{apart}"))
         self._done += wrong
         return not wrong
 
