@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA
-from affidavit.trace import write_counts
+from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA, EXEC_SCHEMA
+from affidavit.trace import write_counts, write_execs, write_model_log
 
 RUN_ID = "20260101T000000Z-abcdef"
 SCORES = {"pass": (1.0, 1.0), "fail": (0.0, 0.0), "violation": (0.0, 1.0), "inconclusive": (None, 1.0)}
@@ -81,7 +81,7 @@ def attempt(**columns: Any) -> dict[str, Any]:
 
 
 def trial(task_id: str = "tiny", number: int = 0, verdict: str = "pass", **keys: Any) -> dict[str, Any]:
-    """A trial as in run.json; `labels`, `record`, `changes`, `content` and `grades` go into its bundle."""
+    """A trial as in run.json; `labels`, `record`, `changes`, `texts`, `content` and `grades` go into its bundle."""
     score, raw = SCORES.get(verdict, (None, None))
     return {
         "task_id": task_id,
@@ -141,6 +141,8 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
     _write(bundle / "statement.dsse.json", {"payload": payload, "signatures": [{"keyid": "sha256:aa"}]})
     _write(bundle / "contract.json", {"id": "tiny"})
     _write(bundle / "diff.json", more.get("changes", []))
+    if "texts" in more:
+        _write(bundle / "texts.json", more["texts"])
     _write(bundle / "grades.json", {"score": one["raw_score"], "graders": more.get("grades", [])})
     for name, content in more.get("content", {}).items():
         _write(bundle / "files" / name, content)
@@ -151,9 +153,31 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
     _write(bundle / "agent/stderr", b"")
     pq.write_table(pa.Table.from_pylist(list(record), EVENT_SCHEMA), bundle / "agent/events.parquet")
     write_counts(bundle / "agent/counts.parquet", COUNT_SCHEMA.empty_table())
+    if "turns" in more:
+        write_model_log(bundle / "agent/model.parquet", more["turns"])
+    if "execs" in more:
+        write_execs(bundle / "agent/execs.parquet", pa.Table.from_pylist(more["execs"], EXEC_SCHEMA))
 
 
-_IN_BUNDLE = ("labels", "record", "changes", "content", "grades", "stated", "instruction", "stdout", "kernel", "gaps")
+def turn(number: int, said: str = "I will.", call: str = "ls", **columns: Any) -> dict[str, Any]:
+    """A row of a decision log: a question that was answered 10 ms later."""
+    call_of = {"id": "c", "type": "function", "function": {"name": "bash", "arguments": call}}
+    answer = {"choices": [{"message": {"content": said, "tool_calls": [call_of]}}]}
+    began = 1_000_000_000 + number * 1_000_000
+    return {
+        "turn": number, "started_ns": began, "answered_ns": began, "ended_ns": began + 500_000, "dialect": "openai",
+        "operation": "chat", "method": "POST", "path": "/chat", "query": "", "model": "asked",
+        "wire_model": "big-model",
+        "outcome": "answered", "status": 200, "reason": "", "stripped": [], "input_tokens": 1000, "output_tokens": 20,
+        "estimated": False, "request_headers": "{}", "response_headers": '{"content-type": "application/json"}',
+        "request": b"{}", "response": json.dumps(answer).encode("utf-8", "surrogatepass"), **columns,
+    }  # fmt: skip
+
+
+_IN_BUNDLE = (
+    "labels", "record", "changes", "texts", "content", "grades", "stated", "instruction", "stdout", "kernel", "gaps",
+    "turns", "execs",
+)  # fmt: skip
 
 
 def write_run(folder: Path, trials: Sequence[Mapping[str, Any]], run_id: str = RUN_ID) -> Path:

@@ -89,13 +89,19 @@ def complaints(browser: Any) -> list[str]:
     return [entry["message"] for entry in browser.get_log("browser")]
 
 
+def spelled(text: str) -> str:
+    """As a file in UTF-8 can hold it."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def poisoned(text: str, number: int) -> dict[str, Any]:
     broken = [violation(rule=text, message=text, action=text)]
     return trial(
         f"t{number}", 0, "violation", violations=broken, reasons=[text], assurance=text,
         attempts=[attempt(rule=text, message=text, outcome=text)],
         grades=[{"name": text, "kind": text, "message": text, "findings": [{"message": text}]}],
-        changes=[{"kind": text, "path": text, "type": text, "target": text}],
+        changes=[{"kind": text, "path": text, "type": text, "target": text}, {"path": f"/{number}"}],
+        texts={"files": [{"path": f"/{number}", "before": spelled(text), "after": None}], "left_out": 0},
         labels={"category": text, "tags": [text]}, instruction=text, stdout=text.encode("utf-8", "surrogatepass"),
     )  # fmt: skip
 

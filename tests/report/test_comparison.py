@@ -1,12 +1,22 @@
 """Two agents side by side: what is shown, and what is only there by chance."""
 
+import csv
 import io
 import json
 from typing import Any
 
 import pytest
 
-from affidavit.report import Comparison, ReportError, compare, make_report, print_comparison, read_runs
+from affidavit.report import (
+    Comparison,
+    ReportError,
+    compare,
+    csv_text,
+    make_report,
+    print_comparison,
+    read_runs,
+    report_json,
+)
 from run_folders import MakeRun, trial
 
 
@@ -118,3 +128,22 @@ def test_terminal_and_json_say_the_same(compared: Any) -> None:
     document = json.loads(json.dumps(found.to_json()))
     assert (document["schema"], document["overall"]["p"]) == ("affidavit.comparison/v1", 2 / 2**8)
     assert len(document["tasks"]) == 9
+
+
+def test_a_report_of_two_agents_holds_the_comparison_in_json_and_csv(make_run: MakeRun) -> None:
+    labels = {"labels": {"category": "c"}}
+    folders = [
+        make_run([trial(f"t{n}", 0, verdict, agent=agent, **labels) for n in range(8)], agent, agent)
+        for agent, verdict in (("weak", "fail"), ("strong", "pass"))
+    ]
+    report = make_report(read_runs(folders))
+    document = json.loads(json.dumps(report_json(report)))
+    assert document["comparison"]["overall"]["p"] == 2 / 2**8
+    rows = [row for row in csv.DictReader(io.StringIO(csv_text(report))) if row["section"] == "comparison"]
+    found = {(row["item"], row["figure"]): row["value"] for row in rows}
+    assert found["all", "solved"] == "1.0"
+    assert found["category c", "adjusted_p"] == str(2 / 2**8)
+    assert found["category c", "shown"] == "yes"
+    alone = make_report(read_runs(folders[:1]))
+    assert report_json(alone)["comparison"] is None
+    assert "comparison" not in csv_text(alone)

@@ -8,9 +8,20 @@ from typing import Any
 
 import pytest
 
-from affidavit.report import Report, csv_text, make_report, print_report, read_behaviour, read_runs
+from affidavit.report import (
+    Report,
+    ReportError,
+    csv_text,
+    make_report,
+    print_report,
+    read_behaviour,
+    read_prices,
+    read_runs,
+)
+from affidavit.report.behaviour import Behaviour, Differing, consistency
+from affidavit.report.figures import consistency_words
 from affidavit.report.statistics import wilson
-from run_folders import MakeRun, attempt, event, events, trial, violation
+from run_folders import MakeRun, attempt, event, events, trial, turn, violation
 
 
 def report_of(*folders: Path) -> Report:
@@ -96,14 +107,38 @@ def test_attempts_and_usage_show_only_where_they_were_recorded(make_run: MakeRun
     plain = report_of(make_run([trial()])).subjects[0]
     assert (plain.spending, plain.attempts) == (None, ())
     tried = {"attempts": [attempt(), attempt(outcome="set_aside", count=3)]}
-    usage = {"requests": 2, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.5}
-    rich = report_of(make_run([trial(usage=usage, stated=tried, **tried), trial("b")], name="rich")).subjects[0]
+    turns = [turn(1), turn(2, model="free", wire_model=""), turn(3, outcome="refused", input_tokens=0, output_tokens=0)]
+    rich = report_of(make_run([trial(turns=turns, stated=tried, **tried), trial("b")], name="rich")).subjects[0]
     assert rich.spending is not None
-    assert (rich.spending.trials, rich.spending.input_tokens, rich.spending.cost_usd) == (1, 10, 0.5)
+    assert (rich.spending.trials, rich.spending.requests, rich.spending.cost_usd) == (1, 3, None)
+    assert (rich.spending.input_tokens, rich.spending.output_tokens) == (2000, 40)
+    assert rich.spending.models == ("big-model", "free")
     (found,) = rich.attempts
     assert (found.rule, found.attempts, found.trials, found.events) == ("network.endpoints", 2, 1, 4)
     assert found.outcomes == {"refused": 1, "set_aside": 1}
     assert (rich.rules, rich.verdicts["pass"]) == ((), 2)
+
+
+def test_cost_is_known_where_the_prices_of_all_models_are(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = read_runs([make_run([trial(turns=[turn(1), turn(2, wire_model="free")]), trial("b", turns=[turn(1)])])])
+    (tmp_path / "prices.toml").write_text("[big-model]\ninput = 3\noutput = 15.0\n")
+    some = make_report(runs, None, read_prices(tmp_path / "prices.toml")).subjects[0].spending
+    assert some is not None
+    assert some.cost_usd is None
+    with (tmp_path / "prices.toml").open("a") as file:
+        file.write("[free]\ninput = 0\noutput = 0\n")
+    found = make_report(runs, None, read_prices(tmp_path / "prices.toml")).subjects[0].spending
+    assert found is not None
+    assert found.cost_usd == pytest.approx(2 * (1000 * 3 + 20 * 15) / 1e6)
+
+
+@pytest.mark.parametrize(
+    "text", ["a = 1", "[a]\ninput = 1", "[a]\ninput = -1\noutput = 1", "[a]\ninput=1\noutput=nan", "["]
+)
+def test_a_price_list_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "prices.toml").write_text(text)
+    with pytest.raises(ReportError, match=r"--prices .*prices.toml: "):
+        read_prices(tmp_path / "prices.toml")
 
 
 def test_the_terminal_names_attempts(make_run: MakeRun) -> None:
@@ -114,9 +149,28 @@ def test_the_terminal_names_attempts(make_run: MakeRun) -> None:
 
 def test_consistency_compares_what_was_done(make_run: MakeRun) -> None:
     other = [*events(), event(7, "create", path="/workspace/more"), event(8, "create", path="/tmp/by-chance")]
-    subject = report_of(make_run([trial("a", 0), trial("a", 1, record=other), trial("b")])).subjects[0]
+    tmp_run = make_run([trial("a", 0), trial("a", 1, record=other), trial("b")])
+    subject = report_of(tmp_run).subjects[0]
     (found,) = subject.consistency
     assert (found.task_id, found.trials, found.programs, found.files) == ("a", 2, 1.0, 0.5)
+    assert found.differing == (Differing("file", "/workspace/more", 1),)
+    assert (
+        consistency_words(subject.consistency)
+        == "Two trials of a task have in common, on average and by the record, 100 % of the programs that ran and 50 % "
+        "of the files that were changed."
+    )
+    assert "50 % of the files that were changed" in " ".join(shown(report_of(tmp_run)).split())
+
+
+def test_what_only_some_trials_did_is_named_and_bounded() -> None:
+    sets = [frozenset({"all", *some}) for some in (("half", "once"), ("half",), (), ())]
+    found = consistency("t", [Behaviour(names, frozenset()) for names in sets])
+    assert [(one.kind, one.name, one.trials) for one in found.differing] == [
+        ("program", "half", 2), ("program", "once", 1),
+    ]  # fmt: skip
+    files = frozenset(map(str, range(100)))
+    many = consistency("t", [Behaviour(frozenset(), files), Behaviour(frozenset(), frozenset())])
+    assert (len(many.differing), many.left_out) == (8, 92)
 
 
 def test_failed_acts_are_not_what_was_done(make_run: MakeRun) -> None:

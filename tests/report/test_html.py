@@ -19,7 +19,7 @@ from affidavit.report import (
     write_pages,
 )
 from page_reader import Page, read_page
-from run_folders import MakeRun, attempt, event, events, trial
+from run_folders import MakeRun, attempt, event, events, trial, turn
 
 LABELS = {"labels": {"category": "easy-things", "tags": ["shared"]}}
 
@@ -50,10 +50,16 @@ def rich() -> list[dict[str, Any]]:
         "components": [{"name": "1", "score": 1.0, "weight": 1.0}, {"name": "2", "score": 0.0, "weight": 1.0}],
         "findings": [{"message": "the result was forged"}], "deterministic": False, "error": None,
     }  # fmt: skip
-    usage = {"requests": 12, "input_tokens": 34567, "output_tokens": 89, "cost_usd": 1.25}
+    turns = [turn(1, input_tokens=34567), turn(2, "Done <b>now</b>", "cat x", outcome="failed", reason="overloaded")]
+    entered = {"uid": 0, "gid": 0, "cwd": "/", "exit_code": 3, "began_ns": 1_000_000_000, "ended_ns": 1_002_000_000}
+    entered |= {"timed_out": False, "stdout_bytes": 0, "stderr_bytes": 0, "dropped_bytes": 0, "pid": 10}
+    execs = [
+        {"id": 0, "phase": "setup", "origin": "harness", "argv": ["the-idle-one"], **entered},
+        {"id": 1, "phase": "agent", "origin": "agent", "argv": ["make", "it"], **entered},
+    ]
     tried = {"attempts": [attempt(rule="network.tried", outcome="set_aside")]}
     return [
-        trial("easy", 0, **LABELS, usage=usage),
+        trial("easy", 0, **LABELS, turns=turns, execs=execs),
         trial("easy", 1, "fail", **LABELS),
         trial(
             "hard", 0, "violation", changes=changes, content={digest: b"41\n42\n"}, grades=[grade], stated=tried,
@@ -102,8 +108,14 @@ def test_the_page_shows_the_pair_first_and_the_gap_in_words(make_run: MakeRun) -
         "By action: flag 1",
         "network.tried",
         "set_aside",
-        "34,567",
-        "1.25",
+        "35,567",
+        "big-model",
+        "Turns of the model (2)",
+        "34567, 20",
+        "I will.",
+        "bash cat x",
+        "failed: overloaded",
+        "agentagentmake itexit status 3",
         "Signatures were not checked",
         "cp (pid 11) created /workspace/answer",
         "it cheated",
@@ -124,14 +136,41 @@ def test_everything_is_there_without_a_script(make_run: MakeRun, said: str) -> N
     assert said in " ".join(page_of(make_run(rich())).text.split())
 
 
+def test_what_changed_in_a_text_is_shown_where_its_digest_fits(make_run: MakeRun) -> None:
+    digest = hashlib.sha256(b"one\ntwo\n").hexdigest()
+    paths = ("/w/true", "/w/forged")
+    changes = [{"kind": "modified", "path": path, "type": "file", "size": 8, "sha256": digest} for path in paths]
+    changes.append({"kind": "deleted", "path": "/w/gone", "type": "file", "size": 4, "sha256": None})
+    texts = [
+        {"path": "/w/true", "before": "one\n2\n", "after": "one\ntwo\n"},
+        {"path": "/w/forged", "before": "", "after": "harmless\n"},
+        {"path": "/w/gone", "before": "secret\n", "after": None},
+        {"path": "/w/true\ud800", "before": "\ud800", "after": None},
+    ]
+    page = page_of(make_run([trial(changes=changes, texts={"files": texts, "left_out": 3})]))
+    text = " ".join(page.text.split())
+    assert "Difference in /w/true one -2 +two" in text
+    assert "Difference in /w/gone-secret" in text
+    assert "harmless" not in text
+    assert "Of 3 changed files the bundle holds no text" in text
+    assert ("del", {}) in page.elements
+
+
 def test_a_verdict_is_never_said_by_colour_alone(make_run: MakeRun) -> None:
     page = page_of(make_run(rich()))
     for verdict, mark in (("pass", "✓"), ("fail", "✗"), ("violation", "!")):
         assert re.search(f"{mark}\\s*trial \\d: {verdict}", page.text)
 
 
-def test_cost_shows_only_where_it_was_recorded(make_run: MakeRun) -> None:
-    assert "Cost" not in page_of(make_run([trial()])).text
+def test_tokens_show_only_where_they_were_recorded(make_run: MakeRun) -> None:
+    text = page_of(make_run([trial()])).text
+    assert "Tokens in" not in text
+    assert "No model traffic was recorded" in text
+    assert "turns of the model" not in text
+
+
+def test_the_waiting_process_of_a_session_is_no_command(make_run: MakeRun) -> None:
+    assert "the-idle-one" not in page_of(make_run(rich())).text
 
 
 def test_drawings_have_words_for_who_does_not_see_them(make_run: MakeRun) -> None:

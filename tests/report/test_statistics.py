@@ -6,6 +6,10 @@ import random
 
 import pytest
 from scipy import stats
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from affidavit.report import statistics
 
@@ -16,6 +20,12 @@ def test_wilson_is_that_of_scipy(successes: int, count: int, level: float) -> No
     expected = stats.binomtest(successes, count).proportion_ci(level, "wilson")
     found = statistics.wilson(successes, count, level)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("successes", "count"), [(0, 10), (3, 10), (9.5, 17.25), (57, 981)])
+def test_wilson_is_that_of_statsmodels_for_effective_sample_sizes_too(successes: float, count: float) -> None:
+    found = statistics.wilson(successes, count)
+    assert (found.low, found.high) == pytest.approx(proportion_confint(successes, count, method="wilson"), abs=1e-12)
 
 
 def test_wilson_is_that_of_newcombe_1998() -> None:
@@ -57,6 +67,16 @@ def test_clustered_standard_error_by_hand() -> None:
     # The same values taken for independent would look more certain than they are.
     assert found > stats.sem([1, 1, 0, 0, 1, 0])
     assert statistics.clustered_standard_error([[1, 0, 1]]) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clustered_standard_error_is_that_of_statsmodels(seed: int) -> None:
+    chance = random.Random(seed)
+    clusters = [[chance.random() for _ in range(chance.randrange(1, 8))] for _ in range(chance.randrange(2, 30))]
+    values = [value for cluster in clusters for value in cluster]
+    groups = [number for number, cluster in enumerate(clusters) for _ in cluster]
+    fit = OLS(values, [1.0] * len(values)).fit(cov_type="cluster", cov_kwds={"groups": groups})
+    assert statistics.clustered_standard_error(clusters) == pytest.approx(fit.bse[0], rel=1e-9)
 
 
 def test_clustered_intervals_cover_where_plain_ones_do_not() -> None:
@@ -112,11 +132,23 @@ def test_mcnemar_is_the_binomial_test_of_scipy(first: int, second: int) -> None:
     assert statistics.exact_mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize(("first", "second"), [(5, 0), (6, 2), (37, 12), (86, 150)])
+def test_mcnemar_is_that_of_statsmodels(first: int, second: int) -> None:
+    expected = mcnemar([[10, first], [second, 20]], exact=True).pvalue
+    assert statistics.exact_mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
 def test_mcnemar_by_hand() -> None:
     # Six pairs, all for the first: 2 / 2**6.
     assert statistics.exact_mcnemar(6, 0) == 0.03125
     with pytest.raises(ValueError, match="negative"):
         statistics.exact_mcnemar(-1, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_is_that_of_statsmodels(seed: int) -> None:
+    p_values = [random.Random(seed * 100 + number).random() ** 3 for number in range(12)]
+    assert statistics.holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]))
 
 
 def test_holm_as_r_has_it() -> None:
@@ -131,6 +163,15 @@ def test_pass_at_k_and_pass_hat_k_are_counts_over_all_choices(count: int, passed
     choices = list(itertools.combinations([True] * passed + [False] * (count - passed), k))
     assert statistics.pass_at_k(count, passed, k) == pytest.approx(sum(map(any, choices)) / len(choices))
     assert statistics.pass_hat_k(count, passed, k) == pytest.approx(sum(map(all, choices)) / len(choices))
+
+
+@pytest.mark.parametrize(("count", "passed", "k"), [(200, 3, 100), (100, 12, 10), (20, 19, 2), (10, 0, 5)])
+def test_pass_at_k_is_the_published_program(count: int, passed: int, k: int) -> None:
+    # Chen et al., arXiv:2107.03374, figure 3.
+    expected = 1.0
+    if count - passed >= k:
+        expected = 1 - math.prod(1 - k / n for n in range(count - passed + 1, count + 1))
+    assert statistics.pass_at_k(count, passed, k) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(("count", "passed", "k"), [(5, 6, 1), (5, -1, 1), (5, 2, 0), (5, 2, 6)])

@@ -10,9 +10,12 @@ from typing import Annotated
 
 import typer
 
+from affidavit.cli.memory import bounded_memory
 from affidavit.cli.output import Json, fail, print_json
 
 _PAGES = (".html", ".htm")
+# What affidavit verify takes at most, unless told otherwise.
+_VERIFY_MIB = 8192
 
 Runs = Annotated[
     list[Path], typer.Argument(help="Folders of runs, as affidavit run --out leaves them.", metavar="RUN…")
@@ -40,6 +43,36 @@ def report(
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Write the trials as JUnit XML.", metavar="FILE", show_default=False)
     ] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            "--prices",
+            help="What tokens cost: TOML with a table for each model, input and output in US dollars a million.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Verify every bundle and the runs, and say what does not hold.")
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--key",
+            help="With --verify: public key (PEM) that must have signed; else your own.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            "--trust",
+            help="With --verify: trust file, who must have signed a run's plan and statement.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what one or more runs came to.
@@ -47,8 +80,9 @@ def report(
     Counted and raw score with intervals, trials by task, weakest labels, repeats, broken rules, and what the evidence
     does not show.
 
-    Exit status: 0, or 2 where a run can't be read.
+    Exit status: 0, 1 where --verify finds what does not hold, or 2 where a run can't be read.
     """
+    from affidavit.evidence import EvidenceError
     from affidavit.report import (
         ReportError,
         csv_text,
@@ -56,20 +90,30 @@ def report(
         make_report,
         print_report,
         read_behaviour,
+        read_prices,
         read_runs,
+        report_json,
         sarif_text,
+        verify_runs,
         write_page,
         write_pages,
     )
 
+    if not verify and (key is not None or trust is not None):
+        fail("--key and --trust are for --verify")
     try:
         read = read_runs(runs)
-        made = make_report(read, read_behaviour)
+        if verify:
+            with bounded_memory(_VERIFY_MIB):
+                read = verify_runs(read, key, trust)
+        made = make_report(read, read_behaviour, None if prices is None else read_prices(prices))
         if html is not None:
             write = write_page if html.suffix.lower() in _PAGES else write_pages
             write(made, html)
-    except ReportError as error:
+    except (ReportError, EvidenceError) as error:
         fail(error)
+    except MemoryError:
+        fail(f"--verify: takes more than {_VERIFY_MIB} MiB of memory; ask affidavit verify of one bundle at a time", 1)
     if csv is not None:
         write_atomic(csv, csv_text(made), "--csv")
     if sarif is not None:
@@ -77,9 +121,10 @@ def report(
     if junit is not None:
         write_atomic(junit, junit_text(read), "--junit")
     if as_json:
-        print_json(made.to_json())
+        print_json(report_json(made))
     else:
         print_report(made, sys.stdout)
+    raise typer.Exit(0 if all(run.checked is None or run.checked.ok for run in read) else 1)
 
 
 def compare(

@@ -2,7 +2,7 @@
 
 from affidavit.report.battery import print_battery
 from affidavit.report.behaviour import read_behaviour
-from affidavit.report.comparison import Comparison, compare
+from affidavit.report.comparison import Comparison, compare, report_json
 from affidavit.report.comparison_text import print_comparison
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.explanation import print_topic, print_topics
@@ -14,6 +14,7 @@ from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines
 from affidavit.report.overview import print_report
 from affidavit.report.plans import plan_document, print_plan
+from affidavit.report.prices import read_prices
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
 from affidavit.report.runs import ReportError, read_run, read_runs
@@ -31,6 +32,7 @@ from affidavit.report.terminal import (
 )
 from affidavit.report.text import printable
 from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
+from affidavit.report.verified import verify_runs
 
 __all__ = [
     "Comparison",
@@ -69,11 +71,14 @@ __all__ = [
     "printable",
     "process_list",
     "read_behaviour",
+    "read_prices",
     "read_run",
     "read_runs",
+    "report_json",
     "sarif_text",
     "serve",
     "turn_facts",
+    "verify_runs",
     "why_facts",
     "write_comparison",
     "write_page",

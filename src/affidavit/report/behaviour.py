@@ -3,6 +3,7 @@
 Only a record from outside can tell whether two trials with the same score went the same way.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,10 +18,12 @@ from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.trace import TraceError
 
 _WRITES = (Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.TRUNCATE)
+_COLUMNS = frozenset({"op", "ret", "exe", "path", "path2"})
 # Scratch files have names by chance, so they would make every two trials differ.
 _SCRATCH = ("/tmp/", "/var/tmp/", "/dev/", "/proc/")
 # A trial with more events is left out of the comparison, and the report says so: a page must stay quick to make.
 MOST_EVENTS = 2_000_000
+_MOST_DIFFERING = 8
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,38 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
+class Differing:
+    """A program that ran, or a file that was changed, in some trials of a task and not in the others.
+
+    Attributes:
+        kind: ``program`` or ``file``.
+        name: its path.
+        trials: in which.
+    """
+
+    kind: str
+    name: str
+    trials: int
+
+
+@dataclass(frozen=True)
 class Consistency:
     """How much trials of one task resemble each other: the mean Jaccard index over all pairs, 1 for the same.
 
     Attributes:
         trials: compared; those whose record can't be read are not among them.
         programs, files: None with fewer than two trials.
+        differing: the first of what only some trials did, programs first, and what half of them did before what nearly
+            all or nearly none did.
+        left_out: more of these.
     """
 
     task_id: str
     trials: int
     programs: float | None
     files: float | None
+    differing: tuple[Differing, ...]
+    left_out: int
 
 
 def read_behaviour(bundle: Path) -> Behaviour | None:
@@ -58,7 +81,7 @@ def read_behaviour(bundle: Path) -> Behaviour | None:
     events = 0
     try:
         with BundleReader(bundle) as reader:
-            for batch in reader.events():
+            for batch in reader.events(columns=_COLUMNS):
                 events += batch.num_rows
                 if events > MOST_EVENTS:
                     return None
@@ -73,12 +96,18 @@ def read_behaviour(bundle: Path) -> Behaviour | None:
 
 def consistency(task_id: str, behaviours: Sequence[Behaviour]) -> Consistency:
     """How much the trials of a task resemble each other."""
+    programs, files = [one.programs for one in behaviours], [one.files for one in behaviours]
+    differing = [*_differing("program", programs), *_differing("file", files)]
+    shown = tuple(differing[:_MOST_DIFFERING])
     return Consistency(
-        task_id,
-        len(behaviours),
-        _mean_jaccard([one.programs for one in behaviours]),
-        _mean_jaccard([one.files for one in behaviours]),
+        task_id, len(behaviours), _mean_jaccard(programs), _mean_jaccard(files), shown, len(differing) - len(shown)
     )
+
+
+def _differing(kind: str, sets: Sequence[frozenset[str]]) -> list[Differing]:
+    counts = Counter(name for names in sets for name in names)
+    some = [Differing(kind, name, count) for name, count in counts.items() if count < len(sets)]
+    return sorted(some, key=lambda one: (abs(one.trials - len(sets) / 2), one.name))
 
 
 def _names(batch: pa.RecordBatch, ops: Iterable[Op], column: str) -> set[str]:

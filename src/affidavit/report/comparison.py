@@ -129,6 +129,23 @@ def compare(report: Report) -> Comparison:
     )
 
 
+def comparison_of(report: Report) -> Comparison | None:
+    """The comparison that a report of two agents holds, whose reader asks first which is better; None where there are
+    not two, or they have no task in common."""
+    if len(report.subjects) != 2:
+        return None
+    try:
+        return compare(report)
+    except ReportError:
+        return None
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """Every figure of a report, as ``affidavit report --json`` prints it; ``comparison`` may be null."""
+    found = comparison_of(report)
+    return {**report.to_json(), "comparison": None if found is None else found.to_json()}
+
+
 def _pair(task: str, first: Sequence[TrialView], second: Sequence[TrialView]) -> TaskPair:
     def mean(trials: Sequence[TrialView], value: Callable[[TrialView], float]) -> float:
         return fmean(value(trial) for trial in trials)

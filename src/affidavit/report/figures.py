@@ -8,13 +8,15 @@ from statistics import fmean
 from typing import Any
 
 from affidavit.report.behaviour import Behaviour, Consistency, consistency
-from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, RunView, TrialView, Tried
+from affidavit.report.prices import Price, cost_usd
+from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, Checked, RunView, TrialView, Tried
 from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
 
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
 _MOST_CURVE = 100
 _LONGEST_NAME = 100
+_MOST_MODELS = 20
 
 
 @dataclass(frozen=True)
@@ -94,17 +96,35 @@ class AttemptCount:
 
 @dataclass(frozen=True)
 class Spending:
-    """What was recorded of model traffic; each figure over the trials that have it.
+    """What was recorded of model traffic.
 
     Attributes:
-        trials: with any such record.
+        trials: with any such record; the figures are sums over these.
+        models: that answered, by their own word; the first of them.
+        cost_usd: None where no price list was given, or a model is not in it.
     """
 
     trials: int
-    requests: int | None
-    input_tokens: int | None
-    output_tokens: int | None
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    models: tuple[str, ...]
     cost_usd: float | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the figures rest on, where bundles were verified.
+
+    Attributes:
+        trials: whose bundle verifies.
+        counted: mean counted score where all other trials count 0.
+        run: what does not hold of the run as a whole, a sentence each.
+    """
+
+    trials: int
+    counted: Estimate
+    run: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -128,6 +148,7 @@ class Subject:
         attempts: acts that were tried and came to nothing, by rule.
         consistency: how alike the trials of each task are in what they did.
         seconds: mean wall time of a trial; None where it is not known.
+        verified: None where bundles were not verified.
         limits: what the evidence does not show, a sentence each.
     """
 
@@ -152,6 +173,7 @@ class Subject:
     spending: Spending | None
     consistency: tuple[Consistency, ...]
     seconds: float | None
+    verified: Verified | None
     limits: tuple[str, ...]
 
     @property
@@ -185,24 +207,26 @@ class Report:
         return {"schema": SCHEMA, "level": 0.95, "subjects": [_subject_json(subject) for subject in self.subjects]}
 
 
-def make_report(runs: Sequence[RunView], behaviour_of: Callable[[Path], Behaviour | None] | None = None) -> Report:
+def make_report(
+    runs: Sequence[RunView],
+    behaviour_of: Callable[[Path], Behaviour | None] | None = None,
+    prices: Mapping[str, Price] | None = None,
+) -> Report:
     """Compute a report.
 
     Args:
         runs: their trials are grouped by run and agent, in order.
         behaviour_of: reads what a trial did from its bundle; None leaves the consistency of trials out.
+        prices: of tokens, by model; None leaves the cost out.
     """
     found: dict[tuple[str, str], list[TrialView]] = {}
     for run in runs:
         for trial in run.trials:
             found.setdefault((run.run_id, trial.agent), []).append(trial)
     names = _names(list(found))
-    unfinished = {run.run_id for run in runs if not run.finished}
+    run_of = {run.run_id: run for run in runs}
     return Report(
-        tuple(
-            _subject(names[key], key[0], trials, behaviour_of, finished=key[0] not in unfinished)
-            for key, trials in found.items()
-        ),
+        tuple(_subject(names[key], run_of[key[0]], trials, behaviour_of, prices) for key, trials in found.items()),
     )
 
 
@@ -228,11 +252,10 @@ def shorten(text: str) -> str:
 
 def _subject(
     name: str,
-    run_id: str,
+    run: RunView,
     trials: Sequence[TrialView],
     behaviour_of: Callable[[Path], Behaviour | None] | None,
-    *,
-    finished: bool,
+    prices: Mapping[str, Price] | None,
 ) -> Subject:
     verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
     decided = [trial for trial in trials if trial.score is not None]
@@ -243,7 +266,7 @@ def _subject(
     return Subject(
         name=name,
         agent=trials[0].agent,
-        run_id=run_id,
+        run_id=run.run_id,
         trials=tuple(trials),
         verdicts=verdicts,
         counted=counted,
@@ -259,10 +282,11 @@ def _subject(
         rules=rules,
         actions=dict(Counter(one.action for trial in trials for one in trial.violations)),
         attempts=_attempts(trials),
-        spending=_spending(trials),
+        spending=_spending(trials, prices),
         consistency=alike,
         seconds=fmean(times) / 1000 if times else None,
-        limits=tuple(_limits(trials, alike, asked=behaviour_of is not None, finished=finished)),
+        verified=None if run.checked is None else _verified(trials, run.checked),
+        limits=tuple(_limits(trials, alike, run, asked=behaviour_of is not None)),
     )
 
 
@@ -386,16 +410,20 @@ def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
     return tuple(sorted(counts, key=lambda one: (-one.trials, one.rule)))
 
 
-def _spending(trials: Sequence[TrialView]) -> Spending | None:
+def _spending(trials: Sequence[TrialView], prices: Mapping[str, Price] | None) -> Spending | None:
     used = [trial.usage for trial in trials if trial.usage is not None]
     if not used:
         return None
-
-    def total(name: str) -> Any:
-        values = [value for usage in used if (value := getattr(usage, name)) is not None]
-        return sum(values) if values else None
-
-    return Spending(len(used), total("requests"), total("input_tokens"), total("output_tokens"), total("cost_usd"))
+    costs = [None if prices is None else cost_usd(usage, prices) for usage in used]
+    models = sorted({one.model for usage in used for one in usage.by_model})
+    return Spending(
+        trials=len(used),
+        requests=sum(usage.requests for usage in used),
+        input_tokens=sum(usage.input_tokens for usage in used),
+        output_tokens=sum(usage.output_tokens for usage in used),
+        models=tuple(models[:_MOST_MODELS]),
+        cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
+    )
 
 
 def _consistency(
@@ -407,10 +435,58 @@ def _consistency(
             yield consistency(task, [one for bundle in bundles if (one := behaviour_of(bundle)) is not None])
 
 
-def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked: bool, finished: bool) -> Iterator[str]:
+def _verified(trials: Sequence[TrialView], run: Checked) -> Verified:
+    def holds(trial: TrialView) -> bool:
+        return trial.checked is not None and trial.checked.ok
+
+    return Verified(
+        trials=sum(map(holds, trials)),
+        counted=_mean(trials, lambda trial: trial.counted if holds(trial) else 0.0),
+        run=run.faults,
+    )
+
+
+def verified_words(subject: Subject) -> tuple[str, ...]:
+    """What verifying came to, in sentences; none where it was not asked for."""
+    found = subject.verified
+    if found is None:
+        return ()
+    total = len(subject.trials)
+    if found.trials == total:
+        trials = f"The bundles of all {total} trials verify" if total > 1 else "The bundle verifies"
+        sentences = [f"{trials}: signature, files and records are as signed, and the verdict was computed again."]
+    else:
+        sentences = [
+            f"{total - found.trials} of {plural(total, 'trial')} rest on no bundle that verifies: figures show what is "
+            "stated of them, which may be forged. The counted score with these as 0 is "
+            f"{percent(found.counted.value)}."
+        ]
+    if found.run:
+        sentences.append(f"The run as a whole does not verify: {'; '.join(found.run)}.")
+    elif found.trials == total:
+        sentences.append("Its signed plan, ledger and statement show that these are all the trials of the run.")
+    return tuple(sentences)
+
+
+def consistency_words(found: Sequence[Consistency]) -> str:
+    """How alike trials of a task are in what they did, over all tasks; empty where nothing was compared."""
+    parts = []
+    for kind in ("programs", "files"):
+        values = [(value, one.task_id) for one in found if (value := getattr(one, kind)) is not None]
+        if values:
+            least, task = min(values)
+            worst = f" (least in {shorten(task)}: {percent(least)})" if len(values) > 1 and least < 1 else ""
+            said = "programs that ran" if kind == "programs" else "files that were changed"
+            parts.append(f"{percent(fmean(value for value, _ in values))} of the {said}{worst}")
+    if not parts:
+        return ""
+    return f"Two trials of a task have in common, on average and by the record, {' and '.join(parts)}."
+
+
+def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunView, *, asked: bool) -> Iterator[str]:
     """What a reader must know before quoting a figure."""
     tasks = _by_task(trials)
-    if not finished:
+    if not run.finished:
         yield "The run is not finished, or was interrupted: these are the trials that have been judged, not all."
     yield (
         f"{plural(len(trials), 'trial')} of {plural(len(tasks), 'task')}. The intervals say how far a figure may be "
@@ -418,11 +494,20 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], *, asked:
     )
     if max(map(len, tasks.values()), default=0) == 1:
         yield "Each task was tried once, so nothing is known of how reliably the agent repeats a result."
-    yield "Signatures were not checked for this report. affidavit verify checks each bundle and recomputes its verdict."
-    yield (
-        "This report does not show that these are all the trials that were made: a run can be repeated, and the best "
-        "shown. Where a run has a signed plan and a ledger, affidavit verify compares it with them."
-    )
+    if run.checked is None:
+        yield (
+            "Signatures were not checked for this report. With --verify it checks each bundle, recomputes its verdict, "
+            "and compares the run with its signed plan and ledger."
+        )
+        yield (
+            "So this report does not show that these are all the trials that were made: a run can be repeated, and the "
+            "best shown."
+        )
+    else:
+        yield (
+            "That a run is complete does not show that it was the only one: whoever made it may have made others, and "
+            "published this one. The signer is believed where the record and the machine that made it are."
+        )
     if wrong := sum(bool(trial.discrepancy) for trial in trials):
         yield f"{plural(wrong, 'trial')} where bundle and run.json disagree, or the bundle can't be read: see there."
     if lost := sum(bool(trial.lost) for trial in trials):
@@ -468,11 +553,12 @@ def trial_json(trial: TrialView) -> dict[str, Any]:
         "complete": trial.complete,
         "duration_ms": trial.duration_ms,
         "mode": trial.mode,
-        "usage": None if trial.usage is None else trial.usage.model_dump(),
+        "usage": None if trial.usage is None else asdict(trial.usage),
         "labels": trial.labels.to_json(),
         "contract": {"id": trial.contract_id, "version": trial.contract_version, "digest": trial.contract_digest},
         "signed_by": trial.signed_by,
         "discrepancy": trial.discrepancy,
+        "checked": None if trial.checked is None else asdict(trial.checked),
     }
 
 

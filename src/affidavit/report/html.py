@@ -20,12 +20,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from affidavit.report.comparison import Comparison, compare, p_words, range_words, signed_percent
-from affidavit.report.figures import Repeat, Report, interval_words, jaggedness, percent
+from affidavit.report.comparison import Comparison, comparison_of, p_words, range_words, signed_percent
+from affidavit.report.figures import (
+    Repeat,
+    Report,
+    consistency_words,
+    interval_words,
+    jaggedness,
+    percent,
+    verified_words,
+)
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
 from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
-from affidavit.report.trial_detail import Lane, read_detail
+from affidavit.report.trial_detail import Lane, Timeline, read_detail
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -162,23 +170,16 @@ def _report_page(
     return _environment().get_template("report.html.j2").render(
         **_frame("Affidavit report", live),
         report=report,
-        comparison=_comparison(report),
+        comparison=comparison_of(report),
         matrix=_matrix(report),
         verdicts=verdicts,
+        verified=any(subject.verified for subject in report.subjects),
+        doubtful=any(subject.verified and subject.verified.trials < len(subject.trials) for subject in report.subjects),
         spending=any(subject.spending for subject in report.subjects),
+        priced=any(subject.spending and subject.spending.cost_usd is not None for subject in report.subjects),
         links=links,
         details=details,
     )  # fmt: skip
-
-
-def _comparison(report: Report) -> Comparison | None:
-    """Where there are two agents, the reader's first question is which is better."""
-    if len(report.subjects) != 2:
-        return None
-    try:
-        return compare(report)
-    except ReportError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ def _environment() -> "Environment":
     )
     filters: dict[str, Callable[..., Any]] = {
         "columns": _columns,
+        "consistency_words": consistency_words,
         "curve": _curve,
         "estimate_words": lambda found: f"{percent(found.value)}, 95 % interval {interval_words(found)}",
         "expand": lambda line: line.expandtabs(4)[:_LONGEST_LINE],
@@ -236,7 +238,9 @@ def _environment() -> "Environment":
         "range_words": range_words,
         "sampled": _sampled,
         "signed_percent": signed_percent,
+        "spans": _spans,
         "text_lines": _text_lines,
+        "verified_words": verified_words,
         "verdict_words": lambda trial: _VERDICT_WORDS[trial.verdict],
     }
     environment.filters.update(filters)
@@ -289,6 +293,15 @@ def _columns(lane: Lane, left: float, width: float, base: float) -> str:
     heights = [_LANE_HEIGHT * max(0.1, math.log1p(count) / math.log1p(most)) if count else 0 for count in lane.counts]
     columns = [(left + place * step, height) for place, height in enumerate(heights) if height]
     return "".join(f"M{x:.1f} {base}v-{height:.1f}h5V{base}z" for x, height in columns)
+
+
+def _spans(found: Timeline, left: float, width: float, base: float) -> str:
+    """The turns of a model as one path, each as wide as it took."""
+    scale = width / found.seconds
+    return "".join(
+        f"M{left + start * scale:.1f} {base}v-{_LANE_HEIGHT / 2}h{max(2.0, (end - start) * scale):.1f}V{base}z"
+        for start, end in found.turns
+    )
 
 
 def _curve(repeats: Sequence[Repeat], name: str) -> str:

@@ -8,7 +8,17 @@ from rich.console import Console
 from rich.text import Text
 
 from affidavit.report.console import open_console
-from affidavit.report.figures import Group, Report, Subject, interval_words, jaggedness, percent, plural
+from affidavit.report.figures import (
+    Group,
+    Report,
+    Subject,
+    consistency_words,
+    interval_words,
+    jaggedness,
+    percent,
+    plural,
+    verified_words,
+)
 from affidavit.report.runs import VERDICTS
 from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
@@ -50,7 +60,7 @@ def _lines(subject: Subject) -> Iterator[Text]:
     yield Text("  counted score  ").append(_estimate(subject.counted), "bold")
     yield Text(f"  raw score      {_estimate(subject.raw)}")
     yield Text(f"  solved         {_estimate(subject.solved)}")
-    for sentence in subject.gap:
+    for sentence in (*subject.gap, *verified_words(subject)):
         yield from _wrapped(sentence)
     yield Text()
     yield _legend(subject)
@@ -71,6 +81,8 @@ def _lines(subject: Subject) -> Iterator[Text]:
         )
         yield from _wrapped(f"pass@k (one of k passes): {at}", "")
         yield from _wrapped(f"pass^k (all k pass): {hat}", "")
+        if alike := consistency_words(subject.consistency):
+            yield from _wrapped(alike, "")
     if subject.rules:
         yield Text()
         yield Text("Broken rules", "bold")

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.evidence import BundleReader, EvidenceError, read_model_log
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
+from affidavit.trace import TraceError
 
 RUN_FILE = "run.json"
 VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
@@ -24,6 +25,7 @@ SEVERITIES = ("critical", "high", "medium", "low")
 
 _MOST_BYTES = 256 << 20
 _MOST_TRIALS = 100_000
+_USAGE_COLUMNS = frozenset({"model", "wire_model", "input_tokens", "output_tokens"})
 
 
 def _not_empty(value: str) -> str:
@@ -92,13 +94,39 @@ class _Contract(_Document):
     signed_by: Any = None
 
 
-class Usage(_Document):
-    """What model traffic cost, where it was recorded."""
+@dataclass(frozen=True)
+class ModelUsage:
+    """Tokens that went to a model and came from it.
 
-    requests: Count | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    Attributes:
+        model: as its answers name it, or else as it was asked for.
+    """
+
+    model: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a trial asked of models, by its decision log.
+
+    Attributes:
+        requests: all of them, answered or not.
+    """
+
+    requests: int
+    by_model: tuple[ModelUsage, ...]
+
+    @property
+    def input_tokens(self) -> int:
+        """Of all models."""
+        return sum(one.input_tokens for one in self.by_model)
+
+    @property
+    def output_tokens(self) -> int:
+        """Of all models."""
+        return sum(one.output_tokens for one in self.by_model)
 
 
 class _Judged(_Document):
@@ -121,7 +149,6 @@ class _Trial(_Judged):
     contract: _Contract
     mode: str = "strict"
     duration_ms: Count | None = None
-    usage: Usage | None = None
 
 
 class _Run(_Document):
@@ -129,6 +156,19 @@ class _Run(_Document):
     notes: list[str] = []
     keep_until: str | None = None
     trials: Annotated[list[_Trial], Field(max_length=_MOST_TRIALS)]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of verifying a bundle, or a run.
+
+    Attributes:
+        ok: whether everything holds.
+        faults: what does not, a sentence each.
+    """
+
+    ok: bool
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,8 +183,10 @@ class TrialView:
         contract_signers: as run.json has it; None for an unsigned contract.
         bundle: its folder; None where there is none to read.
         duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
+        usage: None where the bundle has no decision log, or it can't be read.
         signed_by: the key that the bundle's statement names; not checked here.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
+        checked: what came of verifying the bundle; None where that was not asked for.
     """
 
     run_id: str
@@ -175,6 +217,7 @@ class TrialView:
     bundle: Path | None
     signed_by: str | None
     discrepancy: str
+    checked: Checked | None = None
 
     @property
     def counted(self) -> float:
@@ -200,6 +243,8 @@ class RunView:
         trials: in the order of run.json; in that of their folders where there is none.
         finished: whether there is a run.json. Without it the run still goes on or was interrupted, and its trials are
             those that have a bundle.
+        checked: what came of verifying the run as a whole, `faults` those that are no single trial's; None where that
+            was not asked for.
     """
 
     run_id: str
@@ -208,6 +253,7 @@ class RunView:
     keep_until: str | None
     trials: tuple[TrialView, ...]
     finished: bool = True
+    checked: Checked | None = None
 
 
 def read_run(folder: Path) -> RunView:
@@ -303,7 +349,7 @@ def _view(run_id: str, trial: _Trial) -> TrialView:
         contract_signers=None if signers is None else str(signers),
         mode=trial.mode,
         duration_ms=trial.duration_ms,
-        usage=trial.usage,
+        usage=None,
         labels=Labels(),
         bundle=None,
         signed_by=None,
@@ -321,6 +367,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
             judged = _Judged.model_validate(reader.verdict)
             task, environment = reader.task, reader.environment
             envelope = reader.json_object("statement.dsse.json")
+            usage = _usage(reader)
     except EvidenceError as error:
         return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
     except ValidationError:
@@ -341,6 +388,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         reasons=tuple(judged.reasons),
         violations=tuple(judged.violations),
         attempts=tuple(judged.attempts),
+        usage=usage,
         labels=read_labels(task.get("labels")),
         bundle=bundle,
         signed_by=_signer(envelope),
@@ -431,6 +479,7 @@ def _from_bundle(bundle: Path) -> TrialView:
         environment = _Environment.model_validate(reader.environment)
         summary = _Summary.model_validate(reader.json_object("agent/summary.json"))
         task, envelope = reader.task, reader.json_object("statement.dsse.json")
+        usage = _usage(reader)
     try:
         payload = base64.b64decode(str(envelope.get("payload")), validate=True)
     except ValueError as error:
@@ -448,7 +497,25 @@ def _from_bundle(bundle: Path) -> TrialView:
         }
     )
     view = _view(environment.run_id, trial)
-    return replace(view, labels=read_labels(task.get("labels")), bundle=bundle, signed_by=_signer(envelope))
+    labels, signer = read_labels(task.get("labels")), _signer(envelope)
+    return replace(view, usage=usage, labels=labels, bundle=bundle, signed_by=signer)
+
+
+def _usage(reader: BundleReader) -> Usage | None:
+    """What the decision log comes to; most bundles have none."""
+    requests = 0
+    found: dict[str, tuple[int, int]] = {}
+    try:
+        for batch in read_model_log(reader, _USAGE_COLUMNS):
+            for row in batch.to_pylist():
+                requests += 1
+                model = row["wire_model"] or row["model"]
+                if row["input_tokens"] or row["output_tokens"]:
+                    before = found.get(model, (0, 0))
+                    found[model] = (before[0] + row["input_tokens"], before[1] + row["output_tokens"])
+    except (EvidenceError, TraceError):
+        return None
+    return Usage(requests, tuple(ModelUsage(model, *tokens) for model, tokens in sorted(found.items())))
 
 
 def _signer(envelope: dict[str, Any]) -> str | None:

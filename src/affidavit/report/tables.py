@@ -4,8 +4,9 @@ import csv
 import io
 from collections.abc import Iterator
 
+from affidavit.report.comparison import Comparison, comparison_of
 from affidavit.report.figures import Report, Subject
-from affidavit.report.statistics import Estimate
+from affidavit.report.statistics import Difference, Estimate
 from affidavit.report.text import printable
 
 COLUMNS = ("run", "agent", "section", "item", "trial", "figure", "value", "low", "high", "count")
@@ -27,6 +28,9 @@ def csv_text(report: Report) -> str:
     for subject in report.subjects:
         for row in _rows(subject):
             writer.writerow([_cell(value) for value in (subject.run_id, subject.agent, *row)])
+    if (found := comparison_of(report)) is not None:
+        for row in _compared(found):
+            writer.writerow([_cell(value) for value in (found.second.run_id, found.second.agent, *row)])
     return out.getvalue()
 
 
@@ -74,9 +78,16 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     if subject.spending is not None:
         for name in ("requests", "input_tokens", "output_tokens", "cost_usd"):
             yield _plain("spending", "", name, getattr(subject.spending, name), subject.spending.trials)
+    if subject.verified is not None:
+        yield _plain("verified", "", "trials", subject.verified.trials, len(subject.trials))
+        yield _estimated("verified", "", "counted", subject.verified.counted)
+        for number, fault in enumerate(subject.verified.run, 1):
+            yield "verified", fault, None, f"fault {number}", None, None, None, None
     for alike in subject.consistency:
         yield _plain("consistency", alike.task_id, "programs", alike.programs, alike.trials)
         yield _plain("consistency", alike.task_id, "files", alike.files, alike.trials)
+        for it in alike.differing:
+            yield _plain("consistency", alike.task_id, f"{it.kind} {it.name}", it.trials, alike.trials)
     for number, sentence in enumerate((*subject.gap, *subject.limits), 1):
         yield "limits", sentence, None, f"sentence {number}", None, None, None, None
     for trial in subject.trials:
@@ -89,11 +100,34 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
             "events": trial.events,
             "lost": trial.lost,
             "duration_ms": trial.duration_ms,
+            "model_requests": trial.usage.requests if trial.usage else None,
+            "input_tokens": trial.usage.input_tokens if trial.usage else None,
+            "output_tokens": trial.usage.output_tokens if trial.usage else None,
             "assurance": trial.assurance,
             "discrepancy": trial.discrepancy or None,
+            "verified": None if trial.checked is None else "yes" if trial.checked.ok else "no",
         }
         for name, value in figures.items():
             yield "trials", trial.task_id, trial.trial, name, value, None, None, None
+
+
+def _compared(found: Comparison) -> Iterator[tuple[Cell, ...]]:
+    """The figures of a comparison; they are the second agent's less the first's."""
+    for one in (found.overall, *found.contrasts):
+        label = f"{one.kind} {one.label}".strip()
+        for name in ("solved", "counted"):
+            value: Difference = getattr(one, name)
+            low, high = (value.interval.low, value.interval.high) if value.interval else (None, None)
+            yield "comparison", label, None, name, value.value, low, high, value.pairs
+        for name in ("first_better", "second_better", "p", "adjusted_p"):
+            yield _plain("comparison", label, name, getattr(one, name), one.tasks)
+        yield _plain("comparison", label, "shown", "yes" if one.shown else "no", one.tasks)
+    for pair in found.pairs:
+        for name in ("first_solved", "second_solved", "first_counted", "second_counted"):
+            trials = pair.first_trials if name.startswith("first") else pair.second_trials
+            yield _plain("compared task", pair.task_id, name, getattr(pair, name), trials)
+    for number, sentence in enumerate((found.conclusion, *found.notes), 1):
+        yield "comparison", sentence, None, f"sentence {number}", None, None, None, None
 
 
 def _estimated(section: str, item: str, name: str, found: Estimate) -> tuple[Cell, ...]:

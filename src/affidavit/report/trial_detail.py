@@ -4,7 +4,9 @@ Everything is bounded, since a page must stay readable and its content was chose
 the private part is read, so that a report can be published like a bundle.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.events import EVENT_SCHEMA, OPS, Op, Process, process_tree
-from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, Op, Process, process_tree
+from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log
+from affidavit.gateway import content_type, read_answer
 from affidavit.policy import event_sentence
+from affidavit.report.differences import Differences
 from affidavit.report.runs import Broken, TrialView, Tried
-from affidavit.trace import TraceError
+from affidavit.trace import TraceError, clock_difference
 
+TEXTS = "texts.json"
 BINS = 120
 """Columns of the timeline's lanes."""
 
@@ -31,6 +36,34 @@ _MOST_LINES = 120
 _MOST_FILE_BYTES = 64 << 10
 _MOST_OUTPUT_BYTES = 4 << 10
 _MOST_PARTS = 200
+_MOST_TURNS = 200
+_MOST_SPANS = 2000
+_MOST_COMMANDS = 200
+_LONGEST_SAID = 600
+_MOST_CALLS = 8
+_SAID_COLUMNS = frozenset({"operation", "status", "response_headers", "response"})
+_TURN_USED = {
+    "turn", "outcome", "reason", "started_ns", "ended_ns", "model", "wire_model", "input_tokens", "output_tokens",
+}  # fmt: skip
+_TURN_COLUMNS = pa.schema([field for field in MODEL_SCHEMA if field.name in _TURN_USED])
+_USED = {
+    "seq",
+    "ts_ns",
+    "pid",
+    "tid",
+    "ppid",
+    "op",
+    "path",
+    "path2",
+    "addr",
+    "port",
+    "ret",
+    "exe",
+    "comm",
+    "argv",
+    "source",
+}
+_COLUMNS = pa.schema([field for field in EVENT_SCHEMA if field.name in _USED])
 
 # The lanes of the timeline: what a reader asks of a trial, and the operations that answer.
 _LANES: tuple[tuple[str, tuple[Op, ...]], ...] = (
@@ -105,16 +138,58 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """An exchange of the agent with its model.
+
+    Attributes:
+        start, end: seconds since the first event of the record; the record may begin later.
+        model: as the answer names it, or else as it was asked for.
+        said: the start of the text of the answer.
+        calls: the tools that it asks for, with the start of their arguments.
+    """
+
+    number: int
+    start: float
+    end: float
+    model: str
+    outcome: str
+    input_tokens: int
+    output_tokens: int
+    said: str
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a session.
+
+    Attributes:
+        start: seconds since the first event of the record.
+        seconds: that it took.
+        ending: how it ended, in words.
+    """
+
+    phase: str
+    origin: str
+    command: str
+    start: float
+    seconds: float
+    ending: str
+
+
+@dataclass(frozen=True)
 class Timeline:
     """When what happened.
 
     Attributes:
+        turns: start and end of each exchange with a model.
         seconds: from the first event to the last.
         marks: seconds of the events that prove violations.
         left_out: processes without a bar.
     """
 
     seconds: float
+    turns: tuple[tuple[float, float], ...]
     lanes: tuple[Lane, ...]
     bars: tuple[Bar, ...]
     marks: tuple[float, ...]
@@ -134,13 +209,21 @@ class ProcessLine:
 
 @dataclass(frozen=True)
 class Change:
-    """A change to the file system, with the text of the file where the bundle holds it."""
+    """A change to the file system.
+
+    Attributes:
+        lines: the difference to the text that was there before, each line with its mark (``+``, ``-``, space or ``@``),
+            where the bundle holds both texts; else the text afterwards, all with a space, where it holds that.
+        compared: it is the difference.
+        cut: there are more lines.
+    """
 
     kind: str
     path: str
     what: str
     size: int | None
     lines: tuple[str, ...]
+    compared: bool
     cut: bool
 
 
@@ -175,7 +258,8 @@ class TrialDetail:
     Attributes:
         facts: of the evidence, name and value.
         unknown: what is not known or can't be seen, a sentence each.
-        listed, notable: events in the list, and how many there would be.
+        notable: how many events there would be in `events`.
+        turns, commands: the first of them; `turns_left_out`, `commands_left_out`: more of them.
     """
 
     instruction: str
@@ -184,6 +268,10 @@ class TrialDetail:
     timeline: Timeline | None
     events: tuple[EventLine, ...]
     notable: int
+    turns: tuple[Turn, ...]
+    turns_left_out: int
+    commands: tuple[Command, ...]
+    commands_left_out: int
     processes: tuple[ProcessLine, ...]
     processes_left_out: int
     changes: tuple[Change, ...]
@@ -211,7 +299,7 @@ def _empty(trial: TrialView, unknown: tuple[str, ...]) -> TrialDetail:
     violations = tuple(Proof(one, ()) for one in trial.violations)
     attempts = tuple(Proof(tried, ()) for tried in trial.attempts)
     facts = tuple(_facts(trial, {}, {}))
-    return TrialDetail("", violations, attempts, None, (), 0, (), 0, (), 0, (), "", "", facts, unknown)
+    return TrialDetail("", violations, attempts, None, (), 0, (), 0, (), 0, (), 0, (), 0, (), "", "", facts, unknown)
 
 
 def _read(reader: BundleReader, trial: TrialView, unknown: list[str]) -> TrialDetail:
@@ -220,12 +308,20 @@ def _read(reader: BundleReader, trial: TrialView, unknown: list[str]) -> TrialDe
     )
     events = _events(reader, trial, unknown)
     rows = _Rows(events)
-    processes, left_out = _tree(events)
-    changes, more = _changes(reader, unknown)
+    roots = process_tree(events)
+    processes, left_out = _tree(roots)
+    try:
+        names = reader.names()
+    except EvidenceError as error:
+        unknown.append(f"{error}.")
+        names = []
+    turns = _turns(reader, events, unknown) if MODEL_LOG in names else []
+    commands = _commands(reader, rows, unknown) if EXECS in names else []
+    changes, more = _changes(reader, names, unknown)
     unknown += [f"The record is not complete: {reason}." for reason in _texts(summary.get("reasons"))]
-    grades = tuple(_grades(reader, unknown))
+    grades = tuple(_grades(reader, names, unknown))
     unknown += [f"{grade.name}: {note}." for grade in grades for note in grade.notes]
-    if not any(change.lines for change in changes) and changes:
+    if TEXTS not in names and not any(change.lines for change in changes) and changes:
         unknown.append("The bundle holds no content of changed files, only their digests.")
     unknown += _gaps(trial.gaps)
     instruction = task.get("instruction")
@@ -233,9 +329,13 @@ def _read(reader: BundleReader, trial: TrialView, unknown: list[str]) -> TrialDe
         instruction=instruction[:20_000] if isinstance(instruction, str) else "",
         violations=tuple(rows.proof(one) for one in trial.violations),
         attempts=tuple(rows.proof(one) for one in trial.attempts),
-        timeline=_timeline(events, rows, trial),
+        timeline=_timeline(events, rows, trial, roots, turns),
         events=rows.notable(),
         notable=rows.notable_count,
+        turns=tuple(turns[:_MOST_TURNS]),
+        turns_left_out=max(0, len(turns) - _MOST_TURNS),
+        commands=tuple(commands[:_MOST_COMMANDS]),
+        commands_left_out=max(0, len(commands) - _MOST_COMMANDS),
         processes=processes,
         processes_left_out=left_out,
         changes=changes,
@@ -267,7 +367,7 @@ def _texts(value: object) -> list[str]:
 def _events(reader: BundleReader, trial: TrialView, unknown: list[str]) -> pa.Table:
     batches, count = [], 0
     try:
-        for batch in reader.events():
+        for batch in reader.events(columns=_COLUMNS.names):
             batches.append(batch)
             count += batch.num_rows
             if count > _MOST_EVENTS:
@@ -275,7 +375,7 @@ def _events(reader: BundleReader, trial: TrialView, unknown: list[str]) -> pa.Ta
                 break
     except (EvidenceError, TraceError) as error:
         unknown.append(f"The record can't be read: {error}.")
-    return pa.Table.from_batches(batches, EVENT_SCHEMA)
+    return pa.Table.from_batches(batches, _COLUMNS)
 
 
 class _Rows:
@@ -307,9 +407,13 @@ class _Rows:
             return self._events.slice(0, 0)
         return self._events.filter(pa.array(np.isin(self._seqs, act.events[:20])))
 
+    def since(self, at: int) -> float:
+        """Seconds from the first event to a time."""
+        return (at - self._start) / 1e9
+
     def seconds(self, rows: pa.Table) -> list[float]:
         """Since the first event."""
-        return [(int(at) - self._start) / 1e9 for at in rows["ts_ns"].to_pylist()]
+        return [self.since(int(at)) for at in rows["ts_ns"].to_pylist()]
 
     def _lines(self, rows: pa.Table) -> tuple[EventLine, ...]:
         times = self.seconds(rows)
@@ -319,7 +423,69 @@ class _Rows:
         )
 
 
-def _timeline(events: pa.Table, rows: _Rows, trial: TrialView) -> Timeline | None:
+def _turns(reader: BundleReader, events: pa.Table, unknown: list[str]) -> list[Turn]:
+    """The exchanges of an agent with its model. What was said is read of the first ones alone: bodies may be large."""
+    found: list[Turn] = []
+    try:
+        log = pa.Table.from_batches(read_model_log(reader, _TURN_COLUMNS.names), _TURN_COLUMNS)
+        start = int(pc.min(events["ts_ns"]).as_py() or 0) + clock_difference(events, log)
+        bodies = model_rows(read_model_log(reader, _SAID_COLUMNS))
+        for number, row in enumerate(log.slice(0, _MOST_EVENTS).to_pylist()):
+            said, calls = _said(next(bodies)) if number < _MOST_TURNS else ("", ())
+            found.append(
+                Turn(
+                    number=row["turn"],
+                    start=(row["started_ns"] - start) / 1e9,
+                    end=(row["ended_ns"] - start) / 1e9,
+                    model=row["wire_model"] or row["model"],
+                    outcome=row["outcome"] if row["outcome"] == "answered" else f"{row['outcome']}: {row['reason']}",
+                    input_tokens=row["input_tokens"],
+                    output_tokens=row["output_tokens"],
+                    said=said,
+                    calls=calls,
+                )
+            )
+    except (EvidenceError, TraceError) as error:
+        unknown.append(f"What passed between the agent and its model can't be read: {error}.")
+    return found
+
+
+def _said(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The start of what a model said, and of the tools that it asked for."""
+    answer = None
+    if row["status"] == 200:
+        answer = read_answer(row["operation"], content_type(row["response_headers"]), row["response"])
+    if answer is None:
+        return "", ()
+    calls = tuple(f"{name} {arguments}"[:_LONGEST_SAID] for _, name, arguments in answer.tool_calls[:_MOST_CALLS])
+    return "".join(answer.texts)[:_LONGEST_SAID], calls
+
+
+def _commands(reader: BundleReader, rows: _Rows, unknown: list[str]) -> list[Command]:
+    """The commands of a session, but for the first process, which only waits."""
+    try:
+        execs = reader.execs()
+    except (EvidenceError, TraceError) as error:
+        unknown.append(f"The commands of the session can't be read: {error}.")
+        return []
+    listed = [] if execs is None else sorted(execs.to_pylist(), key=lambda row: int(row["began_ns"]))
+    return [
+        Command(
+            phase=row["phase"],
+            origin=row["origin"],
+            command=" ".join(row["argv"])[:300],
+            start=rows.since(row["began_ns"]),
+            seconds=(row["ended_ns"] - row["began_ns"]) / 1e9,
+            ending=_ending({"timed_out": row["timed_out"], "signal": row["signal"], "code": row["exit_code"]}),
+        )
+        for row in listed
+        if row["id"] != FIRST
+    ]
+
+
+def _timeline(
+    events: pa.Table, rows: _Rows, trial: TrialView, roots: Sequence[Process], turns: Sequence[Turn]
+) -> Timeline | None:
     if not events.num_rows:
         return None
     times = events["ts_ns"].to_numpy()
@@ -337,13 +503,15 @@ def _timeline(events: pa.Table, rows: _Rows, trial: TrialView) -> Timeline | Non
     ]
     lanes.append(lane("failed or refused", pc.and_(pc.less(events["ret"], 0), pc.not_equal(ops, "exit"))))
     marks = sorted({at for one in trial.violations for at in rows.seconds(rows.of(one))})
-    bars, left_out = _bars(events, start, end)
-    return Timeline(span / 1e9, tuple(lanes), bars, tuple(marks), left_out)
+    bars, left_out = _bars(roots, start, end)
+    last = span / 1e9
+    spans = [(min(last, max(0.0, one.start)), min(last, max(0.0, one.end))) for one in turns[:_MOST_SPANS]]
+    return Timeline(last, tuple(spans), tuple(lanes), bars, tuple(marks), left_out)
 
 
-def _bars(events: pa.Table, start: int, end: int) -> tuple[tuple[Bar, ...], int]:
+def _bars(roots: Sequence[Process], start: int, end: int) -> tuple[tuple[Bar, ...], int]:
     """The processes that ran longest, in order of their start."""
-    ran = [one for one, _ in _walk(process_tree(events)) if one.exe is not None or one.argv]
+    ran = [one for one, _ in _walk(roots) if one.exe is not None or one.argv]
 
     def extent(process: Process) -> tuple[int, int]:
         first = start if process.started_ns is None else process.started_ns
@@ -370,10 +538,10 @@ def _command(process: Process) -> str:
     return " ".join(process.argv)[:300] or process.exe or "(forked)"
 
 
-def _tree(events: pa.Table) -> tuple[tuple[ProcessLine, ...], int]:
+def _tree(roots: Sequence[Process]) -> tuple[tuple[ProcessLine, ...], int]:
     lines: list[ProcessLine] = []
     total = 0
-    for process, depth in _walk(process_tree(events)):
+    for process, depth in _walk(roots):
         total += 1
         if len(lines) < _MOST_PROCESSES:
             known = process.started_ns is not None and process.ended_ns is not None
@@ -384,39 +552,87 @@ def _tree(events: pa.Table) -> tuple[tuple[ProcessLine, ...], int]:
     return tuple(lines), total - len(lines)
 
 
-def _changes(reader: BundleReader, unknown: list[str]) -> tuple[tuple[Change, ...], int]:
+def _changes(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> tuple[tuple[Change, ...], int]:
     try:
         listed = reader.diff
-        held = {name.removeprefix("files/") for name in reader.names() if name.startswith("files/")}
     except EvidenceError as error:
         unknown.append(f"{error}.")
         return (), 0
+    held = {name.removeprefix("files/") for name in names if name.startswith("files/")}
+    texts, differences = _texts_of(reader, names, unknown), Differences()
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     changes = []
     for entry in entries[:_MOST_CHANGES]:
-        size, target, digest = entry.get("size"), entry.get("target"), entry.get("sha256")
-        lines, cut = _text_lines(reader, digest) if isinstance(digest, str) and digest in held else ((), False)
+        size, target, digest, path = entry.get("size"), entry.get("target"), entry.get("sha256"), entry.get("path")
+        lines: list[str] = []
+        pair = texts.get(path) if isinstance(path, str) else None
+        compared = pair is not None and pair.is_of(digest)
+        if pair is not None and compared:
+            lines = differences.lines(pair.before, pair.after)
+        elif isinstance(digest, str) and digest in held:
+            mark = "+" if entry.get("kind") == "added" else " "
+            lines = [mark + line for line in _text_lines(reader, digest)]
         what = str(entry.get("type", "file")) + (f" to {target}" if isinstance(target, str) else "")
-        shown_size = size if isinstance(size, int) else None
-        kind, path = str(entry.get("kind", "changed")), str(entry.get("path", ""))
-        changes.append(Change(kind, path, what, shown_size, lines, cut))
+        changes.append(
+            Change(
+                kind=str(entry.get("kind", "changed")),
+                path=str(path or ""),
+                what=what,
+                size=size if isinstance(size, int) else None,
+                lines=tuple(lines[:_MOST_LINES]),
+                compared=compared,
+                cut=len(lines) > _MOST_LINES,
+            )
+        )
     return tuple(changes), len(entries) - len(changes)
 
 
-def _text_lines(reader: BundleReader, digest: str) -> tuple[tuple[str, ...], bool]:
-    """The first lines of a text file; none where it is not text or is large."""
+@dataclass(frozen=True)
+class _Texts:
+    """A file's text before and after; None where there was none."""
+
+    before: str | None
+    after: str | None
+
+    def is_of(self, digest: object) -> bool:
+        """Whether diff.json names this content."""
+        return digest == (None if self.after is None else hashlib.sha256(self.after.encode("utf-8")).hexdigest())
+
+
+def _texts_of(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> dict[str, _Texts]:
+    """The texts that the bundle holds, by path; bundles of older versions hold none."""
+    if TEXTS not in names:
+        return {}
+    found: dict[str, _Texts] = {}
+    document = _object(reader, TEXTS, unknown)
+    files, left_out = document.get("files"), document.get("left_out")
+    for one in files if isinstance(files, list) else ():
+        match one:
+            case {"path": str(path), "before": str() | None as before, "after": str() | None as after}:
+                # JSON can hold half of a surrogate pair, which is no text.
+                with suppress(UnicodeEncodeError):
+                    for text in (before, after):
+                        (text or "").encode("utf-8")
+                    found[path] = _Texts(before, after)
+    if isinstance(left_out, int) and left_out > 0:
+        unknown.append(
+            f"Of {left_out} changed {'file' if left_out == 1 else 'files'} the bundle holds no text: not text, or too "
+            "large, or beyond what a bundle keeps."
+        )
+    return found
+
+
+def _text_lines(reader: BundleReader, digest: str) -> list[str]:
+    """The lines of a text file; none where it is not text or is large."""
     try:
         text = reader.read(f"files/{digest}", _MOST_FILE_BYTES).decode()
     except (EvidenceError, UnicodeDecodeError):
-        return (), False
-    if "\0" in text:
-        return (), False
-    lines = text.split("\n")
-    return tuple(lines[:_MOST_LINES]), len(lines) > _MOST_LINES
+        return []
+    return [] if "\0" in text else text.split("\n")
 
 
-def _grades(reader: BundleReader, unknown: list[str]) -> Iterator[Grade]:
-    if "grades.json" not in reader.names():
+def _grades(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> Iterator[Grade]:
+    if "grades.json" not in names:
         unknown.append("The bundle is of version 0.1; its grades are not shown, since they may hold what tests expect.")
         return
     graders = _object(reader, "grades.json", unknown).get("graders")
@@ -485,7 +701,10 @@ def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str,
     if trial.mode != "strict":
         yield "Contract mode", trial.mode
     yield "Assurance of the score", trial.assurance or "none"
-    yield "Bundle names as its signer", f"{trial.signed_by or 'nobody'} (not checked here)"
+    known_signer = (
+        "not checked here" if trial.checked is None else "verified" if trial.checked.ok else "does not verify"
+    )
+    yield "Bundle names as its signer", f"{trial.signed_by or 'nobody'} ({known_signer})"
     if ended:
         yield "Agent's command ended with", _ending(ended)
     if trial.duration_ms is not None:

@@ -1,0 +1,71 @@
+"""Whether a report's figures rest on evidence that holds: every bundle and the run as a whole, verified."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from affidavit.evidence import EvidenceError
+from affidavit.report.runs import Checked, RunView, TrialView
+from affidavit.runs import RunVerification, verify_run
+from affidavit.signing import load_public_key, read_trust
+from affidavit.verification import Verification, own_keys, verify
+
+NO_BUNDLE = "there is no bundle, so nothing shows that this is what happened"
+
+
+def verify_runs(runs: Sequence[RunView], key: Path | None = None, trust: Path | None = None) -> tuple[RunView, ...]:
+    """Runs with what came of checking them, as ``affidavit verify`` does; private parts of bundles may be missing.
+
+    Args:
+        runs: as `read_runs` returns them.
+        key: the public key that must have signed; the user's own where None.
+        trust: the trust file that says who must have signed plan and statement; None: nobody in particular.
+
+    Raises:
+        EvidenceError: the key or the trust file can't be read.
+    """
+    keys = [load_public_key(key)] if key is not None else own_keys()
+    trusted = None if trust is None else read_trust(trust)
+    return tuple(_verified(run, verify_run(run.folder, keys, trusted, public=True), key) for run in runs)
+
+
+def _verified(run: RunView, found: RunVerification, key: Path | None) -> RunView:
+    faults = tuple(
+        f"{check.name}: {check.detail}"
+        for check in found.checks
+        if not check.ok and check.name != "bundles" and not check.name.startswith("trial ")
+    )
+    by_place = {part: check.detail for check in found.checks if check.name.startswith("trial ") for part in check.parts}
+    trials = []
+    for trial in run.trials:
+        place = None if trial.bundle is None else trial.bundle.relative_to(run.folder).as_posix()
+        if place in by_place:
+            checked = Checked(False, (by_place[place],))
+        elif place in found.bundles:
+            checked = Checked(True)
+        else:
+            checked = _alone(trial, key)
+        trials.append(replace(trial, checked=checked))
+    ok = found.ok and all(trial.checked is not None and trial.checked.ok for trial in trials if trial.bundle)
+    return replace(run, trials=tuple(trials), checked=Checked(ok, faults))
+
+
+def _alone(trial: TrialView, key: Path | None) -> Checked:
+    """Check a bundle of which plan and ledger of its run say nothing."""
+    if trial.bundle is None:
+        return Checked(False, (NO_BUNDLE,))
+    try:
+        found = verify(trial.bundle, key)
+    except EvidenceError as error:
+        return Checked(False, (str(error),))
+    faults = [f"{check.name}: {check.detail}" for check in found.checks if not check.ok] or _strange(trial, found)
+    return Checked(not faults, tuple(faults))
+
+
+def _strange(trial: TrialView, found: Verification) -> list[str]:
+    """Whether it is the bundle of this trial, and not a good one of another."""
+    facts = found.facts
+    assert facts is not None
+    stated = {"run": facts.run_id, "task": facts.task.id, "agent": facts.agent, "trial": facts.trial}
+    wanted = {"run": trial.run_id, "task": trial.task_id, "agent": trial.agent, "trial": trial.trial}
+    return [f"its bundle is of the {name} {stated[name]}" for name in stated if stated[name] != wanted[name]]
