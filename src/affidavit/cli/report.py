@@ -94,6 +94,7 @@ def report(
         read_runs,
         report_json,
         sarif_text,
+        shared,
         verify_runs,
         write_page,
         write_pages,
@@ -106,10 +107,13 @@ def report(
         if verify:
             with bounded_memory(_VERIFY_MIB):
                 read = verify_runs(read, key, trust)
-        made = make_report(read, read_behaviour, None if prices is None else read_prices(prices))
-        if html is not None:
-            write = write_page if html.suffix.lower() in _PAGES else write_pages
-            write(made, html)
+        costs = None if prices is None else read_prices(prices)
+        with shared(sum(len(run.trials) for run in read)) as share:
+            made = make_report(read, read_behaviour, costs, share)
+            if html is not None and html.suffix.lower() in _PAGES:
+                write_page(made, html)
+            elif html is not None:
+                write_pages(made, html, share)
     except (ReportError, EvidenceError) as error:
         fail(error)
     except MemoryError:

@@ -33,6 +33,7 @@ from affidavit.report.terminal import (
 from affidavit.report.text import printable
 from affidavit.report.turns import print_turn, print_why, turn_facts, why_facts
 from affidavit.report.verified import verify_runs
+from affidavit.report.workers import shared
 
 __all__ = [
     "Comparison",
@@ -77,6 +78,7 @@ __all__ = [
     "report_json",
     "sarif_text",
     "serve",
+    "shared",
     "turn_facts",
     "verify_runs",
     "why_facts",

@@ -11,6 +11,7 @@ from affidavit.report.behaviour import Behaviour, Consistency, consistency
 from affidavit.report.prices import Price, cost_usd
 from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, Checked, RunView, TrialView, Tried
 from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
+from affidavit.report.workers import Share
 
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
@@ -211,6 +212,7 @@ def make_report(
     runs: Sequence[RunView],
     behaviour_of: Callable[[Path], Behaviour | None] | None = None,
     prices: Mapping[str, Price] | None = None,
+    share: Share = map,
 ) -> Report:
     """Compute a report.
 
@@ -218,6 +220,7 @@ def make_report(
         runs: their trials are grouped by run and agent, in order.
         behaviour_of: reads what a trial did from its bundle; None leaves the consistency of trials out.
         prices: of tokens, by model; None leaves the cost out.
+        share: calls `behaviour_of` with each bundle; see `shared`.
     """
     found: dict[tuple[str, str], list[TrialView]] = {}
     for run in runs:
@@ -225,8 +228,19 @@ def make_report(
             found.setdefault((run.run_id, trial.agent), []).append(trial)
     names = _names(list(found))
     run_of = {run.run_id: run for run in runs}
+    repeated = [
+        trial.bundle
+        for trials in found.values()
+        for of in _by_task(trials).values()
+        if sum(trial.bundle is not None for trial in of) > 1
+        for trial in of
+        if trial.bundle is not None
+    ]
+    behaviours = None
+    if behaviour_of is not None:
+        behaviours = dict(zip(repeated, share(behaviour_of, repeated), strict=True))
     return Report(
-        tuple(_subject(names[key], run_of[key[0]], trials, behaviour_of, prices) for key, trials in found.items()),
+        tuple(_subject(names[key], run_of[key[0]], trials, behaviours, prices) for key, trials in found.items()),
     )
 
 
@@ -254,7 +268,7 @@ def _subject(
     name: str,
     run: RunView,
     trials: Sequence[TrialView],
-    behaviour_of: Callable[[Path], Behaviour | None] | None,
+    behaviours: Mapping[Path, Behaviour | None] | None,
     prices: Mapping[str, Price] | None,
 ) -> Subject:
     verdicts = {verdict: sum(trial.verdict == verdict for trial in trials) for verdict in VERDICTS}
@@ -262,7 +276,7 @@ def _subject(
     rules = _rules(trials)
     counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
     times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
-    alike = tuple(_consistency(trials, behaviour_of)) if behaviour_of else ()
+    alike = () if behaviours is None else tuple(_consistency(trials, behaviours))
     return Subject(
         name=name,
         agent=trials[0].agent,
@@ -286,7 +300,7 @@ def _subject(
         consistency=alike,
         seconds=fmean(times) / 1000 if times else None,
         verified=None if run.checked is None else _verified(trials, run.checked),
-        limits=tuple(_limits(trials, alike, run, asked=behaviour_of is not None)),
+        limits=tuple(_limits(trials, alike, run, asked=behaviours is not None)),
     )
 
 
@@ -426,13 +440,11 @@ def _spending(trials: Sequence[TrialView], prices: Mapping[str, Price] | None) -
     )
 
 
-def _consistency(
-    trials: Sequence[TrialView], behaviour_of: Callable[[Path], Behaviour | None]
-) -> Iterator[Consistency]:
+def _consistency(trials: Sequence[TrialView], behaviours: Mapping[Path, Behaviour | None]) -> Iterator[Consistency]:
     for task, of in _by_task(trials).items():
-        bundles = [trial.bundle for trial in of if trial.bundle is not None]
-        if len(bundles) > 1:
-            yield consistency(task, [one for bundle in bundles if (one := behaviour_of(bundle)) is not None])
+        bundles = [trial.bundle for trial in of if trial.bundle in behaviours]
+        if bundles:
+            yield consistency(task, [one for bundle in bundles if bundle and (one := behaviours[bundle]) is not None])
 
 
 def _verified(trials: Sequence[TrialView], run: Checked) -> Verified:

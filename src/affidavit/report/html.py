@@ -34,6 +34,7 @@ from affidavit.report.runs import VERDICTS, ReportError, TrialView
 from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
 from affidavit.report.trial_detail import Lane, Timeline, read_detail
+from affidavit.report.workers import Share
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -89,8 +90,13 @@ def write_page(report: Report, path: Path) -> None:
     _write_file(path, _report_page(report, links, details))
 
 
-def write_pages(report: Report, folder: Path) -> None:
+def write_pages(report: Report, folder: Path, share: Share = map) -> None:
     """Write an index and a page for each trial into a folder, which appears whole or not at all.
+
+    Args:
+        report: of any number of trials.
+        folder: is made.
+        share: makes the pages of trials; see `shared`.
 
     Raises:
         ReportError: the folder holds something already, or can't be written.
@@ -103,20 +109,38 @@ def write_pages(report: Report, folder: Path) -> None:
         if folder.is_dir() and any(folder.iterdir()):
             raise ReportError(f"--html {folder}: is not empty; name a new folder, or a file that ends in .html")
         temporary.mkdir(parents=True)
-        for number, (subject, trial) in enumerate(trials):
-            text = trial_page(
-                subject.name if len(report.subjects) > 1 else "",
-                trial,
-                before=names[number - 1] if number else None,
-                after=names[number + 1] if number + 1 < len(names) else None,
+        several = len(report.subjects) > 1
+        pages = [
+            _TrialPage(temporary, subject.name if several else "", trial, before, name, after)
+            for (subject, trial), before, name, after in zip(
+                trials, [None, *names], names, [*names[1:], None], strict=False
             )
-            (temporary / names[number]).write_text(text, encoding="utf-8")
+        ]
+        for _ in share(_write_trial, pages):
+            pass
         (temporary / "index.html").write_text(_report_page(report, links, None), encoding="utf-8")
         temporary.rename(folder)
     except OSError as error:
         raise ReportError(f"--html {folder}: can't be written: {error.strerror}; name another place") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _TrialPage:
+    """The page of a trial that is to be written; `before`, `after`: the names of those beside it."""
+
+    folder: Path
+    subject: str
+    trial: TrialView
+    before: str | None
+    name: str
+    after: str | None
+
+
+def _write_trial(page: _TrialPage) -> None:
+    text = trial_page(page.subject, page.trial, before=page.before, after=page.after)
+    (page.folder / page.name).write_text(text, encoding="utf-8")
 
 
 def trial_page(
