@@ -20,7 +20,7 @@ from affidavit.trace import TraceError
 _WRITES = (Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.TRUNCATE)
 _COLUMNS = frozenset({"op", "ret", "exe", "path", "path2"})
 # Scratch files have names by chance, so they would make every two trials differ.
-_SCRATCH = ("/tmp/", "/var/tmp/", "/dev/", "/proc/")
+SCRATCH = ("/tmp/", "/var/tmp/", "/dev/", "/proc/")
 # A trial with more events is left out of the comparison, and the report says so: a page must stay quick to make.
 MOST_EVENTS = 2_000_000
 _MOST_DIFFERING = 8
@@ -88,7 +88,7 @@ def read_behaviour(bundle: Path) -> Behaviour | None:
                 done = batch.filter(pc.greater_equal(batch["ret"], 0))
                 programs |= _names(done, (Op.EXEC,), "exe")
                 written = _names(done, _WRITES, "path") | _names(done, (Op.RENAME, Op.LINK), "path2")
-                files |= {name for name in written if not name.startswith(_SCRATCH)}
+                files |= {name for name in written if not name.startswith(SCRATCH)}
     except (EvidenceError, TraceError):
         return None
     return Behaviour(frozenset(programs), frozenset(files))

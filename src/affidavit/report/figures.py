@@ -18,6 +18,7 @@ NO_LABEL = "(no label)"
 _MOST_CURVE = 100
 _LONGEST_NAME = 100
 _MOST_MODELS = 20
+_LONGEST_EXAMPLE = 300
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class RuleCount:
         trials, tasks: in which there is at least one.
         actions: violations by action.
         events: that prove them.
+        example: what happened, of the first of them.
     """
 
     rule: str
@@ -74,6 +76,7 @@ class RuleCount:
     tasks: int
     actions: dict[str, int]
     events: int
+    example: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class AttemptCount:
         trials, tasks: in which there is at least one.
         outcomes: attempts by what became of them.
         events: that show them.
+        example: what was tried, of the first of them.
     """
 
     rule: str
@@ -93,6 +97,7 @@ class AttemptCount:
     tasks: int
     outcomes: dict[str, int]
     events: int
+    example: str
 
 
 @dataclass(frozen=True)
@@ -399,6 +404,7 @@ def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
             tasks=len({trial.task_id for trial, _ in pairs}),
             actions=dict(Counter(one.action for _, one in pairs)),
             events=sum(one.count for _, one in pairs),
+            example=pairs[0][1].message[:_LONGEST_EXAMPLE],
         )
         for rule, pairs in found.items()
     ]
@@ -418,6 +424,7 @@ def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
             tasks=len({trial.task_id for trial, _ in pairs}),
             outcomes=dict(Counter(one.outcome for _, one in pairs)),
             events=sum(one.count for _, one in pairs),
+            example=pairs[0][1].message[:_LONGEST_EXAMPLE],
         )
         for rule, pairs in found.items()
     ]

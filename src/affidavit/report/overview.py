@@ -88,6 +88,7 @@ def _lines(subject: Subject) -> Iterator[Text]:
         yield Text("Broken rules", "bold")
         for rule in subject.rules[:_MOST_RULES]:
             yield Text(f"  {printable(rule.rule, 40)} [{rule.severity}] in {plural(rule.trials, 'trial')}")
+            yield Text(f"    first: {printable(rule.example, WIDTH - 11)}")
         if len(subject.rules) > _MOST_RULES:
             yield Text(f"  and {len(subject.rules) - _MOST_RULES} more")
     if subject.attempts:

@@ -18,6 +18,7 @@ from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, Op, Process
 from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log
 from affidavit.gateway import content_type, read_answer
 from affidavit.policy import event_sentence
+from affidavit.report.behaviour import SCRATCH
 from affidavit.report.differences import Differences
 from affidavit.report.runs import Broken, TrialView, Tried
 from affidavit.trace import TraceError, clock_difference
@@ -561,6 +562,8 @@ def _changes(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> 
     held = {name.removeprefix("files/") for name in names if name.startswith("files/")}
     texts, differences = _texts_of(reader, names, unknown), Differences()
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    # A reader asks first for what was there before, and last for what is in scratch folders.
+    entries.sort(key=lambda entry: (f"{entry.get('path')}/".startswith(SCRATCH), entry.get("kind") != "modified"))
     changes = []
     for entry in entries[:_MOST_CHANGES]:
         size, target, digest, path = entry.get("size"), entry.get("target"), entry.get("sha256"), entry.get("path")
