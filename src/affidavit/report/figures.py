@@ -487,6 +487,13 @@ def verified_words(subject: Subject) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def common_limits(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """The limits that all subjects share, of several."""
+    if len(subjects) < 2:
+        return ()
+    return tuple(one for one in subjects[0].limits if all(one in subject.limits for subject in subjects[1:]))
+
+
 def consistency_words(found: Sequence[Consistency]) -> str:
     """How alike trials of a task are in what they did, over all tasks; empty where nothing was compared."""
     parts = []
@@ -525,7 +532,8 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunV
     else:
         yield (
             "That a run is complete does not show that it was the only one: whoever made it may have made others, and "
-            "published this one. The signer is believed where the record and the machine that made it are."
+            "published this one. A signature shows who vouches for a record, not that the machine that made it was "
+            "honest."
         )
     if wrong := sum(bool(trial.discrepancy) for trial in trials):
         yield f"{plural(wrong, 'trial')} where bundle and run.json disagree, or the bundle can't be read: see there."

@@ -24,6 +24,7 @@ from affidavit.report.comparison import Comparison, comparison_of, p_words, rang
 from affidavit.report.figures import (
     Repeat,
     Report,
+    common_limits,
     consistency_words,
     interval_words,
     jaggedness,
@@ -247,6 +248,7 @@ def _environment() -> "Environment":
     )
     filters: dict[str, Callable[..., Any]] = {
         "columns": _columns,
+        "common_limits": common_limits,
         "consistency_words": consistency_words,
         "curve": _curve,
         "estimate_words": lambda found: f"{percent(found.value)}, 95 % interval {interval_words(found)}",

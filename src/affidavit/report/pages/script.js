@@ -59,6 +59,17 @@
     tools.append(button("Zoom in", zoom(2)), button("Zoom out", zoom(0.5)));
     figure.prepend(tools);
   }
+  // What scrolls can be reached by keyboard; not every browser sees to that.
+  const reach = () => {
+    for (const place of all(".wide, pre")) {
+      const scrolls = place.scrollWidth > place.clientWidth || place.scrollHeight > place.clientHeight;
+      if (scrolls) place.tabIndex = 0;
+      else place.removeAttribute("tabindex");
+    }
+  };
+  reach();
+  addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true);
   if (document.body.dataset.events) {
     const line = document.createElement("p");
     line.className = "gap";
