@@ -64,6 +64,7 @@ _USED = {
     "argv",
     "source",
 }
+_SENTENCE = ["seq", "op", "path", "path2", "addr", "port", "exe", "comm", "pid", "ret"]
 _COLUMNS = pa.schema([field for field in EVENT_SCHEMA if field.name in _USED])
 
 # The lanes of the timeline: what a reader asks of a trial, and the operations that answer.
@@ -420,7 +421,7 @@ class _Rows:
         times = self.seconds(rows)
         return tuple(
             EventLine(row["seq"], at, event_sentence(row) if row["op"] in OPS else "something unknown", row["ret"] < 0)
-            for row, at in zip(rows.to_pylist(), times, strict=True)
+            for row, at in zip(rows.select(_SENTENCE).to_pylist(), times, strict=True)
         )
 
 
@@ -497,7 +498,7 @@ def _timeline(
 
     def lane(name: str, mask: pa.ChunkedArray) -> Lane:
         counts = np.bincount(place[mask.to_numpy().astype(bool)], minlength=BINS)
-        return Lane(name, tuple(int(count) for count in counts))
+        return Lane(name, tuple(counts.tolist()))
 
     lanes = [
         lane(name, pc.is_in(ops, value_set=pa.array([str(op) for op in wanted], pa.utf8()))) for name, wanted in _LANES
