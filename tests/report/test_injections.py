@@ -66,7 +66,7 @@ def poisoned(text: str) -> list[dict[str, Any]]:
     return [
         trial(
             "tiny", 0, "violation", **common, record=record, grades=[grade],
-            changes=[change, {"kind": "deleted", "path": "/gone", "type": "file", "sha256": None}],
+            changes=[{"kind": "deleted", "path": "/gone", "type": "file", "sha256": None}, change],
             texts={"files": [{"path": "/gone", "before": name.replace("\n", " "), "after": None}], "left_out": 0},
             content={DIGEST: text.encode("utf-8", "surrogatepass")}, stdout=text.encode("utf-8", "surrogatepass"),
             labels={"category": text, "difficulty": text, "tags": [text], "security_critical": True},
