@@ -255,7 +255,7 @@ def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
         name: the file's, for errors.
 
     Raises:
-        ContractError: it says something wrong; one line with line, column, place and mend.
+        ContractError: it says something wrong; one line with line, column, place and fix.
     """
     value, positions = read_mapping(data, name)
     if is_behavioral(value):
@@ -304,7 +304,7 @@ def validated(value: dict[str, Any], positions: Positions, name: str, model: typ
         model: frozen and strict.
 
     Raises:
-        ContractError: they are none; a line for each problem, with its place and mend.
+        ContractError: they are none; a line for each problem, with its place and fix.
     """
     _check_braces(value, positions, name)
     try:

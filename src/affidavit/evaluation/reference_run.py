@@ -1,4 +1,4 @@
-"""What a control's accusation is held against: the task's own solution, run like an agent, graded by the same tests.
+"""What a control's accusation is checked against: the task's own solution, run like an agent, graded by the same tests.
 
 Nothing of the agent's is in it: its processes are gone, and the sandboxes are others. It is not in the bundle either,
 for its record would tell how the task is solved; the bundle has what the tests came to.

@@ -66,7 +66,7 @@ class Terms:
         return None if self.keep_days is None else str((now.astimezone(UTC) + timedelta(days=self.keep_days)).date())
 
     def check(self, tasks: Mapping[str, Task], contracts: Mapping[str, Contract], alerts: int) -> None:
-        """Hold the run against what is demanded of tasks and contracts, before its first trial.
+        """Check the run against what is demanded of tasks and contracts, before its first trial.
 
         Args:
             tasks, contracts: by the task's name.
@@ -88,7 +88,7 @@ class Terms:
                     raise RunError(f"{who} demands the control, which {task.path}/task.toml turns off")
 
     def check_choice(self, runtime: str, recorder: str) -> None:
-        """Hold what was chosen against what is demanded.
+        """Check what was chosen against what is demanded.
 
         Raises:
             RunError: it may not be.

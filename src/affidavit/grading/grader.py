@@ -121,7 +121,7 @@ class Grade:
         message: a sentence on how it came about.
         components: its parts; :func:`weighted` makes a score of them.
         evidence: what it rests on.
-        error: the task or the machinery is at fault, in a sentence with the mend: the verdict is ``error``.
+        error: the task or the machinery is at fault, in a sentence with the fix: the verdict is ``error``.
         abstained: a grader that is not deterministic (a model, a human) has no opinion, in a sentence: the others
             decide without it, and the verdict says so. A deterministic one never abstains.
         unproven: the record does not show what the score rests on, in a sentence: the verdict is ``inconclusive``.

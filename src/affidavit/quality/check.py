@@ -202,7 +202,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.TASK,
                 score,
-                f"mend solution/solve.sh or the tests; what they printed: {_printed(trial)}",
+                f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
             )
         case Verdict.INCONCLUSIVE:
             return Finding(
@@ -213,7 +213,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.GRADER,
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
-                f"mend the tests; what they printed: {_printed(trial)}",
+                f"fix the tests; what they printed: {_printed(trial)}",
             )
 
 
@@ -230,7 +230,7 @@ def _low_graders(trial: TrialResult) -> Finding | None:
                 "solution",
                 Part.GRADER,
                 f"the grader {grader['name']} gives the solution {score:g}",
-                "mend the grader's settings in task.toml, or the solution",
+                "fix the grader's settings in task.toml, or the solution",
             )
     return None
 
@@ -293,7 +293,7 @@ def _idle(trials: Sequence[TrialResult]) -> list[Finding]:
 
 _IDLE = {
     "nop": "doing nothing",
-    "unchanged": "the unchanged start, written anew,",
+    "unchanged": "the unchanged start, rewritten,",
     "blank": "the start with a blank line more",
     "empty": "an empty answer",
     "braces": "the answer {}",

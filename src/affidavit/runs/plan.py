@@ -31,7 +31,7 @@ Verdict = Literal["pass", "fail", "violation", "inconclusive", "error"]
 Model = TypeVar("Model", bound=BaseModel)
 
 _SEED_BITS = 31
-# What a new plan says anew, and so is no difference between two.
+# What each plan draws for itself, and so is no difference between two.
 _OWN = ("made", "nonce", "seed", "thresholds")
 
 

@@ -42,7 +42,7 @@ def given_to(agent: str) -> tuple[str, ...]:
 
 
 def agent_batches(batches: Iterable[pa.RecordBatch], execs: pa.Table | None) -> Iterator[pa.RecordBatch]:
-    """What of the agent's sandbox's events is held against the contract.
+    """Which events of the agent's sandbox are checked against the contract.
 
     Args:
         batches: all of them, in order.
@@ -64,8 +64,8 @@ def agent_events(batches: Iterable[pa.RecordBatch], execs: pa.Table | None) -> p
 def agent_counts(
     batches: Iterable[pa.RecordBatch], counts: pa.Table, execs: pa.Table | None
 ) -> tuple[pa.Table, list[str]]:
-    """What of its system calls is held against the contract, and why its record is not complete, as far as its commands
-    go, a sentence each.
+    """Which of its system calls are checked against the contract, and why the record of its commands is not complete, a
+    sentence each.
 
     Args:
         batches, execs: as `agent_batches` has them.

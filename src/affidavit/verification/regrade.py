@@ -1,4 +1,4 @@
-"""The graders of a trial, and grading a bundle anew."""
+"""The graders of a trial, and grading a bundle again."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def stored_grades(grade: Mapping[str, Any]) -> tuple[Graded, ...]:
 
 
 def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[str], task: Task | None) -> str:
-    """Grade a bundle anew, as far as it goes, and hold it against what the bundle says.
+    """Grade a bundle again, as far as possible, and compare the result with the bundle's.
 
     The hidden tests' own result is recomputed from the bundle alone: the reward, who wrote it, the control. Other
     deterministic graders need the task, which holds what is expected; a model or a human is not asked again.
@@ -57,7 +57,7 @@ def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[
         task: of the same digest as the bundle's; None where it is not at hand.
 
     Returns:
-        A sentence on what was graded anew and what was not.
+        A sentence on what was graded again and what was not.
 
     Raises:
         EvidenceError: a grade comes out otherwise, or the task is another one.
@@ -71,7 +71,7 @@ def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[
     if task is not None and names != [(graded.name, graded.kind, graded.weight, graded.gate) for graded in stored]:
         raise EvidenceError("grade.json: its graders are not the task's")
     material = _material(reader, changes, carried, task)
-    anew, left = [], []
+    again, left = [], []
     for graded, value in zip(stored, grade["graders"], strict=True):
         named = graders.get(graded.name)
         if named is None or not named.grader.deterministic or named.spec.kind != graded.kind:
@@ -82,9 +82,9 @@ def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[
             del computed["assurance"]
         if computed != value:
             differing = sorted(key for key in computed if computed[key] != value.get(key))
-            raise EvidenceError(f"grade.json: graded anew, {graded.name} comes out otherwise: {', '.join(differing)}")
-        anew.append(graded)
-    return "; ".join(filter(None, (_said("graded anew", anew), _not_anew(left, task))))
+            raise EvidenceError(f"grade.json: graded again, {graded.name} differs in {', '.join(differing)}")
+        again.append(graded)
+    return "; ".join(filter(None, (_said("graded again", again), _not_regraded(left, task))))
 
 
 def _graders(reader: BundleReader, task: Task | None) -> dict[str, NamedGrader]:
@@ -125,7 +125,7 @@ def _said(what: str, graded: Sequence[Graded]) -> str:
     return f"{what}: {', '.join(one.name for one in graded)}" if graded else ""
 
 
-def _not_anew(left: Sequence[Graded], task: Task | None) -> str:
+def _not_regraded(left: Sequence[Graded], task: Task | None) -> str:
     firm = [graded for graded in left if graded.deterministic]
     loose = [graded for graded in left if not graded.deterministic]
     return "; ".join(

@@ -1,4 +1,4 @@
-"""``verify``: a bundle checked down to its verdict, which is judged anew from the bundle alone."""
+"""``verify``: a bundle checked down to its verdict, which is judged again from the bundle alone."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -123,7 +123,7 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
         if published_grades(reader.grade) != reader.grades:
             raise EvidenceError("grades.json: is not what grade.json in the private part comes to")
     if "failed" in reader.grade:
-        return "the grading failed after a violation: there is nothing to grade anew"
+        return "the grading failed after a violation: there is nothing to grade again"
     contract = parse_contract(reader.contract, "contract.json")
     judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
     changes = [change_of(row) for row in reader.diff]

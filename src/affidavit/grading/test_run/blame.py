@@ -1,4 +1,4 @@
-"""What is held against the agent of who wrote the result and who looked into the tests."""
+"""Which traces blame the agent: who wrote the result, and who looked into the tests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -88,7 +88,7 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
               ``references``; None where no control was made;
             - ``again``: further rounds: of each ``exit`` to ``control``.
 
-            Of ``references``, what an accusation was held against: ``of`` (``solution`` or ``start``), ``error`` (why
+            Of ``references``, what an accusation was compared with: ``of`` (``solution`` or ``start``), ``error`` (why
             there is nothing, or None), ``names`` (the tests that were run, where each is run by itself), and what the
             same tests left of it, ``right`` and ``wrong`` ones.
         events: the grader's record, of the first round.
