@@ -448,7 +448,7 @@ class TestSignedButWrong:
         resign(bundle, key)
         verification = check(bundle, key)
         assert failed(verification) == {"verdict": ("verdict.json",)}
-        assert "judged again, score, verdict come out otherwise" in sentence(verification)
+        assert "judged again, score, verdict differ" in sentence(verification)
 
     def test_graders_that_make_another_score(self, bundle: Path, key: SigningKey) -> None:
         grade = json.loads((bundle / "grade.json").read_bytes())

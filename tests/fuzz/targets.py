@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from affidavit.evaluation.hidden_tests import left_by
 from affidavit.events import empty_events
-from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step, published_grades
+from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step
 from affidavit.grading.separation.relay import Relay
 from affidavit.grading.test_run.settings import TestRunSettings
 from affidavit.recorder import sockets
@@ -26,7 +26,6 @@ from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace.transcript import Transcript as StraceTranscript
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import Loss
-from affidavit.verification.regrade import stored_grades
 from affidavit.verification.verdict import decide
 
 INSIDE = Path(__file__).parents[2] / "src/affidavit/grading/separation/inside"
@@ -135,10 +134,12 @@ def grading_channel(data: bytes) -> None:
     assert json.loads(json.dumps(grade_run(stored["verifier"], events, ()).to_json())).items() <= (
         stored["graders"][0].items()
     )
-    kept = decide("strict", [], combine(stored_grades(stored)), [])
-    told = decide("strict", [], combine(stored_grades(json.loads(json.dumps(published_grades(stored))))), [])
-    assert (kept.verdict, kept.score) == (told.verdict, told.score)
-    json.dumps([kept.to_json(), told.to_json()], allow_nan=False)
+    document = GradeDocument.read(stored)
+    public = GradeDocument.read(json.loads(json.dumps(document.published().to_json())))
+    assert public == document.published()
+    kept, published = (decide("strict", [], combine(one.graders), []) for one in (document, public))
+    assert (kept.verdict, kept.score) == (published.verdict, published.score)
+    json.dumps([kept.to_json(), published.to_json()], allow_nan=False)
 
 
 def _left(plan: RunPlan, data: bytes, signed: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from affidavit.grading.grader import (
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
-from affidavit.grading.publication import published_grades
+from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
@@ -40,6 +40,7 @@ __all__ = [
     "ASSURANCES",
     "HARNESS",
     "KINDS",
+    "NOT_PUBLISHED",
     "RUN_HERE",
     "SCRIPT",
     "TESTS",
@@ -71,7 +72,7 @@ __all__ = [
     "next_step",
     "parse_reward",
     "plan_tests",
-    "published_grades",
+    "published",
     "read_left",
     "read_lines",
     "read_reward",
