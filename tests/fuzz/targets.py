@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from affidavit.evaluation.hidden_tests import left_by
 from affidavit.events import empty_events
+from affidavit.evidence import GradeDocument
 from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step
 from affidavit.grading.separation.relay import Relay
 from affidavit.grading.test_run.settings import TestRunSettings

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.contracts import Action, Attempts, Mode
+from affidavit.errors import first_problem
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
@@ -36,9 +37,7 @@ class _Document(BaseModel):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise EvidenceError(f"{name}: {place}: {first['msg']}") from None
+            raise EvidenceError(f"{name}: {first_problem(error)}") from None
 
     def to_json(self) -> dict[str, Any]:
         """The document as JSON."""
