@@ -484,14 +484,13 @@ class Trial:
             reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
             ready = partial(self._ready, bundle, rootfs, grader)
-            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
+            verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
                 if isinstance(step, Rerun):
-                    verifier["again"].append(tests.round(step.number, ready))
+                    verifier = verifier.with_round(tests.round(step.number, ready))
                 else:
-                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
-                    accusing["references"].append(reference.hold(tests, step))
+                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))
         graded = grade_all(

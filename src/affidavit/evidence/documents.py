@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.contracts import Action, Attempts, Mode
 from affidavit.errors import first_problem
-from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, published
+from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
 from affidavit.tasks import Task
@@ -228,7 +228,7 @@ class GradeDocument:
         score: of all graders together; None where there is none.
         graders: what each said; empty where the grading failed.
         failed: why the grading broke off, which only a violation survives; None where it did not.
-        verifier: what the grading sandbox left, see `affidavit.grading.Material`; None where none ran.
+        verifier: what the hidden tests left; None where there are none.
         files, before: what the graders looked at among the final files and among those before the agent's work.
         carried: paths of the changes that were carried over to grading, sorted.
         public: it is ``grades.json``, which has none of the last four.
@@ -237,7 +237,7 @@ class GradeDocument:
     score: float | None
     graders: tuple[Graded, ...] = ()
     failed: str | None = None
-    verifier: Mapping[str, Any] | None = None
+    verifier: VerifierRecord | None = None
     files: Mapping[str, Any] = field(default_factory=dict)
     before: Mapping[str, Any] = field(default_factory=dict)
     carried: tuple[str, ...] = ()
@@ -271,7 +271,11 @@ class GradeDocument:
                 "before": dict(before),
                 "carried": list(carried),
             } if all(isinstance(path, str) for path in carried):
-                return cls(score, read, None, verifier, files, before, tuple(carried))
+                try:
+                    tested = None if verifier is None else VerifierRecord.read(verifier)
+                except ValueError as error:
+                    raise EvidenceError(str(error)) from None
+                return cls(score, read, None, tested, files, before, tuple(carried))
         raise EvidenceError("grade.json: does not say what the graders looked at")
 
     def to_json(self) -> dict[str, Any]:
@@ -283,7 +287,7 @@ class GradeDocument:
             return value
         return {
             **value,
-            "verifier": self.verifier,
+            "verifier": None if self.verifier is None else self.verifier.to_json(),
             "files": self.files,
             "before": self.before,
             "carried": list(self.carried),
