@@ -184,7 +184,7 @@ def test_doctor_says_what_works_and_what_is_chosen(affidavit: Command) -> None:
     assert set(report["runtimes"]) == {"runc", "gvisor"}
     assert set(report["recorders"]) == {"ebpf", "gvisor", "ptrace"}
     for item in (*report["runtimes"].values(), *report["recorders"].values()):
-        assert item["works"] or item["mend"]
+        assert item["works"] or item["fix"]
     assert report["runtimes"]["runc"]["works"]
     assert (report["auto"]["runtime"], report["auto"]["recorder"]) == ("runc", "ebpf")
     text = affidavit("doctor")
@@ -202,7 +202,7 @@ def test_doctor_says_how_to_get_what_is_missing(affidavit: Command, monkeypatch:
     ran = affidavit("doctor", "--json")
     assert ran.status == 0
     strace = ran.json["recorders"]["ptrace"]
-    assert (strace["works"], strace["mend"]) == (False, "apt install strace (6.1 or later)")
+    assert (strace["works"], strace["fix"]) == (False, "apt install strace (6.1 or later)")
 
 
 def test_keys_are_made_once_and_shown(affidavit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

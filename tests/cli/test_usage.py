@@ -1,4 +1,4 @@
-"""Help, and what wrong use is answered with: one line that names the place and the mend, and nothing done."""
+"""Help, and what wrong use is answered with: one line that names the place and the fix, and nothing done."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Twenty wrong contracts, each with its one line: file, line, column, place, what is wrong and the mend."""
+"""Twenty wrong contracts, each with its one line: file, line, column, place, what is wrong and the fix."""
 
 import pytest
 

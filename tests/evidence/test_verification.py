@@ -448,7 +448,7 @@ class TestSignedButWrong:
         resign(bundle, key)
         verification = check(bundle, key)
         assert failed(verification) == {"verdict": ("verdict.json",)}
-        assert "judged anew, score, verdict come out otherwise" in sentence(verification)
+        assert "judged again, score, verdict differ" in sentence(verification)
 
     def test_graders_that_make_another_score(self, bundle: Path, key: SigningKey) -> None:
         grade = json.loads((bundle / "grade.json").read_bytes())
@@ -465,14 +465,14 @@ class TestSignedButWrong:
 
     def test_grades_that_come_out_otherwise(self, bundle: Path, key: SigningKey) -> None:
         def otherwise(reader: BundleReader) -> str:
-            raise EvidenceError("grade.json: graded anew, tests comes out otherwise: score")
+            raise EvidenceError("grade.json: graded again, tests comes out otherwise: score")
 
         def stumble(reader: BundleReader) -> str:
             raise KeyError("score")
 
         for regrade in (otherwise, stumble):
             assert failed(verify_bundle(bundle, [key.public], recompute, regrade)) == {"grades": ("grade.json",)}
-        assert verify_bundle(bundle, [key.public], recompute, lambda reader: "graded anew: tests").ok
+        assert verify_bundle(bundle, [key.public], recompute, lambda reader: "graded again: tests").ok
 
     @pytest.mark.parametrize("content", [b"", b"[]", b'{"score": 1, "score": 1}', b'{"score": NaN}', b"[" * 100_000])
     def test_json_that_is_none(self, bundle: Path, key: SigningKey, content: bytes) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from affidavit.errors import first_problem
+
 _FOLDER = Path(__file__).with_name("definitions")
 _MOST_BYTES = 1 << 20
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
@@ -120,10 +122,7 @@ def load_agent(path: Path) -> AgentDefinition:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AgentError(f"{path}: is no TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise AgentError(f"{path}: {place}: {message}") from None
+        raise AgentError(f"{path}: {first_problem(error)}") from None
 
 
 def built_in_agents() -> dict[str, AgentDefinition]:

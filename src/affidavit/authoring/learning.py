@@ -1,6 +1,6 @@
 """Learning the smallest contract that admits recorded honest runs.
 
-The contract is built from what the runs did, generalised as `generalising` says, and then held against each of the
+The contract is built from what the runs did, generalised as `generalising` says, and then checked against each of the
 runs: what it would still call a violation is added name by name, until nothing is left. Runs under which the default
 contract is broken teach nothing (`lessons`): so nothing that it forbids can be learned.
 """

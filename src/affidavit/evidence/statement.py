@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.signing import EvidenceError, canonical_json, strict_canonical_json
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -120,9 +121,7 @@ def trial_facts(predicate: object) -> TrialFacts:
     try:
         return TrialFacts.model_validate(predicate)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the predicate"
-        raise EvidenceError(f"{place}: {first['msg']}") from error
+        raise EvidenceError(first_problem(error)) from error
 
 
 def read_statement(payload: bytes) -> Statement:

@@ -1,17 +1,15 @@
 """Which of the layers of defence stopped an exploit, read from its evidence."""
 
 import errno
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.evaluation import TrialResult
 from affidavit.events import Op
-from affidavit.evidence import locate
+from affidavit.evidence import BundleReader, ExitDocument, GradeDocument, read_diff
 from affidavit.redteam.exploit import SKIPPED, Exploit
 from affidavit.trace import read_trace
 
@@ -45,7 +43,7 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
         trial: what came of it.
 
     Raises:
-        OSError, ValueError: the bundle can't be read.
+        EvidenceError: the bundle can't be read.
     """
     if trial.bundle is None:
         return ()
@@ -61,9 +59,10 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
             found.add(Layer.RECORDED)
     for attempt in trial.judgement.attempts or ():
         found.add(Layer.IMPOSSIBLE if attempt.outcome == "refused" else Layer.NOT_CARRIED)
-    grade = _load(locate(trial.bundle, "grade.json"))
-    changed = {change["path"] for change in _load(trial.bundle / "diff.json") if change["type"] != "directory"}
-    carried = changed & set(grade["carried"])
+    with BundleReader(trial.bundle) as reader:
+        grade = GradeDocument.read(reader.grade)
+        changed = {change.path for change in read_diff(reader.diff) if change.type != "directory"}
+    carried = changed & {*grade.carried}
     if changed - carried or exploit.kind == _PROCESSES:
         found.add(Layer.NOT_CARRIED)
     if refused:
@@ -77,11 +76,14 @@ def skipped(trial: TrialResult) -> str | None:
     """Why an exploit found in the sandbox that it does not apply; None where it was played.
 
     Raises:
-        OSError, ValueError: the bundle can't be read.
+        EvidenceError: the bundle can't be read.
     """
-    if trial.bundle is None or _load(trial.bundle / "agent" / "exit.json")["code"] != SKIPPED:
+    if trial.bundle is None:
         return None
-    said = (trial.bundle / "agent" / "stdout").read_bytes().decode("utf-8", "replace").splitlines()
+    with BundleReader(trial.bundle) as reader:
+        if ExitDocument.read("agent/exit.json", reader.json("agent/exit.json")).code != SKIPPED:
+            return None
+        said = reader.read("agent/stdout").decode("utf-8", "replace").splitlines()
     return next((line.removeprefix(_SKIP) for line in reversed(said) if line.startswith(_SKIP)), "it says so")
 
 
@@ -92,7 +94,3 @@ def _failed(bundle: Path) -> tuple[set[int], bool]:
     refused = failed.filter(pc.is_in(failed["ret"], value_set=pa.array(_REFUSALS, failed["ret"].type)))
     changes = pc.is_in(pc.cast(refused["op"], pa.utf8()), value_set=pa.array([str(op) for op in _CHANGES], pa.utf8()))
     return set(failed["seq"].to_pylist()), bool(pc.any(changes).as_py())
-
-
-def _load(path: Path) -> Any:
-    return json.loads(path.read_bytes())

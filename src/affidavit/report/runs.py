@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
@@ -228,9 +229,8 @@ def read_run(folder: Path) -> RunView:
     except EvidenceError as error:
         raise ReportError(f"{path}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ReportError(f"{path}: {place}: {first['msg']}; run.json must be as affidavit run wrote it") from error
+        what = first_problem(error)
+        raise ReportError(f"{path}: {what}; run.json must be as affidavit run wrote it") from error
     trials = [_with_bundle(_view(document.run_id, trial), folder) for trial in document.trials]
     seen: set[tuple[str, str, int]] = set()
     for trial in trials:

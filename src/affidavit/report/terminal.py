@@ -240,7 +240,7 @@ def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
         for name, item in report[kind].items():
             works = Text("yes", "green") if item["works"] else Text("no", "red")
             table.add_row(
-                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['mend']}"
+                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['fix']}"
             )
     console.print(table)
     for kind in ("runtimes", "recorders"):

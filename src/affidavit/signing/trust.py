@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from affidavit.errors import first_problem
 from affidavit.signing.canonical import canonical_json, strict_canonical_json, strict_json
 from affidavit.signing.envelope import MOST_SIGNATURES, Envelope
 from affidavit.signing.errors import EvidenceError
@@ -197,9 +198,7 @@ class TrustDocument(_Strict):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise EvidenceError(f"trust document: {f'{place}: ' if place else ''}{first['msg']}") from None
+            raise EvidenceError(f"trust document: {first_problem(error)}") from None
 
     def payload(self) -> bytes:
         """What is signed: the canonical form."""

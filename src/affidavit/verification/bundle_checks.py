@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
 
-# Grades the bundle anew and says how far that went.
+# Grades the bundle again and says how far that went.
 Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
@@ -118,9 +118,9 @@ def verify_bundle(
     Args:
         path: its folder.
         keys: the keys that are trusted to sign.
-        recompute: judges the bundle anew; what it returns must equal ``verdict.json``. It may raise EvidenceError,
+        recompute: judges the bundle again; what it returns must equal ``verdict.json``. It may raise EvidenceError,
             TraceError or ValueError: the check fails with that text.
-        regrade: grades the bundle anew as far as that goes, and says how far; it raises EvidenceError where a grade
+        regrade: grades the bundle again as far as that goes, and says how far; it raises EvidenceError where a grade
             comes out otherwise. None: grades are taken as signed.
         trust: who must have signed the contract; None: what the run found is taken as signed.
 
@@ -439,7 +439,7 @@ class _Checks:
             raise
         except Exception as error:
             # Not our code, as in `_verdict`.
-            raise _Wrong(f"grade.json: can't be graded anew: {error!r}", "grade.json") from error
+            raise _Wrong(f"grade.json: can't be graded again: {error!r}", "grade.json") from error
 
     def _verdict(self) -> str:
         try:
@@ -448,14 +448,14 @@ class _Checks:
             raise
         except Exception as error:
             # Not our code: whatever it stumbles over in the bundle, the verdict is not shown to be right.
-            raise _Wrong(f"verdict.json: can't be judged anew: {error!r}", "verdict.json") from error
+            raise _Wrong(f"verdict.json: can't be judged again: {error!r}", "verdict.json") from error
         stored = self._reader.verdict
         if computed != stored:
             differing = sorted(
                 name for name in {*computed, *stored} if computed.get(name, self) != stored.get(name, self)
             )
-            raise _Wrong(f"verdict.json: judged anew, {', '.join(differing)} come out otherwise", "verdict.json")
-        said = f"judged anew: {stored['verdict']}" if "verdict" in stored else "judged anew: the same"
+            raise _Wrong(f"verdict.json: judged again, {', '.join(differing)} differ", "verdict.json")
+        said = f"judged again: {stored['verdict']}" if "verdict" in stored else "judged again: the same"
         enforcement = self._reader.environment.get("enforcement")
         if isinstance(enforcement, dict) and enforcement.get("mode") == "audit":
             said += "; MODE AUDIT: violations were recorded and did not count"

@@ -71,7 +71,7 @@ class GitStore:
             yield repository
 
     def change(self, make: Change) -> None:
-        """Push a commit on top of what was read; where someone else was quicker, begin anew."""
+        """Push a commit on top of what was read; start again where someone else was quicker."""
         for _ in range(_MOST_TRIES):
             with self._repository() as repository:
                 repository.fetch()
