@@ -22,7 +22,7 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
-from affidavit.evaluation.result import TrialResult
+from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
@@ -33,6 +33,7 @@ from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
     MODEL_LOG,
     BundleWriter,
+    ContractFacts,
     Enforcement,
     EnvironmentDocument,
     ExitDocument,
@@ -151,7 +152,7 @@ class Trial:
     or a session of many), `conclude` and `seal` are the same.
 
     Attributes:
-        evidence, contract_facts: as `TrialResult` has them.
+        record, contract_facts: as `TrialResult` has them.
         sealed: the judgement and the signed bundle; None as long as there is none.
     """
 
@@ -186,30 +187,8 @@ class Trial:
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
-        self.evidence: dict[str, Any] = {
-            "runtime": machinery.runtime.name,
-            "recorder": machinery.recorder.name,
-            "events": 0,
-            "lost": 0,
-            "complete": False,
-            "gaps": [],
-        }
-        self.contract_facts: dict[str, Any] = {
-            "id": contract.id,
-            "version": contract.version,
-            "digest": contract.digest,
-            "signed_by": contract.signed_by,
-        }
-        if contract.examined is not None and len(contract.examined.good) > 1:
-            self.contract_facts["signers"] = list(contract.examined.good)
-        if (publication := contract.publication) is not None:
-            self.contract_facts["published"] = {
-                "registry": publication.location,
-                "entry": publication.index,
-                "at": publication.entry.at,
-                "size": publication.head.size,
-                "root": f"sha256:{publication.head.root.hex()}",
-            }
+        self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
+        self.contract_facts = contract_facts(contract)
 
     def run(self) -> tuple[Judgement, Path]:
         with (
@@ -235,7 +214,7 @@ class Trial:
                     "task_id": self._task.id,
                     "trial": self._number,
                     "agent": self._agent.name,
-                    "contract": self.contract_facts,
+                    "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
                     "mode": self._enforced.mode,
                     "verdict": verdict,
                     "violations": [violation_json(one) for one in told[:_MOST_TOLD]],
@@ -352,9 +331,10 @@ class Trial:
         judgement = case.decide(grade)
         # What everybody may know: the same, without what the graders expected and found.
         bundle.add("verdict.json", case.decide(published).to_json())
-        complete = not case.gaps()
-        self.evidence |= {"complete": complete, "events": agent.summary.events, "lost": agent.summary.lost}
-        self.evidence["gaps"] = list(agent.summary.gaps)
+        summary = agent.summary
+        self.record = replace(
+            self.record, events=summary.events, lost=summary.lost, complete=not case.gaps(), gaps=tuple(summary.gaps)
+        )
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
@@ -383,7 +363,7 @@ class Trial:
             trial=self._number,
             agent=self._agent.name,
             judgement=judgement,
-            evidence=self.evidence,
+            record=self.record,
             contract=self.contract_facts,
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
@@ -574,7 +554,7 @@ class Trial:
             "identity": self._identity.to_json(),
             **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
-            "contract": self.contract_facts,
+            "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
             "verdict": str(judgement.verdict),
             "score": judgement.score,
             "raw_score": judgement.raw_score,
@@ -589,6 +569,27 @@ class Trial:
                 "ledger": self._log.checkpoint.to_json(),
             },
         }
+
+
+def contract_facts(contract: Contract) -> ContractFacts:
+    """What the statement says of a contract."""
+    facts: dict[str, Any] = {
+        "id": contract.id,
+        "version": contract.version,
+        "digest": contract.digest,
+        "signed_by": contract.signed_by,
+    }
+    if contract.examined is not None and len(contract.examined.good) > 1:
+        facts["signers"] = list(contract.examined.good)
+    if (publication := contract.publication) is not None:
+        facts["published"] = {
+            "registry": publication.location,
+            "entry": publication.index,
+            "at": publication.entry.at,
+            "size": publication.head.size,
+            "root": f"sha256:{publication.head.root.hex()}",
+        }
+    return ContractFacts.model_validate(facts)
 
 
 def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
