@@ -63,7 +63,7 @@ def test_every_built_in_definition_loads_and_can_be_checked() -> None:
             "no package with one exact version",
         ),
         (('"true"', '"true"\n[install]\nkind = "npm"\npackages = ["--global@1"]'), "no package with one exact version"),
-        (("=", ":"), "is no TOML"),
+        (("=", ":"), "is not TOML"),
     ],
 )
 def test_a_definition_that_can_not_be_used_is_named(

@@ -111,9 +111,9 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         (("run", "TASK", "--agent", "nop", "--out", "/proc/x"), "--out /proc/x: can't be written"),
         (("run", "TASK", "other", "--agent", "nop"), "other"),
         (("run", "TASK", "--agnt", "nop"), "--agnt.*--agent"),
-        (("run", "nowhere", "--agent", "nop"), "nowhere: is not there; give a task folder"),
+        (("run", "nowhere", "--agent", "nop"), "nowhere: does not exist; give a task folder"),
         (("run", "EMPTY", "--agent", "nop"), "empty: holds no task: .* task.toml"),
-        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml:1:1: is no suite: "),
+        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml:1:1: is not a suite: "),
         (("verify",), "BUNDLE"),
         (("verify", "nowhere"), "nowhere: .*no bundle folder"),
         (("verify", "TASK/task.toml"), "task.toml: .*no bundle folder"),
@@ -152,7 +152,7 @@ def test_wrong_use(
         ("task.toml", '[agent]\ntimeout_sec = "soon"\n', r"task/task.toml:2: \[agent\].timeout_sec must be .* seconds"),
         ("task.toml", b"\xff\xfe", "task/task.toml: is not UTF-8"),
         ("task.toml", '[affidavit]\nrootfs = "debian"\n', r"task.toml:2: .*must be \"host\", \"oci:PATH\" or"),
-        ("task.toml", '[affidavit]\nrootfs = "tarball:no.tar"\n', "task.toml:2: .*no.tar, which is not there"),
+        ("task.toml", '[affidavit]\nrootfs = "tarball:no.tar"\n', "task.toml:2: .*no.tar, which does not exist"),
         ("contract.yaml", "schema: [\n", r"task/contract.yaml:\d"),
         ("contract.yaml", "schema: affidavit.contract/v1\nid: a\n", r"task/contract.yaml:.*version: is missing; add"),
         (
@@ -167,7 +167,7 @@ def test_wrong_use(
         ),
         ("instruction.md", None, "task/instruction.md: is missing"),
         ("tests/test.sh", None, "task/tests/test.sh: is missing"),
-        ("solution/solve.sh", None, "task/solution/solve.sh: is not there"),
+        ("solution/solve.sh", None, "task/solution/solve.sh: does not exist"),
     ],
 )
 def test_a_task_that_can_not_be_used(
@@ -194,7 +194,7 @@ def test_a_dockerfile_that_is_none(
 ) -> None:
     folder = task("task", files={"environment/Dockerfile": "FROM scratch\nFETCH x\n"})
     (folder / "task.toml").write_text(TOML)
-    says = "environment/Dockerfile:2: 'FETCH' is no instruction of a Dockerfile"
+    says = "environment/Dockerfile:2: 'FETCH' is not an instruction of a Dockerfile"
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 

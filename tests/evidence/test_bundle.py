@@ -87,9 +87,9 @@ def test_the_name_appears_with_the_seal(tmp_path: Path, key: SigningKey) -> None
 
 def test_a_name_that_is_taken(tmp_path: Path, key: SigningKey) -> None:
     (tmp_path / "b").mkdir()
-    with pytest.raises(EvidenceError, match="is there already"):
+    with pytest.raises(EvidenceError, match="already exists"):
         BundleWriter(tmp_path / "b")
-    with pytest.raises(EvidenceError, match="is there already"):
+    with pytest.raises(EvidenceError, match="already exists"):
         make_bundle(tmp_path / "c", key, tamper=lambda writer: (tmp_path / "c").mkdir())
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["b", "c"]
 

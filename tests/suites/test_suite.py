@@ -135,7 +135,7 @@ def test_which_tasks(tasks: Path, wanted: str, found: list[str]) -> None:
     [
         ("", "is empty"),
         ("[]", "must be a mapping"),
-        ("suite: {}", "is no suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite"),
+        ("suite: {}", "is not a suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite"),
         ("evaluation_siute: {}", "did you mean 'evaluation_suite'?"),
         ("evaluation_suite: {}", "evaluation_suite.version: is missing"),
         (f'{HEAD}tasks: ["four"]', "tasks[0]: 'four' names nothing in"),

@@ -94,7 +94,7 @@ class AgentDefinition(_Table):
             assert install is not None
             if not _PINNED[install.kind].fullmatch(package):
                 example = "name==1.2.3" if install.kind == "pypi" else "name@1.2.3"
-                raise ValueError(f"{package!r} is no package with one exact version, as in {example}")
+                raise ValueError(f"{package!r} is not a package with one exact version, as in {example}")
         return install
 
     def script(self) -> tuple[dict[str, Any], ...]:
@@ -120,7 +120,7 @@ def load_agent(path: Path) -> AgentDefinition:
     try:
         return AgentDefinition.model_validate(tomllib.loads(data.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AgentError(f"{path}: is no TOML: {error}") from None
+        raise AgentError(f"{path}: is not TOML: {error}") from None
     except ValidationError as error:
         raise AgentError(f"{path}: {first_problem(error)}") from None
 

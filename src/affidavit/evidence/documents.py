@@ -216,7 +216,7 @@ def read_diff(value: object) -> list[Change]:
     """
     names = {one.name for one in fields(Change)}
     if not isinstance(value, list) or not all(isinstance(row, dict) and set(row) == names for row in value):
-        raise EvidenceError("diff.json: holds something that is no change")
+        raise EvidenceError("diff.json: holds something that is not a change")
     return [Change(**row) for row in value]
 
 

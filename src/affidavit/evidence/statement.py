@@ -108,7 +108,7 @@ def file_name(name: str) -> str:
         EvidenceError: it may not: it is absolute, has ``..`` or a hidden part, an odd character, or is too long.
     """
     if not _NAME.fullmatch(name):
-        raise EvidenceError(f"{name[:200]!r} is no name for a file in a bundle")
+        raise EvidenceError(f"{name[:200]!r} is not a valid name for a file in a bundle")
     return name
 
 
@@ -132,7 +132,7 @@ def read_statement(payload: bytes) -> Statement:
     """
     value = strict_canonical_json(payload)
     if not isinstance(value, dict) or set(value) != {"_type", "subject", "predicateType", "predicate"}:
-        raise EvidenceError("is no in-toto statement")
+        raise EvidenceError("is not an in-toto statement")
     if value["_type"] != STATEMENT_TYPE or value["predicateType"] != PREDICATE_TYPE:
         raise EvidenceError(f"is not an in-toto Statement v1 of type {PREDICATE_TYPE}")
     subjects = value["subject"]

@@ -256,10 +256,10 @@ def _read(folder: Path, path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise ReportError(f"{folder}: is no folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
+        raise ReportError(f"{folder}: is not a folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ReportError(f"{path}: is no regular file")
+            raise ReportError(f"{path}: is not a regular file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ReportError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")

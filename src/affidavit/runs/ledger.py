@@ -368,7 +368,7 @@ def _entry(value: Any) -> Entry:
     try:
         return _ENTRY.validate_python(value)
     except ValidationError as error:
-        raise EvidenceError(f"is no entry: {first_problem(error)}") from None
+        raise EvidenceError(f"is not an entry: {first_problem(error)}") from None
 
 
 def _check(envelope: Envelope, key: PublicKey, run_id: str, tree: GrowingTree) -> None:

@@ -320,7 +320,7 @@ def read_plan(source: Path | bytes) -> SignedPlan:
         if plan.payload() != envelope.payload:
             raise EvidenceError("the plan is not spelled in its one way")
     except EvidenceError as error:
-        raise EvidenceError(f"{name}: is no plan: {error}") from error
+        raise EvidenceError(f"{name}: is not a plan: {error}") from error
     return SignedPlan(plan, envelope)
 
 

@@ -272,7 +272,7 @@ def _parsed(data: bytes) -> _EventProof | _TrialProof:
     try:
         return _PROOF.validate_python(strict_json(data))
     except ValidationError as error:
-        raise EvidenceError(f"is no proof: {first_problem(error)}") from None
+        raise EvidenceError(f"is not a proof: {first_problem(error)}") from None
 
 
 def _file(proof: _EventProof | _TrialProof) -> bytes:

@@ -258,7 +258,7 @@ class Trust:
             EvidenceError: it is none, or a version but the last lacks signatures that it must have.
         """
         if not isinstance(value, list) or not 1 <= len(value) <= _MOST_VERSIONS:
-            raise EvidenceError("is no trust file: no array of 1 to 512 envelopes")
+            raise EvidenceError("is not a trust file: no array of 1 to 512 envelopes")
         envelopes = tuple(Envelope.from_json(entry) for entry in value)
         documents = tuple(_document(envelope) for envelope in envelopes)
         trust = cls(envelopes, documents)

@@ -101,7 +101,7 @@ class TreeHead:
         try:
             document = _HeadDocument.model_validate(strict_canonical_json(envelope.payload))
         except ValidationError as error:
-            raise EvidenceError(f"is no tree head: {first_problem(error)}") from None
+            raise EvidenceError(f"is not a tree head: {first_problem(error)}") from None
         return cls(document.size, bytes.fromhex(document.root[7:]), document.at, envelope)
 
     def data(self) -> bytes:
@@ -118,7 +118,7 @@ def read_entry(line: bytes) -> Entry:
     try:
         return _ENTRY.validate_python(strict_canonical_json(line))
     except ValidationError as error:
-        raise EvidenceError(f"is no entry: {first_problem(error)}") from None
+        raise EvidenceError(f"is not an entry: {first_problem(error)}") from None
 
 
 def entry_line(entry: Entry) -> bytes:
