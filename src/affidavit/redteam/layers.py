@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.evaluation import TrialResult
-from affidavit.events import Op
+from affidavit.events import FILE_WRITES
 from affidavit.evidence import BundleReader, ExitDocument, GradeDocument, read_diff
 from affidavit.redteam.exploit import SKIPPED, Exploit
 from affidavit.trace import read_trace
 
 _REFUSALS = (-errno.EROFS, -errno.EACCES, -errno.EPERM)
-_CHANGES = (Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.CHMOD, Op.UTIME)
 _GRADING = "grading."
 # Nothing of it can last: every process of the agent's sandbox is killed before the tests are anywhere.
 _PROCESSES = "surviving process"
@@ -92,5 +91,7 @@ def _failed(bundle: Path) -> tuple[set[int], bool]:
     events = read_trace(bundle / "agent" / "events.parquet").select(["seq", "op", "ret"])
     failed = events.filter(pc.less(events["ret"], 0))
     refused = failed.filter(pc.is_in(failed["ret"], value_set=pa.array(_REFUSALS, failed["ret"].type)))
-    changes = pc.is_in(pc.cast(refused["op"], pa.utf8()), value_set=pa.array([str(op) for op in _CHANGES], pa.utf8()))
+    changes = pc.is_in(
+        pc.cast(refused["op"], pa.utf8()), value_set=pa.array([str(op) for op in FILE_WRITES], pa.utf8())
+    )
     return set(failed["seq"].to_pylist()), bool(pc.any(changes).as_py())
