@@ -72,6 +72,7 @@ def test_verify_says_that_the_figures_rest_on_evidence_that_holds(
     page = (tmp_path / "page.html").read_text()
     assert "The bundle verifies" in page
     assert "not verified" not in page
+    assert "<ins>+42</ins>" in page
     assert ",verified,yes," in (tmp_path / "figures.csv").read_text()
     (subject,) = affidavit("report", signed, "--verify", "--json").json["subjects"]
     assert (subject["verified"]["trials"], subject["verified"]["run"]) == (1, [])

@@ -58,6 +58,9 @@ def test_a_session_is_judged_graded_and_sealed_like_a_trial(opened: Open, task: 
     assert (execs[2]["cwd"], execs[2]["uid"], execs[3]["uid"]) == ("/tmp", 1000, 0)
     assert execs[4]["pid"] is None
     assert json.loads((bundle / "verdict.json").read_text())["verdict"] == "pass"
+    assert {"path": "/workspace/answer", "before": None, "after": "42\n"} in json.loads(
+        (bundle / "texts.json").read_text()
+    )["files"]
 
 
 def test_a_wrong_answer_fails(opened: Open, task: Make) -> None:
