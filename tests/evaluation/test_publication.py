@@ -25,7 +25,7 @@ TASKS = sorted(path.parent for path in SUITE.glob("*/task.toml"))
 def published(bundle: Path) -> Iterator[tuple[str, bytes]]:
     """Every file of a bundle and every text in its columns, by what it is called; but for what the agent itself did,
     which is for everybody to see."""
-    own = ("agent", "files", "diff.json")
+    own = ("agent", "files", "diff.json", "texts.json")
     for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
         if path.relative_to(bundle).parts[0] in own:
             continue
