@@ -107,6 +107,7 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        filling: see `Machinery`.
         timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
         resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
@@ -131,6 +132,7 @@ class RunOptions:
     model: GatewaySettings | None = None
     resume: Path | None = None
     timestamp: str | None = None
+    filling: tuple[str, ...] | None = None
 
     @property
     def plan_file(self) -> Path | None:
@@ -242,7 +244,9 @@ class Preparation:
     run: Resumed
     notes: tuple[str, ...]
 
-    def machinery(self, alerts: Alerts, model: GatewaySettings | None = None) -> Machinery:
+    def machinery(
+        self, alerts: Alerts, model: GatewaySettings | None = None, filling: tuple[str, ...] | None = None
+    ) -> Machinery:
         """What every trial of the run shares."""
         return Machinery(
             run_id=self.run.run_id,
@@ -257,6 +261,7 @@ class Preparation:
             alerts=alerts,
             plan=self.plan.plan,
             model=model,
+            filling=filling,
         )
 
     def open_folder(self) -> int:
@@ -404,7 +409,7 @@ def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -
         progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
     for note in ready.notes:
         progress.note(note)
-    machinery = ready.machinery(Alerts(options.alerts), options.model)
+    machinery = ready.machinery(Alerts(options.alerts), options.model, options.filling)
     _logger.info(
         "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
         machinery.run_id,

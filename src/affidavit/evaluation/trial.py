@@ -29,6 +29,7 @@ from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
 from affidavit.gateway import Redactor
@@ -186,6 +187,7 @@ class Trial:
         self._told = False
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
+        self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
@@ -373,8 +375,16 @@ class Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
+        if self._web is not None and self._web.filling and self._fills(judgement):
+            self._web.keep(self._machinery.state, task)
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
+
+    def _fills(self, judgement: Judgement) -> bool:
+        """Whether what the tests fetched is to be kept: a solution that does not pass may have kept them from it."""
+        needed = self._task.passing_score if self._agent.sees_solution else 0.0
+        # Tests with a network come to no other verdict that is worth anything.
+        return judgement.verdict is Verdict.INCONCLUSIVE and (judgement.raw_score or 0.0) >= needed
 
     def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
         """Sign the bundle; its folder.
@@ -491,8 +501,14 @@ class Trial:
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+            self._web = self._verifier_web(place)
             tests = HiddenTests(
-                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+                task,
+                plan_tests(spec, task),
+                place,
+                digest_of(changes, brought),
+                secrets.token_bytes(32),
+                web=self._web,
             )
             reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
@@ -538,6 +554,14 @@ class Trial:
         bundle.add("grade.json", grade)
         return assessment, grade
 
+    def _verifier_web(self, place: Path) -> VerifierWeb | None:
+        """What the tests have of the web; `place`: a private folder."""
+        machinery = self._machinery
+        if machinery.filling is not None:
+            return VerifierWeb.new(place / "web", machinery.filling)
+        cache = kept_cache(machinery.state, self._task)
+        return None if cache is None else VerifierWeb(cache)
+
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
     ) -> Callable[[], SandboxRun]:
@@ -550,6 +574,8 @@ class Trial:
         """Whether the tests run apart from the solution."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
         where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        if self._web is not None:
+            where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
         attempt = partial(reference.separation, tests)
         return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
 
@@ -576,6 +602,7 @@ class Trial:
                 "assurance": machinery.terms.assurance,
             },
             "terms": machinery.terms.facts,
+            "verifier_cache": None if self._web is None else self._web.facts,
             "keep_until": machinery.terms.until(datetime.now(UTC)),
         }
 

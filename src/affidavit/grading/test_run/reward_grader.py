@@ -43,6 +43,7 @@ _NEVER_BEGAN = (2, 3, 126, 127)
 _NO_SCRIPT = (126, 127)
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
+ONLINE = "the tests had a network, to fill the verifier cache: this shows that they run, and nothing of an agent"
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,12 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
 
             - ``framework``, ``credit``, ``expected``, ``rounds``, ``rounds_for``: as planned;
             - ``separation``: see `affidavit.grading.Separation`; missing in bundles of version 0.1;
+            - ``filling``: the tests had a network, to fill the verifier cache;
             - ``exit``: how the verifier ended;
             - ``reward`` or ``report``: ``{"file", "raw"}``, raw in base64, or None; ``tests``: what the harness told of
               each test, or None; ``forged``: how many lines were put between the harness's; ``error``: why there is
               nothing of these; ``words``: how often the tests took something on the word of the solution's sandbox,
-              where that is another one;
+              where that is another one; ``misses``: what they asked the verifier cache for in vain, method and URL;
             - ``control``: the same of the control, and ``turned`` (names of the tests that must fail in it), ``edits``,
               ``references``; None where no control was made;
             - ``again``: further rounds: of each ``exit`` to ``control``.
@@ -129,7 +131,33 @@ def _grade(
         reports = [f"{VERIFIER_LOGS}/{facts['report']['file']}"] if facts["report"] else []
         told = authorship(events, brought, reports, TESTS)
         grade, word = _grade_tests(facts, events, brought, told)
-    return replace(grade, findings=(*grade.findings, *memory_writes(events))), word, told
+    grade = replace(grade, findings=(*grade.findings, *memory_writes(events)))
+    if facts.get("filling"):
+        grade = replace(grade, unproven=grade.unproven or ONLINE)
+    if misses := _misses(facts):
+        grade = replace(grade, error=_missed(misses))
+    return grade, word, told
+
+
+def _misses(facts: Mapping[str, Any]) -> list[str]:
+    """What the tests, right or wrong, asked the verifier cache for in vain."""
+    missed: list[str] = []
+    for one in (facts, *facts.get("again", ())):
+        control = one.get("control") or {}
+        references = [
+            left for reference in control.get("references", ()) for left in (reference["right"], reference["wrong"])
+        ]
+        for left in (one, control, *references):
+            missed += (left or {}).get("misses", ())
+    return [*dict.fromkeys(missed)]
+
+
+def _missed(misses: Sequence[str]) -> str:
+    more = f" and {len(misses) - 1} more" if len(misses) > 1 else ""
+    return (
+        f"the tests asked for {misses[0]}{more}, which the verifier cache does not have: fill it again by "
+        "affidavit task warm PATH, or let the tests ask for the same every time"
+    )
 
 
 def _grade_tests(
