@@ -116,5 +116,5 @@ def test_the_solution_must_pass_for_a_cache_to_be_kept(
     folder = task(test=TEST.format(site=site.address), solve="true\n")
     warmed = affidavit("task", "warm", folder, "--allow", HOST)
     assert warmed.status == 1
-    assert "not filled: its own solution scores 0.0" in warmed.out
+    assert "not filled: its own solution scores 0;" in warmed.out
     assert kept_cache(home.state, load_task(folder)) is None

@@ -137,7 +137,7 @@ def warm(
                 printable(f"{one['task_id']}: {size if one['ok'] else 'not filled: ' + one['why']}") + "\n"
             )
             for failed in one["failed"]:
-                sys.stdout.write(printable(f"  kept as it was: {failed}") + "\n")
+                sys.stdout.write(printable(f"  failed: {failed}") + "\n")
     raise typer.Exit(0 if done else 1)
 
 

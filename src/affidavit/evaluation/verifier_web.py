@@ -28,6 +28,14 @@ from affidavit.tasks import Task
 WEB_FOLDER = "/run/affidavit-web"
 """Where a verifier's sandbox finds whom to trust."""
 
+_MOST_FAILURES = 20
+
+
+def failures(answers: Iterable[CachedAnswer]) -> list[str]:
+    """The requests that got no answer, or a server's error, and why."""
+    failed = [answer for answer in answers if answer.failed or answer.status >= 500]
+    return [f"{answer.query}: {answer.failed or answer.status}" for answer in failed]
+
 
 def cache_folder(state: Path, task: Task) -> Path:
     """Where the verifier cache of a task lies, if it has one.
@@ -105,7 +113,9 @@ class VerifierWeb:
     @property
     def facts(self) -> dict[str, Any]:
         """What the bundle says of it."""
-        return {"digest": self.cache.digest, "answers": len(self.cache.answers), "filling": self.filling}
+        facts = {"digest": self.cache.digest, "answers": len(self.cache.answers), "filling": self.filling}
+        failed = failures(self.cache.answers.all())[:_MOST_FAILURES]
+        return {**facts, "failed": failed} if self.filling else facts
 
     @contextmanager
     def open(self, place: Path) -> Iterator[WebAccess]:

@@ -1,6 +1,5 @@
 """Filling the verifier caches of tasks: their tests run once with a network, over their own solutions."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from affidavit.evaluation.planning import Job
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run import Progress, RunOptions, load_tasks, run_jobs
 from affidavit.evaluation.verifier_web import kept_cache
-from affidavit.gateway import CachedAnswer, GatewayError, WebCache
+from affidavit.evidence import BundleReader, EvidenceError, locate
+from affidavit.gateway import GatewayError, WebCache
 from affidavit.sandbox import state_dir
 from affidavit.tasks import Task
 from affidavit.verification import Verdict
@@ -26,12 +26,14 @@ class Warmed:
         cache: that its gradings have from now on; None: none was kept.
         why: why none was kept, a sentence; empty where one was.
         bundle: the record of how it was filled; None where there is none.
+        failed: the first requests that got no answer, and why.
     """
 
     task_id: str
     cache: WebCache | None
     why: str
     bundle: Path | None
+    failed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         answers = [] if self.cache is None else self.cache.answers.all()
@@ -41,14 +43,10 @@ class Warmed:
             "digest": None if self.cache is None else self.cache.digest,
             "answers": len(answers),
             "bytes": sum(answer.size for answer in answers),
-            "failed": [f"{answer.query}: {answer.failed or answer.status}" for answer in _failures(answers)],
+            "failed": [*self.failed],
             "why": self.why,
             "bundle": None if self.bundle is None else str(self.bundle),
         }
-
-
-def _failures(answers: Iterable[CachedAnswer]) -> Iterator[CachedAnswer]:
-    return (answer for answer in answers if answer.failed or answer.status >= 500)
 
 
 def warm_tasks(path: Path, allowed: tuple[str, ...], options: RunOptions, progress: Progress) -> tuple[Warmed, ...]:
@@ -80,12 +78,30 @@ def _worker(task: Task) -> Agent:
 def _warmed(task: Task, trial: TrialResult) -> Warmed:
     judgement = trial.judgement
     reasons = "; ".join(judgement.reasons)
+    failed = _failed(trial)
     if judgement.verdict is not Verdict.INCONCLUSIVE:
-        return Warmed(task.id, None, f"{judgement.verdict}: {reasons}", trial.bundle)
+        return Warmed(task.id, None, f"{judgement.verdict}: {reasons}", trial.bundle, failed)
     if trial.agent == "oracle" and (judgement.raw_score or 0.0) < task.passing_score:
-        return Warmed(task.id, None, f"its own solution scores {judgement.raw_score}: {reasons}", trial.bundle)
+        score = "has no score" if judgement.raw_score is None else f"scores {judgement.raw_score:g}"
+        why = f"its own solution {score}; what the tests printed is in {_beside(trial)}"
+        return Warmed(task.id, None, why, trial.bundle, failed)
     try:
         cache = kept_cache(state_dir(), task)
     except GatewayError as error:
         raise RunError(str(error)) from error
-    return Warmed(task.id, cache, "" if cache else reasons or "nothing was kept", trial.bundle)
+    return Warmed(task.id, cache, "" if cache else reasons or "nothing was kept", trial.bundle, failed)
+
+
+def _failed(trial: TrialResult) -> tuple[str, ...]:
+    if trial.bundle is None:
+        return ()
+    try:
+        with BundleReader(trial.bundle) as reader:
+            facts = reader.json_object("environment.json").get("verifier_cache") or {}
+    except EvidenceError as error:
+        raise RunError(str(error)) from error
+    return tuple(facts.get("failed", ()))
+
+
+def _beside(trial: TrialResult) -> str:
+    return "its bundle" if trial.bundle is None else str(locate(trial.bundle, "grader/stdout").parent)
