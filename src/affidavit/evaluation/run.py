@@ -144,6 +144,7 @@ class RunOptions:
 class _Prepared:
     rootfs: RootFilesystem
     contract: Contract
+    grading: RootFilesystem | None = None
 
 
 def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Progress) -> RunResult:
@@ -336,7 +337,8 @@ def prepared_run(
 @contextmanager
 def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
     """Keep the images of tasks from being removed while they run."""
-    if all(job.task.rootfs.kind == "host" for job in jobs):
+    wanted = [task.rootfs for job in jobs for task in (job.task, job.task.grading) if task is not None]
+    if all(rootfs.kind == "host" for rootfs in wanted):
         yield
         return
     try:
@@ -515,6 +517,12 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
+    grading = None if task.grading is None else _rootfs_of(task.grading, state)
+    return _Prepared(_rootfs_of(task, state), (contracts or ContractSource()).contract_for(task), grading)
+
+
+def _rootfs_of(task: Task, state: Path) -> RootFilesystem:
+    """Raises SandboxError."""
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):
@@ -525,7 +533,7 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, (contracts or ContractSource()).contract_for(task))
+    return rootfs
 
 
 def check_graders(task: Task) -> None:
@@ -602,7 +610,7 @@ def _run_all(
             progress.doing(len(results), total, f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
         log, place = resumed.ledger.trial(planned.name), folder / planned.place
-        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place, base.grading)
 
     with ThreadPoolExecutor(max_workers=max(1, min(options.workers, len(todo))), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in todo.items()}

@@ -141,14 +141,17 @@ def verifier_spec(
         verifier: what runs in it.
         name: the sandbox's.
     """
-    mounts = [] if task.tests_writable else [Mount(verifier.tests, TESTS)]
+    as_layer = task.tests_writable or task.owns_tests
+    mounts = [] if as_layer else [Mount(verifier.tests, TESTS)]
     if verifier.harness is not None:
         mounts.append(Mount(verifier.harness, HARNESS))
     rootfs = _as_verifier(task, rootfs)
     writable = _writable(task, rootfs, settings)
-    if task.tests_writable:
-        # As a layer, so that what is written counts for the sandbox's disk and the copy itself stays.
+    if as_layer:
+        # So that what is written counts for the sandbox's disk and the copy itself stays, and so that what is there in
+        # the image stays to be seen.
         rootfs = replace(rootfs, layers=(verifier.tests.parent, *rootfs.layers))
+    if task.tests_writable:
         writable.append(TESTS)
         for path in (verifier.tests, *verifier.tests.rglob("*")):
             os.chown(path, rootfs.user.uid, rootfs.user.gid, follow_symlinks=False)

@@ -26,7 +26,7 @@ from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
@@ -94,6 +94,7 @@ def run_trial(
     planned: PlannedTrial,
     log: TrialLog,
     folder: Path,
+    grading: RootFilesystem | None = None,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
@@ -105,12 +106,13 @@ def run_trial(
         planned: which trial of the plan it is.
         log: where it enters what happens to it.
         folder: the trial's.
+        grading: the root file system of a verifier that has one of its own.
 
     Raises:
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder, grading)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -167,10 +169,12 @@ class Trial:
         planned: PlannedTrial,
         log: TrialLog,
         folder: Path,
+        grading: RootFilesystem | None = None,
     ) -> None:
         self._machinery = machinery
         self._task = task
         self._rootfs = rootfs
+        self._tests_rootfs = grading or rootfs
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
@@ -510,9 +514,18 @@ class Trial:
                 secrets.token_bytes(32),
                 web=self._web,
             )
-            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            reference = Reference(
+                self._stages,
+                task,
+                self._rootfs,
+                self._enforced,
+                self._settings,
+                place / "reference",
+                self._tests_rootfs,
+            )
             tests = tests.separated(self._separation(tests, reference))
-            ready = partial(self._ready, bundle, rootfs, grader)
+            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
+            ready = partial(self._ready, bundle, seen, grader)
             verifier = {**tests.planned, **tests.round(1, ready), "again": []}
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
@@ -567,17 +580,20 @@ class Trial:
     ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
-        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        task = self._task.grading or self._task
+        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
         return place.ready(stage, verifier, partial(self._stage, bundle))
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
         where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        if self._task.grading is not None:
+            where = f"{where} {self._tests_rootfs.digest}"
         if self._web is not None:
             where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
         attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
+        return find_separation(self._task.grading or self._task, tests.plan, where, self._machinery.state, attempt)
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery
@@ -592,6 +608,7 @@ class Trial:
             "kernel": os.uname().release,
             "machine": os.uname().machine,
             "rootfs": self._rootfs.digest,
+            "tests_rootfs": None if self._task.grading is None else self._tests_rootfs.digest,
             "agent": self._agent.name,
             "identity": self._identity,
             "settings": asdict(self._settings),
