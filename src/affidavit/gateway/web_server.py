@@ -274,9 +274,7 @@ class WebServer:
         headers = [(name, text) for name, text in request.headers if name.decode("latin-1") not in _NOT_PASSED_ON]
         # As it is: a compressed body would be kept as one.
         headers.append((b"accept-encoding", b"identity"))
-        temporary = f".{secrets.token_hex(8)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        file = os.fdopen(os.open(temporary, flags, 0o644, dir_fd=self._bodies), "w+b")
+        temporary, file = self._new_body()
         with file:
             digest, size = hashlib.sha256(), 0
             try:
@@ -308,14 +306,20 @@ class WebServer:
                 file.seek(0)
                 await client.send_file(answer, file)
 
+    def _new_body(self) -> tuple[str, BinaryIO]:
+        """A new file for a body, which gets its name once that is known: one of that name may be there, not ours."""
+        name = f".{secrets.token_hex(8)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return name, os.fdopen(os.open(name, flags, 0o644, dir_fd=self._bodies), "w+b")
+
     async def _failed(self, client: "_Client", query: Query, why: str) -> CachedAnswer:
         """Answer that nothing came, which is what will be answered from the cache, too."""
         text = f"# Affidavit: {why}\n".encode("utf-8", "replace")
         name = hashlib.sha256(text).hexdigest()
-        with os.fdopen(
-            os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644, dir_fd=self._bodies), "wb"
-        ) as file:
-            file.write(text)
+        temporary, body = self._new_body()
+        with body:
+            body.write(text)
+        os.rename(temporary, name, src_dir_fd=self._bodies, dst_dir_fd=self._bodies)
         answer = CachedAnswer(query, 502, (("content-type", "text/plain"),), name, len(text), why[:500])
         if client.begun:
             self._keep(answer)
