@@ -154,6 +154,14 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
             '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nhealthcheck = {command = "x"}\n',
             "task.toml:4: [verifier.environment].healthcheck is not supported yet",
         ),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\ngpus = 1\n',
+            "task.toml:4: [verifier.environment].gpus wants a GPU",
+        ),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nos = "windows"\n',
+            'task.toml:4: [verifier.environment].os must be "linux"',
+        ),
         ("artifacts = [3]\n", "task.toml:1: artifacts must be paths"),
         (
             'artifacts = ["/a/../b"]\n[verifier]\nenvironment_mode = "separate"\n',
@@ -381,3 +389,9 @@ def test_a_verifier_with_a_copy_of_the_agents_image(make: Make) -> None:
     assert task.grading is not None
     assert (task.grading.rootfs, task.grading.owns_tests) == (task.rootfs, False)
     assert [one.path for one in task.artifacts] == ["/out"]
+
+
+def test_services_beside_the_verifier_are_refused(make: Make) -> None:
+    folder = make('[verifier]\nenvironment_mode = "separate"\n')
+    (folder / "tests/docker-compose.yaml").write_text("services: {}\n")
+    assert "verifiers of several services are not supported yet" in refusal(folder)

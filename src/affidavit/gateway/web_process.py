@@ -14,8 +14,8 @@ from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.process import ServerProcess, new_spool
 from affidavit.gateway.web_spool import WebSpool
 
-WEB_PORT = 8081
-"""Where a sandbox finds its web server on 127.0.0.1."""
+WEB_PORT = 61081
+"""Where a sandbox finds its web server on 127.0.0.1: no service's port, and none that the kernel chooses by itself."""
 
 _AUTHORITY = "authority.pem"
 _APT = "apt.conf"
