@@ -25,11 +25,20 @@ from affidavit.report import (
 )
 from injections import INJECTIONS
 from page_reader import Page, read_page
-from run_folders import MakeRun, attempt, event, trial, violation, write_run
+from run_folders import MakeRun, attempt, event, trial, turn, violation, write_run
 
 DIGEST = "ab" * 32
 # Columns of a record take no more than this, and no lone surrogate.
 LONGEST_NAME = 4000
+
+
+def command(name: str) -> dict[str, Any]:
+    """A row of a session's commands."""
+    return {
+        "id": 1, "phase": name, "origin": name, "argv": [name, name], "uid": 0, "gid": 0, "cwd": "/", "pid": 10,
+        "exit_code": 0, "timed_out": False, "began_ns": 1_000_000_000, "ended_ns": 1_001_000_000, "stdout_bytes": 0,
+        "stderr_bytes": 0, "dropped_bytes": 0,
+    }  # fmt: skip
 
 
 def poisoned(text: str) -> list[dict[str, Any]]:
@@ -69,6 +78,8 @@ def poisoned(text: str) -> list[dict[str, Any]]:
             changes=[{"kind": "deleted", "path": "/gone", "type": "file", "sha256": None}, change],
             texts={"files": [{"path": "/gone", "before": name.replace("\n", " "), "after": None}], "left_out": 0},
             content={DIGEST: text.encode("utf-8", "surrogatepass")}, stdout=text.encode("utf-8", "surrogatepass"),
+            turns=[turn(1, name, name, wire_model=name, outcome=name, reason=name)],
+            execs=[command(name)],
             labels={"category": text, "difficulty": text, "tags": [text], "security_critical": True},
             instruction=text, kernel=text, stated={"attempts": attempts},
         ),
