@@ -86,7 +86,7 @@ def test_verify_shows_a_verdict_that_was_forged(affidavit: Command, signed: Path
     ran = affidavit("report", signed, "--verify", "--html", tmp_path / "page.html")
     text = " ".join(ran.out.split())
     assert ran.status == 1
-    assert "1 of 1 trial rest on no bundle that verifies" in text
+    assert "1 of 1 trial rests on no bundle that verifies" in text
     assert "The counted score with these as 0 is 0 %." in text
     page = (tmp_path / "page.html").read_text()
     assert "<bdi>files: verdict.json: " in page

@@ -471,18 +471,19 @@ def verified_words(subject: Subject) -> tuple[str, ...]:
     if found is None:
         return ()
     total = len(subject.trials)
-    if found.trials == total:
+    missing = total - found.trials
+    if not missing:
         trials = f"The bundles of all {total} trials verify" if total > 1 else "The bundle verifies"
         sentences = [f"{trials}: signature, files and records are as signed, and the verdict was computed again."]
     else:
         sentences = [
-            f"{total - found.trials} of {plural(total, 'trial')} rest on no bundle that verifies: figures show what is "
-            "stated of them, which may be forged. The counted score with these as 0 is "
+            f"{missing} of {plural(total, 'trial')} {'rests' if missing == 1 else 'rest'} on no bundle that verifies: "
+            "figures show what is stated of them, which may be forged. The counted score with these as 0 is "
             f"{percent(found.counted.value)}."
         ]
     if found.run:
         sentences.append(f"The run as a whole does not verify: {'; '.join(found.run)}.")
-    elif found.trials == total:
+    elif not missing:
         sentences.append("Its signed plan, ledger and statement show that these are all the trials of the run.")
     return tuple(sentences)
 
