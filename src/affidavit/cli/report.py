@@ -108,12 +108,14 @@ def report(
             with bounded_memory(_VERIFY_MIB):
                 read = verify_runs(read, key, trust)
         costs = None if prices is None else read_prices(prices)
-        with shared(sum(len(run.trials) for run in read)) as share:
+        folder = html is not None and html.suffix.lower() not in _PAGES
+        # Other processes are worth their start for pages alone.
+        with shared(sum(len(run.trials) for run in read) if folder else 0) as share:
             made = make_report(read, read_behaviour, costs, share)
-            if html is not None and html.suffix.lower() in _PAGES:
-                write_page(made, html)
-            elif html is not None:
+            if html is not None and folder:
                 write_pages(made, html, share)
+            elif html is not None:
+                write_page(made, html)
     except (ReportError, EvidenceError) as error:
         fail(error)
     except MemoryError:
