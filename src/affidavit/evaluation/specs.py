@@ -70,6 +70,7 @@ def agent_spec(
         limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
         network=network,
+        profile=task.profile,
     )
 
 
@@ -186,6 +187,7 @@ def _grading_spec(
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
+        profile=task.profile,
     )
 
 

@@ -43,7 +43,7 @@ from affidavit.grading import (
     plan_tests,
     published_grades,
 )
-from affidavit.policy import Judge, Violation
+from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
@@ -60,6 +60,7 @@ from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
+    FOOTPRINT,
     Judgement,
     Verdict,
     WatchedFiles,
@@ -187,6 +188,9 @@ class Trial:
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
+        # What grades by running something must not run what an agent changed.
+        guarded = task.profile == "container" and any(named.spec.kind == "test_run" for named in self._graders)
+        self._footprint = Footprint(task.workdir) if guarded else None
         self.evidence: dict[str, Any] = {
             "runtime": machinery.runtime.name,
             "recorder": machinery.recorder.name,
@@ -304,6 +308,7 @@ class Trial:
             self._agent.name,
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
+            self._footprint,
         )
 
     def conclude(
@@ -372,6 +377,8 @@ class Trial:
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", task_facts(task))
+        if self._footprint is not None:
+            bundle.add(FOOTPRINT, self._footprint.to_json())
         bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
@@ -621,5 +628,6 @@ def task_facts(task: Task) -> dict[str, Any]:
         "verifier_timeout_s": task.verifier_timeout_s,
         "control": task.control,
         "passing_score": task.passing_score,
+        "profile": task.profile,
         "labels": task.labels.to_json(),
     }

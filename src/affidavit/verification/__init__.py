@@ -1,7 +1,14 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
-from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json
+from affidavit.verification.documents import (
+    FOOTPRINT,
+    agent_counts,
+    agent_events,
+    given_to,
+    new_judge,
+    programs_json,
+)
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all, stored_grades
 from affidavit.verification.verdict import (
@@ -18,6 +25,7 @@ from affidavit.verification.verdict import (
 from affidavit.verification.verify_trial import change_of, own_keys, verify, verify_signed_by
 
 __all__ = [
+    "FOOTPRINT",
     "Check",
     "Judgement",
     "Verdict",

@@ -8,9 +8,12 @@ import pyarrow as pa
 from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.events import EVENT_SCHEMA, ExecTracker
-from affidavit.evidence import EvidenceError
-from affidavit.policy import Judge
+from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.policy import Footprint, Judge
 from affidavit.sandbox import Exit, Program
+
+FOOTPRINT = "footprint.json"
+"""The file of a bundle that says what the grading rests on."""
 
 # What the built-in agents are handed beside the task.
 _GIVEN = {"oracle": ("/solution",)}
@@ -22,6 +25,7 @@ def new_judge(
     agent: str,
     program_of: Callable[[str], Program | None] = lambda path: None,
     task_limit_s: float | None = None,
+    footprint: Footprint | None = None,
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -31,9 +35,31 @@ def new_judge(
         agent: the agent's name.
         program_of: what a name stood for in the root file system.
         task_limit_s: the task's own time limit, seconds; None: it does not matter.
+        footprint: of what grades; None outside of the container profile.
     """
     limit = None if task_limit_s is None else round(task_limit_s * 1000)
-    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of, task_limit_ms=limit)
+    return Judge(
+        contract,
+        workdir=workdir,
+        given=given_to(agent),
+        program_of=program_of,
+        task_limit_ms=limit,
+        footprint=footprint,
+    )
+
+
+def read_footprint(reader: BundleReader) -> Footprint | None:
+    """The footprint of what graded; None where the agent could change only what the contract lets it write.
+
+    Raises:
+        EvidenceError: it is none.
+    """
+    if FOOTPRINT not in reader.names():
+        return None
+    try:
+        return Footprint.from_json(reader.json_object(FOOTPRINT))
+    except ValueError as error:
+        raise EvidenceError(f"{FOOTPRINT}: {error}") from None
 
 
 def given_to(agent: str) -> tuple[str, ...]:

@@ -1,0 +1,108 @@
+"""Tasks of the container profile: an agent that is root of its sandbox, and a grading that rests on nothing of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import affidavit
+from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+from affidavit.tasks import load_task
+from affidavit.verification import verify
+from harness import EBPF, SOLVE, Home, Outcome, Silent, Trials, Way
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def container(task: Make) -> Make:
+    """Makes tasks of the container profile, whose agent and verifier are root."""
+
+    def make(name: str = "tasks/tiny", **content: Any) -> Path:
+        folder = task(name, graders='profile = "container"\n', **content)
+        toml = folder / "task.toml"
+        text = toml.read_text()
+        for who in ("agent", "verifier"):
+            text = text.replace(f"[{who}]\n", f'[{who}]\nuser = "root"\n')
+        toml.write_text(text)
+        return folder
+
+    return make
+
+
+def kept_out(outcome: Outcome) -> set[str]:
+    """What was kept out of the grading."""
+    attempts = outcome.trial.judgement.attempts or ()
+    return {one.message.split(" ", 1)[0] for one in attempts if one.rule == "grading.footprint"}
+
+
+@pytest.fixture(autouse=True)
+def _with_ebpf() -> None:
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+
+
+def test_an_agent_that_is_root_works_and_is_graded(trials: Trials, container: Make) -> None:
+    work = "useradd worker; echo x >/etc/x; cp /usr/bin/true /usr/local/bin/mine; chown worker /usr/local/bin/mine"
+    outcome = trials(EBPF, container(), f"{work}; id -u >/workspace/id; {SOLVE}")
+    assert (outcome.verdict, outcome.score, outcome.rules) == ("pass", 1.0, set()), outcome.reasons
+    changed = outcome.changed()
+    assert changed["/etc/x"]["uid"] == 0
+    assert changed["/usr/local/bin/mine"]["uid"] >= 1000
+    assert outcome.json("task.json")["profile"] == "container"
+    assert outcome.json("contract.json")["id"] == "affidavit/default-container"
+
+
+def test_what_it_left_for_the_verifier_is_not_carried_over(trials: Trials, container: Make) -> None:
+    trojan = "printf '#!/bin/sh\\necho 42\\n' >/usr/local/bin/cat; chmod +x /usr/local/bin/cat"
+    outcome = trials(EBPF, container(), f"{trojan}; echo 41 >/workspace/answer")
+    assert (outcome.verdict, outcome.score) == ("fail", 0.0)
+    assert kept_out(outcome) == {"/usr/local/bin/cat"}
+    assert "/usr/local/bin/cat was added" in outcome.reasons
+
+
+def test_a_session_has_it_as_well(at_home: Home, container: Make, tmp_path: Path) -> None:
+    with affidavit.open_session(container(), out=tmp_path / "runs") as session:
+        session.setup(
+            ["sh", "-c", "useradd worker; printf '#!/bin/sh\\necho tool\\n' >/usr/bin/tool; chmod +x /usr/bin/tool"]
+        )
+        assert session.exec(["tool"], user="worker").stdout == b"tool\n"
+        assert session.exec(["sh", "-c", "id -u; echo out >/dev/stdout"]).stdout == b"0\nout\n"
+        assert session.exec(["cat", "/dev/stdin"], input=b"in").stdout == b"in"
+        assert session.exec(["sh", "-c", "echo x >/dev/tty; tty"], terminal=True).stdout.startswith(b"x\r\n/dev/pts/")
+        session.write_file("/etc/written", b"x")
+        session.exec(["sh", "-c", "echo 42 >/workspace/answer"])
+        assert session.exec(["sh", "-c", "sleep 1000 & sleep 1000"], timeout_s=0.5).timed_out
+        judgement = session.grade()
+        bundle = session.seal()
+    assert (judgement.verdict, judgement.score) == ("pass", 1.0), judgement
+    assert [check for check in verify(bundle).checks if not check.ok] == []
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        (Way("gvisor", "auto"), "--runtime gvisor: tiny has the container profile, which needs --runtime runc"),
+        (Way("runc", "ptrace"), "--recorder ptrace: tiny has the container profile, which needs --recorder ebpf"),
+    ],
+    ids=("gvisor", "ptrace"),
+)
+def test_others_are_refused_in_one_line(at_home: Home, container: Make, tmp_path: Path, way: Way, message: str) -> None:
+    options = RunOptions(way.runtime, way.recorder, 1, 1, tmp_path / "runs")
+    with pytest.raises(RunError) as caught:
+        run_suite(container(), Agent.named("nop"), options, Silent())
+    assert str(caught.value) == message
+
+
+def test_a_wrong_profile_is_named(container: Make) -> None:
+    folder = container()
+    assert load_task(folder).profile == "container"
+    toml = folder / "task.toml"
+    toml.write_text(toml.read_text().replace('"container"', '"docker"'))
+    with pytest.raises(
+        affidavit.TaskError, match=r'\[affidavit\]\.profile must be "strict" or "container", not \'docker\''
+    ):
+        load_task(folder)
