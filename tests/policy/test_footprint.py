@@ -69,7 +69,9 @@ KEPT_OUT = {
     "a plug-in": Change(f"{SITE}/evil-1.0.dist-info/entry_points.txt"),
     "a module in a folder that is searched": Change(f"{SITE}/simplejson.py"),
     "a package in a folder that is searched": Change(f"{SITE}/simplejson", type="directory"),
-    "compiled caches": Change("/usr/lib/python3.11/json/__pycache__/__init__.cpython-311.pyc", kind="modified"),
+    "compiled code in place of a module": Change("/usr/lib/python3/dist-packages/json.pyc"),
+    "what configures tests above them": Change("/conftest.py"),
+    "a folder that Perl searches first": Change("/etc/perl/strict.pm"),
     "ld.so.preload": Change("/etc/ld.so.preload"),
     "the linker's folders": Change("/etc/ld.so.conf.d/a.conf"),
     "the linker's cache": Change("/etc/ld.so.cache", kind="modified"),
@@ -114,6 +116,13 @@ def test_trojans_are_kept_out_and_named(footprint: Footprint, what: str) -> None
     (attempt,) = judged.attempts
     assert (attempt.rule, attempt.outcome, attempt.stage) == ("grading.footprint", "set_aside", "diff")
     assert attempt.message.startswith(f"{change.path} was ")
+
+
+def test_compiled_caches_are_kept_out_without_a_word(footprint: Footprint) -> None:
+    change = Change("/usr/lib/python3.11/json/__pycache__/__init__.cpython-311.pyc", kind="modified")
+    judged = judge(footprint)
+    assert judged.carried([change]) == frozenset()
+    assert (judged.finish(diff=[change]), judged.attempts) == ([], ())
 
 
 @pytest.mark.parametrize("what", REPLACED)

@@ -19,6 +19,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
@@ -222,6 +223,7 @@ class Trial:
             open_workplace(self._machinery.state, self._folder) as place,
             Stages(self._machinery) as self._stages,
         ):
+            self.learn_footprint(place, self._stages)
             # Its helpers get ready while the agent works.
             agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
@@ -299,6 +301,25 @@ class Trial:
     def open_grader(self, stages: Stages) -> Stage | None:
         """The grading stage, where a grader wants one. Raises RecorderError."""
         return stages.open("grader") if any(named.spec.kind == "test_run" for named in self._graders) else None
+
+    def learn_footprint(self, place: Path, stages: Stages) -> None:
+        """Find out what the grading rests on, where the agent may change that; before `new_judge`.
+
+        Args:
+            place: a private folder.
+            stages: of the trial.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        if self._footprint is None:
+            return
+        task = self._task
+        (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+        tests = HiddenTests(replace(task, control=False), plan_tests(spec, task), place, "", secrets.token_bytes(32))
+        reference = Reference(stages, task, self._rootfs, self._enforced, self._settings, place / "footprint")
+        self._footprint = find_footprint(task, self._where, self._machinery.state, partial(reference.footprint, tests))
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -555,10 +576,14 @@ class Trial:
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
-        usr = look_at_usr().result() if self._rootfs.host_usr else ""
-        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
         attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
+        return find_separation(self._task, tests.plan, self._where, self._machinery.state, attempt)
+
+    @property
+    def _where(self) -> str:
+        """What decides, beside the task, how its tests run: root file system, contract, runtime."""
+        usr = look_at_usr().result() if self._rootfs.host_usr else ""
+        return f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery

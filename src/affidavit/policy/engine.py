@@ -377,8 +377,8 @@ class Judge:
         kept_out = {} if self._footprint is None else self._footprint.kept_out(diff)
         changes = {change.path: change for change in diff}
         for change, bits in self._judged([changes[path] for path in kept_out]):
-            if not bits & p.WRITE or bits & p.DENIED:
-                # A violation already.
+            if not bits & p.WRITE or bits & p.DENIED or _is_compiled(change):
+                # A violation already, or what no program was asked to make.
                 continue
             kept = kept_out[change.path]
             if kept.replaced:
@@ -423,8 +423,7 @@ class Judge:
             return True
         if change.type == "symlink":
             return change.target is not None and self._stays_inside(change.path, change.target)
-        compiled = "/__pycache__/" in change.path and change.path.endswith(".pyc")
-        return change.type == "file" and not change.mode & 0o6000 and not compiled
+        return change.type == "file" and not change.mode & 0o6000 and not _is_compiled(change)
 
     def _stays_inside(self, link: str, target: str) -> bool:
         """Whether a symlink leads to an allowed place whatever other symlinks its target passes through.
@@ -441,6 +440,11 @@ class Judge:
             return place == "/dev/null"
         bits = self._bits(place)
         return not bits & p.DENIED and (bool(bits & p.WRITE) or place.startswith(_SYSTEM))
+
+
+def _is_compiled(change: Change) -> bool:
+    """Whether it is Python's byte code in place of its source."""
+    return "/__pycache__/" in change.path and change.path.endswith(".pyc")
 
 
 class ShellWatch:

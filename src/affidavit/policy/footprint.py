@@ -29,11 +29,16 @@ _UNSEEN = (
     # Shells, for whoever starts one as a login or interactive one.
     "/etc/{profile,profile.d/**,bash.bashrc,bash_completion.d/**,environment,inputrc,zsh/**,security/**,pam.d/**}",
     "/{home/*,root}/.{bashrc,bash_profile,bash_login,bash_aliases,bash_env,profile,zshrc,zshenv,zprofile,inputrc}",
-    # Python: what every start imports or runs, byte code in place of its source, announced plug-ins.
-    "**/{sitecustomize,usercustomize}{,.py,.pyc,.so,/**}",
+    # What configures test frameworks in the folders above the tests; what every start of Python imports or runs; byte
+    # code in place of its source.
+    "affidavit:test-infrastructure",
+    "!/logs/**",
+    "**/{sitecustomize,usercustomize}.so",
     "**/*.{pth,pyc,egg-link}",
-    "**/__pycache__/**",
-    "**/*.{dist,egg}-info/entry_points.txt",
+    # Perl and Node: folders before those that a module was found in.
+    "/etc/perl/**",
+    "/usr/local/{lib,share}/**/perl/**",
+    "/{,home/}node_modules/**",
     "/{home/*,root}/{.pythonrc.py,.pdbrc,.pypirc,.config/pip/**,.pip/**,pip.conf}",
     "/etc/{pip.conf,npmrc,python*/**}",
     "/{home/*,root}/.{npmrc,yarnrc,node_modules/**}",
@@ -72,7 +77,7 @@ class KeptOut:
     """A change that is not carried over.
 
     Attributes:
-        top: the topmost folder that was added with it, or itself.
+        top: the topmost folder that was added and is kept out with it, or itself.
         replaced: a program, library or module was there before, which the verifier uses.
     """
 
@@ -179,7 +184,7 @@ class Footprint:
             if self._is_used(change, chain, unseen, named):
                 there_before = change.kind in ("modified", "deleted") and change.type in ("file", "symlink")
                 replaced = program and there_before and change.path in (self.used or ())
-                found[change.path] = KeptOut(chain[-1], replaced)
+                found[change.path] = KeptOut(change.path if unseen else chain[-1], replaced)
         return found
 
     def _is_used(self, change: Change, chain: Sequence[str], unseen: bool, named: bool) -> bool:

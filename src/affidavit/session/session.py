@@ -160,10 +160,11 @@ class Session:
             self._machinery, job.task, base.rootfs, base.contract, job.agent, planned, self._attempt, folder
         )
         self._stack.callback(self._abort)
-        self._judge = self._trial.new_judge()
         self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
         self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
         self._stages = self._stack.enter_context(Stages(self._machinery))
+        self._trial.learn_footprint(self._place, self._stages)
+        self._judge = self._trial.new_judge()
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
         # Its helpers get ready while the agent works.
         self._grader = self._trial.open_grader(self._stages)
