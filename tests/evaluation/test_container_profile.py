@@ -1,6 +1,8 @@
 """Tasks of the container profile: an agent that is root of its sandbox, and a grading that rests on nothing of it."""
 
+import hashlib
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,10 @@ from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
 from affidavit.tasks import load_task
 from affidavit.verification import verify
 from harness import EBPF, SOLVE, Home, Outcome, Silent, Trials, Way
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "images"))
+
+from making import programs_layer
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -63,6 +69,25 @@ def test_what_it_left_for_the_verifier_is_not_carried_over(trials: Trials, conta
     assert (outcome.verdict, outcome.score) == ("fail", 0.0)
     assert kept_out(outcome) == {"/usr/local/bin/cat"}
     assert "/usr/local/bin/cat was added" in outcome.reasons
+
+
+def test_an_image_is_writable_throughout(trials: Trials, container: Make) -> None:
+    folder = container(rootfs="tarball:root.tar", storage_mb=64)
+    (folder / "root.tar").write_bytes(programs_layer())
+    work = (
+        "chown 33:50 /usr/bin/tee; rm /usr/bin/wc; echo x >/usr/lib/x; chmod 600 /etc/passwd; stat -c %u:%g / /usr/bin"
+    )
+    outcome = trials(EBPF, folder, f"{work} /etc/passwd >/tmp/owners; {SOLVE}")
+    assert (outcome.verdict, outcome.score, outcome.rules) == ("pass", 1.0, set()), outcome.reasons
+    changed = outcome.changed()
+    assert (changed["/usr/bin/tee"]["kind"], changed["/usr/bin/tee"]["uid"], changed["/usr/bin/tee"]["gid"]) == (
+        "metadata",
+        33,
+        50,
+    )
+    assert (changed["/usr/bin/wc"]["kind"], changed["/usr/lib/x"]["uid"]) == ("deleted", 0)
+    # What lies there is root's in the sandbox, whatever the machine counts.
+    assert changed["/tmp/owners"]["sha256"] == hashlib.sha256(b"0:0\n" * 3).hexdigest()
 
 
 _WHEEL = """

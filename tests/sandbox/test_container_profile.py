@@ -33,7 +33,20 @@ printf '#!/bin/sh\\nset -e\\nuseradd -r made\\nchown made /usr/bin/made\\n' >/tm
 printf '#!/bin/sh\\necho made of a package\\n' >/tmp/made/usr/bin/made
 chmod 755 /tmp/made/DEBIAN/postinst /tmp/made/usr/bin/made
 dpkg-deb --build /tmp/made /tmp/made.deb >/dev/null
-dpkg -i /tmp/made.deb
+"""
+_BY_DPKG = "dpkg -i /tmp/made.deb; made; stat -c %U /usr/bin/made"
+_BY_APT = """
+mkdir -p /etc/apt/apt.conf.d /etc/apt/preferences.d /etc/apt/trusted.gpg.d /srv/repository \\
+  /var/lib/apt/lists/partial /var/cache/apt/archives/partial /var/log/apt
+useradd -r _apt
+cp /tmp/made.deb /srv/repository
+cd /srv/repository
+sum=$(sha256sum made.deb | cut -d' ' -f1)
+dpkg-deb -f made.deb >Packages
+printf 'Filename: ./made.deb\\nSize: %s\\nSHA256: %s\\n' "$(stat -c %s made.deb)" "$sum" >>Packages
+echo 'deb [trusted=yes] file:/srv/repository ./' >/etc/apt/sources.list
+apt-get -qq update
+apt-get -qq install made >/dev/null
 made
 stat -c %U /usr/bin/made
 """
@@ -88,8 +101,10 @@ def test_root_administers_it_as_in_docker(container: OciSandbox, inside: Inside)
     assert served == "80\n"
 
 
-def test_a_package_is_installed(inside: Inside) -> None:
-    assert inside(_PACKAGE).endswith("made of a package\nmade\n")
+@pytest.mark.parametrize("how", [_BY_DPKG, _BY_APT], ids=("dpkg", "apt"))
+def test_a_package_is_installed(inside: Inside, how: str) -> None:
+    inside(_PACKAGE)
+    assert inside(f"set -e\n{how}").endswith("made of a package\nmade\n")
 
 
 def test_set_id_programs_make_root_of_it(inside: Inside) -> None:
