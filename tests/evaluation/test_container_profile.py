@@ -60,6 +60,8 @@ def test_an_agent_that_is_root_works_and_is_graded(trials: Trials, container: Ma
     assert changed["/etc/x"]["uid"] == 0
     assert changed["/usr/local/bin/mine"]["uid"] >= 1000
     assert outcome.json("task.json")["profile"] == "container"
+    # The record counts users as the sandbox does.
+    assert {(row["uid"], row["gid"]) for row in outcome.events()} == {(0, 0)}
     assert outcome.json("contract.json")["id"] == "affidavit/default-container"
 
 
