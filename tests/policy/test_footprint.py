@@ -34,6 +34,7 @@ def footprint(table: Callable[..., pa.Table]) -> Footprint:
         {"op": "open_read", "path": "/etc/passwd"},
         {"op": "open_read", "path": "/opt/app.toml", "ret": -2},
         {"op": "open_read", "path": SITE, "flags": DIRECTORY},
+        {"op": "open_read", "path": "/opt/venv/lib", "flags": DIRECTORY},
         {"op": "unlink", "path": "/srv/never"},
     )
     solution = [
@@ -45,8 +46,12 @@ def footprint(table: Callable[..., pa.Table]) -> Footprint:
         Change("/usr/local/bin/pack"),
         Change("/etc/hosts", kind="modified"),
         Change("/srv/gone", kind="deleted"),
+        Change("/opt/venv", type="directory"),
+        Change("/opt/venv/lib", type="directory"),
+        Change("/opt/venv/share", type="directory"),
     ]
-    return Footprint.observed("/workspace", solution, record.to_batches())
+    path = ("/opt/tools", "/root/.local/bin", "/usr/bin")
+    return Footprint.observed("/workspace", solution, record.to_batches(), path)
 
 
 CARRIED = {
@@ -56,6 +61,7 @@ CARRIED = {
     "what it changed": Change("/etc/hosts", kind="modified"),
     "a folder that it made, whole": Change(f"{SITE}/pack/more.py"),
     "another version of a distribution": Change(f"{SITE}/pack-2.1.dist-info/entry_points.txt"),
+    "a folder in one that is searched": Change("/opt/venv/share/more"),
     "what nothing uses": Change("/usr/bin/jq"),
     "a service's data": Change("/var/lib/postgresql/data/x"),
     "a module that nothing opened": Change("/usr/lib/python3.11/telnetlib.py", kind="modified"),
@@ -63,6 +69,13 @@ CARRIED = {
 KEPT_OUT = {
     "PATH": Change("/usr/local/sbin/python3"),
     "a name that a program was started by": Change("/root/.local/bin/python3.11"),
+    "a name on the PATH": Change("/opt/tools/python3"),
+    "a folder of the PATH that leads elsewhere": Change("/root/.local/bin", type="symlink", target="/srv"),
+    "what lies above such a folder": Change("/root/.local", type="symlink", target="/srv"),
+    "a module beside what the solution put into a folder that is searched": Change("/opt/venv/lib/json.py"),
+    "an archive of modules": Change("/usr/lib/python311.zip"),
+    "a user's own modules": Change("/root/.local/lib/python3.11/site-packages/pytest.py"),
+    "settings of tools": Change("/root/.config/matplotlib/matplotlibrc"),
     "sitecustomize": Change("/usr/lib/python3.11/sitecustomize.py"),
     "usercustomize": Change("/root/.local/lib/python3.11/site-packages/usercustomize.py"),
     "lines of Python that every start runs": Change(f"{SITE}/pack/evil.pth"),

@@ -16,7 +16,7 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace
-from affidavit.evaluation.specs import Verifier, agent_spec
+from affidavit.evaluation.specs import Verifier, agent_spec, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, grade_run, words_of
 from affidavit.policy import Footprint
@@ -113,7 +113,8 @@ class Reference:
             records.append(self._place / f"footprint-{len(records)}.parquet")
             tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
         rows = chain.from_iterable(map(trace_batches, records))
-        observed = Footprint.observed(self._task.workdir, self._written, rows)
+        path = search_path(self._task, self._pristine)
+        observed = Footprint.observed(self._task.workdir, self._written, rows, path)
         return observed if whole else replace(observed, used=None)
 
     @property

@@ -35,18 +35,22 @@ _UNSEEN = (
     "!/logs/**",
     "**/{sitecustomize,usercustomize}.so",
     "**/*.{pth,pyc,egg-link}",
-    # Perl and Node: folders before those that a module was found in.
+    # An archive of modules, the first place where Python looks.
+    "**/python[0-9]*.zip",
+    # Perl, Node and gcc: places before those where something was found.
     "/etc/perl/**",
     "/usr/local/{lib,share}/**/perl/**",
     "/{,home/}node_modules/**",
-    "/{home/*,root}/{.pythonrc.py,.pdbrc,.pypirc,.config/pip/**,.pip/**,pip.conf}",
+    "/{home/*,root}/.{node_modules,node_libraries}/**",
+    "/usr/lib/gcc/**/{specs,plugin/**}",
+    # Settings of tools.
+    "/{home/*,root}/.{config/**,pythonrc.py,pdbrc,pypirc,pip/**,npmrc,yarnrc}",
     "/etc/{pip.conf,npmrc,python*/**}",
-    "/{home/*,root}/.{npmrc,yarnrc,node_modules/**}",
     # Names of machines, users and services.
     "/etc/{hosts,hostname,host.conf,nsswitch.conf,resolv.conf,gai.conf,services,protocols}",
     # git and what fetches.
     "/etc/gitconfig",
-    "/{home/*,root}/{.gitconfig,.config/git/**,.curlrc,.wgetrc,.netrc}",
+    "/{home/*,root}/.{gitconfig,curlrc,wgetrc,netrc}",
     # Which of several programs a name is.
     "/etc/alternatives/**",
     # Language, time, cryptography.
@@ -58,6 +62,8 @@ _UNSEEN_FILES = matcher(_UNSEEN)
 _PROGRAM_NAMES = matcher(("/**/{bin,sbin}/*",))
 # What a package's scripts write anew whatever is installed, and data: kept out, but nobody's program.
 _PROGRAMS = matcher(("/{usr,bin,sbin,lib*,opt}/**", "!/usr/{share,lib/locale}/**", "!**/__pycache__/**"))
+# Where Python looks for modules if the folder is there, which it finds out by stat(2).
+_SEARCHED = re.compile(r"(?:/usr|/usr/local|/(?:root|home/[^/]+)/\.local)/lib/python[^/]*/(?:site|dist)-packages")
 _VERSION = re.compile(r"-[^/-]+(\.(?:dist|egg)-info)(?=/|$)")
 
 
@@ -96,6 +102,7 @@ class Footprint:
             product is kept out.
         programs: names under which they executed something.
         listed: folders that they listed.
+        searched: folders in which they look for programs, PATH.
     """
 
     workdir: str
@@ -104,15 +111,19 @@ class Footprint:
     used: frozenset[str] | None = None
     programs: frozenset[str] = frozenset()
     listed: frozenset[str] = frozenset()
+    searched: frozenset[str] = frozenset()
 
     @classmethod
-    def observed(cls, workdir: str, written: Iterable[Change], records: Iterable[pa.RecordBatch]) -> "Footprint":
+    def observed(
+        cls, workdir: str, written: Iterable[Change], records: Iterable[pa.RecordBatch], path: Sequence[str] = ()
+    ) -> "Footprint":
         """What the records of verifiers show.
 
         Args:
             workdir: the task's working directory.
             written: the changes of the reference solution; none where there is no solution.
             records: rows of EVENT_SCHEMA, of all runs of the verifier.
+            path: folders in which they look for programs.
         """
         made = [change for change in written if change.kind != "deleted"]
         used: set[str] = set()
@@ -122,22 +133,26 @@ class Footprint:
             op = batch.column("op").dictionary_decode()
             rows = batch.filter(pc.is_in(op, value_set=pa.array([Op.OPEN_READ, Op.OPEN_WRITE, Op.EXEC], pa.utf8())))
             for row in rows.select(["op", "path", "flags", "ret", "exe", "argv"]).to_pylist():
-                path = row["path"]
+                name = row["path"]
                 if row["op"] == Op.EXEC:
-                    names = [path, row["exe"], *(row["argv"] or [])[:1]]
-                    used.update(name for name in names[:2] if name)
-                    programs.update(basename(name) for name in names if name)
-                elif path and row["flags"] & _O_DIRECTORY:
-                    listed.add(path)
-                elif path:
-                    used.add(path)
+                    names = [name, row["exe"], *(row["argv"] or [])[:1]]
+                    used.update(one for one in names[:2] if one)
+                    programs.update(basename(one) for one in names if one)
+                elif name and row["flags"] & _O_DIRECTORY:
+                    listed.add(name)
+                elif name:
+                    used.add(name)
+        folders = {change.path for change in made if change.type == "directory" and change.kind == "added"}
+        # A folder that is searched is nobody's: only what the solution put into it is its product.
+        searched = {one for one in folders if one in listed or one in path or _SEARCHED.fullmatch(one)}
         return cls(
             workdir,
-            tuple(sorted(change.path for change in made if change.type == "directory" and change.kind == "added")),
+            tuple(sorted(folders - searched - _above(searched))),
             frozenset(_unversioned(change.path) for change in made if change.type != "directory"),
             frozenset(used),
             frozenset(programs),
             frozenset(listed),
+            frozenset(path),
         )
 
     @classmethod
@@ -155,9 +170,11 @@ class Footprint:
                 "used": list() | None as used,
                 "programs": list() as programs,
                 "listed": list() as listed,
-            } if all(isinstance(text, str) for text in (*folders, *files, *(used or ()), *programs, *listed)):
+                "searched": list() as path,
+            } if all(isinstance(text, str) for text in (*folders, *files, *(used or ()), *programs, *listed, *path)):
                 known = None if used is None else frozenset(used)
-                return cls(workdir, tuple(folders), frozenset(files), known, frozenset(programs), frozenset(listed))
+                sets = map(frozenset, (programs, listed, path))
+                return cls(workdir, tuple(folders), frozenset(files), known, *sets)
         raise ValueError("is no footprint")
 
     def to_json(self) -> dict[str, Any]:
@@ -169,6 +186,7 @@ class Footprint:
             "used": None if self.used is None else sorted(self.used),
             "programs": sorted(self.programs),
             "listed": sorted(self.listed),
+            "searched": sorted(self.searched),
         }
 
     def kept_out(self, changes: Sequence[Change]) -> dict[str, KeptOut]:
@@ -206,20 +224,30 @@ class Footprint:
             return False
         if self.used is None or path in self.used:
             return True
-        if named and basename(path) in self.programs:
+        if (named or dirname(path) in self.searched) and basename(path) in self.programs:
             return True
-        if any(dirname(one) in self.listed for one in chain if one != path or change.kind == "added"):
+        if any(self._is_searched(dirname(one)) for one in chain if one != path or change.kind == "added"):
             return True
         # What is no folder any more, or leads elsewhere, takes all below it along.
         return (change.type != "directory" or change.kind == "deleted") and path in self._folders_above
 
+    def _is_searched(self, folder: str) -> bool:
+        """Whether any new name in a folder may be found in the place of another."""
+        return folder in self.listed or _SEARCHED.fullmatch(folder) is not None
+
     @cached_property
     def _folders_above(self) -> frozenset[str]:
-        above: set[str] = set()
-        for path in (*(self.used or ()), *self.listed):
-            while (path := dirname(path)) not in ("", "/") and path not in above:
-                above.add(path)
-        return frozenset(above | self.listed)
+        folders = self.listed | self.searched
+        return folders | _above((*(self.used or ()), *folders))
+
+
+def _above(paths: Iterable[str]) -> frozenset[str]:
+    """The folders above some names, without the root."""
+    above: set[str] = set()
+    for path in paths:
+        while (path := dirname(path)) not in ("", "/") and path not in above:
+            above.add(path)
+    return frozenset(above)
 
 
 def _unversioned(path: str) -> str:
