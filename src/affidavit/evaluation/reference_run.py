@@ -15,7 +15,7 @@ from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.sandbox_capture import Capture
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, grade_run, words_of
@@ -41,6 +41,7 @@ class Reference:
         contract: Contract,
         settings: SandboxSettings,
         place: Path,
+        own: RootFilesystem,
     ) -> None:
         """
         Args:
@@ -48,6 +49,7 @@ class Reference:
             task, rootfs, settings: as the agent had them.
             contract: as it is enforced.
             place: a private folder, which does not exist.
+            own: the tests' root file system without what is graded.
         """
         self._stages = stages
         self._task = task
@@ -55,6 +57,7 @@ class Reference:
         self._contract = contract
         self._settings = settings
         self._place = place
+        self._own = own
         self._written: Sequence[Change] = ()
 
     def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
@@ -66,7 +69,7 @@ class Reference:
         solved = self._has_solution
         run = ReferenceRun("solution" if solved else "start", ask.names)
         try:
-            rootfs = self._solved if solved else self._pristine
+            rootfs = self._solved if solved else self._start
             right, wrong = tests.refer(ask.number, ask.names, partial(self._ready, rootfs))
             return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
@@ -109,7 +112,7 @@ class Reference:
             whole &= captured.summary.complete
 
         records: list[Path] = []
-        for rootfs in (self._pristine, *((self._solved,) if self._has_solution else ())):
+        for rootfs in (self._start, *((self._solved,) if self._has_solution else ())):
             records.append(self._place / f"footprint-{len(records)}.parquet")
             tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
         rows = chain.from_iterable(map(trace_batches, records))
@@ -133,7 +136,14 @@ class Reference:
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
             changes, brought = take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
         self._written = [change for change in changes if change.path in brought]
-        return replace(pristine, layers=(carried, *pristine.layers))
+        left = replace(pristine, layers=(carried, *pristine.layers))
+        return seen_by_tests(task, left, self._own, place / "solved")
+
+    @cached_property
+    def _start(self) -> RootFilesystem:
+        """What the tests see of what the agent found."""
+        self._place.mkdir(exist_ok=True)
+        return seen_by_tests(self._task, self._pristine, self._own, self._place / "start")
 
     def _ready(
         self,
@@ -143,7 +153,7 @@ class Reference:
         events: Path | None = None,
         look: Callable[[Capture], None] = lambda captured: None,
     ) -> Callable[[], SandboxRun]:
-        place = GradingPlace(self._stages, self._task, self._pristine, rootfs, self._settings)
+        place = GradingPlace(self._stages, self._task.grading or self._task, self._own, rootfs, self._settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:

@@ -27,9 +27,10 @@ from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
     MODEL_LOG,
@@ -95,6 +96,7 @@ def run_trial(
     planned: PlannedTrial,
     log: TrialLog,
     folder: Path,
+    grading: RootFilesystem | None = None,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
@@ -106,12 +108,13 @@ def run_trial(
         planned: which trial of the plan it is.
         log: where it enters what happens to it.
         folder: the trial's.
+        grading: the root file system of a verifier that has one of its own.
 
     Raises:
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder, grading)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -168,10 +171,12 @@ class Trial:
         planned: PlannedTrial,
         log: TrialLog,
         folder: Path,
+        grading: RootFilesystem | None = None,
     ) -> None:
         self._machinery = machinery
         self._task = task
         self._rootfs = rootfs
+        self._tests_rootfs = grading or rootfs
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
@@ -188,9 +193,12 @@ class Trial:
         self._told = False
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
+        self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
-        # What grades by running something must not run what an agent changed.
-        guarded = task.profile == "container" and any(named.spec.kind == "test_run" for named in self._graders)
+        # What grades by running something must not run what an agent changed. A verifier with a root file system of its
+        # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
+        runs = any(named.spec.kind == "test_run" for named in self._graders)
+        guarded = task.profile == "container" and runs and task.grading is None and machinery.filling is None
         self._footprint = Footprint(task.workdir) if guarded else None
         self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
         self.contract_facts = contract_facts(contract)
@@ -295,9 +303,14 @@ class Trial:
             return
         task = self._task
         (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
-        tests = HiddenTests(replace(task, control=False), plan_tests(spec, task), place, "", secrets.token_bytes(32))
-        reference = Reference(stages, task, self._rootfs, self._enforced, self._settings, place / "footprint")
-        self._footprint = find_footprint(task, self._where, self._machinery.state, partial(reference.footprint, tests))
+        web = self._verifier_web(place)
+        plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
+        tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
+        reference = Reference(
+            stages, task, self._rootfs, self._enforced, self._settings, place / "footprint", self._tests_rootfs
+        )
+        look = partial(reference.footprint, tests)
+        self._footprint = find_footprint(task, self._where(web), self._machinery.state, look)
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -370,8 +383,16 @@ class Trial:
         if self._footprint is not None:
             bundle.add(FOOTPRINT, self._footprint.to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
+        if self._web is not None and self._web.filling and self._fills(judgement):
+            self._web.keep(self._machinery.state, task)
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
+
+    def _fills(self, judgement: Judgement) -> bool:
+        """Whether what the tests fetched is to be kept: a solution that does not pass may have kept them from it."""
+        needed = self._task.passing_score if self._agent.sees_solution else 0.0
+        # Tests with a network come to no other verdict that is worth anything.
+        return judgement.verdict is Verdict.INCONCLUSIVE and (judgement.raw_score or 0.0) >= needed
 
     def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
         """Sign the bundle; its folder.
@@ -486,12 +507,27 @@ class Trial:
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+            self._web = self._verifier_web(place)
             tests = HiddenTests(
-                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+                task,
+                plan_tests(spec, task),
+                place,
+                digest_of(changes, brought),
+                secrets.token_bytes(32),
+                web=self._web,
             )
-            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            reference = Reference(
+                self._stages,
+                task,
+                self._rootfs,
+                self._enforced,
+                self._settings,
+                place / "reference",
+                self._tests_rootfs,
+            )
             tests = tests.separated(self._separation(tests, reference))
-            ready = partial(self._ready, bundle, rootfs, grader)
+            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
+            ready = partial(self._ready, bundle, seen, grader)
             verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
@@ -529,24 +565,39 @@ class Trial:
             carried=tuple(sorted(brought)),
         )
 
+    def _verifier_web(self, place: Path) -> VerifierWeb | None:
+        """What the tests have of the web; `place`: a private folder."""
+        machinery = self._machinery
+        if machinery.filling is not None:
+            return VerifierWeb.new(place / "web", machinery.filling)
+        cache = kept_cache(machinery.state, self._task)
+        return None if cache is None else VerifierWeb(cache)
+
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
     ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
-        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        task = self._task.grading or self._task
+        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
         return place.ready(stage, verifier, partial(self._stage, bundle))
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
         attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, self._where, self._machinery.state, attempt)
+        task = self._task.grading or self._task
+        return find_separation(task, tests.plan, self._where(self._web), self._machinery.state, attempt)
 
-    @property
-    def _where(self) -> str:
-        """What decides, beside the task, how its tests run: root file system, contract, runtime."""
+    def _where(self, web: VerifierWeb | None) -> str:
+        """What decides, beside the task, how its tests run: root file systems, contract, runtime, what they have of the
+        web."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
-        return f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        if self._task.grading is not None:
+            where = f"{where} {self._tests_rootfs.digest}"
+        if web is not None:
+            where = f"{where} {'web' if web.filling else web.cache.digest}"
+        return where
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
@@ -561,6 +612,8 @@ class Trial:
             kernel=os.uname().release,
             machine=os.uname().machine,
             rootfs=self._rootfs.digest,
+            tests_rootfs=None if self._task.grading is None else self._tests_rootfs.digest,
+            verifier_cache=None if self._web is None else self._web.facts,
             agent=self._agent.name,
             identity=self._identity,
             settings=asdict(self._settings),
