@@ -22,14 +22,6 @@ from affidavit.runs.plan import (
 )
 from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
-from affidavit.runs.statistics import (
-    DetectableEffect,
-    Interval,
-    clustered_mean,
-    detectable_effect,
-    wilson,
-    wilson_bounds,
-)
 from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
@@ -40,9 +32,7 @@ __all__ = [
     "RUN_STATEMENT",
     "Attempt",
     "Checkpoint",
-    "DetectableEffect",
     "History",
-    "Interval",
     "Ledger",
     "PlannedAgent",
     "PlannedJob",
@@ -59,8 +49,6 @@ __all__ = [
     "Thresholds",
     "TrialLog",
     "Versioned",
-    "clustered_mean",
-    "detectable_effect",
     "is_run",
     "load_certificates",
     "new_nonce",
@@ -75,7 +63,5 @@ __all__ = [
     "token_beside",
     "verify_proof",
     "verify_run",
-    "wilson",
-    "wilson_bounds",
     "write_run_statement",
 ]

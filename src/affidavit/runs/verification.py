@@ -438,7 +438,9 @@ class _RunChecks:
         assert self._statement is not None
         assert self._ledger is not None
         stated = self._statement.facts
-        made = run_facts(plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped)
+        made = run_facts(
+            plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped, self._statement.version
+        )
         found, computed = stated.model_dump(mode="json"), made.model_dump(mode="json")
         for name, value in computed.items():
             if found[name] != value:
