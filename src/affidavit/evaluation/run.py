@@ -510,6 +510,19 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
+    return _Prepared(root_filesystem(task, state), (contracts or ContractSource()).contract_for(task))
+
+
+def root_filesystem(task: Task, state: Path) -> RootFilesystem:
+    """The root file system of a task, as its agent finds it.
+
+    Args:
+        task: with its image, where it has one.
+        state: the state folder.
+
+    Raises:
+        SandboxError: it can't be used.
+    """
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):
@@ -520,7 +533,7 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, (contracts or ContractSource()).contract_for(task))
+    return rootfs
 
 
 def check_graders(task: Task) -> None:

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -19,55 +18,31 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
-from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
-from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace
-from affidavit.evaluation.specs import Verifier, agent_spec, outermost
-from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.specs import agent_spec, outermost
+from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
+from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
 from affidavit.gateway import Redactor
-from affidavit.grading import (
-    Assessment,
-    Material,
-    Rerun,
-    Separation,
-    combine,
-    make_graders,
-    next_step,
-    plan_tests,
-    published_grades,
-)
+from affidavit.grading import Assessment, combine, make_graders, published_grades
 from affidavit.policy import Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS
 from affidavit.runs import PlannedTrial, TrialLog
-from affidavit.sandbox import (
-    Change,
-    LayerFiles,
-    OciSandbox,
-    RootFilesystem,
-    SandboxSpec,
-    Streams,
-    look_at_usr,
-    pristine_program,
-)
+from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxSpec, Streams, pristine_program
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import model_batches, one_line, read_trace, trace_batches
+from affidavit.trace import model_batches, one_line, trace_batches
 from affidavit.verification import (
     Judgement,
     Verdict,
-    WatchedFiles,
     agent_counts,
-    agent_events,
     decide,
     diff_gaps,
-    grade_all,
     grading_failed,
     in_order,
     new_judge,
@@ -126,25 +101,6 @@ def run_trial(
             judgement, bundle = trial.sealed
     trial.tell(judgement.violations, judgement.verdict, bundle)
     return trial.result(judgement, bundle)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What an agent did and left.
-
-    Attributes:
-        captured: what came of its sandbox.
-        changes: the agent's own.
-        brought: the paths of those of them that are carried over to grading.
-        carried: the layer that grading sees on top of the root file system.
-        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
-    """
-
-    captured: Capture
-    changes: Sequence[Change]
-    brought: frozenset[str]
-    carried: Path
-    execs: pa.Table | None = None
 
 
 class Trial:
@@ -477,81 +433,23 @@ class Trial:
         self,
         bundle: BundleWriter,
         place: Path,
-        work: "Work",
+        work: Work,
         counts: pa.Table,
         grader: Stage | None,
         condemned: bool,
     ) -> tuple[Assessment, dict[str, Any]]:
         """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
         ``grade.json``. `condemned`: no score will count."""
-        task = self._task
-        agent, changes, brought = work.captured, work.changes, work.brought
-        verifier = events = None
-        record = bundle.file("agent/events.parquet")
-        rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
-            (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
-            tests = HiddenTests(
-                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
-            )
-            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
-            tests = tests.separated(self._separation(tests, reference))
-            ready = partial(self._ready, bundle, rootfs, grader)
-            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
-            events = read_trace(bundle.file("grader/events.parquet"))
-            while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Rerun):
-                    verifier["again"].append(tests.round(step.number, ready))
-                else:
-                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
-                    accusing["references"].append(reference.hold(tests, step))
-        files = WatchedFiles(LayerFiles(rootfs.layers))
-        before = WatchedFiles(LayerFiles(self._rootfs.layers))
-        graded = grade_all(
-            self._graders,
-            Material(
-                instruction=task.instruction,
-                workdir=task.workdir,
-                record=lambda: agent_events(trace_batches(record), work.execs),
-                counts=counts,
-                exit=agent.exit,
-                stdout=agent.output.stdout,
-                stderr=agent.output.stderr,
-                changes=changes,
-                carried=brought,
-                files=files,
-                before=before,
-                reference=task.tests_dir,
-                verifier=verifier,
-                grader_events=events,
-            ),
+            keep_submission(bundle, work.changes, work.brought, work.carried)
+        grading = GradingRun(
+            self._stages, self._machinery, self._task, self._rootfs, self._contract, self._enforced, self._settings
         )
-        assessment = combine(graded)
-        grade = {
-            "score": assessment.score,
-            "graders": [one.to_json() for one in graded],
-            "verifier": verifier,
-            "files": files.write(bundle),
-            "before": before.write(bundle, files),
-            "carried": sorted(brought),
-        }
+        graded, grade = grading.grade(
+            bundle, place, work, counts, self._graders, grader, partial(self._stage, bundle), condemned=condemned
+        )
         bundle.add("grade.json", grade)
-        return assessment, grade
-
-    def _ready(
-        self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
-    ) -> Callable[[], SandboxRun]:
-        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
-        stage = grader if name == grader.name else self._stages.open(name)
-        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
-        return place.ready(stage, verifier, partial(self._stage, bundle))
-
-    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
-        """Whether the tests run apart from the solution."""
-        usr = look_at_usr().result() if self._rootfs.host_usr else ""
-        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
-        attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
+        return combine(graded), grade
 
     def _environment(self) -> dict[str, Any]:
         machinery = self._machinery
@@ -602,12 +500,6 @@ class Trial:
                 "ledger": self._log.checkpoint.to_json(),
             },
         }
-
-
-def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
-    """A digest of what the agent brought to grading."""
-    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def task_facts(task: Task) -> dict[str, Any]:

@@ -27,6 +27,14 @@ from affidavit.evidence.model_facts import (
     stranded,
 )
 from affidavit.evidence.private import beside, locate, private_files
+from affidavit.evidence.reproduction import (
+    REPRODUCTIONS,
+    ReproducedGrade,
+    Reproduction,
+    ReproductionFacts,
+    read_reproductions,
+    write_reproduction,
+)
 from affidavit.evidence.statement import (
     IN_TOTO,
     ContractFacts,
@@ -65,6 +73,7 @@ __all__ = [
     "MODEL_LOG",
     "MOST_STATEMENT_BYTES",
     "PRIVATE_FILE",
+    "REPRODUCTIONS",
     "STATEMENT",
     "TRAJECTORY",
     "BundleReader",
@@ -72,6 +81,9 @@ __all__ = [
     "ContractFacts",
     "EvidenceError",
     "PublicKey",
+    "ReproducedGrade",
+    "Reproduction",
+    "ReproductionFacts",
     "SigningKey",
     "Statement",
     "TaskFacts",
@@ -97,6 +109,7 @@ __all__ = [
     "private_files",
     "read_model_facts",
     "read_model_log",
+    "read_reproductions",
     "read_statement",
     "recorded_answers",
     "stranded",
@@ -105,4 +118,5 @@ __all__ = [
     "trace_facts",
     "verify_consistency",
     "verify_inclusion",
+    "write_reproduction",
 ]

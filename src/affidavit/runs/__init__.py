@@ -3,6 +3,7 @@
 ``docs/runs.md`` describes the documents. The room knows what is planned and what came of it, not how trials are made.
 """
 
+from affidavit.runs.countersigning import countersign_plan, countersign_run
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, History, Ledger, ReadLedger, TrialLog, read_ledger
 from affidavit.runs.plan import (
     PLAN,
@@ -49,6 +50,8 @@ __all__ = [
     "Thresholds",
     "TrialLog",
     "Versioned",
+    "countersign_plan",
+    "countersign_run",
     "is_run",
     "load_certificates",
     "new_nonce",

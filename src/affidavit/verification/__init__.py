@@ -1,9 +1,10 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
-from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json
+from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json, read_exit
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all, stored_grades
+from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import (
     Judgement,
     Verdict,
@@ -15,7 +16,7 @@ from affidavit.verification.verdict import (
     stopped_at,
     violation_json,
 )
-from affidavit.verification.verify_trial import change_of, own_keys, verify, verify_signed_by
+from affidavit.verification.verify_trial import change_of, enforced_contract, own_keys, verify, verify_signed_by
 
 __all__ = [
     "Check",
@@ -26,8 +27,10 @@ __all__ = [
     "agent_counts",
     "agent_events",
     "change_of",
+    "check_reproductions",
     "decide",
     "diff_gaps",
+    "enforced_contract",
     "given_to",
     "grade_all",
     "grading_failed",
@@ -35,6 +38,7 @@ __all__ = [
     "new_judge",
     "own_keys",
     "programs_json",
+    "read_exit",
     "stage_gaps",
     "stopped_at",
     "stored_grades",

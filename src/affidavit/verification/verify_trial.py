@@ -1,7 +1,7 @@
 """``verify``: a bundle checked down to its verdict, which is judged again from the bundle alone."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,17 @@ from affidavit.tasks import Task, load_task
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
 from affidavit.verification.regrade import regrade, stored_grades
+from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
 
 
-def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
+def verify(
+    bundle: Path,
+    key: Path | None = None,
+    task: Path | None = None,
+    trust: Path | None = None,
+    reproduced_by: Sequence[PublicKey] = (),
+) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Args:
@@ -37,6 +44,7 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         key: the public key that must have signed; the user's own where None.
         task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
         trust: the trust file that says who must have signed the contract; None: whoever the run found good.
+        reproduced_by: who must have counter-signed it (`affidavit reproduce`).
 
     Raises:
         EvidenceError: there is no such folder, the key or the trust file can't be read, or a task is given and the
@@ -48,7 +56,14 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         raise EvidenceError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
     keys = [load_public_key(key)] if key is not None else own_keys()
     trusted = None if trust is None else read_trust(trust)
-    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    verification = verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    if verification.facts is None:
+        return verification
+    known = {one.key_id: one for one in (*keys, *own_keys(), *reproduced_by)}
+    wanted = [one.key_id for one in reproduced_by]
+    if (found := check_reproductions(bundle, verification.facts, known, wanted)) is None:
+        return verification
+    return replace(verification, checks=(*verification.checks, found[0]))
 
 
 def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:

@@ -1,0 +1,161 @@
+"""Grading what an agent left: the hidden tests in their sandboxes, then every grader."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affidavit.contracts import Contract, SandboxSettings
+from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.reference_run import Reference
+from affidavit.evaluation.sandbox_capture import Capture
+from affidavit.evaluation.separability import find_separation
+from affidavit.evaluation.separate import GradingPlace, Runs
+from affidavit.evaluation.specs import Verifier
+from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
+from affidavit.evaluation.submission import digest_of
+from affidavit.evidence import BundleWriter
+from affidavit.grading import Graded, Material, NamedGrader, Rerun, Separation, combine, next_step, plan_tests
+from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
+from affidavit.tasks import Task
+from affidavit.trace import read_trace, trace_batches
+from affidavit.verification import WatchedFiles, agent_events, grade_all
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an agent did and left.
+
+    Attributes:
+        captured: what came of its sandbox.
+        changes: the agent's own.
+        brought: the paths of those of them that are carried over to grading.
+        carried: the layer that grading sees on top of the root file system.
+        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
+    """
+
+    captured: Capture
+    changes: Sequence[Change]
+    brought: frozenset[str]
+    carried: Path
+    execs: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class GradingRun:
+    """What a grading rests on.
+
+    Attributes:
+        stages: of its sandboxes.
+        machine: runs them.
+        task: whose graders are asked.
+        rootfs: as the agent found it.
+        contract: of the trial; `enforced`: the same as it is enforced.
+        settings: as the agent had them.
+    """
+
+    stages: Stages
+    machine: Machine
+    task: Task
+    rootfs: RootFilesystem
+    contract: Contract
+    enforced: Contract
+    settings: SandboxSettings
+
+    def grade(
+        self,
+        bundle: BundleWriter,
+        place: Path,
+        work: Work,
+        counts: pa.Table,
+        graders: Sequence[NamedGrader],
+        grader: Stage | None,
+        run: Runs,
+        *,
+        condemned: bool = False,
+    ) -> tuple[tuple[Graded, ...], dict[str, Any]]:
+        """Run the hidden tests where a grader wants them, and ask every grader.
+
+        Args:
+            bundle: has the agent's record; gets what the graders looked at.
+            place: a private folder.
+            work: what the agent did and left.
+            counts: of the agent's record.
+            graders: to be asked.
+            grader: the grading stage, just opened; None where no grader wants one.
+            run: runs a grading sandbox, and puts what came of it into `bundle`.
+            condemned: no score will count.
+
+        Returns:
+            What the graders say, and the content of ``grade.json``.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        task, changes, brought = self.task, work.changes, work.brought
+        verifier = events = None
+        record = bundle.file("agent/events.parquet")
+        rootfs = replace(self.rootfs, layers=(work.carried, *self.rootfs.layers))
+        if grader is not None:
+            (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
+            tests = HiddenTests(
+                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+            )
+            reference = Reference(self.stages, task, self.rootfs, self.enforced, self.settings, place / "reference")
+            tests = tests.separated(self._separation(tests, reference))
+            ready = partial(self._ready, rootfs, grader, run)
+            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
+            events = read_trace(bundle.file("grader/events.parquet"))
+            while not condemned and (step := next_step(verifier, events, brought)) is not None:
+                if isinstance(step, Rerun):
+                    verifier["again"].append(tests.round(step.number, ready))
+                else:
+                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
+                    accusing["references"].append(reference.hold(tests, step))
+        files = WatchedFiles(LayerFiles(rootfs.layers))
+        before = WatchedFiles(LayerFiles(self.rootfs.layers))
+        graded = grade_all(
+            graders,
+            Material(
+                instruction=task.instruction,
+                workdir=task.workdir,
+                record=lambda: agent_events(trace_batches(record), work.execs),
+                counts=counts,
+                exit=work.captured.exit,
+                stdout=work.captured.output.stdout,
+                stderr=work.captured.output.stderr,
+                changes=changes,
+                carried=brought,
+                files=files,
+                before=before,
+                reference=task.tests_dir,
+                verifier=verifier,
+                grader_events=events,
+            ),
+        )
+        return graded, {
+            "score": combine(graded).score,
+            "graders": [one.to_json() for one in graded],
+            "verifier": verifier,
+            "files": files.write(bundle),
+            "before": before.write(bundle, files),
+            "carried": sorted(brought),
+        }
+
+    def _ready(
+        self, rootfs: RootFilesystem, grader: Stage, run: Runs, name: str, verifier: Verifier
+    ) -> Callable[[], SandboxRun]:
+        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
+        stage = grader if name == grader.name else self.stages.open(name)
+        return GradingPlace(self.stages, self.task, self.rootfs, rootfs, self.settings).ready(stage, verifier, run)
+
+    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
+        """Whether the tests run apart from the solution."""
+        usr = look_at_usr().result() if self.rootfs.host_usr else ""
+        where = f"{self.rootfs.digest} {usr} {self.contract.digest} {self.machine.runtime.name}"
+        attempt = partial(reference.separation, tests)
+        return find_separation(self.task, tests.plan, where, self.machine.state, attempt)
