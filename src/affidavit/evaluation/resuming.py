@@ -95,7 +95,9 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
     if end.bundle is None:
         judgement = Judgement(Verdict(end.verdict or Verdict.ERROR), end.score, end.raw_score, (end.why,), ())
         nothing = {"runtime": "-", "recorder": "-", "events": 0, "lost": 0, "complete": False, "gaps": []}
-        return TrialResult(planned.task, planned.number, planned.agent_name, judgement, nothing, contract, 0, None)
+        return TrialResult(
+            planned.task, planned.number, planned.agent_name, judgement, nothing, contract, 0, None, began=end.began
+        )
     place = folder / planned.place / "bundle"
     if bundle_digest(place) != end.bundle:
         raise EvidenceError(f"{place}: is not the bundle that the ledger says; see affidavit verify")
@@ -116,4 +118,5 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
         duration_ms=end.duration_ms or 0,
         bundle=place,
         mode=environment.get("enforcement", {}).get("mode", "strict"),
+        began=end.began,
     )

@@ -355,6 +355,7 @@ class Trial:
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
             bundle=bundle,
+            began=self._log.began,
         )
 
     @property
