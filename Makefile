@@ -39,7 +39,7 @@ test-tampering: setup
 # Runs that are killed at random moments and go on: no trial is lost, none is there twice.
 KILLS := 100
 test-kills: setup
-	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest --timeout 7200 tests/faults/test_kills.py
+	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
 
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
