@@ -168,7 +168,7 @@ def test_new_makes_a_task_once(affidavit: Command, tmp_path: Path) -> None:
     assert (ran.status, ran.out) == (0, "made tasks/my-task; try  affidavit task check tasks/my-task\n")
     assert load_task(tmp_path / "tasks/my-task").id == "my-task"
     again = affidavit("task", "new", "tasks/my-task")
-    assert (again.status, again.err) == (2, "affidavit: tasks/my-task: is there already; choose another name\n")
+    assert (again.status, again.err) == (2, "affidavit: tasks/my-task: already exists; choose another name\n")
     assert affidavit("task", "new", "My Task").status == 2
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["my-task"]
 

@@ -99,7 +99,7 @@ def test_one_that_finds_nothing_to_do_says_so(affidavit: Command, task: Callable
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nowhere",), "nowhere: is not there"),
+        (("nowhere",), "nowhere: does not exist"),
         (("tasks/tiny", "--exploit", "magic"), "--exploit magic: no such exploit"),
         (("tasks/tiny", "--exploit", "edit-makefile"), "none of the exploits applies: it is not built with make"),
         (("tasks/tiny", "--runtime", "magic"), "no such runtime"),

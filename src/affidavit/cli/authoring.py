@@ -32,7 +32,7 @@ def new(
     except TaskError as error:
         fail(error)
     if out is None and read.contract_path is not None:
-        fail(f"{read.contract_path}: is there already; say --out FILE to write another one")
+        fail(f"{read.contract_path}: already exists; say --out FILE to write another one")
     path = out or read.path / "contract.yaml"
     line = editor_line(path)
     _write(path, line + first_contract(read))
@@ -164,6 +164,6 @@ def _write(path: Path, text: str) -> None:
                 path.unlink(missing_ok=True)
                 raise
     except FileExistsError:
-        fail(f"{path}: is there already")
+        fail(f"{path}: already exists")
     except OSError as error:
         fail(f"{path}: can't be written: {error.strerror}")

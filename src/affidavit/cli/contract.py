@@ -253,7 +253,7 @@ def pull(
     try:
         found = published_contract(registry, reference, None if trust is None else read_trust(trust))
         if taken := [path for path in (out, beside, proof) if path.exists()]:
-            fail(f"{taken[0]}: is there already; choose another file with --out")
+            fail(f"{taken[0]}: already exists; choose another file with --out")
         if found.signature is not None and found.publication is not None:
             write_whole(beside, canonical_json(found.signature.to_json()) + b"\n")
             write_whole(proof, canonical_json(found.publication.to_json()) + b"\n")

@@ -178,7 +178,7 @@ def _bundles(path: Path) -> list[Path]:
             found.append(Path(folder))
             folders.clear()
     if not found:
-        raise QueueError(f"{path}: is no bundle, and holds none")
+        raise QueueError(f"{path}: is not a bundle, and holds none")
     return sorted(found)
 
 

@@ -86,7 +86,7 @@ def plan(
     if (agent is None) == (agent_cmd is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     if out.exists():
-        fail(f"{out}: is there already; a published plan is not replaced")
+        fail(f"{out}: already exists; a published plan is not replaced")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
         gateway = gateway_settings(

@@ -48,7 +48,7 @@ def new(
     from affidavit.signing import EvidenceError, Trust, keys_dir, load_key, new_trust, write_whole
 
     if file.exists():
-        fail(f"{file}: is there already; see affidavit trust change")
+        fail(f"{file}: already exists; see affidavit trust change")
     try:
         own = load_key(keys or keys_dir())
         document = new_trust([(own.public, name), *map(_named, key or ())], threshold or 1, expires)

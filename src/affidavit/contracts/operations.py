@@ -266,7 +266,7 @@ class _Operations(Mapping[str, Operation]):
             try:
                 detector = load_plugin(entry)
                 if not isinstance(detector.operation, Operation) or not callable(detector.watch):
-                    raise TypeError(f"{origin(entry)}: {entry.value} is no detector")
+                    raise TypeError(f"{origin(entry)}: {entry.value} is not a detector")
             except Exception as error:
                 raise ValueError(f"the detector {name!r} can't be used: {error}") from error
             self._loaded[name] = detector

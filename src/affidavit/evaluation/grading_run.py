@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,12 +17,12 @@ from affidavit.evaluation.separate import GradingPlace, Runs
 from affidavit.evaluation.specs import Verifier
 from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import digest_of
-from affidavit.evidence import BundleWriter
-from affidavit.grading import Graded, Material, NamedGrader, Rerun, Separation, combine, next_step, plan_tests
+from affidavit.evidence import BundleWriter, GradeDocument
+from affidavit.grading import Material, NamedGrader, Rerun, Separation, combine, next_step, plan_tests
 from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
 from affidavit.tasks import Task
-from affidavit.trace import read_trace, trace_batches
-from affidavit.verification import WatchedFiles, agent_events, grade_all
+from affidavit.trace import read_trace
+from affidavit.verification import AgentRecord, WatchedFiles, grade_all
 
 
 @dataclass(frozen=True)
@@ -71,34 +70,33 @@ class GradingRun:
         bundle: BundleWriter,
         place: Path,
         work: Work,
-        counts: pa.Table,
+        record: AgentRecord,
         graders: Sequence[NamedGrader],
         grader: Stage | None,
         run: Runs,
         *,
         condemned: bool = False,
-    ) -> tuple[tuple[Graded, ...], dict[str, Any]]:
+    ) -> GradeDocument:
         """Run the hidden tests where a grader wants them, and ask every grader.
 
         Args:
-            bundle: has the agent's record; gets what the graders looked at.
+            bundle: gets what the graders looked at.
             place: a private folder.
             work: what the agent did and left.
-            counts: of the agent's record.
+            record: the agent's.
             graders: to be asked.
             grader: the grading stage, just opened; None where no grader wants one.
             run: runs a grading sandbox, and puts what came of it into `bundle`.
             condemned: no score will count.
 
         Returns:
-            What the graders say, and the content of ``grade.json``.
+            What the graders say, and what that rests on.
 
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         task, changes, brought = self.task, work.changes, work.brought
         verifier = events = None
-        record = bundle.file("agent/events.parquet")
         rootfs = replace(self.rootfs, layers=(work.carried, *self.rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
@@ -108,14 +106,13 @@ class GradingRun:
             reference = Reference(self.stages, task, self.rootfs, self.enforced, self.settings, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
             ready = partial(self._ready, rootfs, grader, run)
-            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
+            verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
                 if isinstance(step, Rerun):
-                    verifier["again"].append(tests.round(step.number, ready))
+                    verifier = verifier.with_round(tests.round(step.number, ready))
                 else:
-                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
-                    accusing["references"].append(reference.hold(tests, step))
+                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self.rootfs.layers))
         graded = grade_all(
@@ -123,9 +120,9 @@ class GradingRun:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                record=lambda: agent_events(trace_batches(record), work.execs),
-                counts=counts,
-                exit=work.captured.exit,
+                record=record.events,
+                counts=record.counts,
+                exit=record.exit,
                 stdout=work.captured.output.stdout,
                 stderr=work.captured.output.stderr,
                 changes=changes,
@@ -137,14 +134,14 @@ class GradingRun:
                 grader_events=events,
             ),
         )
-        return graded, {
-            "score": combine(graded).score,
-            "graders": [one.to_json() for one in graded],
-            "verifier": verifier,
-            "files": files.write(bundle),
-            "before": before.write(bundle, files),
-            "carried": sorted(brought),
-        }
+        return GradeDocument(
+            score=combine(graded).score,
+            graders=graded,
+            verifier=verifier,
+            files=files.write(bundle),
+            before=before.write(bundle, files),
+            carried=tuple(sorted(brought)),
+        )
 
     def _ready(
         self, rootfs: RootFilesystem, grader: Stage, run: Runs, name: str, verifier: Verifier

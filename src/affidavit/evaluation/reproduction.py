@@ -1,7 +1,6 @@
 """Grading a bundle again on this machine, and counter-signing it where everything comes out the same."""
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -28,10 +27,13 @@ from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 from affidavit.evidence import (
     BundleReader,
     BundleWriter,
+    EnvironmentDocument,
     EvidenceError,
+    GradeDocument,
     ReproducedGrade,
     ReproductionFacts,
     SigningKey,
+    TaskDocument,
     TrialFacts,
     write_reproduction,
 )
@@ -53,16 +55,7 @@ from affidavit.sandbox import (
 from affidavit.signing import now
 from affidavit.tasks import Task, TaskError, load_task
 from affidavit.trace import TraceError
-from affidavit.verification import (
-    Verification,
-    change_of,
-    enforced_contract,
-    new_judge,
-    read_exit,
-    stage_gaps,
-    stored_grades,
-    verify,
-)
+from affidavit.verification import Verification, agent_record, enforced_contract, new_judge, stage_gaps, verify
 
 _TESTS = "test_run"
 
@@ -189,9 +182,11 @@ def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator
 def _reproduced(
     verification: Verification, facts: TrialFacts, reader: BundleReader, place: _Place, signer: SigningKey
 ) -> ReproductionResult:
-    if "failed" in reader.grade:
+    grade = GradeDocument.read(reader.grade)
+    if grade.failed is not None:
         return ReproductionResult(verification, ("the grading failed after a violation: there is nothing to grade",))
-    stored = stored_grades(reader.grade)
+    stored = grade.graders
+    environment = EnvironmentDocument.read("environment.json", reader.environment)
     if not any(one.deterministic for one in stored):
         return ReproductionResult(verification, ("no grader is deterministic: there is nothing to grade again",))
     named = {one.spec.name: one for one in make_graders(place.task.graders)}
@@ -201,7 +196,7 @@ def _reproduced(
         score = one.grade.score
         if one.kind == _TESTS:
             how = "run again"
-            found, gaps = _run_tests(reader, named[one.name], place)
+            found, gaps = _run_tests(reader, environment, named[one.name], place)
             differences += gaps
             if found is None:
                 continue
@@ -210,7 +205,7 @@ def _reproduced(
         grades.append(ReproducedGrade(name=one.name, kind=one.kind, how=how, score=score))
     if differences:
         return ReproductionResult(verification, tuple(differences))
-    made = _facts(facts, grades, reader.environment, place)
+    made = _facts(facts, grades, environment, place)
     return ReproductionResult(verification, (), made, write_reproduction(reader.path, made, signer))
 
 
@@ -244,14 +239,18 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _run_tests(reader: BundleReader, grader: NamedGrader, place: _Place) -> tuple[Graded | None, list[str]]:
+def _run_tests(
+    reader: BundleReader, environment: EnvironmentDocument, grader: NamedGrader, place: _Place
+) -> tuple[Graded | None, list[str]]:
     """Run the hidden tests of a bundle again: what they come to, and why that is not to be relied on."""
     machine, task = place.machine, place.task
     contract = parse_contract(reader.contract, "contract.json")
-    enforced = enforced_contract(reader)
-    settings = replace(compile_settings(contract), writable=tuple(map(str, reader.environment["settings"]["writable"])))
-    changes = [change_of(row) for row in reader.diff]
-    brought = frozenset(new_judge(enforced, reader.task["workdir"], reader.environment["agent"]).carried(changes))
+    enforced = enforced_contract(reader, environment)
+    settings = replace(compile_settings(contract), writable=tuple(map(str, environment.settings["writable"])))
+    record = agent_record(reader)
+    changes = record.changes
+    workdir = TaskDocument.read("task.json", reader.task).workdir
+    brought = frozenset(new_judge(enforced, workdir, environment.agent).carried(changes))
     content = kept_submission(reader, changes, brought)
     if content is None:
         why = "the bundle does not hold what the agent left: it is of an older version, or that was more than 64 MiB"
@@ -263,21 +262,14 @@ def _run_tests(reader: BundleReader, grader: NamedGrader, place: _Place) -> tupl
         write_points(agent_spec(task, place.rootfs, settings, Agent.named("nop"), folder, "points"), points)
         lower = (points, *place.rootfs.layers)
         carry_over(layer, lower, changes, lambda change: change.path in brought, carried)
-        with reader.open("agent/events.parquet") as source, scratch.file("agent/events.parquet").open("wb") as target:
-            shutil.copyfileobj(source, target)
-        captured = Capture(
-            read_exit(reader.json_object("agent/exit.json")),
-            Output(reader.read("agent/stdout"), reader.read("agent/stderr"), 0),
-            reader.summary("agent"),
-            False,
-        )
+        output = Output(reader.read("agent/stdout"), reader.read("agent/stderr"), 0)
+        captured = Capture(record.exit, output, reader.summary("agent"), False)
         work = Work(captured, changes, brought, carried, reader.execs())
         with Stages(machine) as stages:
             grading = GradingRun(stages, machine, task, place.rootfs, contract, enforced, settings)
             run = partial(_run_stage, stages, scratch, gaps)
-            counts = captured.summary.counts
-            (found,), _ = grading.grade(scratch, folder, work, counts, [grader], stages.open("grader"), run)
-    return found, gaps
+            grade = grading.grade(scratch, folder, work, record, [grader], stages.open("grader"), run)
+    return grade.graders[0], gaps
 
 
 def _is_needed(path: str, kind: str, brought: frozenset[str]) -> bool:
@@ -297,7 +289,7 @@ def _run_stage(
 
 
 def _facts(
-    facts: TrialFacts, grades: Sequence[ReproducedGrade], environment: Mapping[str, Any], place: _Place
+    facts: TrialFacts, grades: Sequence[ReproducedGrade], environment: EnvironmentDocument, place: _Place
 ) -> ReproductionFacts:
     machine, kernel = place.machine, os.uname()
     return ReproductionFacts(
@@ -316,5 +308,5 @@ def _facts(
         kernel=kernel.release,
         machine=kernel.machine,
         rootfs=place.rootfs.digest,
-        same_rootfs=place.rootfs.digest == environment.get("rootfs"),
+        same_rootfs=place.rootfs.digest == environment.rootfs,
     )

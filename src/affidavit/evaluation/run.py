@@ -496,7 +496,7 @@ def _check(job: Job, options: RunOptions) -> None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
-        raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
+        raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
 def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> _Prepared:

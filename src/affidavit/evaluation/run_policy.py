@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from affidavit.contracts import Attempts, Contract, Positions, contract_of, validated
+from affidavit.contracts import Action, Attempts, Contract, Mode, Positions, contract_of, validated
 from affidavit.evaluation.errors import RunError
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
@@ -31,8 +31,8 @@ class Terms:
     runtime: str = "auto"
     recorder: str = "auto"
     trials: int = 1
-    mode: str | None = None
-    actions: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    actions: tuple[Action, ...] | None = None
     attempts: Attempts | None = None
     writable: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()

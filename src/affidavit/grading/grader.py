@@ -42,6 +42,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 import pyarrow as pa
 
 from affidavit.events import Process, process_tree
+from affidavit.grading.verifier_record import VerifierRecord
 from affidavit.sandbox import Change, Exit, FileFacts
 
 MOST_BYTES = 16 << 20
@@ -210,7 +211,7 @@ class Material:
     files: FinalFiles
     before: FinalFiles
     reference: Path | None = None
-    verifier: Mapping[str, Any] | None = None
+    verifier: VerifierRecord | None = None
     grader_events: pa.Table | None = None
 
     @cached_property

@@ -45,7 +45,7 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
     contract, briefing = contract_for(task), brief(task)
     return (
         *(
-            Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/tasks.md lists the keys")
+            Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
             for warning in task.warnings
         ),
         *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),

@@ -14,8 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from affidavit.evidence import BundleReader
-from affidavit.verification import stored_grades
+from affidavit.evidence import BundleReader, GradeDocument
 
 # opentelemetry/proto/logs/v1/logs.proto, SeverityNumber.
 _INFO, _WARN, _ERROR, _FATAL = 9, 13, 17, 21
@@ -66,7 +65,7 @@ def published_graders(trial: Mapping[str, Any]) -> list[dict[str, Any]]:
     with BundleReader(Path(trial["bundle"])) as reader:
         return [
             {"name": one.name, "score": one.grade.score, "message": one.grade.message, "error": one.grade.error}
-            for one in (stored_grades(reader.grades) if reader.grades.get("graders") else ())
+            for one in GradeDocument.read(reader.grades).graders
         ]
 
 

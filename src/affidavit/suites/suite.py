@@ -56,7 +56,7 @@ def load_suite(path: Path) -> Suite:
         else:
             fix = did_you_mean("".join([*value][:1]), ["evaluation_suite"])
             raise SuiteError(
-                f"{path}:1:1: is no suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite{fix}"
+                f"{path}:1:1: is not a suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite{fix}"
             )
         tasks = _tasks(path, document)
     except (ContractError, TaskError) as error:

@@ -136,9 +136,9 @@ def find_tasks(path: Path) -> list[Task]:
     if path.is_file():
         if path.name == "task.toml":
             return [load_task(path.parent)]
-        raise TaskError(f"{path}: is no task: give its folder, or a folder of task folders")
+        raise TaskError(f"{path}: is not a task: give its folder, or a folder of task folders")
     if not path.is_dir():
-        raise TaskError(f"{path}: is not there; give a task folder or a folder of task folders")
+        raise TaskError(f"{path}: does not exist; give a task folder or a folder of task folders")
     if (path / "task.toml").exists():
         return [load_task(path)]
     try:

@@ -1,47 +1,34 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
+from affidavit.verification.agent_record import AgentFindings, AgentRecord, examine, given_to, new_judge
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
-from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json, read_exit
+from affidavit.verification.case import Case
 from affidavit.verification.observed_files import WatchedFiles
-from affidavit.verification.regrade import grade_all, stored_grades
+from affidavit.verification.regrade import grade_all
 from affidavit.verification.reproductions import check_reproductions
-from affidavit.verification.verdict import (
-    Judgement,
-    Verdict,
-    decide,
-    diff_gaps,
-    grading_failed,
-    in_order,
-    stage_gaps,
-    stopped_at,
-    violation_json,
-)
-from affidavit.verification.verify_trial import change_of, enforced_contract, own_keys, verify, verify_signed_by
+from affidavit.verification.verdict import Judgement, Verdict, decide, grading_failed, stage_gaps, violation_json
+from affidavit.verification.verify_trial import agent_record, enforced_contract, own_keys, verify, verify_signed_by
 
 __all__ = [
+    "AgentFindings",
+    "AgentRecord",
+    "Case",
     "Check",
     "Judgement",
     "Verdict",
     "Verification",
     "WatchedFiles",
-    "agent_counts",
-    "agent_events",
-    "change_of",
+    "agent_record",
     "check_reproductions",
     "decide",
-    "diff_gaps",
     "enforced_contract",
+    "examine",
     "given_to",
     "grade_all",
     "grading_failed",
-    "in_order",
     "new_judge",
     "own_keys",
-    "programs_json",
-    "read_exit",
     "stage_gaps",
-    "stopped_at",
-    "stored_grades",
     "verify",
     "verify_bundle",
     "verify_signed_by",

@@ -366,7 +366,7 @@ class _Checks:
             return "unsigned"
         envelope = self._contract_envelope()
         if envelope.payload != contract or signed_by not in envelope.signatures:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature by {signed_by} over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: does not sign contract.json by {signed_by}", CONTRACT_SIGNATURE)
         if (key := self._keys.get(signed_by)) is None:
             return f"signed by {signed_by} (as found in the run; its public key was not given here)"
         if not envelope.signed_by(key):
@@ -378,14 +378,14 @@ class _Checks:
         try:
             return Envelope.from_json(value)
         except EvidenceError as error:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
 
     def _published(self, facts: TrialFacts) -> str:
         """The contract is the one that was published under its id and version."""
         contract = facts.contract
         envelope = self._contract_envelope()
         if envelope.payload != self._reader.contract:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a signature over contract.json", CONTRACT_SIGNATURE)
         try:
             publication = Publication.from_json(self._reader.json(CONTRACT_PROOF))
             named = {"id": contract.id, "version": contract.version, "digest": contract.digest}
@@ -406,7 +406,7 @@ class _Checks:
             raise _Wrong("the contract is not signed", "contract.json")
         envelope = self._contract_envelope()
         if envelope.payload != self._reader.contract:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a signature over contract.json", CONTRACT_SIGNATURE)
         # The signatures were there when the run began, which its signed name says.
         match = _RUN_BEGAN.match(facts.run_id)
         at = "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else now()
@@ -474,7 +474,7 @@ def _graded(grade: Mapping[str, Any]) -> float | None:
     """
     score, graders = grade.get("score"), grade.get("graders")
     if isinstance(score, bool) or not isinstance(score, int | float | None):
-        raise _Wrong("grade.json: its score is no number", "grade.json")
+        raise _Wrong("grade.json: its score is not a number", "grade.json")
     if not isinstance(graders, list) or not all(isinstance(one, dict) for one in graders):
         raise _Wrong("grade.json: has no list of graders", "grade.json")
     if "failed" in grade and score is None and not graders:

@@ -383,7 +383,7 @@ def _check_regex(tree: Any, regex: str) -> None:
         pc.match_substring_regex(pa.array([""]), pattern=regex)
     except pa.ArrowInvalid as error:
         reason = str(error).removeprefix("Invalid regular expression: ")
-        raise _error(tree, f"{regex[:60]!r} is no regular expression (RE2): {reason[:80]}") from None
+        raise _error(tree, f"{regex[:60]!r} is not a regular expression (RE2): {reason[:80]}") from None
 
 
 def _error(tree: Any, message: str) -> CelError:

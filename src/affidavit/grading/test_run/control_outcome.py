@@ -7,11 +7,11 @@ task's own solution, or the start state where the task has none. What the refere
 with wrong ones, shows nothing about the agent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from affidavit.grading.grader import Finding
+from affidavit.grading.verifier_record import ReferenceRun
 
 _MOST_NAMED = 5
 # A telling one is enough: the first of the accused tests are looked at, and the others where these tell nothing.
@@ -161,10 +161,10 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def whose_reference(references: Sequence[Mapping[str, Any]]) -> str:
+def whose_reference(references: Sequence[ReferenceRun]) -> str:
     """Whose results a control was compared with: ``solution``, ``start``, or why there are none; empty where nobody
     was asked."""
-    return next((str(one["error"] or one["of"]) for one in references), "")
+    return next((one.error or one.of for one in references), "")
 
 
 def _checked(whose: str, right: bool) -> str:
