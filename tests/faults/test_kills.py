@@ -5,6 +5,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -50,7 +51,8 @@ def test_no_trial_is_lost_or_doubled_by_kills(affidavit: Command, task: Make, tm
         run = new.pop() if new else None
         if run is None or not (run / LEDGER).exists():
             # Killed before there was anything to go on with.
-            known |= {run} if run else set()
+            if run:
+                shutil.rmtree(run)
             run, sealed = None, {}
             continue
         at_work += killed

@@ -38,7 +38,7 @@ def resume_run(folder: Path, plan: SignedPlan, key: SigningKey) -> Resumed:
     """Open the ledger of a run that was interrupted.
 
     A bundle that was sealed, though the run ended before its ledger could say so, is entered there; a trial that has no
-    end begins again, and what it left half-written is removed.
+    end begins again, and what it left half-written is removed, as are half-written documents of the run.
 
     Args:
         folder: of the run.
@@ -57,6 +57,7 @@ def resume_run(folder: Path, plan: SignedPlan, key: SigningKey) -> Resumed:
             raise RunError(f"--resume {folder}: the run is closed: every trial has its end and the statement is signed")
         if read.history.plan != plan.plan.digest:
             raise RunError(f"--resume {folder}: its ledger is of another plan than {PLAN}")
+        _clear_documents(folder)
         done = {}
         for planned in plan.plan.in_order:
             end = ledger.history.end_of(planned.name) or _adopted(folder, planned, plan.plan, ledger, key)
@@ -87,6 +88,12 @@ def _adopted(folder: Path, planned: PlannedTrial, plan: RunPlan, ledger: Ledger,
         raise RunError(f"{place}: is there, and the ledger does not know it; move it away to go on")
     ledger.adopt(planned.name, facts.verdict, facts.score, facts.raw_score, bundle_digest(place))
     return ledger.history.end_of(planned.name)
+
+
+def _clear_documents(folder: Path) -> None:
+    """Remove the run's own documents that were half-written."""
+    for left in folder.glob(".*.json.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def _clear(folder: Path, planned: PlannedTrial) -> None:
