@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from affidavit.report import Report, csv_text, make_report, print_report, read_behaviour, read_runs
-from affidavit.report.statistics import wilson
+from affidavit.statistics import wilson
 from run_folders import MakeRun, attempt, event, events, trial, violation
 
 

@@ -528,12 +528,20 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
-    grading = None if task.grading is None else _rootfs_of(task.grading, state)
-    return _Prepared(_rootfs_of(task, state), (contracts or ContractSource()).contract_for(task), grading)
+    grading = None if task.grading is None else root_filesystem(task.grading, state)
+    return _Prepared(root_filesystem(task, state), (contracts or ContractSource()).contract_for(task), grading)
 
 
-def _rootfs_of(task: Task, state: Path) -> RootFilesystem:
-    """Raises SandboxError."""
+def root_filesystem(task: Task, state: Path) -> RootFilesystem:
+    """The root file system of a task, as its agent finds it.
+
+    Args:
+        task: with its image, where it has one.
+        state: the state folder.
+
+    Raises:
+        SandboxError: it can't be used.
+    """
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):

@@ -1,13 +1,12 @@
 """One trial, start to end: sandbox, record, diff, second sandbox, judgement, bundle."""
 
 import hashlib
-import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -20,16 +19,16 @@ from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.footprints import find_footprint
+from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
-from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace, seen_by_tests
-from affidavit.evaluation.specs import Verifier, agent_spec, outermost
-from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.specs import agent_spec, outermost
+from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
+from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
@@ -50,33 +49,28 @@ from affidavit.evidence import (
     stranded,
 )
 from affidavit.gateway import Redactor
-from affidavit.grading import Material, Rerun, Separation, combine, make_graders, next_step, plan_tests
+from affidavit.grading import make_graders, plan_tests
 from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
-    Change,
-    LayerFiles,
     OciSandbox,
     RootFilesystem,
     SandboxSpec,
     Streams,
-    look_at_usr,
     pristine_program,
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import model_batches, one_line, read_trace, trace_batches
+from affidavit.trace import model_batches, one_line, trace_batches
 from affidavit.verification import (
     FOOTPRINT,
     AgentRecord,
     Case,
     Judgement,
     Verdict,
-    WatchedFiles,
     decide,
     examine,
-    grade_all,
     new_judge,
     violation_json,
 )
@@ -131,25 +125,6 @@ def run_trial(
             judgement, bundle = trial.sealed
     trial.tell(judgement.violations, judgement.verdict, bundle)
     return trial.result(judgement, bundle)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What an agent did and left.
-
-    Attributes:
-        captured: what came of its sandbox.
-        changes: the agent's own.
-        brought: the paths of those of them that are carried over to grading.
-        carried: the layer that grading sees on top of the root file system.
-        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
-    """
-
-    captured: Capture
-    changes: Sequence[Change]
-    brought: frozenset[str]
-    carried: Path
-    execs: pa.Table | None = None
 
 
 class Trial:
@@ -310,7 +285,7 @@ class Trial:
             stages, task, self._rootfs, self._enforced, self._settings, place / "footprint", self._tests_rootfs
         )
         look = partial(reference.footprint, tests)
-        self._footprint = find_footprint(task, self._where(web), self._machinery.state, look)
+        self._footprint = find_footprint(task, self._grading_run(stages, web).where, self._machinery.state, look)
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -417,6 +392,7 @@ class Trial:
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
             bundle=bundle,
+            began=self._log.began,
         )
 
     @property
@@ -501,68 +477,24 @@ class Trial:
         condemned: bool,
     ) -> GradeDocument:
         """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
-        task = self._task
-        agent, changes, brought = work.captured, work.changes, work.brought
-        verifier = events = None
-        rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
-            (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
             self._web = self._verifier_web(place)
-            tests = HiddenTests(
-                task,
-                plan_tests(spec, task),
-                place,
-                digest_of(changes, brought),
-                secrets.token_bytes(32),
-                web=self._web,
-            )
-            reference = Reference(
-                self._stages,
-                task,
-                self._rootfs,
-                self._enforced,
-                self._settings,
-                place / "reference",
-                self._tests_rootfs,
-            )
-            tests = tests.separated(self._separation(tests, reference))
-            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
-            ready = partial(self._ready, bundle, seen, grader)
-            verifier = tests.begin(ready)
-            events = read_trace(bundle.file("grader/events.parquet"))
-            while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Rerun):
-                    verifier = verifier.with_round(tests.round(step.number, ready))
-                else:
-                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
-        files = WatchedFiles(LayerFiles(rootfs.layers))
-        before = WatchedFiles(LayerFiles(self._rootfs.layers))
-        graded = grade_all(
-            self._graders,
-            Material(
-                instruction=task.instruction,
-                workdir=task.workdir,
-                record=record.events,
-                counts=record.counts,
-                exit=agent.exit,
-                stdout=agent.output.stdout,
-                stderr=agent.output.stderr,
-                changes=changes,
-                carried=brought,
-                files=files,
-                before=before,
-                reference=task.tests_dir,
-                verifier=verifier,
-                grader_events=events,
-            ),
-        )
-        return GradeDocument(
-            score=combine(graded).score,
-            graders=graded,
-            verifier=verifier,
-            files=files.write(bundle),
-            before=before.write(bundle, files),
-            carried=tuple(sorted(brought)),
+            keep_submission(bundle, work.changes, work.brought, work.carried)
+        run = partial(self._stage, bundle)
+        grading = self._grading_run(self._stages, self._web)
+        return grading.grade(bundle, place, work, record, self._graders, grader, run, condemned=condemned)
+
+    def _grading_run(self, stages: Stages, web: VerifierWeb | None) -> GradingRun:
+        return GradingRun(
+            stages=stages,
+            machine=self._machinery,
+            task=self._task,
+            rootfs=self._rootfs,
+            tests_rootfs=self._tests_rootfs,
+            contract=self._contract,
+            enforced=self._enforced,
+            settings=self._settings,
+            web=web,
         )
 
     def _verifier_web(self, place: Path) -> VerifierWeb | None:
@@ -572,32 +504,6 @@ class Trial:
             return VerifierWeb.new(place / "web", machinery.filling)
         cache = kept_cache(machinery.state, self._task)
         return None if cache is None else VerifierWeb(cache)
-
-    def _ready(
-        self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
-    ) -> Callable[[], SandboxRun]:
-        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
-        stage = grader if name == grader.name else self._stages.open(name)
-        task = self._task.grading or self._task
-        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
-        return place.ready(stage, verifier, partial(self._stage, bundle))
-
-    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
-        """Whether the tests run apart from the solution."""
-        attempt = partial(reference.separation, tests)
-        task = self._task.grading or self._task
-        return find_separation(task, tests.plan, self._where(self._web), self._machinery.state, attempt)
-
-    def _where(self, web: VerifierWeb | None) -> str:
-        """What decides, beside the task, how its tests run: root file systems, contract, runtime, what they have of the
-        web."""
-        usr = look_at_usr().result() if self._rootfs.host_usr else ""
-        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
-        if self._task.grading is not None:
-            where = f"{where} {self._tests_rootfs.digest}"
-        if web is not None:
-            where = f"{where} {'web' if web.filling else web.cache.digest}"
-        return where
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
@@ -675,9 +581,3 @@ def contract_facts(contract: Contract) -> ContractFacts:
             "root": f"sha256:{publication.head.root.hex()}",
         }
     return ContractFacts.model_validate(facts)
-
-
-def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
-    """A digest of what the agent brought to grading."""
-    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()

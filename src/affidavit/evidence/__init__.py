@@ -39,6 +39,14 @@ from affidavit.evidence.model_facts import (
     stranded,
 )
 from affidavit.evidence.private import beside, locate, private_files
+from affidavit.evidence.reproduction import (
+    REPRODUCTIONS,
+    ReproducedGrade,
+    Reproduction,
+    ReproductionFacts,
+    read_reproductions,
+    write_reproduction,
+)
 from affidavit.evidence.statement import (
     IN_TOTO,
     ContractFacts,
@@ -77,6 +85,7 @@ __all__ = [
     "MODEL_LOG",
     "MOST_STATEMENT_BYTES",
     "PRIVATE_FILE",
+    "REPRODUCTIONS",
     "STATEMENT",
     "TRAJECTORY",
     "BundleReader",
@@ -91,6 +100,9 @@ __all__ = [
     "Installed",
     "ProgramDocument",
     "PublicKey",
+    "ReproducedGrade",
+    "Reproduction",
+    "ReproductionFacts",
     "SigningKey",
     "Statement",
     "TaskDocument",
@@ -119,6 +131,7 @@ __all__ = [
     "read_diff",
     "read_model_facts",
     "read_model_log",
+    "read_reproductions",
     "read_statement",
     "recorded_answers",
     "stranded",
@@ -127,4 +140,5 @@ __all__ = [
     "trace_facts",
     "verify_consistency",
     "verify_inclusion",
+    "write_reproduction",
 ]

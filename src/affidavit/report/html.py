@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from affidavit.report.comparison import Comparison, compare, p_words, range_words, signed_percent
 from affidavit.report.figures import Repeat, Report, interval_words, jaggedness, percent
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
 from affidavit.report.trial_detail import Lane, read_detail
+from affidavit.statistics import Estimate
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -10,8 +10,8 @@ from rich.text import Text
 from affidavit.report.console import open_console
 from affidavit.report.figures import Group, Report, Subject, interval_words, jaggedness, percent, plural
 from affidavit.report.runs import VERDICTS
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 WIDTH = 80
 _MOST_TASKS = 12

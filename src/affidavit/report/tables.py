@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterator
 
 from affidavit.report.figures import Report, Subject
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 COLUMNS = ("run", "agent", "section", "item", "trial", "figure", "value", "low", "high", "count")
 # What makes a spreadsheet take a cell for a formula or a command (OWASP, CSV injection).
