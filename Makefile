@@ -31,6 +31,16 @@ test: setup lint docs
 	# Floods, full disks and kills want the machine to themselves.
 	$(BIN)/python -m pytest tests/faults
 
+# A run of 10 tasks, 2 agents and 5 trials, killed in the middle and resumed: every kind of tampering is named.
+.PHONY: test-tampering test-kills
+test-tampering: setup
+	AFFIDAVIT_LARGE_RUN=1 $(BIN)/python -m pytest tests/runs/test_tampering.py
+
+# Runs that are killed at random moments and go on: no trial is lost, none is there twice.
+KILLS := 100
+test-kills: setup
+	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
+
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
 	@for agent in mini-swe-agent claude-code codex; do $(BIN)/affidavit agent check $$agent || exit 1; done

@@ -160,7 +160,9 @@ def test_the_users_configuration_drives_a_run(affidavit: Command, task: Make, tm
     names = [r["eventName"] for line in lines for r in line["resourceLogs"][0]["scopeLogs"][0]["logRecords"]]
     # How much it does before it is halted is its own affair.
     assert names.count("affidavit.trial") == 2
-    assert set(names) == {"affidavit.trial", "affidavit.violation"}
+    assert set(names) == {"affidavit.trial", "affidavit.violation", "gen_ai.evaluation.result"}
+    [traces] = tmp_path.glob("runs/*/otlp-traces.jsonl")
+    assert len(traces.read_text().splitlines()) == 3
     for trial in by_task.values():
         environment = json.loads((tmp_path / trial["bundle"] / "environment.json").read_bytes())
         assert environment["terms"]["not_honoured"]["telemetry.anomaly_threshold"]

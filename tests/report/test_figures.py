@@ -20,7 +20,7 @@ from affidavit.report import (
 )
 from affidavit.report.behaviour import Behaviour, Differing, consistency
 from affidavit.report.figures import consistency_words
-from affidavit.report.statistics import wilson
+from affidavit.statistics import wilson
 from run_folders import MakeRun, attempt, event, events, trial, turn, violation
 
 

@@ -16,6 +16,7 @@ import typer
 from affidavit.cli.agent import agent_app
 from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
+from affidavit.cli.countersigning import countersign, reproduce
 from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
 from affidavit.cli.image import image_app
@@ -73,6 +74,8 @@ app.command()(report)
 app.command()(compare)
 app.command("plan")(plan_command)
 app.command()(prove)
+app.command()(reproduce)
+app.command()(countersign)
 app.command()(view)
 
 
@@ -288,6 +291,15 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    reproduced_by: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reproduced-by",
+            help="Public key (PEM) that must have counter-signed every bundle (affidavit reproduce); may be repeated.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="For a run: allow its unpublished parts to be missing.")
     ] = False,
@@ -325,8 +337,8 @@ def verify(
     elif proof is not None:
         fail("--proof is checked on its own; leave the bundle or run out")
     run = proof is None and is_run(bundle)
-    if proof is not None and (task is not None or trust is not None):
-        fail("--task and --trust are not for a proof")
+    if proof is not None and (task is not None or trust is not None or reproduced_by):
+        fail("--task, --trust and --reproduced-by are not for a proof")
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
     if (public or tsa is not None) and not run:
@@ -335,14 +347,17 @@ def verify(
         with bounded_memory(memory):
             verification: Verification | RunVerification | ProofVerification
             keys = [load_public_key(key)] if key is not None else own_keys()
+            reproducers = [load_public_key(one) for one in reproduced_by or ()]
             if proof is not None:
                 verification = verify_proof(proof, keys)
             elif run:
                 trusted = None if trust is None else read_trust(trust)
                 authorities = [] if tsa is None else load_certificates(tsa)
-                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
+                verification = verify_run(
+                    bundle, keys, trusted, public=public, authorities=authorities, reproduced_by=reproducers
+                )
             else:
-                verification = verify(bundle, key, task, trust)
+                verification = verify(bundle, key, task, trust, reproducers)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:

@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -369,7 +369,7 @@ def _prepare_run(
             check_graders(task)
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
-        choice = choose_runtime(terms.runtime, terms.recorder)
+        choice = _choose(terms, tasks.values())
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
@@ -403,6 +403,17 @@ def _prepare_run(
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
+
+
+def _choose(terms: Terms, tasks: Iterable[Task]) -> Chosen:
+    """The runtime and recorder of a run. Raises RunError where it can't be what is asked for."""
+    container = next((task.id for task in tasks if task.profile == "container"), None)
+    if container is None:
+        return choose_runtime(terms.runtime, terms.recorder)
+    for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
+        if asked not in ("auto", needed):
+            raise RunError(f"{flag} {asked}: {container} has the container profile, which needs {flag} {needed}")
+    return choose_runtime("runc", "ebpf")
 
 
 def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:
@@ -517,12 +528,20 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
-    grading = None if task.grading is None else _rootfs_of(task.grading, state)
-    return _Prepared(_rootfs_of(task, state), (contracts or ContractSource()).contract_for(task), grading)
+    grading = None if task.grading is None else root_filesystem(task.grading, state)
+    return _Prepared(root_filesystem(task, state), (contracts or ContractSource()).contract_for(task), grading)
 
 
-def _rootfs_of(task: Task, state: Path) -> RootFilesystem:
-    """Raises SandboxError."""
+def root_filesystem(task: Task, state: Path) -> RootFilesystem:
+    """The root file system of a task, as its agent finds it.
+
+    Args:
+        task: with its image, where it has one.
+        state: the state folder.
+
+    Raises:
+        SandboxError: it can't be used.
+    """
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):

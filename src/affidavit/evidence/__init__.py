@@ -40,6 +40,14 @@ from affidavit.evidence.model_facts import (
     stranded,
 )
 from affidavit.evidence.private import beside, locate, private_files
+from affidavit.evidence.reproduction import (
+    REPRODUCTIONS,
+    ReproducedGrade,
+    Reproduction,
+    ReproductionFacts,
+    read_reproductions,
+    write_reproduction,
+)
 from affidavit.evidence.statement import (
     IN_TOTO,
     ContractFacts,
@@ -79,6 +87,7 @@ __all__ = [
     "MODEL_LOG",
     "MOST_STATEMENT_BYTES",
     "PRIVATE_FILE",
+    "REPRODUCTIONS",
     "STATEMENT",
     "TRAJECTORY",
     "BundleReader",
@@ -93,6 +102,9 @@ __all__ = [
     "Installed",
     "ProgramDocument",
     "PublicKey",
+    "ReproducedGrade",
+    "Reproduction",
+    "ReproductionFacts",
     "SigningKey",
     "Statement",
     "TaskDocument",
@@ -121,6 +133,7 @@ __all__ = [
     "read_diff",
     "read_model_facts",
     "read_model_log",
+    "read_reproductions",
     "read_statement",
     "recorded_answers",
     "stranded",
@@ -129,4 +142,5 @@ __all__ = [
     "trace_facts",
     "verify_consistency",
     "verify_inclusion",
+    "write_reproduction",
 ]

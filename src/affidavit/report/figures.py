@@ -10,8 +10,9 @@ from typing import Any
 from affidavit.report.behaviour import Behaviour, Consistency, consistency
 from affidavit.report.prices import Price, cost_usd
 from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, Checked, RunView, TrialView, Tried
-from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
+from affidavit.report.statistics import pass_at_k, pass_hat_k
 from affidavit.report.workers import Share
+from affidavit.statistics import Estimate, estimate
 
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"

@@ -32,10 +32,10 @@ from affidavit.report.figures import (
     verified_words,
 )
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
 from affidavit.report.trial_detail import Lane, Timeline, read_detail
 from affidavit.report.workers import Share
+from affidavit.statistics import Estimate
 
 if TYPE_CHECKING:
     from jinja2 import Environment

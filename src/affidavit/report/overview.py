@@ -20,8 +20,8 @@ from affidavit.report.figures import (
     verified_words,
 )
 from affidavit.report.runs import VERDICTS
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 WIDTH = 80
 _MOST_TASKS = 12

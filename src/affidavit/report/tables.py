@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from affidavit.report.comparison import Comparison, comparison_of
 from affidavit.report.figures import Report, Subject
-from affidavit.report.statistics import Difference, Estimate
+from affidavit.report.statistics import Difference
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 COLUMNS = ("run", "agent", "section", "item", "trial", "figure", "value", "low", "high", "count")
 # What makes a spreadsheet take a cell for a formula or a command (OWASP, CSV injection).

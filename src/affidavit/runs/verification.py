@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -38,8 +39,8 @@ from affidavit.runs.statement import (
     svr_payload,
 )
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
-from affidavit.signing import Envelope, Trust, read_bounded, read_envelope
-from affidavit.verification import Check, verify_signed_by
+from affidavit.signing import Envelope, Trust, now, read_bounded, read_envelope
+from affidavit.verification import Check, check_reproductions, verify_signed_by
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -103,6 +104,7 @@ def verify_run(
     *,
     public: bool = False,
     authorities: "Sequence[Certificate]" = (),
+    reproduced_by: Sequence[PublicKey] = (),
 ) -> RunVerification:
     """Check a run.
 
@@ -112,16 +114,20 @@ def verify_run(
         trust: who must have signed plan and statement; the keys in it are trusted to sign the rest, too.
         public: the private parts of bundles, and ``run.json``, may be missing.
         authorities: certificates of time-stamping authorities that are trusted.
+        reproduced_by: who must have counter-signed every bundle.
 
     Raises:
-        EvidenceError: there is no such folder.
+        EvidenceError: there is no such folder, or the last version of the trust document lacks signatures or has
+            expired.
     """
     if not folder.is_dir():
         raise EvidenceError(f"{folder}: there is no such folder")
+    if trust is not None:
+        trust.check(now())
     known = {key.key_id: key for key in keys}
     for document in trust.documents if trust else ():
         known |= {key_id: key.key for key_id, key in document.keys.items()}
-    return _RunChecks(folder, known, trust, public, authorities).run()
+    return _RunChecks(folder, known, trust, public, authorities, reproduced_by).run()
 
 
 class _RunChecks:
@@ -134,12 +140,16 @@ class _RunChecks:
         trust: Trust | None,
         public: bool,
         authorities: "Sequence[Certificate]",
+        reproduced_by: Sequence[PublicKey],
     ) -> None:
         self._folder = folder
         self._keys = keys
         self._trust = trust
         self._public = public
         self._authorities = authorities
+        self._wanted = [key.key_id for key in reproduced_by]
+        self._reproducers = {**keys, **{key.key_id: key for key in reproduced_by}}
+        self._reproduced: Counter[str] = Counter()
         self._done: list[Check] = []
         self._good: set[str] = set()
         self._key: PublicKey | None = None
@@ -328,6 +338,9 @@ class _RunChecks:
         good, all_of_them = len(self._good), len(self._good) + len(wrong)
         self._done.append(Check("bundles", not wrong, f"{good} of {all_of_them} verify and are planned{apart}"))
         self._done += wrong
+        if self._reproduced:
+            said = [f"{count} by {key_id}" for key_id, count in sorted(self._reproduced.items())]
+            self._done.append(Check("reproductions", True, f"bundles that were graded again: {', '.join(said)}"))
         return not wrong
 
     def _bundle(
@@ -354,6 +367,11 @@ class _RunChecks:
             raise _Wrong(
                 f"{planned.place}/private: is missing; with --public the published parts are checked on their own"
             )
+        if reproductions := check_reproductions(place, facts, self._reproducers, self._wanted):
+            check, by = reproductions
+            if not check.ok:
+                raise _Wrong(check.detail)
+            self._reproduced.update(by)
 
     def _differences(self, plan: RunPlan, planned: PlannedTrial, end: Attempt, facts: TrialFacts) -> list[str]:
         """What a bundle says otherwise than plan and ledger."""
@@ -441,7 +459,9 @@ class _RunChecks:
         assert self._statement is not None
         assert self._ledger is not None
         stated = self._statement.facts
-        made = run_facts(plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped)
+        made = run_facts(
+            plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped, self._statement.version
+        )
         found, computed = stated.model_dump(mode="json"), made.model_dump(mode="json")
         for name, value in computed.items():
             if found[name] != value:
