@@ -26,11 +26,13 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.run_flags import (
+    Allowed,
     ContractFlag,
     ModelBudget,
     Models,
     ModelScript,
     ModelUrl,
+    NetworkFlag,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -158,6 +160,8 @@ def run(
     ] = None,
     model_budget: ModelBudget = "",
     provider_tools: ProviderTools = False,
+    network: NetworkFlag = None,
+    allow: Allowed = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     plan: Annotated[
         Path | None,
@@ -195,7 +199,7 @@ def run(
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.evidence import EvidenceError, recorded_answers
-    from affidavit.gateway import GatewayError, gateway_settings
+    from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import Progress, print_run
     from affidavit.trace import TraceError
 
@@ -233,6 +237,8 @@ def run(
             plan=plan,
             resume=resume,
             model=gateway,
+            network=network_named(network),
+            allowed=read_allowed(allow or ()),
             timestamp=timestamp,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:

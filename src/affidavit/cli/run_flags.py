@@ -42,6 +42,26 @@ TrustFlag = Annotated[
     Path | None,
     typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
 ]
+NetworkFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        help="allowlist: the agent reaches the hosts that its contract, task, suite and --allow list; none: none, "
+        "whatever they say (docs/network.md).",
+        metavar="none|allowlist",
+        show_default=False,
+    ),
+]
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        help="A host that the agent may reach, as far as its contract allows it; =ADDRESS says where it is, also "
+        "privately; may be repeated.",
+        metavar="HOST[:PORT][=ADDRESS]",
+        show_default=False,
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(

@@ -10,11 +10,13 @@ import typer
 
 from affidavit.cli.output import Json, fail, print_json
 from affidavit.cli.run_flags import (
+    Allowed,
     ContractFlag,
     ModelBudget,
     Models,
     ModelScript,
     ModelUrl,
+    NetworkFlag,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -62,6 +64,8 @@ def plan(
     model_script: ModelScript = None,
     model_budget: ModelBudget = "",
     provider_tools: ProviderTools = False,
+    network: NetworkFlag = None,
+    allow: Allowed = None,
     timestamp: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +82,7 @@ def plan(
     Publish the file, then hand it to affidavit run --plan.
     """
     from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
-    from affidavit.gateway import GatewayError, gateway_settings
+    from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import plan_document, print_plan
     from affidavit.runs import request_timestamp, token_beside
     from affidavit.signing import EvidenceError, write_whole
@@ -108,6 +112,8 @@ def plan(
             seed=seed,
             pass_rate=pass_rate,
             model=gateway,
+            network=network_named(network),
+            allowed=read_allowed(allow or ()),
         )
         signed, made = plan_suite(path, chosen, options)
         if timestamp is not None:

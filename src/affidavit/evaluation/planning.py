@@ -9,6 +9,7 @@ from pathlib import Path
 from affidavit.contracts import Contract, ContractError, ContractSource
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evidence import EvidenceError, SigningKey
 from affidavit.gateway import GatewaySettings
@@ -16,6 +17,7 @@ from affidavit.runs import (
     PlannedAgent,
     PlannedJob,
     PlannedModel,
+    PlannedNetwork,
     PlannedTask,
     RunPlan,
     SignedPlan,
@@ -73,7 +75,7 @@ def make_plan(
         recorder=terms.recorder,
         suite=_versioned(terms, "suite"),
         profile=_versioned(terms, "profile"),
-        tasks=[_task(task, contracts[name]) for name, task in tasks.items()],
+        tasks=[_task(task, contracts[name], terms) for name, task in tasks.items()],
         agents={agent.digest: agent for agent in agents},
         model=None if model is None else _model(model),
         jobs=[PlannedJob(task=job.task.id, agent=agent.digest) for job, agent in zip(jobs, agents, strict=True)],
@@ -183,7 +185,7 @@ def planned_contracts(tasks: Mapping[str, Task], source: ContractSource, terms: 
 
 def contract_under(terms: Terms, task: Task, contract: Contract) -> Contract:
     """A task's contract; the default one, with what the run's suite lets every task do."""
-    return contract if task.has_contract else terms.for_default(contract)
+    return contract if task.has_contract else terms.for_default(contract, task)
 
 
 def _planned(agent: Agent) -> PlannedAgent:
@@ -205,9 +207,15 @@ def _model(settings: GatewaySettings) -> PlannedModel:
     )
 
 
-def _task(task: Task, contract: Contract) -> PlannedTask:
-    named = Versioned(id=contract.id, version=contract.version, digest=contract.digest)
-    return PlannedTask(id=task.id, digest=task.digest, contract=named, passing_score=float(task.passing_score))
+def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
+    reach = reach_of(task, contract, terms)
+    return PlannedTask(
+        id=task.id,
+        digest=task.digest,
+        contract=Versioned(id=contract.id, version=contract.version, digest=contract.digest),
+        passing_score=float(task.passing_score),
+        network=None if reach is None else PlannedNetwork(endpoints=[*reach.endpoints], addresses={**reach.addresses}),
+    )
 
 
 def _versioned(terms: Terms, kind: str) -> Versioned | None:

@@ -34,6 +34,7 @@ from affidavit.evaluation.planning import (
     signer_of,
     use_plan,
 )
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
@@ -42,7 +43,7 @@ from affidavit.evaluation.task_images import most_bytes, with_images
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
-from affidavit.gateway import GatewaySettings
+from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
 from affidavit.grading import make_graders, plan_tests
 from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
@@ -112,6 +113,8 @@ class RunOptions:
         seed: of a new plan; None: a random one.
         pass_rate: the share of trials that a new plan says must pass; None: all.
         model: what the agents' model gateway is told; None: they have no model.
+        network: ``none`` or ``allowlist``; None: as suite and tasks say.
+        allowed: hosts that agents may reach beside those of suite and tasks.
     """
 
     runtime: str | None = None
@@ -131,6 +134,8 @@ class RunOptions:
     model: GatewaySettings | None = None
     resume: Path | None = None
     timestamp: str | None = None
+    network: str | None = None
+    allowed: EgressSettings = NO_HOSTS
 
     @property
     def plan_file(self) -> Path | None:
@@ -175,7 +180,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
     try:
         for task in by_name.values():
             check_graders(task)
-        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        terms = _terms(options, suite, None)
         own = _own_key()
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
         # Who is told of violations is for the run to say.
@@ -468,8 +473,9 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
 
 def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
     """The terms of a run; what the command line does not say is taken from its plan."""
+    chosen = options.network, options.allowed
     if given is None:
-        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials, *chosen)
     plan = given.plan
     return terms_of(
         suite,
@@ -477,6 +483,7 @@ def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -
         options.runtime or plan.runtime,
         options.recorder or plan.recorder,
         options.trials or plan.trials,
+        *chosen,
     )
 
 
@@ -540,6 +547,12 @@ def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms,
     for name, task in tasks.items():
         contract = terms.enforced(prepared[name].contract)
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
+        if terms.has_network(task):
+            reach = reach_of(task, prepared[name].contract, terms)
+            listed = ", ".join(reach.endpoints if reach else ()) or "nothing: the contract allows none of it"
+            yield f"{name}: NETWORK: the agent can reach {listed}"
+        elif contract.document.network.endpoints:
+            yield f"{name}: network.endpoints: nothing can be reached: the run has no --network allowlist"
         if contract.mode == "audit":
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
     asking = [name for name in tasks if asks_for_alerts(terms.enforced(prepared[name].contract))]

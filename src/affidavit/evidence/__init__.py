@@ -26,6 +26,13 @@ from affidavit.evidence.model_facts import (
     recorded_answers,
     stranded,
 )
+from affidavit.evidence.network_facts import (
+    NETWORK_FACTS,
+    check_network,
+    network_fault,
+    network_summary,
+    read_network_facts,
+)
 from affidavit.evidence.private import beside, locate, private_files
 from affidavit.evidence.statement import (
     IN_TOTO,
@@ -64,6 +71,7 @@ __all__ = [
     "MODEL_FACTS",
     "MODEL_LOG",
     "MOST_STATEMENT_BYTES",
+    "NETWORK_FACTS",
     "PRIVATE_FILE",
     "STATEMENT",
     "TRAJECTORY",
@@ -81,6 +89,7 @@ __all__ = [
     "bundle_digest",
     "canonical_json",
     "check_model",
+    "check_network",
     "consistency_proof",
     "inclusion_proof",
     "keys_dir",
@@ -93,10 +102,13 @@ __all__ = [
     "merkle_root",
     "model_fault",
     "model_rows",
+    "network_fault",
+    "network_summary",
     "new_key",
     "private_files",
     "read_model_facts",
     "read_model_log",
+    "read_network_facts",
     "read_statement",
     "recorded_answers",
     "stranded",

@@ -1,8 +1,17 @@
-"""The way from a sandbox to a model: requests are passed on in the provider's own dialect, with a key that the sandbox
-never sees, and each of them is written down."""
+"""The ways out of a sandbox. To a model: requests are passed on in the provider's own dialect, with a key that the
+sandbox never sees. To hosts by name: connections are led there and nowhere else. All of it is written down."""
 
 from affidavit.gateway.atif import trajectory
 from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
+from affidavit.gateway.egress import (
+    NO_HOSTS,
+    Connection,
+    EgressProcess,
+    EgressReader,
+    EgressSettings,
+    network_named,
+    read_allowed,
+)
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
@@ -26,11 +35,16 @@ __all__ = [
     "DIALECTS",
     "KEY_VARIABLE",
     "KEY_VARIABLES",
+    "NO_HOSTS",
     "OUTCOMES",
     "PORT",
     "URL_VARIABLE",
     "Answer",
     "Budgets",
+    "Connection",
+    "EgressProcess",
+    "EgressReader",
+    "EgressSettings",
     "Exchange",
     "GatewayError",
     "GatewayProcess",
@@ -40,6 +54,8 @@ __all__ = [
     "Upstream",
     "content_type",
     "gateway_settings",
+    "network_named",
+    "read_allowed",
     "read_answer",
     "read_script",
     "recorded_answer",

@@ -1,4 +1,4 @@
-"""The gateway's process, seen from the trial."""
+"""The processes that serve a sandbox, seen from the trial."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +17,7 @@ from affidavit.gateway.spool import Spool
 
 _START_S = 60.0
 _STOP_S = 20.0
-# What the gateway may know of this process's environment: how to load itself, and how its machine reaches others.
+# What such a process may know of this process's environment: how to load itself, and how its machine reaches others.
 _ENVIRONMENT = (
     "PATH",
     "PYTHONPATH",
@@ -27,44 +28,47 @@ _ENVIRONMENT = (
 )
 
 
-class GatewayProcess:
-    """A gateway in a process of its own. A context manager: ends it.
+class ServingProcess:
+    """A process that serves one sandbox, and writes down what it does. A context manager: ends it.
 
     Attributes:
         pid: of the process.
     """
 
-    def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
+    def __init__(self, what: str, module: str, settings: bytes, sockets: Sequence[socket.socket], spool: Path) -> None:
         """Start it; it serves when this returns.
 
         Args:
+            what: it is, for messages.
+            module: that it runs, with the descriptors of `sockets` and of `spool` as arguments.
             settings: what it is told.
-            listener: where it listens; closed here, so that nobody waits there for a gateway that is gone.
+            sockets: where it serves; closed here, so that nobody waits there for a process that is gone.
             spool: the file that it writes to, which does not exist.
 
         Raises:
             GatewayError: it does not start.
         """
-        self._spool = spool
-        self._ended_early = False
+        self._what = what
         descriptor = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        passed = (descriptor, *(one.fileno() for one in sockets))
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "affidavit.gateway.serve", str(listener.fileno()), str(descriptor)],
+                [sys.executable, "-m", module, *map(str, passed)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(listener.fileno(), descriptor),
+                pass_fds=passed,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 cwd="/",
                 start_new_session=True,
             )
         finally:
             os.close(descriptor)
-            listener.close()
+            for one in sockets:
+                one.close()
         self.pid = self._process.pid
         try:
-            self._tell(settings.dump())
+            self._tell(settings)
             self._await_ready()
         except BaseException:
             self._kill()
@@ -86,15 +90,11 @@ class GatewayProcess:
         assert self._process.stdout is not None
         said, _, _ = select.select([self._process.stdout], [], [], _START_S)
         if not said or self._process.stdout.readline() != b"ready\n":
-            raise GatewayError("the model gateway did not start")
+            raise GatewayError(f"the {self._what} did not start")
 
-    def stop(self) -> Spool:
-        """End it and take what it wrote.
-
-        Raises:
-            GatewayError: that can't be read.
-        """
-        died = self._process.poll() is not None
+    def end(self) -> bool:
+        """End it; whether it was still there."""
+        there = self._process.poll() is None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -103,9 +103,7 @@ class GatewayProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
         self._kill()
-        spool = Spool(self._spool)
-        spool.complete = spool.complete and not died
-        return spool
+        return there
 
     def _kill(self) -> None:
         if self._process.poll() is None:
@@ -115,3 +113,32 @@ class GatewayProcess:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+class GatewayProcess(ServingProcess):
+    """A model gateway in a process of its own. A context manager: ends it."""
+
+    def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
+        """Start it; it serves when this returns.
+
+        Args:
+            settings: what it is told.
+            listener: where it listens; closed here.
+            spool: the file that it writes to, which does not exist.
+
+        Raises:
+            GatewayError: it does not start.
+        """
+        self._spool = spool
+        super().__init__("model gateway", "affidavit.gateway.serve", settings.dump(), [listener], spool)
+
+    def stop(self) -> Spool:
+        """End it and take what it wrote.
+
+        Raises:
+            GatewayError: that can't be read.
+        """
+        there = self.end()
+        spool = Spool(self._spool)
+        spool.complete = spool.complete and there
+        return spool

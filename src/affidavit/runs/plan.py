@@ -49,6 +49,18 @@ class Versioned(Strict):
     digest: Digest
 
 
+class PlannedNetwork(Strict):
+    """Which hosts an agent can reach.
+
+    Attributes:
+        endpoints: by name, as contracts spell them.
+        addresses: where hosts are, by name, by the user's word.
+    """
+
+    endpoints: list[str] = Field(min_length=1)
+    addresses: dict[str, str]
+
+
 class PlannedTask(Strict):
     """A task.
 
@@ -56,12 +68,14 @@ class PlannedTask(Strict):
         id, digest: the task's (`affidavit.tasks.task_digest`).
         contract: what it runs under.
         passing_score: from which score on a trial passes, 0 to 1.
+        network: None: its agent can reach no hosts.
     """
 
     id: str
     digest: Digest
     contract: Versioned
     passing_score: float = Field(ge=0, le=1)
+    network: PlannedNetwork | None = None
 
 
 class PlannedAgent(Strict):

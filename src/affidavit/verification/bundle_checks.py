@@ -19,11 +19,13 @@ from affidavit.evidence import (
     IN_TOTO,
     MODEL_FACTS,
     MOST_STATEMENT_BYTES,
+    NETWORK_FACTS,
     STATEMENT,
     BundleReader,
     Statement,
     TrialFacts,
     check_model,
+    check_network,
     private_files,
     read_statement,
     trace_facts,
@@ -274,6 +276,9 @@ class _Checks:
         told = (facts.model_extra or {}).get("model")
         if told is not None or MODEL_FACTS in self._reader.names():
             self._check("model", lambda: check_model(self._reader, told), MODEL_FACTS)
+        reach = (facts.model_extra or {}).get("network")
+        if reach is not None or NETWORK_FACTS in self._reader.names():
+            self._check("network", lambda: check_network(self._reader, reach), NETWORK_FACTS)
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)

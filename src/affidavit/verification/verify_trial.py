@@ -15,8 +15,11 @@ from affidavit.evidence import (
     load_key,
     load_public_key,
     model_fault,
+    network_fault,
+    network_summary,
     read_model_facts,
     read_model_log,
+    read_network_facts,
     stranded,
 )
 from affidavit.grading import Assurance, combine, published_grades
@@ -98,13 +101,14 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         gaps.append(grading_failed(str(failed)))
     assessment = combine(stored_grades(reader.grades)) if failed is None else None
     passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
-    model = read_model_facts(reader)
+    model, network = read_model_facts(reader), read_network_facts(reader)
+    fault = None if model is None else model_fault(model)
     judgement = decide(
         contract.mode,
         violations,
         assessment,
         gaps,
-        fault=None if model is None else model_fault(model),
+        fault=fault or (None if network is None else network_fault(network_summary(network))),
         passing=passing,
         demanded=demanded,
         attempts=None if limit is None else judge.attempts,
