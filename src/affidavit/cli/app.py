@@ -33,6 +33,7 @@ from affidavit.cli.run_flags import (
     ModelScript,
     ModelUrl,
     NetworkFlag,
+    Nonce,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -41,6 +42,7 @@ from affidavit.cli.run_flags import (
     TaskPath,
     Trials,
     TrustFlag,
+    checked_nonce,
 )
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.runs import prove
@@ -162,6 +164,7 @@ def run(
     provider_tools: ProviderTools = False,
     network: NetworkFlag = None,
     allow: Allowed = None,
+    nonce: Nonce = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     plan: Annotated[
         Path | None,
@@ -237,6 +240,7 @@ def run(
             plan=plan,
             resume=resume,
             model=gateway,
+            nonce=checked_nonce(nonce),
             network=network_named(network),
             allowed=read_allowed(allow or ()),
             timestamp=timestamp,
@@ -296,6 +300,29 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    expect_agent: Annotated[
+        str | None,
+        typer.Option(
+            "--expect-agent", help="Who must have been evaluated.", metavar="NAME[@VERSION]", show_default=False
+        ),
+    ] = None,
+    expect_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect-model",
+            help="The model that must have been asked and have answered; may be repeated: all that may.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    expect_task: Annotated[
+        str | None,
+        typer.Option("--expect-task", help="On what, by id or digest.", metavar="ID|sha256:…", show_default=False),
+    ] = None,
+    nonce: Annotated[
+        str | None,
+        typer.Option("--nonce", help="The challenge that it must answer.", metavar="HEX", show_default=False),
+    ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
     ] = False,
@@ -326,7 +353,7 @@ def verify(
     from affidavit.runs import ProofVerification, RunVerification, is_run, load_certificates, verify_proof, verify_run
     from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
-    from affidavit.verification import Verification, own_keys, verify
+    from affidavit.verification import Expected, Verification, own_keys, verify
 
     if bundle is None:
         if proof is None:
@@ -337,6 +364,9 @@ def verify(
     run = proof is None and is_run(bundle)
     if proof is not None and (task is not None or trust is not None):
         fail("--task and --trust are not for a proof")
+    expected = Expected(expect_agent, tuple(expect_model or ()), expect_task, checked_nonce(nonce))
+    if proof is not None and expected:
+        fail("--expect-agent, --expect-model, --expect-task and --nonce are not for a proof")
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
     if (public or tsa is not None) and not run:
@@ -350,9 +380,11 @@ def verify(
             elif run:
                 trusted = None if trust is None else read_trust(trust)
                 authorities = [] if tsa is None else load_certificates(tsa)
-                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
+                verification = verify_run(
+                    bundle, keys, trusted, public=public, authorities=authorities, expected=expected
+                )
             else:
-                verification = verify(bundle, key, task, trust)
+                verification = verify(bundle, key, task, trust, expected)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:

@@ -1,9 +1,12 @@
 """Flags that say how a run is made, for the commands that run and that plan."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from affidavit.cli.output import fail
 
 TaskPath = Annotated[
     Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
@@ -62,6 +65,15 @@ Allowed = Annotated[
         show_default=False,
     ),
 ]
+Nonce = Annotated[
+    str | None,
+    typer.Option(
+        "--nonce",
+        help="Challenge of whoever will accept the evidence (32 bytes in hex), in the plan and in every bundle.",
+        metavar="HEX",
+        show_default="random",
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,3 +110,10 @@ ProviderTools = Annotated[
     bool,
     typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
 ]
+
+
+def checked_nonce(text: str | None) -> str | None:
+    """A nonce as a plan takes it; ends the program where it is none."""
+    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
+        fail(f"--nonce {text[:80]!r}: must be 64 digits of hex in lower case (openssl rand -hex 32)")
+    return text

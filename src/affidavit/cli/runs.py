@@ -17,6 +17,7 @@ from affidavit.cli.run_flags import (
     ModelScript,
     ModelUrl,
     NetworkFlag,
+    Nonce,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -25,6 +26,7 @@ from affidavit.cli.run_flags import (
     TaskPath,
     Trials,
     TrustFlag,
+    checked_nonce,
 )
 
 
@@ -66,6 +68,7 @@ def plan(
     provider_tools: ProviderTools = False,
     network: NetworkFlag = None,
     allow: Allowed = None,
+    nonce: Nonce = None,
     timestamp: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +115,7 @@ def plan(
             seed=seed,
             pass_rate=pass_rate,
             model=gateway,
+            nonce=checked_nonce(nonce),
             network=network_named(network),
             allowed=read_allowed(allow or ()),
         )

@@ -108,6 +108,7 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        nonce: of a new plan, 32 bytes in hex: the challenge of whoever will accept the evidence; None: random ones.
         timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
         resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
@@ -134,6 +135,7 @@ class RunOptions:
     model: GatewaySettings | None = None
     resume: Path | None = None
     timestamp: str | None = None
+    nonce: str | None = None
     network: str | None = None
     allowed: EgressSettings = NO_HOSTS
 
@@ -186,7 +188,9 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        return make_plan(jobs, contracts, terms, key, options.model, options.seed, options.pass_rate), made
+        return make_plan(
+            jobs, contracts, terms, key, options.model, options.seed, options.pass_rate, options.nonce
+        ), made
     except (TaskError, SuiteError, EvidenceError) as error:
         raise RunError(str(error)) from error
 
@@ -376,6 +380,8 @@ def _prepare_run(
             planned = planned_contracts(tasks, contracts, terms)
             asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
             check_fits(given, asked, options.plan_file)
+            if options.nonce not in (None, given.plan.nonce):
+                raise RunError(f"--nonce {options.nonce}: the plan has another one, {given.plan.nonce}")
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
@@ -386,7 +392,7 @@ def _prepare_run(
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
-        plan = given or make_plan(jobs, planned, terms, key, options.model)
+        plan = given or make_plan(jobs, planned, terms, key, options.model, nonce=options.nonce)
         if options.resume is not None:
             resumed = resume_run(folder, plan, key)
         else:

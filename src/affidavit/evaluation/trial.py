@@ -454,6 +454,7 @@ class Trial:
             "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
             "model": model.models[0] if model else "",
             "environment": dict(agent.environment),
+            "definition": None if agent.definition is None else agent.definition.digest,
             "brought": {"digest": installed.digest, "files": installed.files} if installed else None,
         }
 
@@ -617,6 +618,7 @@ class Trial:
             "recorder": self._machinery.recorder.name,
             "plan": {
                 "digest": self._machinery.plan.digest,
+                "nonce": self._machinery.plan.nonce,
                 "trial": self._planned.name,
                 "attempt": self._log.attempt,
                 "seed": self._planned.seed,

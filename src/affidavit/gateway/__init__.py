@@ -15,7 +15,7 @@ from affidavit.gateway.egress import (
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
-from affidavit.gateway.redaction import Redactor
+from affidavit.gateway.redaction import REDACTED, Redactor
 from affidavit.gateway.script import read_script
 from affidavit.gateway.settings import (
     DIALECTS,
@@ -38,6 +38,7 @@ __all__ = [
     "NO_HOSTS",
     "OUTCOMES",
     "PORT",
+    "REDACTED",
     "URL_VARIABLE",
     "Answer",
     "Budgets",

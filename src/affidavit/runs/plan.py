@@ -86,20 +86,29 @@ class PlannedAgent(Strict):
         command: its shell command; bytes that are no UTF-8 are spelled ``\\xNN``.
         command_digest: of the command's bytes.
         sees_solution: the task's own solution is shown to it.
+        definition: digest of the definition that it is of: what it brings and what its environment is; None: it is
+            its command alone.
     """
 
     name: str
     command: str
     command_digest: Digest
     sees_solution: bool
+    definition: Digest | None = None
 
     @classmethod
-    def of(cls, name: str, command: str, sees_solution: bool) -> "PlannedAgent":
+    def of(cls, name: str, command: str, sees_solution: bool, definition: str | None = None) -> "PlannedAgent":
         """The agent that runs a command, given as Python has it from a command line."""
         raw = command.encode("utf-8", "surrogateescape")
         digest = "sha256:" + hashlib.sha256(raw).hexdigest()
         spelled = raw.decode("utf-8", "backslashreplace")
-        return cls(name=name, command=spelled, command_digest=digest, sees_solution=sees_solution)
+        return cls(
+            name=name,
+            command=spelled,
+            command_digest=digest,
+            sees_solution=sees_solution,
+            definition=definition,
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -280,7 +289,7 @@ class RunPlan(Strict):
         document["agents"] = {}
         for job in self.jobs:
             agent = self.agents[job.agent]
-            said = {"command_digest": agent.command_digest, "sees_solution": agent.sees_solution}
+            said = agent.model_dump(mode="json", include={"command_digest", "sees_solution", "definition"})
             document["agents"][f"{agent.name} on {job.task}"] = said
         del document["jobs"]
         return document

@@ -2,6 +2,7 @@
 
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
 from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json
+from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all, stored_grades
 from affidavit.verification.verdict import (
@@ -18,7 +19,9 @@ from affidavit.verification.verdict import (
 from affidavit.verification.verify_trial import change_of, own_keys, verify, verify_signed_by
 
 __all__ = [
+    "ANYTHING",
     "Check",
+    "Expected",
     "Judgement",
     "Verdict",
     "Verification",

@@ -1,7 +1,7 @@
 """``verify``: a bundle checked down to its verdict, which is judged anew from the bundle alone."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,18 @@ from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
+from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.regrade import regrade, stored_grades
 from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
 
 
-def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
+def verify(
+    bundle: Path,
+    key: Path | None = None,
+    task: Path | None = None,
+    trust: Path | None = None,
+    expected: Expected = ANYTHING,
+) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Args:
@@ -40,6 +47,7 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         key: the public key that must have signed; the user's own where None.
         task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
         trust: the trust file that says who must have signed the contract; None: whoever the run found good.
+        expected: what it must be of.
 
     Raises:
         EvidenceError: there is no such folder, the key or the trust file can't be read, or a task is given and the
@@ -51,7 +59,10 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         raise EvidenceError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
     keys = [load_public_key(key)] if key is not None else own_keys()
     trusted = None if trust is None else read_trust(trust)
-    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    verification = verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    if verification.facts is None:
+        return verification
+    return replace(verification, checks=(*verification.checks, *expected.checks(verification.facts)))
 
 
 def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:
