@@ -29,6 +29,7 @@ from affidavit.cli.run_flags import (
     Allowed,
     ContractFlag,
     ModelBudget,
+    ModelPrices,
     Models,
     ModelScript,
     ModelUrl,
@@ -161,6 +162,7 @@ def run(
         ),
     ] = None,
     model_budget: ModelBudget = "",
+    model_prices: ModelPrices = None,
     provider_tools: ProviderTools = False,
     network: NetworkFlag = None,
     allow: Allowed = None,
@@ -223,6 +225,7 @@ def run(
             script=model_script,
             recording=None if model_replay is None else recorded_answers(model_replay),
             budget=model_budget,
+            prices=model_prices,
             provider_tools=provider_tools,
         )
         options = RunOptions(

@@ -106,7 +106,19 @@ ModelScript = Annotated[
 ModelBudget = Annotated[
     str,
     typer.Option(
-        "--model-budget", help="Limits for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        "--model-budget",
+        help="Limits for each trial.",
+        metavar="requests=N,tokens=N,seconds=N,cost=DOLLARS",
+        show_default=False,
+    ),
+]
+ModelPrices = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-prices",
+        help="File with what models cost (TOML; docs/models.md), for cost=DOLLARS and for the record.",
+        metavar="FILE",
+        show_default=False,
     ),
 ]
 ProviderTools = Annotated[

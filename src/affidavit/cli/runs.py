@@ -13,6 +13,7 @@ from affidavit.cli.run_flags import (
     Allowed,
     ContractFlag,
     ModelBudget,
+    ModelPrices,
     Models,
     ModelScript,
     ModelUrl,
@@ -65,6 +66,7 @@ def plan(
     model_url: ModelUrl = None,
     model_script: ModelScript = None,
     model_budget: ModelBudget = "",
+    model_prices: ModelPrices = None,
     provider_tools: ProviderTools = False,
     network: NetworkFlag = None,
     allow: Allowed = None,
@@ -102,6 +104,7 @@ def plan(
             url=model_url,
             script=model_script,
             budget=model_budget,
+            prices=model_prices,
             provider_tools=provider_tools,
         )
         options = RunOptions(

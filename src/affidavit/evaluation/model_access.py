@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
-from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_rows
+from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_cost, model_rows
 from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
 from affidavit.sandbox import NetworkNamespace
 from affidavit.trace import model_batches, write_model_log
@@ -85,6 +85,8 @@ class ModelAccess:
             "asked": list(settings.models),
             "upstreams": {name: one.url for name, one in settings.upstreams.items()},
             "budgets": asdict(settings.budgets),
+            "prices": {name: asdict(price) for name, price in settings.prices.items()},
+            "cost_usd": model_cost(model_batches(path), settings.prices) if settings.prices else None,
             "provider_tools": settings.provider_tools,
             "idle_s": settings.idle_s,
             "complete": spool.complete,

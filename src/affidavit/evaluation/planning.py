@@ -19,6 +19,7 @@ from affidavit.runs import (
     PlannedJob,
     PlannedModel,
     PlannedNetwork,
+    PlannedPrice,
     PlannedTask,
     RunPlan,
     SignedPlan,
@@ -220,6 +221,8 @@ def _model(settings: GatewaySettings) -> PlannedModel:
         requests=settings.budgets.requests,
         tokens=settings.budgets.tokens,
         seconds=settings.budgets.seconds,
+        cost=settings.budgets.cost,
+        prices={name: PlannedPrice(input=one.input, output=one.output) for name, one in settings.prices.items()},
         provider_tools=settings.provider_tools,
     )
 

@@ -25,6 +25,7 @@ from affidavit.gateway.settings import (
     URL_VARIABLE,
     Budgets,
     GatewaySettings,
+    Price,
     Upstream,
     upstreams_of,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "GatewayError",
     "GatewayProcess",
     "GatewaySettings",
+    "Price",
     "Redactor",
     "Spool",
     "Upstream",

@@ -124,6 +124,13 @@ class PlannedJob(Strict):
     agent: Digest
 
 
+class PlannedPrice(Strict):
+    """What a million tokens cost, US dollars."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
 class PlannedModel(Strict):
     """What the agents may ask of a model.
 
@@ -132,7 +139,8 @@ class PlannedModel(Strict):
         models: the names that may be asked for.
         upstreams: where the models are, by dialect.
         answers: digest of the recorded or written answers; None for ``live``.
-        requests, tokens, seconds: bounds for each trial; None: no bound.
+        requests, tokens, seconds, cost: bounds for each trial; None: no bound.
+        prices: by model, where the user gives them.
         provider_tools: tools that the provider runs itself may be asked for.
     """
 
@@ -143,6 +151,8 @@ class PlannedModel(Strict):
     requests: int | None
     tokens: int | None
     seconds: float | None
+    cost: float | None = None
+    prices: dict[str, PlannedPrice] = {}
     provider_tools: bool
 
 

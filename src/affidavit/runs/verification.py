@@ -553,7 +553,7 @@ def _asked(facts: TrialFacts) -> dict[str, Any]:
         return {}
     budgets = model.get("budgets")
     return {
-        **{name: model.get(name) for name in ("mode", "upstreams", "provider_tools")},
+        **{name: model.get(name) for name in ("mode", "upstreams", "prices", "provider_tools")},
         "models": model.get("asked"),
         **(budgets if isinstance(budgets, dict) else {}),
     }
