@@ -1,7 +1,9 @@
 """The ways out of a sandbox. To a model: requests are passed on in the provider's own dialect, with a key that the
-sandbox never sees. To hosts by name: connections are led there and nowhere else. All of it is written down."""
+sandbox never sees. To hosts by name: connections are led there and nowhere else. To the web: what was fetched once is
+answered from a cache. All of it is written down."""
 
 from affidavit.gateway.atif import trajectory
+from affidavit.gateway.authority import Authority
 from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
 from affidavit.gateway.egress import (
     NO_HOSTS,
@@ -31,6 +33,16 @@ from affidavit.gateway.settings import (
 )
 from affidavit.gateway.sources import recorded_answer
 from affidavit.gateway.spool import OUTCOMES, Exchange, Spool
+from affidavit.gateway.web_cache import Answers, CachedAnswer, WebCache, new_cache
+from affidavit.gateway.web_process import (
+    WEB_PORT,
+    WebProcess,
+    WebSettings,
+    own_proxies,
+    web_environment,
+    write_web_files,
+)
+from affidavit.gateway.web_spool import WebSpool
 
 __all__ = [
     "DIALECTS",
@@ -41,8 +53,12 @@ __all__ = [
     "PORT",
     "REDACTED",
     "URL_VARIABLE",
+    "WEB_PORT",
     "Answer",
+    "Answers",
+    "Authority",
     "Budgets",
+    "CachedAnswer",
     "Connection",
     "EgressProcess",
     "EgressReader",
@@ -55,9 +71,15 @@ __all__ = [
     "Redactor",
     "Spool",
     "Upstream",
+    "WebCache",
+    "WebProcess",
+    "WebSettings",
+    "WebSpool",
     "content_type",
     "gateway_settings",
     "network_named",
+    "new_cache",
+    "own_proxies",
     "read_allowed",
     "read_answer",
     "read_script",
@@ -65,4 +87,6 @@ __all__ = [
     "sse_events",
     "trajectory",
     "upstreams_of",
+    "web_environment",
+    "write_web_files",
 ]

@@ -1,4 +1,4 @@
-"""The processes that serve a sandbox, seen from the trial."""
+"""Processes that serve a sandbox, seen from the trial."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from affidavit.gateway.spool import Spool
 
 _START_S = 60.0
 _STOP_S = 20.0
-# What such a process may know of this process's environment: how to load itself, and how its machine reaches others.
+# What the gateway may know of this process's environment: how to load itself, and how its machine reaches others.
 _ENVIRONMENT = (
     "PATH",
     "PYTHONPATH",
@@ -28,44 +28,43 @@ _ENVIRONMENT = (
 )
 
 
-class ServingProcess:
-    """A process that serves one sandbox, and writes down what it does. A context manager: ends it.
+class ServerProcess:
+    """A server in a process of its own, which takes a listening socket with it. A context manager: ends it.
 
     Attributes:
         pid: of the process.
     """
 
-    def __init__(self, what: str, module: str, settings: bytes, sockets: Sequence[socket.socket], spool: Path) -> None:
+    def __init__(
+        self, module: str, settings: bytes, listener: socket.socket, descriptors: Sequence[int], what: str
+    ) -> None:
         """Start it; it serves when this returns.
 
         Args:
-            what: it is, for messages.
-            module: that it runs, with the descriptors of `sockets` and of `spool` as arguments.
-            settings: what it is told.
-            sockets: where it serves; closed here, so that nobody waits there for a process that is gone.
-            spool: the file that it writes to, which does not exist.
+            module: to be run, with the descriptors of the listener and the others as its arguments.
+            settings: what it is told on its standard input.
+            listener: where it listens; closed here, so that nobody waits there for a server that is gone.
+            descriptors: what else it is given; the caller closes them.
+            what: what it is called in an error.
 
         Raises:
             GatewayError: it does not start.
         """
         self._what = what
-        descriptor = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        passed = (descriptor, *(one.fileno() for one in sockets))
+        given = (listener.fileno(), *descriptors)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, *map(str, passed)],
+                [sys.executable, "-m", module, *map(str, given)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=passed,
+                pass_fds=given,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 cwd="/",
                 start_new_session=True,
             )
         finally:
-            os.close(descriptor)
-            for one in sockets:
-                one.close()
+            listener.close()
         self.pid = self._process.pid
         try:
             self._tell(settings)
@@ -90,10 +89,10 @@ class ServingProcess:
         assert self._process.stdout is not None
         said, _, _ = select.select([self._process.stdout], [], [], _START_S)
         if not said or self._process.stdout.readline() != b"ready\n":
-            raise GatewayError(f"the {self._what} did not start")
+            raise GatewayError(f"{self._what} did not start")
 
     def end(self) -> bool:
-        """End it; whether it was still there."""
+        """Let it end, and end it where it does not; whether it was still there."""
         there = self._process.poll() is None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -115,7 +114,7 @@ class ServingProcess:
                     pipe.close()
 
 
-class GatewayProcess(ServingProcess):
+class GatewayProcess(ServerProcess):
     """A model gateway in a process of its own. A context manager: ends it."""
 
     def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
@@ -123,14 +122,18 @@ class GatewayProcess(ServingProcess):
 
         Args:
             settings: what it is told.
-            listener: where it listens; closed here.
+            listener: see ServerProcess.
             spool: the file that it writes to, which does not exist.
 
         Raises:
             GatewayError: it does not start.
         """
         self._spool = spool
-        super().__init__("model gateway", "affidavit.gateway.serve", settings.dump(), [listener], spool)
+        descriptor = new_spool(spool)
+        try:
+            super().__init__("affidavit.gateway.serve", settings.dump(), listener, [descriptor], "the model gateway")
+        finally:
+            os.close(descriptor)
 
     def stop(self) -> Spool:
         """End it and take what it wrote.
@@ -142,3 +145,8 @@ class GatewayProcess(ServingProcess):
         spool = Spool(self._spool)
         spool.complete = spool.complete and there
         return spool
+
+
+def new_spool(path: Path) -> int:
+    """A descriptor of a new file that a server appends to."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""The gateway's own process: ``python -m affidavit.gateway.serve SPOOL LISTENER``, two descriptors.
+"""The gateway's own process: ``python -m affidavit.gateway.serve LISTENER SPOOL``, two descriptors.
 
 It is apart from the rest because what it parses is hostile, because it alone holds the model's key, and because it must
 not wait for whoever takes in the record. Settings come on standard input, after eight bytes of their length; its end
@@ -17,7 +17,7 @@ import anyio._backends._asyncio  # noqa: F401  (likewise)
 import uvicorn
 
 from affidavit.gateway.app import Gateway
-from affidavit.gateway.serving import become_nobody, end_of_input, read_settings
+from affidavit.gateway.serving import drop_privileges, end_of_input, read_settings
 from affidavit.gateway.settings import GatewaySettings
 from affidavit.gateway.sources import source_of
 from affidavit.gateway.spool import SpoolWriter
@@ -25,7 +25,7 @@ from affidavit.gateway.spool import SpoolWriter
 
 async def _serve(settings: GatewaySettings, listener: socket.socket, spool: SpoolWriter) -> None:
     source = source_of(settings)
-    become_nobody()
+    drop_privileges()
     gateway = Gateway(settings, source, spool)
     config = uvicorn.Config(
         gateway,
@@ -59,10 +59,9 @@ async def _serve(settings: GatewaySettings, listener: socket.socket, spool: Spoo
 def main(arguments: list[str]) -> None:
     """Serve until standard input ends."""
     logging.disable(logging.CRITICAL)
-    spool, where = map(int, arguments)
-    listener = socket.socket(fileno=where)
+    listener = socket.socket(fileno=int(arguments[0]))
     settings = GatewaySettings.load(read_settings())
-    with os.fdopen(spool, "ab") as file:
+    with os.fdopen(int(arguments[1]), "ab") as file:
         # What is loaded stays: a collector that walks it holds up a stream.
         gc.freeze()
         asyncio.run(_serve(settings, listener, SpoolWriter(file)))

@@ -1,4 +1,4 @@
-"""What the processes that serve a sandbox have in common: settings on standard input, nobody's rights, an end."""
+"""What every process that serves a sandbox does: it reads its settings, gives up what it may, ends with its input."""
 
 import asyncio
 import os
@@ -9,16 +9,37 @@ _USER = 65533
 
 
 def read_settings() -> bytes:
-    """The settings, from standard input. Ends the process where they break off."""
-    return _exactly(int.from_bytes(_exactly(8), "big"))
+    """What standard input holds after eight bytes of its length.
+
+    Raises:
+        SystemExit: it ended before.
+    """
+    size = int.from_bytes(os.read(0, 8), "big")
+    data = bytearray()
+    while len(data) < size:
+        chunk = os.read(0, size - len(data))
+        if not chunk:
+            raise SystemExit(2)
+        data += chunk
+    return bytes(data)
 
 
-def become_nobody() -> None:
-    """Give up root's rights."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_USER, _USER, _USER)
-        os.setresuid(_USER, _USER, _USER)
+def drop_privileges(folder: int | None = None) -> None:
+    """Go on as nobody, where this is root.
+
+    Args:
+        folder: a descriptor of a folder that is to be written to afterwards; None: there is none.
+
+    Raises:
+        OSError: it can't be done.
+    """
+    if os.geteuid() != 0:
+        return
+    if folder is not None:
+        os.fchown(folder, _USER, _USER)
+    os.setgroups([])
+    os.setresgid(_USER, _USER, _USER)
+    os.setresuid(_USER, _USER, _USER)
 
 
 async def end_of_input() -> None:
@@ -27,13 +48,3 @@ async def end_of_input() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while await reader.read(4096):
         pass
-
-
-def _exactly(size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        chunk = os.read(0, size - len(data))
-        if not chunk:
-            raise SystemExit(2)
-        data += chunk
-    return bytes(data)

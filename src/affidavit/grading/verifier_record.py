@@ -46,6 +46,7 @@ class Left:
         words: how often the tests took something on the word of the solution's sandbox, where that is another one.
         ways: how else the solution had a say in them, where that was to be found out.
         error: why there is nothing of reward, report and tests.
+        misses: what they asked the verifier cache for in vain, method and URL.
     """
 
     exit: Exit
@@ -56,6 +57,7 @@ class Left:
     words: int = 0
     ways: tuple[str, ...] = ()
     error: str | None = None
+    misses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As in ``grade.json``."""
@@ -71,6 +73,7 @@ class Left:
             "words": self.words,
             "error": self.error,
             **({"ways": list(self.ways)} if self.ways else {}),
+            **({"misses": list(self.misses)} if self.misses else {}),
         }
 
     @classmethod
@@ -86,8 +89,8 @@ class Left:
                 "error": str() | None as error,
                 **more,
             } if tests is None or all(isinstance(line, dict) for line in tests):
-                words, ways = more.get("words", 0), more.get("ways", [])
-                if type(words) is int and _texts(ways):
+                words, ways, misses = more.get("words", 0), more.get("ways", []), more.get("misses", [])
+                if type(words) is int and _texts(ways) and _texts(misses):
                     return cls(
                         _exit(ended),
                         _reward(reward),
@@ -97,6 +100,7 @@ class Left:
                         words,
                         tuple(ways),
                         error,
+                        tuple(misses),
                     )
         raise _wrong("what a run of the tests left")
 
@@ -208,6 +212,7 @@ class VerifierRecord:
         rounds: those that were made, at least one.
         separation: whether the solution had a sandbox of its own.
         secret: of the trial, hexadecimal; it decides how tests are made wrong. Empty in bundles of version 0.1.
+        filling: the tests had a network, to fill the verifier cache.
     """
 
     framework: str
@@ -218,6 +223,18 @@ class VerifierRecord:
     rounds: tuple[Round, ...]
     separation: Separation = field(default=Separation(False, "version 0.1 ran them in one sandbox"))
     secret: str = ""
+    filling: bool = False
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What the tests, right or wrong, asked the verifier cache for in vain."""
+        left: list[Left | None] = []
+        for one in self.rounds:
+            left.append(one.left)
+            if one.control is not None:
+                left.append(one.control.left)
+                left += [part for reference in one.control.references for part in (reference.right, reference.wrong)]
+        return tuple(dict.fromkeys(miss for part in left if part is not None for miss in part.misses))
 
     @property
     def first(self) -> Round:
@@ -253,6 +270,7 @@ class VerifierRecord:
             "rounds_for": self.rounds_for,
             "separation": self.separation.to_json(),
             "secret": self.secret,
+            **({"filling": True} if self.filling else {}),
             **self.first.to_json(),
             "again": [made.to_json() for made in self.rounds[1:]],
         }
@@ -278,7 +296,17 @@ class VerifierRecord:
                     rounds = tuple(Round.read(one) for one in (more, *again))
                     # Bundles of version 0.1 have nothing on it.
                     apart = {"separation": Separation.from_json(more["separation"])} if "separation" in more else {}
-                    return cls(framework, credit, tuple(expected), planned, rounds_for, rounds, secret=secret, **apart)
+                    return cls(
+                        framework,
+                        credit,
+                        tuple(expected),
+                        planned,
+                        rounds_for,
+                        rounds,
+                        secret=secret,
+                        filling=more.get("filling", False) is True,
+                        **apart,
+                    )
         raise _wrong("what the tests left")
 
 

@@ -1,15 +1,17 @@
 """The egress proxy's process, seen from the trial."""
 
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from affidavit.events import NAMED_ADDRESSES
 from affidavit.gateway.egress.records import EgressReader
 from affidavit.gateway.egress.settings import DNS_PORT, EgressSettings
-from affidavit.gateway.process import ServingProcess
+from affidavit.gateway.process import ServerProcess, new_spool
 from affidavit.sandbox import NetworkNamespace
 
 
-class EgressProcess(ServingProcess):
+class EgressProcess(ServerProcess):
     """An egress proxy in a process of its own. A context manager: ends it."""
 
     def __init__(self, settings: EgressSettings, namespace: NetworkNamespace, spool: Path) -> None:
@@ -24,16 +26,15 @@ class EgressProcess(ServingProcess):
             GatewayError, SandboxError: it does not start.
         """
         namespace.add_local(NAMED_ADDRESSES)
-        sockets = [namespace.receive(DNS_PORT), namespace.listen(DNS_PORT)]
-        try:
-            for port in settings.ports():
-                sockets.append(namespace.listen(port, "0.0.0.0"))
-        except BaseException:
-            for one in sockets:
-                one.close()
-            raise
         self._reader = EgressReader(spool)
-        super().__init__("egress proxy", "affidavit.gateway.egress.serve", settings.dump(), sockets, spool)
+        with ExitStack() as given:
+            questions = given.enter_context(namespace.receive(DNS_PORT))
+            streams = given.enter_context(namespace.listen(DNS_PORT))
+            listeners = [given.enter_context(namespace.listen(port, "0.0.0.0")) for port in settings.ports()]
+            descriptor = new_spool(spool)
+            given.callback(os.close, descriptor)
+            others = [descriptor, questions.fileno(), *(one.fileno() for one in listeners)]
+            super().__init__("affidavit.gateway.egress.serve", settings.dump(), streams, others, "the egress proxy")
 
     def names(self) -> dict[str, str]:
         """Host names by address, so far: whoever in the sandbox has an address has it from what is here.
