@@ -77,6 +77,14 @@ def test_a_sandbox_reaches_the_hosts_socket_and_nothing_else(
     ], ran.stderr
 
 
+def test_so_does_one_of_the_container_profile(run: Callable[..., Any], namespace: NetworkNamespace) -> None:
+    """Its user namespace does not own the network that it was given."""
+    look = "import socket; print(socket.create_connection(('127.0.0.1', 8080), timeout=10).makefile().read())"
+    with answering(namespace.listen(8080), b"from outside"):
+        ran = run("runc", "/usr/bin/python3", "-c", look, network=namespace.path, profile="container")
+    assert ran.stdout == "from outside\n", ran.stderr
+
+
 def test_this_process_stays_where_it_is(namespace: NetworkNamespace) -> None:
     before = Path("/proc/self/ns/net").readlink()
     namespace.listen(8080).close()

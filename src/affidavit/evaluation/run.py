@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -378,7 +378,7 @@ def _prepare_run(
             check_graders(task)
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
-        choice = choose_runtime(terms.runtime, terms.recorder)
+        choice = _choose(terms, tasks.values())
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
@@ -414,6 +414,17 @@ def _prepare_run(
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
+
+
+def _choose(terms: Terms, tasks: Iterable[Task]) -> Chosen:
+    """The runtime and recorder of a run. Raises RunError where it can't be what is asked for."""
+    container = next((task.id for task in tasks if task.profile == "container"), None)
+    if container is None:
+        return choose_runtime(terms.runtime, terms.recorder)
+    for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
+        if asked not in ("auto", needed):
+            raise RunError(f"{flag} {asked}: {container} has the container profile, which needs {flag} {needed}")
+    return choose_runtime("runc", "ebpf")
 
 
 def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:

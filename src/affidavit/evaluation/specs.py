@@ -1,6 +1,7 @@
 """Which sandbox a task wants for its agent, and which for its verifier."""
 
 import os
+import posixpath
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,6 +74,7 @@ def agent_spec(
         limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
         network=network,
+        profile=task.profile,
     )
 
 
@@ -197,6 +199,7 @@ def _grading_spec(
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
+        profile=task.profile,
     )
 
 
@@ -240,6 +243,12 @@ def _env(task: Task, rootfs: RootFilesystem) -> dict[str, str]:
     user = rootfs.user
     own = {"PATH": _PATH, "HOME": user.home, "USER": user.name, "LOGNAME": user.name, "LANG": "C.UTF-8"}
     return {**own, **rootfs.env, **task.env}
+
+
+def search_path(task: Task, rootfs: RootFilesystem) -> tuple[str, ...]:
+    """The folders in which a verifier looks for programs."""
+    folders = {**_env(task, rootfs), **task.verifier_env}["PATH"].split(":")
+    return tuple(posixpath.normpath(folder) for folder in folders if folder.startswith("/"))
 
 
 def outermost(folders: Iterable[str]) -> tuple[str, ...]:

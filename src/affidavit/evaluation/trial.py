@@ -19,6 +19,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reach import reach_of
@@ -53,7 +54,7 @@ from affidavit.evidence import (
 )
 from affidavit.gateway import Redactor
 from affidavit.grading import Material, Rerun, Separation, combine, make_graders, next_step, plan_tests
-from affidavit.policy import Judge, Violation
+from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
@@ -70,6 +71,7 @@ from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
+    FOOTPRINT,
     AgentRecord,
     Case,
     Judgement,
@@ -198,6 +200,11 @@ class Trial:
         self._stranded: str | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
+        # What grades by running something must not run what an agent changed. A verifier with a root file system of its
+        # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
+        runs = any(named.spec.kind == "test_run" for named in self._graders)
+        guarded = task.profile == "container" and runs and task.grading is None and machinery.filling is None
+        self._footprint = Footprint(task.workdir) if guarded else None
         self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
         self.contract_facts = contract_facts(contract)
 
@@ -207,6 +214,7 @@ class Trial:
             open_workplace(self._machinery.state, self._folder) as place,
             Stages(self._machinery) as self._stages,
         ):
+            self.learn_footprint(place, self._stages)
             # Its helpers get ready while the agent works.
             agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
@@ -286,6 +294,30 @@ class Trial:
         """The grading stage, where a grader wants one. Raises RecorderError."""
         return stages.open("grader") if any(named.spec.kind == "test_run" for named in self._graders) else None
 
+    def learn_footprint(self, place: Path, stages: Stages) -> None:
+        """Find out what the grading rests on, where the agent may change that; before `new_judge`.
+
+        Args:
+            place: a private folder.
+            stages: of the trial.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        if self._footprint is None:
+            return
+        task = self._task
+        (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+        web = self._verifier_web(place)
+        plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
+        tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
+        reference = Reference(
+            stages, task, self._rootfs, self._enforced, self._settings, place / "footprint", self._tests_rootfs
+        )
+        look = partial(reference.footprint, tests)
+        self._footprint = find_footprint(task, self._where(web), self._machinery.state, look)
+
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
         return new_judge(
@@ -294,6 +326,7 @@ class Trial:
             self._agent.name,
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
+            self._footprint,
         )
 
     def conclude(
@@ -353,6 +386,8 @@ class Trial:
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", TaskDocument.of(task).to_json())
+        if self._footprint is not None:
+            bundle.add(FOOTPRINT, self._footprint.to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
         if self._web is not None and self._web.filling and self._fills(judgement):
             self._web.keep(self._machinery.state, task)
@@ -571,14 +606,20 @@ class Trial:
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
+        attempt = partial(reference.separation, tests)
+        task = self._task.grading or self._task
+        return find_separation(task, tests.plan, self._where(self._web), self._machinery.state, attempt)
+
+    def _where(self, web: VerifierWeb | None) -> str:
+        """What decides, beside the task, how its tests run: root file systems, contract, runtime, what they have of the
+        web."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
         where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
         if self._task.grading is not None:
             where = f"{where} {self._tests_rootfs.digest}"
-        if self._web is not None:
-            where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
-        attempt = partial(reference.separation, tests)
-        return find_separation(self._task.grading or self._task, tests.plan, where, self._machinery.state, attempt)
+        if web is not None:
+            where = f"{where} {'web' if web.filling else web.cache.digest}"
+        return where
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery

@@ -14,7 +14,7 @@ from affidavit.errors import first_problem
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
-from affidavit.tasks import Task
+from affidavit.tasks import Profile, Task
 
 # JSON has lists; what is frozen has tuples.
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -52,6 +52,7 @@ class TaskDocument(_Document):
         agent_timeout_s, verifier_timeout_s: seconds.
         control: whether the tests have a control.
         passing_score: the least score that counts as solved.
+        profile: what its sandboxes are like inside, ``strict`` or ``container``.
         labels: see `affidavit.tasks.Labels`.
     """
 
@@ -63,6 +64,7 @@ class TaskDocument(_Document):
     verifier_timeout_s: float
     control: bool
     passing_score: float
+    profile: Profile = "strict"
     labels: dict[str, Any] = {}
 
     @classmethod
@@ -77,6 +79,7 @@ class TaskDocument(_Document):
             verifier_timeout_s=task.verifier_timeout_s,
             control=task.control,
             passing_score=task.passing_score,
+            profile=task.profile,
             labels=task.labels.to_json(),
         )
 

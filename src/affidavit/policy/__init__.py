@@ -3,12 +3,14 @@
 from affidavit.policy.attempts import ON_THE_EVALUATION, Attempt, Target, summed
 from affidavit.policy.diff_coverage import unexplained
 from affidavit.policy.engine import Judge, judge
+from affidavit.policy.footprint import Footprint
 from affidavit.policy.sentences import event_sentence
 from affidavit.policy.violation import Severity, Violation
 
 __all__ = [
     "ON_THE_EVALUATION",
     "Attempt",
+    "Footprint",
     "Judge",
     "Severity",
     "Target",

@@ -21,6 +21,7 @@ from affidavit.policy.columns import Batch, Names
 from affidavit.policy.detectors import Detectors
 from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
+from affidavit.policy.footprint import Footprint
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
 from affidavit.policy.rules import RuleChecks
@@ -34,6 +35,8 @@ _CHUNK = 1 << 20
 
 # Operations of their own that stand for a system call.
 _CALL_OF_OP = {Op.MOUNT: "mount", Op.PTRACE: "ptrace", Op.MEMFD: "memfd_create"}
+
+_KEPT_OUT_WHY = "which the grading may rest on and is no part of the task's product, so it is not carried over"
 
 # With the folder of a layer in front a longer one has no path (PATH_MAX), and can't be packed into an image.
 _LONGEST_CARRIED = 3500
@@ -73,6 +76,7 @@ class Judge:
             (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
         program_of: what a name stood for in the root file system, for programs that are named by digest.
         task_limit_ms: the task's own time limit; a contract's that is longer can't be broken. None: there is none.
+        footprint: of what grades, where the agent may change anything; None: what the contract lets it write is all.
     """
 
     def __init__(
@@ -83,10 +87,12 @@ class Judge:
         given: Sequence[str] = (),
         program_of: Callable[[str], Program | None] = lambda path: None,
         task_limit_ms: int | None = None,
+        footprint: Footprint | None = None,
     ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
         self._contract = contract
+        self._footprint = footprint
         self._findings = Findings(self._action_of)
         self._limits = document.limits
         self._task_limit_ms = task_limit_ms
@@ -351,7 +357,7 @@ class Judge:
             message = f"the agent used up the {limits.memory_mb} MiB of memory that the contract gives it"
             self._findings.add_fact("limits.memory_mb", "medium", "", message, "agent")
 
-    def _check_diff(self, diff: Iterable[Change]) -> None:
+    def _check_diff(self, diff: Sequence[Change]) -> None:
         for change, bits in self._judged(diff):
             if bits & p.DENIED:
                 self._add_change("files.deny", change, "which the contract denies")
@@ -364,6 +370,21 @@ class Judge:
                 why = f"a symlink to {sentences.shown(target)}, which the contract denies"
                 # Under the target's name, as the event of its making is.
                 self._add_change("files.deny", change, why, target)
+        self._check_footprint(diff)
+
+    def _check_footprint(self, diff: Sequence[Change]) -> None:
+        """What of the agent's changes is kept out of the grading, and what of that is a violation."""
+        kept_out = {} if self._footprint is None else self._footprint.kept_out(diff)
+        changes = {change.path: change for change in diff}
+        for change, bits in self._judged([changes[path] for path in kept_out]):
+            if not bits & p.WRITE or bits & p.DENIED or _is_compiled(change):
+                # A violation already, or what no program was asked to make.
+                continue
+            kept = kept_out[change.path]
+            if kept.replaced:
+                self._add_change("grading.footprint", change, "which the tests use")
+            else:
+                self._add_change("grading.footprint", changes[kept.top], _KEPT_OUT_WHY, outcome="set_aside")
 
     def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
         changes = list(diff)
@@ -388,9 +409,12 @@ class Judge:
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
         device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
-        its source), nothing that a path can hardly name, and no symlink that could lead out of what the agent may write
-        and the system's own folders."""
-        return frozenset(change.path for change, bits in self._judged(diff) if self._goes_on(change, bits))
+        its source), nothing that a path can hardly name, no symlink that could lead out of what the agent may write
+        and the system's own folders, and nothing in the footprint of what grades."""
+        changes = list(diff)
+        kept_out = {} if self._footprint is None else self._footprint.kept_out(changes)
+        judged = self._judged(change for change in changes if change.path not in kept_out)
+        return frozenset(change.path for change, bits in judged if self._goes_on(change, bits))
 
     def _goes_on(self, change: Change, bits: int) -> bool:
         if not bits & p.WRITE or bits & p.DENIED or len(change.path) > _LONGEST_CARRIED:
@@ -399,8 +423,7 @@ class Judge:
             return True
         if change.type == "symlink":
             return change.target is not None and self._stays_inside(change.path, change.target)
-        compiled = "/__pycache__/" in change.path and change.path.endswith(".pyc")
-        return change.type == "file" and not change.mode & 0o6000 and not compiled
+        return change.type == "file" and not change.mode & 0o6000 and not _is_compiled(change)
 
     def _stays_inside(self, link: str, target: str) -> bool:
         """Whether a symlink leads to an allowed place whatever other symlinks its target passes through.
@@ -417,6 +440,11 @@ class Judge:
             return place == "/dev/null"
         bits = self._bits(place)
         return not bits & p.DENIED and (bool(bits & p.WRITE) or place.startswith(_SYSTEM))
+
+
+def _is_compiled(change: Change) -> bool:
+    """Whether it is Python's byte code in place of its source."""
+    return "/__pycache__/" in change.path and change.path.endswith(".pyc")
 
 
 class ShellWatch:

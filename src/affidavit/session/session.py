@@ -27,7 +27,7 @@ from affidavit.evaluation import (
     open_workplace,
     prepared_run,
 )
-from affidavit.events import AGENT, FIRST, ExecTracker, Op, is_judged
+from affidavit.events import AGENT, FIRST, ExecTracker, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
 from affidavit.sandbox import (
     Change,
@@ -35,6 +35,7 @@ from affidavit.sandbox import (
     ExecEnd,
     ExecSpec,
     Exit,
+    LayerFiles,
     OciSandbox,
     Output,
     RuntimeHooks,
@@ -55,6 +56,7 @@ _IDLE = "while :; do sleep 2147483647 & wait $!; done"
 _ROOT = User(0, 0, "root", "/root")
 _PATH = re.compile(r"/[^\0]{0,4095}")
 _SETUP_S = 3600.0
+_AFTERMATH_S = 600.0
 _FILE_BYTES = 64 << 20
 _FILE_S = 120.0
 _KEPT_BYTES = 4 << 20
@@ -119,6 +121,8 @@ class Session:
         self._entering = 0
         self._running = 0
         self._numbers = 0
+        self._aftermaths = 0
+        self._left: Path | None = None
         self._phase = "new"
         self._live = ExitStack()
         self._setup: tuple[Change, ...] = ()
@@ -168,16 +172,18 @@ class Session:
             base.grading,
         )
         self._stack.callback(self._abort)
-        self._judge = self._trial.new_judge()
         self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
         self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
         self._stages = self._stack.enter_context(Stages(self._machinery))
+        self._trial.learn_footprint(self._place, self._stages)
+        self._judge = self._trial.new_judge()
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
         # Its helpers get ready while the agent works.
         self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
         self._ways = self._live.enter_context(self._trial.ways_out(self._place))
         spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
+        self._spec = spec
         self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
         self._wall_s = spec.limits.wall_ms / 1000
         events = self._bundle.file(f"{AGENT}/events.parquet")
@@ -295,6 +301,8 @@ class Session:
         """A file of the sandbox, read by a command in it: it is recorded and judged as `write_file` is. Links lead
         where they lead in the sandbox.
 
+        Of a frozen session no process reads it, and no link is followed.
+
         Args:
             path: absolute.
             most: bytes; a larger one is an error.
@@ -304,6 +312,8 @@ class Session:
         Raises:
             SessionError: it can't be read, or is larger.
         """
+        if self._phase == "frozen":
+            return self._frozen_file(_checked_path(path), most)
         argv = ("head", "-c", str(most + 1), "--", _checked_path(path))
         result = self._file(argv, user, b"", origin, most + 1)
         if result.exit_code != 0:
@@ -311,6 +321,13 @@ class Session:
         if len(result.stdout) > most or result.truncated:
             raise SessionError(f"{path}: is larger than {most} bytes")
         return result.stdout
+
+    def _frozen_file(self, path: str, most: int) -> bytes:
+        files = LayerFiles((self._sandbox.upper(), *self._sandbox.layers))
+        try:
+            return files.read(encode_name(os.fsencode(path)), most)
+        except OSError as problem:
+            raise SessionError(f"{path}: can't be read: {problem.strerror}") from None
 
     def _file(self, argv: Sequence[str], user: str | None, data: bytes, origin: str, keep: int) -> ExecResult:
         if self._phase == "setup":
@@ -361,12 +378,7 @@ class Session:
             raise SessionError(f"no command can run: this session is {self._phase}")
         if self._capture.halted:
             raise SessionError("the contract halted this session: freeze it")
-        if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
-            raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
-        who = self._user if user is None else self._known_user(user)
-        own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
-        folder = self._cwd if cwd is None else _checked_path(cwd)
-        spec = ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
+        spec = self._command(argv, user, cwd, env, terminal=terminal, keep=keep)
         with self._lock:
             self._numbers += 1
             number = self._numbers
@@ -377,7 +389,9 @@ class Session:
             end = self._sandbox.exec(
                 spec, data=data, timeout_s=timeout_s, entrance=entrance, tree=lambda pid: self._alive(number)
             )
-            entry = Entry(number, phase, origin, argv, who, folder, entrance.pid, began, time.monotonic_ns(), end)
+            entry = Entry(
+                number, phase, origin, argv, spec.user, spec.cwd, entrance.pid, began, time.monotonic_ns(), end
+            )
             self._log.add(entry)
         except AffidavitError:
             if self._capture.halted:
@@ -389,6 +403,24 @@ class Session:
                 self._running -= 1
                 self._changed.notify_all()
         return ExecResult(number, end.stdout, end.stderr, _exit_code(end), end.timed_out, end.dropped > 0)
+
+    def _command(
+        self,
+        argv: Sequence[str],
+        user: str | None,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        *,
+        terminal: bool,
+        keep: int,
+    ) -> ExecSpec:
+        """A command as it was asked for. Raises SessionError."""
+        if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
+            raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
+        who = self._user if user is None else self._known_user(user)
+        own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
+        folder = self._cwd if cwd is None else _checked_path(cwd)
+        return ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
 
     def _known_user(self, name: str) -> User:
         if name in (self._user.name, str(self._user.uid), f"{self._user.uid}:{self._user.gid}"):
@@ -495,7 +527,67 @@ class Session:
         carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
         self._work = Work(captured, own, brought, carried, execs)
         self._stages.ended(self._stage)
-        self._live.close()
+
+    def aftermath(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = _AFTERMATH_S,
+    ) -> ExecResult:
+        """Run a command of the harness over what the agent left; freezes the session where it is not.
+
+        It runs in a sandbox of its own, without a network, over a copy of the frozen files. It is recorded and not
+        judged. What it changes is gone with it. No process of the agent lives, but a program that the agent put in
+        place of another one is run where it is asked for.
+
+        Args:
+            argv: as `exec` has it.
+            user: as `exec` has it.
+            cwd: as `exec` has it.
+            env: as `exec` has it.
+            timeout_s: when it is over, the command and all that it started are killed.
+
+        Returns:
+            What came of it; `id` counts the calls of this method.
+
+        Raises:
+            SessionError: the session was graded already, or the command can't be what it is.
+            SandboxError, RecorderError, TraceError, EvidenceError: the machinery failed.
+        """
+        if self._phase in ("setup", AGENT):
+            self.freeze()
+        if self._phase != "frozen":
+            raise SessionError(f"the aftermath comes before the grading, and this session is {self._phase}")
+        command = self._command(argv, user, cwd, env, terminal=False, keep=_KEPT_BYTES)
+        if self._left is None:
+            left = self._place / "left"
+            upper, lower = self._sandbox.upper(), self._sandbox.layers
+            carry_over(upper, lower, diff(upper, lower), lambda change: True, left)
+            self._left = left
+        self._aftermaths += 1
+        stage = self._stages.open(f"aftermath-{self._aftermaths}")
+        spec = replace(
+            self._spec,
+            name=stage.sandbox,
+            rootfs=(self._left, *self._spec.rootfs),
+            # A name without a slash is looked up by this shell.
+            argv=("/bin/sh", "-c", 'exec "$@"', "sh", *command.argv),
+            env=command.env,
+            cwd=command.cwd,
+            user=command.user,
+            limits=replace(self._spec.limits, wall_ms=round(timeout_s * 1000)),
+            network="",
+        )
+        with self._stages.run(stage, spec, self._bundle.file(f"{stage.name}/events.parquet")) as (captured, _):
+            self._trial.keep(self._bundle, stage, captured)
+        ended, output = captured.exit, captured.output
+        code = ended.code if ended.code is not None else 128 + (ended.signal or 9)
+        return ExecResult(
+            self._aftermaths, output.stdout, output.stderr, code, ended.timed_out, truncated=output.dropped > 0
+        )
 
     def _mounts(self) -> int:
         """How many mounts the record shows that were made."""
@@ -518,6 +610,7 @@ class Session:
             self.freeze()
         if self._phase != "frozen" or self._work is None:
             raise SessionError(f"a frozen session is graded, once, and this one is {self._phase}")
+        self._live.close()
         self._phase = "graded"
         self._judgement = self._trial.conclude(
             self._bundle, self._place, self._stages, self._judge, self._work, self._grader

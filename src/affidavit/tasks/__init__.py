@@ -20,7 +20,7 @@ from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
-from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
+from affidavit.tasks.task import Profile, PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
     "CRLF",
@@ -29,6 +29,7 @@ __all__ = [
     "GraderSpec",
     "ImportedTask",
     "Labels",
+    "Profile",
     "PublishedContract",
     "Rootfs",
     "Task",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
@@ -33,6 +34,9 @@ _NO_COMPOSE = (
 
 # A task has one of them at most; the last two are JSON.
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
+
+Profile = Literal["strict", "container"]
+"""What the task's sandboxes are like inside: ``[affidavit].profile``."""
 
 # Keys of [task] that only describe it.
 _DESCRIPTIVE = ("version", "description", "authors")
@@ -82,6 +86,7 @@ class Task:
             says nothing or there is no image to ask.
         asked_workdir: what task.toml says of the working directory.
         entrypoint: the image's; empty for others.
+        profile: what its sandboxes are like inside, ``[affidavit].profile``.
         grading: the task as its verifier sees it, where that has a root file system of its own, with another `user`,
             `workdir` and so on; None: the verifier has the agent's.
         artifacts: what such a verifier gets of the agent's files.
@@ -122,6 +127,7 @@ class Task:
     asked_verifier_user: str | None = None
     asked_workdir: str | None = None
     entrypoint: tuple[str, ...] = ()
+    profile: Profile = "strict"
     grading: "Task | None" = None
     artifacts: tuple[Artifact, ...] = ()
     owns_tests: bool = False
@@ -262,6 +268,7 @@ class _Reader:
             asked_user=asked_user,
             asked_verifier_user=asked_verifier_user,
             asked_workdir=asked,
+            profile=self._profile(own),
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
@@ -365,6 +372,15 @@ class _Reader:
         if value is not None and value > 1:
             raise own.error("passing_score", f"must be above 0 and at most 1, not {value:g}")
         return 1.0 if value is None else value
+
+    def _profile(self, own: TomlTable) -> Profile:
+        value = own.text("profile")
+        for known in get_args(Profile):
+            if value == known:
+                return known  # type: ignore[no-any-return]
+        if value is not None:
+            raise own.error("profile", f'must be "strict" or "container", not {value!r}')
+        return "strict"
 
     def _folder(self, name: str) -> Path | None:
         path = self._path / name

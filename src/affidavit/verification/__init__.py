@@ -1,6 +1,6 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
-from affidavit.verification.agent_record import AgentFindings, AgentRecord, examine, given_to, new_judge
+from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, given_to, new_judge
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
 from affidavit.verification.case import Case
 from affidavit.verification.expectations import ANYTHING, Expected
@@ -11,6 +11,7 @@ from affidavit.verification.verify_trial import agent_record, own_keys, verify, 
 
 __all__ = [
     "ANYTHING",
+    "FOOTPRINT",
     "AgentFindings",
     "AgentRecord",
     "Case",

@@ -28,9 +28,10 @@ from affidavit.evidence import (
     read_network_facts,
     stranded,
 )
+from affidavit.policy import Footprint
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
-from affidavit.verification.agent_record import AgentRecord, examine, new_judge
+from affidavit.verification.agent_record import FOOTPRINT, AgentRecord, examine, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
 from affidavit.verification.expectations import ANYTHING, Expected
@@ -103,7 +104,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     enforcement = environment.enforcement
     limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
-    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit)
+    footprint = _footprint(reader)
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint)
     record = agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
@@ -148,9 +150,20 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
         return "the grading failed after a violation: there is nothing to grade again"
     document = TaskDocument.read("task.json", reader.task)
     environment = EnvironmentDocument.read("environment.json", reader.environment)
-    judge = new_judge(parse_contract(reader.contract, "contract.json"), document.workdir, environment.agent)
+    contract = parse_contract(reader.contract, "contract.json")
+    judge = new_judge(contract, document.workdir, environment.agent, footprint=_footprint(reader))
     record = agent_record(reader)
     return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
+
+
+def _footprint(reader: BundleReader) -> Footprint | None:
+    """The footprint of what graded; None where the agent could change only what the contract lets it write."""
+    if FOOTPRINT not in reader.names():
+        return None
+    try:
+        return Footprint.from_json(reader.json_object(FOOTPRINT))
+    except ValueError as error:
+        raise EvidenceError(f"{FOOTPRINT}: {error}") from None
 
 
 def _enforced(reader: BundleReader, environment: EnvironmentDocument) -> Contract:
