@@ -101,6 +101,7 @@ class Identity(_Document):
         model: the model that it was given; empty where it had none.
         environment: the variables that its definition sets.
         brought: what its installation brought; None where nothing was installed.
+        definition: digest of the definition that it is of; None where it has none.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Identity(_Document):
     model: str
     environment: dict[str, str]
     brought: Installed | None
+    definition: str | None = None
 
 
 class Enforcement(_Document):
