@@ -21,6 +21,7 @@ from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
+from affidavit.evaluation.performance import Measurement
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run_policy import alerts_of
@@ -35,6 +36,7 @@ from affidavit.gateway import Redactor
 from affidavit.grading import (
     Assessment,
     Material,
+    PerformanceGrader,
     Rerun,
     Separation,
     combine,
@@ -486,7 +488,7 @@ class Trial:
         ``grade.json``. `condemned`: no score will count."""
         task = self._task
         agent, changes, brought = work.captured, work.changes, work.brought
-        verifier = events = None
+        verifier = events = timings = None
         record = bundle.file("agent/events.parquet")
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
@@ -505,6 +507,8 @@ class Trial:
                 else:
                     accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
                     accusing["references"].append(reference.hold(tests, step))
+        if any(isinstance(named.grader, PerformanceGrader) for named in self._graders):
+            timings = self._time(bundle, place, rootfs, digest_of(changes, brought))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))
         graded = grade_all(
@@ -524,6 +528,7 @@ class Trial:
                 reference=task.tests_dir,
                 verifier=verifier,
                 grader_events=events,
+                timings=timings,
             ),
         )
         assessment = combine(graded)
@@ -531,12 +536,25 @@ class Trial:
             "score": assessment.score,
             "graders": [one.to_json() for one in graded],
             "verifier": verifier,
+            **({} if timings is None else {"timings": timings}),
             "files": files.write(bundle),
             "before": before.write(bundle, files),
             "carried": sorted(brought),
         }
         bundle.add("grade.json", grade)
         return assessment, grade
+
+    def _time(self, bundle: BundleWriter, place: Path, rootfs: RootFilesystem, submission: str) -> dict[str, Any]:
+        """What `Material.timings` has; `rootfs`: with what the agent brought."""
+        graders = [named.grader for named in self._graders if isinstance(named.grader, PerformanceGrader)]
+        where = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        keep = partial(self._stage, bundle)
+        timings, timed = {}, 0
+        for number, grader in enumerate(graders):
+            folder = place / f"performance-{number}"
+            timings[grader.name] = Measurement(grader, where, folder, submission, keep, timed + 1).measure()
+            timed += grader.settings.repetitions
+        return timings
 
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier

@@ -16,6 +16,7 @@ from affidavit.grading.grader import (
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
+from affidavit.grading.performance import PerformanceGrader
 from affidavit.grading.publication import published_grades
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
@@ -55,6 +56,7 @@ __all__ = [
     "Grader",
     "Material",
     "NamedGrader",
+    "PerformanceGrader",
     "ReferenceRequest",
     "Relay",
     "Rerun",

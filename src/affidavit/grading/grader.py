@@ -196,6 +196,7 @@ class Material:
             None where it is not at hand, which only graders without reference files survive.
         verifier: what the grading sandbox left (``test_run`` only); None where none ran.
         grader_events: that sandbox's record; None where none ran.
+        timings: what was timed (``performance`` only), by the grader's name; None where nothing was.
     """
 
     instruction: str
@@ -212,6 +213,7 @@ class Material:
     reference: Path | None = None
     verifier: Mapping[str, Any] | None = None
     grader_events: pa.Table | None = None
+    timings: Mapping[str, Any] | None = None
 
     @cached_property
     def rewritten(self) -> frozenset[str]:

@@ -117,6 +117,7 @@ def _material(reader: BundleReader, changes: Sequence[Change], carried: frozense
         before=KeptFiles(reader, grade.get("before") or {}),
         reference=None if task is None else task.tests_dir,
         verifier=grade.get("verifier"),
+        timings=grade.get("timings"),
         grader_events=reader.event_table("grader") if tested else None,
     )
 
