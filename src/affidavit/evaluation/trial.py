@@ -19,6 +19,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.performance import Measurement
@@ -177,6 +178,7 @@ class Trial:
         settings = compile_settings(contract)
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
+        self._decoys = Decoys.of(task, self._settings.writable)
         self._agent = agent
         self._planned = planned
         self._log = log
@@ -287,7 +289,11 @@ class Trial:
             network=model.network if model else "",
             model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
         )
-        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        layers = spec.rootfs
+        if self._decoys.contents:
+            self._decoys.lay(place / "decoys")
+            layers = (place / "decoys", *layers)
+        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -306,6 +312,7 @@ class Trial:
             self._agent.name,
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
+            self._decoys.paths,
         )
 
     def conclude(
@@ -594,6 +601,7 @@ class Trial:
                 "assurance": machinery.terms.assurance,
             },
             "terms": machinery.terms.facts,
+            **({"decoys": list(self._decoys.paths)} if self._decoys.contents else {}),
             "keep_until": machinery.terms.until(datetime.now(UTC)),
         }
 

@@ -18,6 +18,7 @@ from affidavit.policy.accesses import OP_CODES, SET_ASIDE_WHY, AccessCheck, lead
 from affidavit.policy.attempts import EVALUATION_CALLS, Attempt, Outcome, attempts_under, came_to_nothing
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
+from affidavit.policy.decoys import DecoyCheck
 from affidavit.policy.detectors import Detectors
 from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
@@ -73,6 +74,7 @@ class Judge:
             (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
         program_of: what a name stood for in the root file system, for programs that are named by digest.
         task_limit_ms: the task's own time limit; a contract's that is longer can't be broken. None: there is none.
+        decoys: absolute paths of files that no work leads to, whatever the contract lets the agent read.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Judge:
         given: Sequence[str] = (),
         program_of: Callable[[str], Program | None] = lambda path: None,
         task_limit_ms: int | None = None,
+        decoys: Sequence[str] = (),
     ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
@@ -107,6 +110,7 @@ class Judge:
                 self._calls.setdefault(name, []).append((f"operations.{operation}", OPERATIONS[operation].severity))
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
+        self._decoys = DecoyCheck(decoys) if decoys else None
         self._rules = RuleChecks(document.rules) if document.rules else None
         self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
@@ -137,6 +141,8 @@ class Judge:
             sets = Scoping.sets(self._lineage, images) if scoped and images is not None else None
             self._accesses.check(columns, ops, self._findings, sets)
             self._network.check(columns, ops, self._findings, sets)
+            if self._decoys:
+                self._decoys.check(columns, ops, self._findings)
             self._check_calls(columns, ops)
             self._check_processes(columns, ops)
             self._check_races(columns)

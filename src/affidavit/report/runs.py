@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
+from affidavit.verification import read_decoys
 
 RUN_FILE = "run.json"
 VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
@@ -144,6 +146,7 @@ class TrialView:
         bundle: its folder; None where there is none to read.
         duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
         signed_by: the key that the bundle's statement names; not checked here.
+        decoys: how many lay in the agent's sandbox.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
     """
 
@@ -175,6 +178,7 @@ class TrialView:
     bundle: Path | None
     signed_by: str | None
     discrepancy: str
+    decoys: int = 0
 
     @property
     def counted(self) -> float:
@@ -185,6 +189,11 @@ class TrialView:
     def raw(self) -> float:
         """What it adds to the raw score: nothing where the graders made none."""
         return self.raw_score or 0.0
+
+    @property
+    def touched_a_decoy(self) -> bool:
+        """Whether the agent touched one."""
+        return any(one.rule == DECOY_RULE for one in self.violations)
 
     @property
     def passed(self) -> bool:
@@ -321,6 +330,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
             judged = _Judged.model_validate(reader.verdict)
             task, environment = reader.task, reader.environment
             envelope = reader.json_object("statement.dsse.json")
+            decoys = len(read_decoys(environment))
     except EvidenceError as error:
         return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
     except ValidationError:
@@ -342,6 +352,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         violations=tuple(judged.violations),
         attempts=tuple(judged.attempts),
         labels=read_labels(task.get("labels")),
+        decoys=decoys,
         bundle=bundle,
         signed_by=_signer(envelope),
         discrepancy="; ".join(differ),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
@@ -73,6 +74,7 @@ class Task:
             says nothing or there is no image to ask.
         asked_workdir: what task.toml says of the working directory.
         entrypoint: the image's; empty for others.
+        decoys: those that are laid into the agent's sandbox; None: there are none.
     """
 
     id: str
@@ -108,6 +110,7 @@ class Task:
     asked_verifier_user: str | None = None
     asked_workdir: str | None = None
     entrypoint: tuple[str, ...] = ()
+    decoys: DecoySettings | None = None
 
     @property
     def has_contract(self) -> bool:
@@ -243,6 +246,7 @@ class _Reader:
             asked_user=asked_user,
             asked_verifier_user=asked_verifier_user,
             asked_workdir=asked,
+            decoys=read_decoy_settings(own, path),
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()

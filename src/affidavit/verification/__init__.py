@@ -1,7 +1,7 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
-from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json
+from affidavit.verification.documents import agent_counts, agent_events, given_to, new_judge, programs_json, read_decoys
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all, stored_grades
 from affidavit.verification.verdict import (
@@ -35,6 +35,7 @@ __all__ = [
     "new_judge",
     "own_keys",
     "programs_json",
+    "read_decoys",
     "stage_gaps",
     "stopped_at",
     "stored_grades",

@@ -1,6 +1,6 @@
 """What a trial is judged by, from what its bundle holds: the same objects in a run and in ``verify``."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ def new_judge(
     agent: str,
     program_of: Callable[[str], Program | None] = lambda path: None,
     task_limit_s: float | None = None,
+    decoys: Sequence[str] = (),
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -31,9 +32,17 @@ def new_judge(
         agent: the agent's name.
         program_of: what a name stood for in the root file system.
         task_limit_s: the task's own time limit, seconds; None: it does not matter.
+        decoys: where they lay in the agent's sandbox.
     """
     limit = None if task_limit_s is None else round(task_limit_s * 1000)
-    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of, task_limit_ms=limit)
+    return Judge(
+        contract,
+        workdir=workdir,
+        given=given_to(agent),
+        program_of=program_of,
+        task_limit_ms=limit,
+        decoys=decoys,
+    )
 
 
 def given_to(agent: str) -> tuple[str, ...]:
@@ -96,6 +105,18 @@ def read_programs(facts: Mapping[str, Any]) -> dict[str, Program]:
         return {path: Program(of["digest"], tuple(of["via"])) for path, of in facts.items() if of is not None}
     except (TypeError, KeyError, AttributeError) as error:
         raise EvidenceError(f"environment.json: programs: {error}") from None
+
+
+def read_decoys(environment: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where decoys lay, from ``environment.json``; bundles of tasks without any have nothing on it.
+
+    Raises:
+        EvidenceError: it says something else.
+    """
+    paths = environment.get("decoys", [])
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise EvidenceError("environment.json: decoys is no list of paths")
+    return tuple(paths)
 
 
 def read_exit(facts: Mapping[str, Any]) -> Exit:

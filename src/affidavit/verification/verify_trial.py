@@ -24,7 +24,14 @@ from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
 from affidavit.verification.bundle_checks import Verification, verify_bundle
-from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
+from affidavit.verification.documents import (
+    agent_batches,
+    agent_counts,
+    new_judge,
+    read_decoys,
+    read_exit,
+    read_programs,
+)
 from affidavit.verification.regrade import regrade, stored_grades
 from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
 
@@ -82,7 +89,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     programs = read_programs(reader.environment.get("programs", {}))
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     limit = reader.task["agent_timeout_s"] if knows_attempts(reader) else None
-    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get, limit)
+    decoys = read_decoys(reader.environment)
+    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get, limit, decoys)
     execs = reader.execs()
     for batch in agent_batches(reader.events("agent"), execs):
         judge.feed(batch)
