@@ -24,6 +24,7 @@ from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
+from affidavit.policy.renaming_links import renaming_links
 from affidavit.policy.rules import RuleChecks
 from affidavit.policy.scoping import Scoping, lists_of
 from affidavit.policy.violation import Action, Severity, Violation
@@ -373,13 +374,17 @@ class Judge:
 
     def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
         changes = list(diff)
-        paths = pa.array([change.path for change in changes], pa.utf8())
+        return list(zip(changes, self._of_diff([change.path for change in changes]), strict=True))
+
+    def _of_diff(self, names: Sequence[str]) -> list[int]:
+        """The bits of paths that changed."""
+        paths = pa.array(names, pa.utf8())
         bits = self._verdicts.of(paths)
         # Who made a change the diff does not tell: what some scope's processes may write may be there.
         for place, scope in enumerate(self._contract.document.scopes):
             if scope.files.write is not None:
                 bits = bits | (self._verdicts_of(1 << place).of(paths) & p.WRITE)
-        return list(zip(changes, bits.tolist(), strict=True))
+        return [int(one) for one in bits.tolist()]
 
     def _bits(self, path: str) -> int:
         return int(self._verdicts.of(pa.array([path], pa.utf8()))[0])
@@ -394,9 +399,13 @@ class Judge:
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
         device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
-        its source), nothing that a path can hardly name, and no symlink that could lead out of what the agent may write
-        and the system's own folders."""
-        return frozenset(change.path for change, bits in self._judged(diff) if self._goes_on(change, bits))
+        its source), nothing that a path can hardly name, no symlink that could lead out of what the agent may write
+        and the system's own folders, and none by way of which something has a name that the agent may not write."""
+        left = {change.path: _target(change) for change, bits in self._judged(diff) if self._goes_on(change, bits)}
+        return frozenset(left.keys() - renaming_links(left, self._may_write))
+
+    def _may_write(self, paths: Sequence[str]) -> list[bool]:
+        return [bool(bits & p.WRITE) and not bits & p.DENIED for bits in self._of_diff(paths)]
 
     def _goes_on(self, change: Change, bits: int) -> bool:
         if not bits & p.WRITE or bits & p.DENIED or len(change.path) > _LONGEST_CARRIED:
