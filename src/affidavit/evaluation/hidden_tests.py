@@ -21,6 +21,7 @@ from affidavit.grading import (
     RewardError,
     RunPlan,
     Separation,
+    missing_tools,
     read_left,
     read_lines,
     read_reward,
@@ -124,23 +125,36 @@ class HiddenTests:
         left, _ = self._run(number, self.plan.only(names), ready)
         return {"right": left["grader"], "wrong": left["control"]}
 
+    def right(self, ready: ReadyVerifier) -> dict[str, Any]:
+        """What the tests, as they stand, leave of something else than the agent's work.
+
+        Args:
+            ready: makes the stage ready, over that.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        return self._run(1, self.plan, ready, controlled=False)[0]["grader"]
+
     def _run(
-        self, number: int, plan: RunPlan, ready: ReadyVerifier
+        self, number: int, plan: RunPlan, ready: ReadyVerifier, *, controlled: bool | None = None
     ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
         """What the agent brought must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
         other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
         with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
-            return self._run_in(Path(folder), number, plan, ready)
+            return self._run_in(
+                Path(folder), number, plan, ready, self.controlled if controlled is None else controlled
+            )
 
     def _run_in(
-        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier
+        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, controlled: bool
     ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
         task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests_dir}
         turned = None
         swapped: frozenset[str] = frozenset()
-        if self.controlled:
+        if controlled:
             sources["control"] = place / secrets.token_hex(8)
             copy_readable(task.tests_dir, sources["control"])
             turned = plan.turn(sources["control"], seed)
@@ -169,8 +183,11 @@ class HiddenTests:
 
         def verify(stage: str) -> dict[str, Any]:
             with run[stage]() as (captured, sandbox):
-                left = left_by(plan, task.tests_dir, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
-                return {**left, "exit": asdict(captured.exit)}
+                output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
+                left = left_by(plan, task.tests_dir, output.stdout, logs)
+                missing = missing_tools(output.stderr + b"\n" + output.stdout)
+                beside = {} if captured.solution is None else {"solution": asdict(captured.solution)}
+                return {**left, "missing": list(missing), **beside, "exit": asdict(captured.exit)}
 
         left = {stage: verify(stage) for stage in shuffled(run)}
         return swap({stage: left[stage] for stage in run}, swapped), turned

@@ -73,6 +73,19 @@ class Reference:
         except (SandboxError, RecorderError, TraceError, OSError) as error:
             return {**entry, "error": " ".join(str(error).split()) or repr(error)}
 
+    def tools(self, tests: HiddenTests) -> dict[str, Any]:
+        """``tools`` of ``verifier``, see :func:`affidavit.grading.grade_run`.
+
+        Raises:
+            Interrupted: the run was told to stop.
+        """
+        if not (self._task.solution_dir / "solve.sh").is_file():
+            return {"error": "the task has no solution", "left": None}
+        try:
+            return {"error": None, "left": tests.right(partial(self._ready, self._solved))}
+        except (SandboxError, RecorderError, TraceError, OSError) as error:
+            return {"error": " ".join(str(error).split()) or repr(error), "left": None}
+
     def separation(self, tests: HiddenTests) -> Separation:
         """Whether the task's own solution passes the tests from a sandbox of its own.
 

@@ -40,6 +40,7 @@ from affidavit.grading import (
     PerformanceGrader,
     Rerun,
     Separation,
+    ToolsRequest,
     combine,
     make_graders,
     next_step,
@@ -509,7 +510,9 @@ class Trial:
             verifier = {**tests.planned, **tests.round(1, ready), "again": []}
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Rerun):
+                if isinstance(step, ToolsRequest):
+                    verifier["tools"] = reference.tools(tests)
+                elif isinstance(step, Rerun):
                     verifier["again"].append(tests.round(step.number, ready))
                 else:
                     accusing = (verifier, *verifier["again"])[step.number - 1]["control"]

@@ -71,6 +71,7 @@ class Graded:
                     unproven=unproven,
                     findings=tuple(_finding(finding) for finding in findings),
                     assurance=_assurance(value),
+                    note=_note(value),
                 )
                 return cls(name, kind, weight, gate, deterministic, grade)
         raise ValueError("grade.json: holds something that is no grader's result")
@@ -81,6 +82,13 @@ def _assurance(value: Mapping[str, Any]) -> Assurance | None:
         case None | "outcome" | "control" | "separate" as assurance:
             return assurance
     raise ValueError("grade.json: holds something that is no assurance")
+
+
+def _note(value: Mapping[str, Any]) -> str | None:
+    match value.get("note"):
+        case None | str() as note:
+            return note
+    raise ValueError("grade.json: holds something that is no note")
 
 
 def _finding(value: Any) -> Finding:
@@ -140,6 +148,7 @@ def combine(graded: Sequence[Graded]) -> Assessment:
         for grade, score in scored
         if grade.gate is not None and score < grade.gate
     ]
+    notes += [grade.grade.note for grade in graded if grade.grade.note]
     total = sum(grade.weight for grade, _ in scored)
     if closed:
         score: float | None = 0.0

@@ -127,6 +127,7 @@ class Grade:
         unproven: the record does not show what the score rests on, in a sentence: the verdict is ``inconclusive``.
         findings: what speaks against the agent.
         assurance: what stands behind the score; None: that follows from the grader.
+        note: what the verdict is to say beside the score, in a sentence.
     """
 
     score: float | None
@@ -138,6 +139,7 @@ class Grade:
     unproven: str | None = None
     findings: tuple[Finding, ...] = ()
     assurance: Assurance | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         for score in (self.score, *(component.score for component in self.components)):
@@ -149,9 +151,10 @@ class Grade:
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``grade.json``."""
         value = asdict(self)
-        if self.assurance is None:
-            # Bundles of version 0.1 have none.
-            del value["assurance"]
+        for name in ("assurance", "note"):
+            # Bundles of version 0.1 have neither.
+            if value[name] is None:
+                del value[name]
         return value
 
 

@@ -30,10 +30,11 @@ from affidavit.grading.test_run.control_outcome import (
     whose_reference,
 )
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
+from affidavit.grading.test_run.missing_tools import shared_names
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
-from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward
+from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward, reward_of
 from affidavit.grading.test_run.settings import RUN_HERE, TestRunSettings
 from affidavit.tasks import GraderSpec
 
@@ -50,6 +51,11 @@ class Rerun:
     """The tests are to be run once more, with a control: the round `number`, from 2."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class ToolsRequest:
+    """The verifier names something that it misses: the task's own solution is to be graded by the same tests."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,11 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
               where that is another one;
             - ``control``: the same of the control, and ``turned`` (names of the tests that must fail in it), ``edits``,
               ``references``; None where no control was made;
-            - ``again``: further rounds: of each ``exit`` to ``control``.
+            - ``again``: further rounds: of each ``exit`` to ``control``;
+            - ``solution``: how the solution's own sandbox ended, where there was one; not in older bundles;
+            - ``missing``: what the verifier said that it could not start, load or fetch; not in older bundles;
+            - ``tools``: where it was asked, what the same tests left of the task's own solution (``left``), or why
+              there is nothing (``error``).
 
             Of ``references``, what an accusation was held against: ``of`` (``solution`` or ``start``), ``error`` (why
             there is nothing, or None), ``names`` (the tests that were run, where each is run by itself), and what the
@@ -97,11 +107,16 @@ def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[st
     return _grade(facts, events, brought)[0]
 
 
-def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> ReferenceRequest | Rerun | None:
+def next_step(
+    facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]
+) -> ReferenceRequest | Rerun | ToolsRequest | None:
     """What is to be done before the result is final, see `grade_run`; None where nothing is."""
+    grade, word, told = _grade(facts, events, brought)
+    # From a sandbox of its own the task's own solution has passed the tests here.
+    if facts.get("missing") and "tools" not in facts and not separation_of(facts).separate and grade.score == 0:
+        return None if grade.error or grade.findings else ToolsRequest()
     if facts["control"] is None:
         return None
-    grade, word, told = _grade(facts, events, brought)
     others = [finding for finding in grade.findings if finding not in word.findings]
     done = 1 + len(facts["again"])
     if others or not grade.score:
@@ -129,7 +144,47 @@ def _grade(
         reports = [f"{VERIFIER_LOGS}/{facts['report']['file']}"] if facts["report"] else []
         told = authorship(events, brought, reports, TESTS)
         grade, word = _grade_tests(facts, events, brought, told)
+    grade = _without_tools(facts, _out_of_memory(facts, told, grade))
     return replace(grade, findings=(*grade.findings, *memory_writes(events))), word, told
+
+
+def _without_tools(facts: Mapping[str, Any], grade: Grade) -> Grade:
+    """The grade; none where the verifier missed something, and the task's own solution fails for want of it, too."""
+    left = (facts.get("tools") or {}).get("left")
+    if left is None or grade.score != 0 or grade.error:
+        return grade
+    names = shared_names(facts, left)
+    reached = reward_of(left) if facts["framework"] == "reward" else _score_of(facts, left)
+    if not names or reached:
+        return grade
+    return replace(
+        grade,
+        error=f"the verifier could not start, load or fetch {some(names)}, and the task's own solution fails for want "
+        "of it, too; put it into the root file system",
+    )
+
+
+def _score_of(facts: Mapping[str, Any], left: Mapping[str, Any]) -> float:
+    return _score(facts["credit"], _readable(facts, left, facts["expected"]))
+
+
+def _out_of_memory(facts: Mapping[str, Any], told: Authorship, grade: Grade) -> Grade:
+    """The grade of a sandbox whose memory ran out. The verifier's own hunger is the task's fault; that of a process
+    which ran the agent's code is the agent's."""
+    if grade.score != 1 and facts.get("solution", {}).get("oom"):
+        return replace(grade, note="the grading ran out of memory, in the sandbox with the agent's code alone")
+    if grade.score == 1 or not facts["exit"].get("oom"):
+        return grade
+    theirs = next((one for one in told.killed if one.entered), None)
+    if theirs is not None:
+        note = f"the grading ran out of memory: {theirs.exe} (pid {theirs.pid}), which ran {theirs.entered}, was killed"
+        return replace(grade, score=grade.score or 0.0, error=None, note=note)
+    who = ", ".join(f"{one.exe} (pid {one.pid})" for one in told.killed[:1]) or "a process"
+    return replace(
+        grade,
+        error=f"the grading ran out of memory: {who} was killed, which had run nothing of the agent's; raise memory_mb "
+        "under [environment], or let the tests use less",
+    )
 
 
 def _grade_tests(

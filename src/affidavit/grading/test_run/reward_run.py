@@ -80,7 +80,8 @@ def _left(left: Mapping[str, Any] | None) -> Left | None:
     return parse_reward(reward["file"], base64.b64decode(reward["raw"]), reward.get("name"))
 
 
-def _value(left: Mapping[str, Any] | None) -> float | None:
+def reward_of(left: Mapping[str, Any] | None) -> float | None:
+    """The reward that a run left; None where it left none."""
     reward = _left(left)
     return None if reward is None else reward.value
 
@@ -93,6 +94,6 @@ def _figures(named: Mapping[str, float]) -> str:
 def _control(control: Mapping[str, Any] | None) -> Reward:
     references = [] if control is None else control.get("references", [])
     right, wrong = (
-        next((_value(one[which]) for one in references if one[which]), None) for which in ("right", "wrong")
+        next((reward_of(one[which]) for one in references if one[which]), None) for which in ("right", "wrong")
     )
-    return Reward(_value(control), bool(references), right, wrong, whose_reference(references))
+    return Reward(reward_of(control), bool(references), right, wrong, whose_reference(references))
