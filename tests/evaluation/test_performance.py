@@ -63,7 +63,7 @@ def test_a_faster_program_is_paid_and_its_bundle_says_why(trials: Trials, task: 
     assert locate(outcome.bundle, "timed-6/events.parquet").is_file()
     again = verify(outcome.bundle, task=folder)
     assert again.ok
-    assert "graded anew: performance" in {check.detail for check in again.checks}
+    assert "graded again: performance" in {check.detail for check in again.checks}
 
 
 def test_no_faster_is_decided_by_the_first_repetition(trials: Trials, task: Make) -> None:

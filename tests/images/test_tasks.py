@@ -121,7 +121,7 @@ def test_an_entrypoint_runs_beside_the_agent(host: str, trials: Trials, image_ta
             r"\[environment\]\.docker_image: .*gone:latest: can't be pulled",
         ),
         ("FROM x\n", 'docker_image = "HOST/gone"\n', r"or remove docker_image, and .*Dockerfile is built$"),
-        ("", 'docker_image = "UPPER"\n', r"task\.toml: \[environment\]\.docker_image: 'UPPER' is no image name"),
+        ("", 'docker_image = "UPPER"\n', r"task\.toml: \[environment\]\.docker_image: 'UPPER' is not an image name"),
     ],
 )
 def test_what_cannot_be_had(

@@ -19,7 +19,7 @@ TaskPath = Annotated[
 @task_app.command()
 def check(
     path: TaskPath,
-    repeat: Annotated[int, typer.Option(help="How often the solution is run.", min=1, max=10_000, metavar="N")] = 20,
+    repeat: Annotated[int, typer.Option(help="Number of runs of the solution.", min=1, max=10_000, metavar="N")] = 20,
     runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
     recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
     workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
@@ -27,12 +27,12 @@ def check(
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
-    """Run a task to see whether its score can be believed.
+    """Run a task to see whether its score can be trusted.
 
-    The solution must score 1 on every grader and the same every time; nothing, an empty answer, {}, random text and the
-    unchanged start at most 0.1; tests and solution must be out of the agent's reach.
+    The solution must score 1 on every grader, every time. Doing nothing, an empty answer, {}, random text and the
+    unchanged start must score at most 0.1. Tests and solution must be out of the agent's reach.
 
-    Exit status: 0 all is well, 1 something is wrong, 2 wrong use.
+    Exit status: 0 nothing is wrong, 1 something is, 2 usage error.
     """
     from affidavit.evaluation import RunError, RunOptions
     from affidavit.quality import check_tasks
@@ -59,9 +59,9 @@ def check(
 
 @task_app.command()
 def lint(path: TaskPath, as_json: Json = False) -> None:
-    """Look through a task's files without running anything.
+    """Check a task's files without running anything.
 
-    Exit status: 0 nothing found, 1 something is wrong, 2 wrong use.
+    Exit status: 0 nothing found, 1 something is wrong, 2 usage error.
     """
     from affidavit.contracts import ContractError
     from affidavit.evaluation import RunError, load_tasks, with_known_workdirs
@@ -85,9 +85,9 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
 
 @task_app.command()
 def new(
-    name: Annotated[Path, typer.Argument(help="The folder to make; its name is the task's.", metavar="NAME")],
+    name: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the task's.", metavar="NAME")],
 ) -> None:
-    """Make a small working task to begin with."""
+    """Make a small working task to start from."""
     from affidavit.quality import new_task
     from affidavit.tasks import TaskError
 

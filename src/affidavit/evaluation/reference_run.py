@@ -1,4 +1,4 @@
-"""What a control's accusation is held against: the task's own solution, run like an agent, graded by the same tests.
+"""What a control's accusation is checked against: the task's own solution, run like an agent, graded by the same tests.
 
 Nothing of the agent's is in it: its processes are gone, and the sandboxes are others. It is not in the bundle either,
 for its record would tell how the task is solved; the bundle has what the tests came to.
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
@@ -16,7 +15,7 @@ from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
-from affidavit.grading import ReferenceRequest, Separation, grade_run, words_of
+from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
@@ -53,38 +52,33 @@ class Reference:
         self._settings = settings
         self._place = place
 
-    def hold(self, tests: HiddenTests, ask: ReferenceRequest) -> dict[str, Any]:
-        """An entry of ``references``, see :func:`affidavit.grading.grade_run`.
+    def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
+        """Run the tests that an accusation is about over the reference.
 
         Raises:
             Interrupted: the run was told to stop.
         """
         solved = (self._task.solution_dir / "solve.sh").is_file()
-        entry = {
-            "of": "solution" if solved else "start",
-            "names": list(ask.names),
-            "error": None,
-            "right": None,
-            "wrong": None,
-        }
+        run = ReferenceRun("solution" if solved else "start", ask.names)
         try:
             rootfs = self._solved if solved else self._pristine
-            return {**entry, **tests.refer(ask.number, ask.names, partial(self._ready, rootfs))}
+            right, wrong = tests.refer(ask.number, ask.names, partial(self._ready, rootfs))
+            return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
-            return {**entry, "error": " ".join(str(error).split()) or repr(error)}
+            return replace(run, error=" ".join(str(error).split()) or repr(error))
 
-    def tools(self, tests: HiddenTests) -> dict[str, Any]:
-        """``tools`` of ``verifier``, see :func:`affidavit.grading.grade_run`.
+    def tools(self, tests: HiddenTests) -> ToolsRun:
+        """Run the tests over the task's own solution.
 
         Raises:
             Interrupted: the run was told to stop.
         """
         if not (self._task.solution_dir / "solve.sh").is_file():
-            return {"error": "the task has no solution", "left": None}
+            return ToolsRun(error="the task has no solution")
         try:
-            return {"error": None, "left": tests.right(partial(self._ready, self._solved))}
+            return ToolsRun(tests.right(partial(self._ready, self._solved)))
         except (SandboxError, RecorderError, TraceError, OSError) as error:
-            return {"error": " ".join(str(error).split()) or repr(error), "left": None}
+            return ToolsRun(error=" ".join(str(error).split()) or repr(error))
 
     def separation(self, tests: HiddenTests) -> Separation:
         """Whether the task's own solution passes the tests from a sandbox of its own.
@@ -96,12 +90,11 @@ class Reference:
         why = ""
         for _ in range(_ATTEMPTS):
             events = self._place / "apart.parquet"
-            facts = tests.alone(partial(self._ready, self._solved, events=events))
-            grade = grade_run(facts, read_trace(events), ())
+            record = tests.alone(partial(self._ready, self._solved, events=events))
+            grade = grade_run(record, read_trace(events), ())
             if grade.score == 1 and not (grade.error or grade.unproven or grade.findings):
-                return Separation(
-                    True, "the task's own solution passes so", words_of(facts), tuple(facts.get("ways", ()))
-                )
+                ways = record.first.left.ways
+                return Separation(True, "the task's own solution passes so", words_of(record), ways)
             lost = next((f"{one.name} {one.message}" for one in grade.components if one.score < 1), grade.message)
             why = grade.error or lost
         return Separation(False, f"the task's own solution does not pass so: {why}")

@@ -134,7 +134,7 @@ class RunOptions:
 
     @property
     def plan_file(self) -> Path | None:
-        """The plan that the run must fit; None where it is planned anew."""
+        """The plan that the run must fit; None where a new plan is made."""
         return self.plan if self.resume is None else self.resume / PLAN
 
 
@@ -461,8 +461,8 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
             raise RunError(f"--contract {wanted} is a file, and --registry {registry} has ID@VERSION: leave one out")
         return replace(task, contract_path=None, published=PublishedContract(wanted, registry, allowed=True))
     if not Path(wanted).exists():
-        mend = "; say where with --registry" if "@" in wanted else ""
-        raise RunError(f"--contract {wanted}: there is no such file{mend}")
+        fix = "; say where with --registry" if "@" in wanted else ""
+        raise RunError(f"--contract {wanted}: there is no such file{fix}")
     return replace(task, contract_path=Path(wanted), published=None)
 
 
@@ -496,7 +496,7 @@ def _check(job: Job, options: RunOptions) -> None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
-        raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
+        raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
 def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> _Prepared:

@@ -24,7 +24,7 @@ from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.performance import Measurement
 from affidavit.evaluation.reference_run import Reference
-from affidavit.evaluation.result import TrialResult
+from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
@@ -32,10 +32,25 @@ from affidavit.evaluation.separate import GradingPlace
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
 from affidavit.evaluation.workplace import open_workplace
-from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
+from affidavit.evidence import (
+    MODEL_LOG,
+    BundleWriter,
+    ContractFacts,
+    Enforcement,
+    EnvironmentDocument,
+    ExitDocument,
+    GradeDocument,
+    Identity,
+    Installed,
+    ProgramDocument,
+    TaskDocument,
+    bundle_digest,
+    diff_json,
+    model_fault,
+    stranded,
+)
 from affidavit.gateway import Redactor
 from affidavit.grading import (
-    Assessment,
     Material,
     PerformanceGrader,
     Rerun,
@@ -45,10 +60,9 @@ from affidavit.grading import (
     make_graders,
     next_step,
     plan_tests,
-    published_grades,
 )
 from affidavit.policy import Judge, Violation
-from affidavit.recorder import LATER_MS, LIVE_MS
+from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
     Change,
@@ -64,21 +78,15 @@ from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
+    AgentRecord,
+    Case,
     Judgement,
     Verdict,
     WatchedFiles,
-    agent_counts,
-    agent_events,
     decide,
-    diff_gaps,
+    examine,
     grade_all,
-    grading_failed,
-    in_order,
     new_judge,
-    programs_json,
-    stage_gaps,
-    stopped_at,
-    stored_grades,
     violation_json,
 )
 
@@ -156,7 +164,7 @@ class Trial:
     or a session of many), `conclude` and `seal` are the same.
 
     Attributes:
-        evidence, contract_facts: as `TrialResult` has them.
+        record, contract_facts: as `TrialResult` has them.
         sealed: the judgement and the signed bundle; None as long as there is none.
     """
 
@@ -187,35 +195,13 @@ class Trial:
         self.sealed: tuple[Judgement, Path] | None = None
         self._number = planned.number
         self._folder = folder
-        self._gaps: dict[str, list[str]] = {}
+        self._summaries: dict[str, RecordSummary] = {}
         self._told = False
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
         self._found: tuple[Violation, ...] = ()
-        self.evidence: dict[str, Any] = {
-            "runtime": machinery.runtime.name,
-            "recorder": machinery.recorder.name,
-            "events": 0,
-            "lost": 0,
-            "complete": False,
-            "gaps": [],
-        }
-        self.contract_facts: dict[str, Any] = {
-            "id": contract.id,
-            "version": contract.version,
-            "digest": contract.digest,
-            "signed_by": contract.signed_by,
-        }
-        if contract.examined is not None and len(contract.examined.good) > 1:
-            self.contract_facts["signers"] = list(contract.examined.good)
-        if (publication := contract.publication) is not None:
-            self.contract_facts["published"] = {
-                "registry": publication.location,
-                "entry": publication.index,
-                "at": publication.entry.at,
-                "size": publication.head.size,
-                "root": f"sha256:{publication.head.root.hex()}",
-            }
+        self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
+        self.contract_facts = contract_facts(contract)
 
     def run(self) -> tuple[Judgement, Path]:
         with (
@@ -241,7 +227,7 @@ class Trial:
                     "task_id": self._task.id,
                     "trial": self._number,
                     "agent": self._agent.name,
-                    "contract": self.contract_facts,
+                    "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
                     "mode": self._enforced.mode,
                     "verdict": verdict,
                     "violations": [violation_json(one) for one in told[:_MOST_TOLD]],
@@ -333,56 +319,47 @@ class Trial:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         task, contract, self._stages = self._task, self._contract, stages
-        agent, changes = work.captured, work.changes
-        events = bundle.file("agent/events.parquet")
-        counts, strangers = agent_counts(trace_batches(events), agent.summary.counts, work.execs)
-        violations = judge.finish(counts, changes, agent.exit)
-        self._found = tuple(violations)
-        bundle.add("diff.json", [asdict(change) for change in changes])
-        condemned = bool(violations) and self._enforced.mode == "strict"
-        assessment: Assessment | None = None
-        grade: dict[str, Any] = {}
+        agent = work.captured
+        events = partial(trace_batches, bundle.file("agent/events.parquet"))
+        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit)
+        findings = examine(judge, record)
+        self._found = findings.violations
+        bundle.add("diff.json", diff_json(work.changes))
+        condemned = bool(findings.violations) and self._enforced.mode == "strict"
         try:
-            assessment, grade = self._grade(bundle, place, work, counts, second, condemned)
+            grade = self._grade(bundle, place, work, record, second, condemned)
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
-            grade = {"score": None, "graders": [], "failed": one_line(problem)}
-            bundle.keep_whole_parts(self._gaps)
-            bundle.add("grade.json", grade)
-        published = published_grades(json.loads(json.dumps(grade)))
-        bundle.add("grades.json", published)
-        gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
-        gaps += strangers
-        gaps += diff_gaps(trace_batches(events), changes)
-        judge_grades = partial(
-            decide,
-            self._enforced.mode,
-            violations,
-            fault=None if self._model_facts is None else model_fault(self._model_facts),
+            grade = GradeDocument(None, failed=one_line(problem))
+            bundle.keep_whole_parts(self._summaries)
+        published = grade.published()
+        bundle.add("grade.json", grade.to_json())
+        bundle.add("grades.json", published.to_json())
+        case = Case(
+            mode=self._enforced.mode,
+            findings=findings,
+            summaries=self._summaries,
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
-            attempts=judge.attempts,
-            stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
+            task_limit_s=task.agent_timeout_s,
+            fault=None if self._model_facts is None else model_fault(self._model_facts),
             stranded=self._stranded,
         )
-
-        def failure(graded: dict[str, Any]) -> list[str]:
-            return [grading_failed(graded["failed"])] if "failed" in graded else []
-
-        judgement = judge_grades(assessment, [*gaps, *failure(grade)])
-        # What everybody is told: the same, without what the graders expected and found.
-        told = None if assessment is None else combine(stored_grades(published))
-        bundle.add("verdict.json", judge_grades(told, [*gaps, *failure(published)]).to_json())
-        self.evidence |= {"complete": not gaps, "events": agent.summary.events, "lost": agent.summary.lost}
-        self.evidence["gaps"] = list(agent.summary.gaps)
+        judgement = case.decide(grade)
+        # What everybody may know: the same, without what the graders expected and found.
+        bundle.add("verdict.json", case.decide(published).to_json())
+        summary = agent.summary
+        self.record = replace(
+            self.record, events=summary.events, lost=summary.lost, complete=not case.gaps(), gaps=tuple(summary.gaps)
+        )
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
-        bundle.add("task.json", task_facts(task))
-        bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
+        bundle.add("task.json", TaskDocument.of(task).to_json())
+        bundle.add("environment.json", self._environment(judge).to_json())
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
 
@@ -404,7 +381,7 @@ class Trial:
             trial=self._number,
             agent=self._agent.name,
             judgement=judgement,
-            evidence=self.evidence,
+            record=self.record,
             contract=self.contract_facts,
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
@@ -429,24 +406,24 @@ class Trial:
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""
         identity = self._identity
-        agent = {"name": identity["name"], "version": identity["version"], "model_name": identity["model"]}
+        agent = {"name": identity.name, "version": identity.version, "model_name": identity.model}
         self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
         self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
 
     @property
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> Identity:
         """Who is evaluated, as far as it is known before the trial."""
         agent, model, installed = self._agent, self._machinery.model, self._agent.installed
         command = Redactor(model.secrets() if model else ()).text(agent.command)
-        return {
-            "name": agent.name,
-            "version": agent.version,
-            "command": command[:_MOST_COMMAND],
-            "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
-            "model": model.models[0] if model else "",
-            "environment": dict(agent.environment),
-            "brought": {"digest": installed.digest, "files": installed.files} if installed else None,
-        }
+        return Identity(
+            name=agent.name,
+            version=agent.version,
+            command=command[:_MOST_COMMAND],
+            command_sha256=hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
+            model=model.models[0] if model else "",
+            environment=dict(agent.environment),
+            brought=Installed(digest=installed.digest, files=installed.files) if installed else None,
+        )
 
     @contextmanager
     def _stage(
@@ -472,10 +449,10 @@ class Trial:
     def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
         """Put what came of a sandbox into the bundle. Raises EvidenceError."""
         bundle.add_summary(stage.name, captured.summary)
-        bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+        bundle.add(f"{stage.name}/exit.json", ExitDocument.of(captured.exit, captured.halted).to_json())
         bundle.add(f"{stage.name}/stdout", captured.output.stdout)
         bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-        self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+        self._summaries[stage.name] = captured.summary
 
     def found(self, violations: Sequence[Violation]) -> bool:
         """Take violations that the agent's record shows while it works, and tell of them; whether they end its work."""
@@ -487,17 +464,15 @@ class Trial:
         self,
         bundle: BundleWriter,
         place: Path,
-        work: "Work",
-        counts: pa.Table,
+        work: Work,
+        record: AgentRecord,
         grader: Stage | None,
         condemned: bool,
-    ) -> tuple[Assessment, dict[str, Any]]:
-        """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
-        ``grade.json``. `condemned`: no score will count."""
+    ) -> GradeDocument:
+        """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
         task = self._task
         agent, changes, brought = work.captured, work.changes, work.brought
         verifier = events = timings = None
-        record = bundle.file("agent/events.parquet")
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
@@ -507,16 +482,15 @@ class Trial:
             reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
             ready = partial(self._ready, bundle, rootfs, grader)
-            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
+            verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
                 if isinstance(step, ToolsRequest):
-                    verifier["tools"] = reference.tools(tests)
+                    verifier = replace(verifier, tools=reference.tools(tests))
                 elif isinstance(step, Rerun):
-                    verifier["again"].append(tests.round(step.number, ready))
+                    verifier = verifier.with_round(tests.round(step.number, ready))
                 else:
-                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
-                    accusing["references"].append(reference.hold(tests, step))
+                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
         if any(isinstance(named.grader, PerformanceGrader) for named in self._graders):
             timings = self._time(bundle, place, rootfs, digest_of(changes, brought))
         files = WatchedFiles(LayerFiles(rootfs.layers))
@@ -526,8 +500,8 @@ class Trial:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                record=lambda: agent_events(trace_batches(record), work.execs),
-                counts=counts,
+                record=record.events,
+                counts=record.counts,
                 exit=agent.exit,
                 stdout=agent.output.stdout,
                 stderr=agent.output.stderr,
@@ -541,18 +515,15 @@ class Trial:
                 timings=timings,
             ),
         )
-        assessment = combine(graded)
-        grade = {
-            "score": assessment.score,
-            "graders": [one.to_json() for one in graded],
-            "verifier": verifier,
-            **({} if timings is None else {"timings": timings}),
-            "files": files.write(bundle),
-            "before": before.write(bundle, files),
-            "carried": sorted(brought),
-        }
-        bundle.add("grade.json", grade)
-        return assessment, grade
+        return GradeDocument(
+            score=combine(graded).score,
+            graders=graded,
+            verifier=verifier,
+            files=files.write(bundle),
+            before=before.write(bundle, files),
+            carried=tuple(sorted(brought)),
+            timings=timings,
+        )
 
     def _time(self, bundle: BundleWriter, place: Path, rootfs: RootFilesystem, submission: str) -> dict[str, Any]:
         """What `Material.timings` has; `rootfs`: with what the agent brought."""
@@ -581,42 +552,46 @@ class Trial:
         attempt = partial(reference.separation, tests)
         return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
-        return {
-            "affidavit": affidavit_version("affidavit"),
-            "run_id": machinery.run_id,
-            "trial": self._number,
-            "runtime": machinery.runtime.name,
-            "runtime_detail": machinery.runtime_detail,
-            "recorder": machinery.recorder.name,
-            "recorder_why": machinery.why_recorder,
-            "kernel": os.uname().release,
-            "machine": os.uname().machine,
-            "rootfs": self._rootfs.digest,
-            "agent": self._agent.name,
-            "identity": self._identity,
-            "settings": asdict(self._settings),
-            "enforcement": {
-                "mode": self._enforced.mode,
-                "actions": list(self._enforced.actions),
-                "attempts": machinery.terms.attempts,
-                "assurance": machinery.terms.assurance,
+        return EnvironmentDocument(
+            affidavit=affidavit_version("affidavit"),
+            run_id=machinery.run_id,
+            trial=self._number,
+            runtime=machinery.runtime.name,
+            runtime_detail=machinery.runtime_detail,
+            recorder=machinery.recorder.name,
+            recorder_why=machinery.why_recorder,
+            kernel=os.uname().release,
+            machine=os.uname().machine,
+            rootfs=self._rootfs.digest,
+            agent=self._agent.name,
+            identity=self._identity,
+            settings=asdict(self._settings),
+            enforcement=Enforcement(
+                mode=self._enforced.mode,
+                actions=self._enforced.actions,
+                attempts=machinery.terms.attempts,
+                assurance=machinery.terms.assurance,
+            ),
+            terms=machinery.terms.facts,
+            keep_until=machinery.terms.until(datetime.now(UTC)),
+            decoys=self._decoys.paths,
+            programs={
+                path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
+                for path, of in judge.programs.items()
             },
-            "terms": machinery.terms.facts,
-            **({"decoys": list(self._decoys.paths)} if self._decoys.contents else {}),
-            "keep_until": machinery.terms.until(datetime.now(UTC)),
-        }
+        )
 
     def _predicate(self, judgement: Judgement) -> dict[str, Any]:
         return {
             "run_id": self._machinery.run_id,
             "trial": self._number,
             "agent": self._agent.name,
-            "identity": self._identity,
+            "identity": self._identity.to_json(),
             **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
-            "contract": self.contract_facts,
+            "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
             "verdict": str(judgement.verdict),
             "score": judgement.score,
             "raw_score": judgement.raw_score,
@@ -633,22 +608,28 @@ class Trial:
         }
 
 
+def contract_facts(contract: Contract) -> ContractFacts:
+    """What the statement says of a contract."""
+    facts: dict[str, Any] = {
+        "id": contract.id,
+        "version": contract.version,
+        "digest": contract.digest,
+        "signed_by": contract.signed_by,
+    }
+    if contract.examined is not None and len(contract.examined.good) > 1:
+        facts["signers"] = list(contract.examined.good)
+    if (publication := contract.publication) is not None:
+        facts["published"] = {
+            "registry": publication.location,
+            "entry": publication.index,
+            "at": publication.entry.at,
+            "size": publication.head.size,
+            "root": f"sha256:{publication.head.root.hex()}",
+        }
+    return ContractFacts.model_validate(facts)
+
+
 def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
     """A digest of what the agent brought to grading."""
     files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
-
-
-def task_facts(task: Task) -> dict[str, Any]:
-    """The content of ``task.json``: what the verdict rests on, and the labels that reports group by."""
-    return {
-        "id": task.id,
-        "digest": task.digest,
-        "instruction": task.instruction,
-        "workdir": task.workdir,
-        "agent_timeout_s": task.agent_timeout_s,
-        "verifier_timeout_s": task.verifier_timeout_s,
-        "control": task.control,
-        "passing_score": task.passing_score,
-        "labels": task.labels.to_json(),
-    }

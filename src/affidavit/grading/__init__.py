@@ -17,7 +17,7 @@ from affidavit.grading.grader import (
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
 from affidavit.grading.performance import PerformanceGrader
-from affidavit.grading.publication import published_grades
+from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
@@ -30,6 +30,7 @@ from affidavit.grading.test_run import (
     ResultsError,
     RunPlan,
     ToolsRequest,
+    Turned,
     grade_run,
     harness_digest,
     missing_tools,
@@ -38,11 +39,22 @@ from affidavit.grading.test_run import (
     read_lines,
     words_of,
 )
+from affidavit.grading.verifier_record import (
+    Control,
+    Left,
+    LeftReport,
+    LeftReward,
+    ReferenceRun,
+    Round,
+    ToolsRun,
+    VerifierRecord,
+)
 
 __all__ = [
     "ASSURANCES",
     "HARNESS",
     "KINDS",
+    "NOT_PUBLISHED",
     "RUN_HERE",
     "SCRIPT",
     "TESTS",
@@ -50,24 +62,33 @@ __all__ = [
     "Assessment",
     "Assurance",
     "Component",
+    "Control",
     "Evidence",
     "FinalFiles",
     "Finding",
     "Grade",
     "Graded",
     "Grader",
+    "Left",
+    "LeftReport",
+    "LeftReward",
     "Material",
     "NamedGrader",
     "PerformanceGrader",
     "ReferenceRequest",
+    "ReferenceRun",
     "Relay",
     "Rerun",
     "ResultsError",
     "Reward",
     "RewardError",
+    "Round",
     "RunPlan",
     "Separation",
     "ToolsRequest",
+    "ToolsRun",
+    "Turned",
+    "VerifierRecord",
     "combine",
     "grade_run",
     "harness_digest",
@@ -77,7 +98,7 @@ __all__ = [
     "next_step",
     "parse_reward",
     "plan_tests",
-    "published_grades",
+    "published",
     "read_left",
     "read_lines",
     "read_reward",

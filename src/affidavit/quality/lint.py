@@ -45,10 +45,10 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
     contract, briefing = contract_for(task), brief(task)
     return (
         *(
-            Finding("keys", Part.TASK, warning, "remove it, or mend it as docs/architecture.md has it")
+            Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
             for warning in task.warnings
         ),
-        *(Finding("contract", Part.CONTRACT, warning, "mend the contract") for warning in contract.warnings),
+        *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
         *_files(task),
         *_line_ends(task),
         *_network(task, contract),
@@ -64,8 +64,8 @@ def _shell(task: Task) -> Iterator[Finding]:
     """Scripts of the tests in which a program's output decides more than it says."""
     for name, text in _texts(task.tests_dir):
         if name.endswith((".sh", ".bash")):
-            for line, found, mend in taken_for_script(text):
-                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", mend)
+            for line, found, fix in taken_for_script(text):
+                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
 
 
 def _files(task: Task) -> Iterator[Finding]:
@@ -95,8 +95,8 @@ def _line_ends(task: Task) -> Iterator[Finding]:
     ):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):
-                what, _, mend = CRLF.partition("; ")
-                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", mend)
+                what, _, fix = CRLF.partition("; ")
+                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", fix)
 
 
 def _network(task: Task, contract: Contract) -> Iterator[Finding]:

@@ -7,18 +7,18 @@ come from its bundle where there is one, and a difference between the two is kep
 import base64
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
-from affidavit.verification import read_decoys
 
 RUN_FILE = "run.json"
 VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
@@ -237,9 +237,8 @@ def read_run(folder: Path) -> RunView:
     except EvidenceError as error:
         raise ReportError(f"{path}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ReportError(f"{path}: {place}: {first['msg']}; run.json must be as affidavit run wrote it") from error
+        what = first_problem(error)
+        raise ReportError(f"{path}: {what}; run.json must be as affidavit run wrote it") from error
     trials = [_with_bundle(_view(document.run_id, trial), folder) for trial in document.trials]
     seen: set[tuple[str, str, int]] = set()
     for trial in trials:
@@ -265,10 +264,10 @@ def _read(folder: Path, path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise ReportError(f"{folder}: is no folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
+        raise ReportError(f"{folder}: is not a folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ReportError(f"{path}: is no regular file")
+            raise ReportError(f"{path}: is not a regular file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ReportError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")
@@ -330,7 +329,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
             judged = _Judged.model_validate(reader.verdict)
             task, environment = reader.task, reader.environment
             envelope = reader.json_object("statement.dsse.json")
-            decoys = len(read_decoys(environment))
+            decoys = _decoys(environment)
     except EvidenceError as error:
         return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
     except ValidationError:
@@ -357,6 +356,14 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         signed_by=_signer(envelope),
         discrepancy="; ".join(differ),
     )
+
+
+def _decoys(environment: Mapping[str, Any]) -> int:
+    """How many decoys lay in a trial's sandbox. Raises EvidenceError."""
+    paths = environment.get("decoys", [])
+    if not isinstance(paths, list):
+        raise EvidenceError("environment.json: decoys is no list")
+    return len(paths)
 
 
 def _find_bundle(trial: TrialView, folder: Path) -> Path | None:

@@ -582,7 +582,7 @@ class _Entrance:
 
 def _checked_path(path: str) -> str:
     if not _PATH.fullmatch(path):
-        raise SessionError(f"{path!r}: is no absolute path in the sandbox")
+        raise SessionError(f"{path!r}: is not an absolute path in the sandbox")
     return path
 
 

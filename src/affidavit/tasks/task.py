@@ -122,7 +122,7 @@ def load_task(path: Path) -> Task:
     """Read a task folder.
 
     Raises:
-        TaskError: something is missing or wrong in it; one line with file, place and mend.
+        TaskError: something is missing or wrong in it; one line with file, place and fix.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow a symlinked folder's name away)
     if not (path / "task.toml").is_file():
@@ -139,9 +139,9 @@ def find_tasks(path: Path) -> list[Task]:
     if path.is_file():
         if path.name == "task.toml":
             return [load_task(path.parent)]
-        raise TaskError(f"{path}: is no task: give its folder, or a folder of task folders")
+        raise TaskError(f"{path}: is not a task: give its folder, or a folder of task folders")
     if not path.is_dir():
-        raise TaskError(f"{path}: is not there; give a task folder or a folder of task folders")
+        raise TaskError(f"{path}: does not exist; give a task folder or a folder of task folders")
     if (path / "task.toml").exists():
         return [load_task(path)]
     try:
@@ -154,7 +154,7 @@ def find_tasks(path: Path) -> list[Task]:
 
 
 def _load_all(folders: Sequence[Path]) -> list[Task]:
-    """All tasks, or one error that names all that is wrong: who mends a suite wants to know it at once."""
+    """All tasks, or one error that names everything wrong: whoever fixes a suite wants the whole list."""
     tasks, wrong = [], []
     for folder in folders:
         try:

@@ -6,7 +6,7 @@ left.
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
 from affidavit.grading.test_run.missing_tools import missing_tools
-from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, harness_digest, plan_tests
+from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.reward_grader import (
@@ -32,6 +32,7 @@ __all__ = [
     "RunPlan",
     "TestRunGrader",
     "ToolsRequest",
+    "Turned",
     "grade_run",
     "grader",
     "harness_digest",

@@ -1,8 +1,6 @@
 """Tools that a verifier says it could not start, load or fetch."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 _MOST_BYTES = 1 << 20
 _MOST_NAMES = 20
@@ -34,8 +32,3 @@ def missing_tools(said: bytes) -> tuple[str, ...]:
     if _UNREACHABLE.search(head):
         names.append(_NETWORK)
     return tuple(dict.fromkeys(names))[:_MOST_NAMES]
-
-
-def shared_names(facts: Mapping[str, Any], left: Mapping[str, Any]) -> Sequence[str]:
-    """What both a grading and a run of the same tests over the task's own solution name as missing."""
-    return [name for name in facts.get("missing", ()) if name in left.get("missing", ())]
