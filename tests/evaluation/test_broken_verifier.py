@@ -31,7 +31,8 @@ def test_what_the_agents_own_code_lacks_is_its_fault(trials: Trials, task: Make)
     folder = task(test=RUN % "sh /workspace/run.sh", solve="echo true >run.sh\n", graders=TOGETHER)
     outcome = trials(EBPF, folder, "echo no-such-program >run.sh\n")
     assert (outcome.verdict, outcome.score) == ("fail", 0.0)
-    assert outcome.json("grade.json")["verifier"]["tools"]["left"]["missing"] == []
+    assert outcome.json("grade.json")["verifier"]["missing"] == ["no-such-program"]
+    assert "missing" not in outcome.json("grade.json")["verifier"]["tools"]["left"]
 
 
 def test_a_verifier_that_uses_up_the_memory_is_an_error(trials: Trials, task: Make) -> None:
