@@ -64,13 +64,18 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
     Exit status: 0 nothing found, 1 something is wrong, 2 usage error.
     """
     from affidavit.contracts import ContractError
-    from affidavit.evaluation import RunError, load_tasks, with_known_workdirs
+    from affidavit.evaluation import RunError, kept_cache, load_tasks, with_known_workdirs
+    from affidavit.gateway import GatewayError
     from affidavit.quality import lint_task
     from affidavit.report import print_findings
+    from affidavit.sandbox import state_dir
 
     try:
-        findings = {task.id: lint_task(task) for task in with_known_workdirs(load_tasks(path)[0])}
-    except (RunError, ContractError) as error:
+        findings = {
+            task.id: lint_task(task, kept_cache(state_dir(), task) is not None)
+            for task in with_known_workdirs(load_tasks(path)[0])
+        }
+    except (RunError, ContractError, GatewayError) as error:
         fail(error)
     if as_json:
         rows = [
@@ -81,6 +86,59 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
     else:
         print_findings(findings, sys.stdout)
     raise typer.Exit(1 if any(findings.values()) else 0)
+
+
+@task_app.command()
+def warm(
+    path: TaskPath,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host that tests may reach though its address is private; may be repeated.", metavar="HOST"
+        ),
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    workers: Annotated[int, typer.Option(help="Tasks that run side by side.", min=1, max=256, metavar="N")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each run.", metavar="DIR")] = Path("runs"),
+    rootfs_outside: RootfsOutside = False,
+    as_json: Json = False,
+) -> None:
+    """Fill the verifier cache of tasks whose tests download (uv, pip, apt-get, npm, curl).
+
+    The tests run once with the web, over the task's own solution and without an agent. What they fetched is kept, and
+    every grading from then on is answered from it, without a network.
+
+    Exit status: 0 filled, 1 a cache was not, 2 wrong use.
+    """
+    from affidavit.evaluation import RunError, RunOptions, warm_tasks
+    from affidavit.report import Progress, printable
+
+    try:
+        options = RunOptions(
+            runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
+        )
+        with Progress(sys.stderr, quiet=as_json) as progress:
+            warmed = warm_tasks(path, tuple(allow or ()), options, progress)
+    except RunError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fail("interrupted; every sandbox is gone", 130)
+    facts = [one.to_json() for one in warmed]
+    done = all(one["ok"] for one in facts)
+    if as_json:
+        print_json({"ok": done, "tasks": facts})
+    else:
+        for one in facts:
+            size = f"{one['digest']}  {one['answers']} answers, {one['bytes'] / 1e6:.1f} MB"
+            sys.stdout.write(
+                printable(f"{one['task_id']}: {size if one['ok'] else 'not filled: ' + one['why']}") + "\n"
+            )
+            for failed in one["failed"]:
+                sys.stdout.write(printable(f"  failed: {failed}") + "\n")
+    raise typer.Exit(0 if done else 1)
 
 
 @task_app.command()

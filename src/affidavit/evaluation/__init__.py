@@ -24,6 +24,8 @@ from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.trial import Trial, Work
+from affidavit.evaluation.verifier_web import kept_cache
+from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import open_workplace
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "Stages",
     "Trial",
     "TrialResult",
+    "Warmed",
     "Work",
     "agent_spec",
     "capture",
@@ -48,6 +51,7 @@ __all__ = [
     "choose_runtime",
     "examine",
     "expired_runs",
+    "kept_cache",
     "load_tasks",
     "open_workplace",
     "plan_suite",
@@ -56,6 +60,7 @@ __all__ = [
     "remove_run",
     "run_jobs",
     "run_suite",
+    "warm_tasks",
     "with_images",
     "with_known_workdirs",
 ]

@@ -6,12 +6,14 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable
 from affidavit.evaluation.stages import SandboxRun
+from affidavit.evaluation.verifier_web import VerifierWeb, WebAccess
 from affidavit.grading import (
     RUN_HERE,
     SCRIPT,
@@ -60,6 +62,7 @@ class HiddenTests:
         submission: a digest of what the agent brought.
         secret: of the trial; with the digests of task and submission it decides how tests are turned.
         separation: whether the solution has a sandbox of its own.
+        web: what the tests have of the web; None: nothing.
     """
 
     task: Task
@@ -68,6 +71,7 @@ class HiddenTests:
     submission: str
     secret: bytes
     separation: Separation = TOGETHER
+    web: VerifierWeb | None = None
 
     def begin(self, ready: ReadyVerifier) -> VerifierRecord:
         """Run the first round.
@@ -88,6 +92,7 @@ class HiddenTests:
             rounds=(self.round(1, ready),),
             separation=self.separation,
             secret=self.secret.hex(),
+            filling=self.web is not None and self.web.filling,
         )
 
     @property
@@ -155,13 +160,13 @@ class HiddenTests:
         """What the agent brought must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
         other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
-        with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
+        with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder, ExitStack() as opened:
             return self._run_in(
-                Path(folder), number, plan, ready, self.controlled if controlled is None else controlled
+                Path(folder), number, plan, ready, opened, self.controlled if controlled is None else controlled
             )
 
     def _run_in(
-        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, controlled: bool
+        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack, controlled: bool
     ) -> tuple[dict[str, Left], Turned | None]:
         task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests_dir}
@@ -181,14 +186,16 @@ class HiddenTests:
                 swapped = plan.turn_some(mixed["grader"], seed, coins.heads)
                 plan.turn_some(mixed["control"], seed, coins.tails)
                 sources = mixed
+        webs = {stage: opened.enter_context(self.web.open(place)) for stage in shuffled(sources)} if self.web else {}
         verifiers: dict[str, Verifier] = {}
         for stage, source in shuffled(sources.items()):
             # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
             folder = place / secrets.token_hex(8)
             copy_readable(source, folder / "tests")
-            verifiers[stage] = self._verifier(plan, place, folder / "tests")
+            verifiers[stage] = self._verifier(plan, place, folder / "tests", webs.get(stage))
         for _, verifier in shuffled(verifiers.items()):
-            for made in filter(None, (verifier.tests, verifier.harness)):
+            web = verifier.web.folder if verifier.web else None
+            for made in filter(None, (verifier.tests, verifier.harness, web)):
                 same_times(made)
         suffix = "" if number == 1 else f"-{number}"
         # Both, before either begins, so that either begins as soon after what came before it.
@@ -199,20 +206,21 @@ class HiddenTests:
                 output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
                 left = left_by(plan, task.tests_dir, captured.exit, output.stdout, logs)
                 missing = missing_tools(output.stderr + b"\n" + output.stdout)
-                return replace(left, missing=missing, solution=captured.solution)
+                left = replace(left, missing=missing, solution=captured.solution)
+                return replace(left, misses=tuple(webs[stage].finish())) if stage in webs else left
 
         left = {stage: verify(stage) for stage in shuffled(run)}
         return swap({stage: left[stage] for stage in run}, swapped), turned
 
-    def _verifier(self, plan: RunPlan, place: Path, tests: Path) -> Verifier:
+    def _verifier(self, plan: RunPlan, place: Path, tests: Path, web: WebAccess | None) -> Verifier:
         separate = self.separation.separate
         harness = plan.write_harness(place / secrets.token_hex(8), separate=separate)
         if not separate:
-            return Verifier(tests, plan.argv, harness)
+            return Verifier(tests, plan.argv, harness, web=web)
         theirs = plan.write_solution_harness(place / secrets.token_hex(8))
         same_times(theirs)
         solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
-        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution)
+        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution, web)
 
     @property
     def _separate_env(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
@@ -37,6 +37,7 @@ class Reference:
         contract: Contract,
         settings: SandboxSettings,
         place: Path,
+        own: RootFilesystem,
     ) -> None:
         """
         Args:
@@ -44,6 +45,7 @@ class Reference:
             task, rootfs, settings: as the agent had them.
             contract: as it is enforced.
             place: a private folder, which does not exist.
+            own: the tests' root file system without what is graded.
         """
         self._stages = stages
         self._task = task
@@ -51,6 +53,7 @@ class Reference:
         self._contract = contract
         self._settings = settings
         self._place = place
+        self._own = own
 
     def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
         """Run the tests that an accusation is about over the reference.
@@ -61,7 +64,7 @@ class Reference:
         solved = (self._task.solution_dir / "solve.sh").is_file()
         run = ReferenceRun("solution" if solved else "start", ask.names)
         try:
-            rootfs = self._solved if solved else self._pristine
+            rootfs = self._solved if solved else self._start
             right, wrong = tests.refer(ask.number, ask.names, partial(self._ready, rootfs))
             return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
@@ -110,12 +113,19 @@ class Reference:
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
             take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
-        return replace(pristine, layers=(carried, *pristine.layers))
+        left = replace(pristine, layers=(carried, *pristine.layers))
+        return seen_by_tests(task, left, self._own, place / "solved")
+
+    @cached_property
+    def _start(self) -> RootFilesystem:
+        """What the tests see of what the agent found."""
+        self._place.mkdir(exist_ok=True)
+        return seen_by_tests(self._task, self._pristine, self._own, self._place / "start")
 
     def _ready(
         self, rootfs: RootFilesystem, name: str, verifier: Verifier, events: Path | None = None
     ) -> Callable[[], SandboxRun]:
-        place = GradingPlace(self._stages, self._task, self._pristine, rootfs, self._settings)
+        place = GradingPlace(self._stages, self._task.grading or self._task, self._own, rootfs, self._settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:

@@ -28,9 +28,10 @@ from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
     MODEL_LOG,
@@ -105,6 +106,7 @@ def run_trial(
     planned: PlannedTrial,
     log: TrialLog,
     folder: Path,
+    grading: RootFilesystem | None = None,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
@@ -116,12 +118,13 @@ def run_trial(
         planned: which trial of the plan it is.
         log: where it enters what happens to it.
         folder: the trial's.
+        grading: the root file system of a verifier that has one of its own.
 
     Raises:
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder, grading)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -178,10 +181,12 @@ class Trial:
         planned: PlannedTrial,
         log: TrialLog,
         folder: Path,
+        grading: RootFilesystem | None = None,
     ) -> None:
         self._machinery = machinery
         self._task = task
         self._rootfs = rootfs
+        self._tests_rootfs = grading or rootfs
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
@@ -199,6 +204,7 @@ class Trial:
         self._told = False
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
+        self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
         self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
         self.contract_facts = contract_facts(contract)
@@ -360,8 +366,16 @@ class Trial:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", TaskDocument.of(task).to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
+        if self._web is not None and self._web.filling and self._fills(judgement):
+            self._web.keep(self._machinery.state, task)
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
+
+    def _fills(self, judgement: Judgement) -> bool:
+        """Whether what the tests fetched is to be kept: a solution that does not pass may have kept them from it."""
+        needed = self._task.passing_score if self._agent.sees_solution else 0.0
+        # Tests with a network come to no other verdict that is worth anything.
+        return judgement.verdict is Verdict.INCONCLUSIVE and (judgement.raw_score or 0.0) >= needed
 
     def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
         """Sign the bundle; its folder.
@@ -476,12 +490,27 @@ class Trial:
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+            self._web = self._verifier_web(place)
             tests = HiddenTests(
-                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+                task,
+                plan_tests(spec, task),
+                place,
+                digest_of(changes, brought),
+                secrets.token_bytes(32),
+                web=self._web,
             )
-            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            reference = Reference(
+                self._stages,
+                task,
+                self._rootfs,
+                self._enforced,
+                self._settings,
+                place / "reference",
+                self._tests_rootfs,
+            )
             tests = tests.separated(self._separation(tests, reference))
-            ready = partial(self._ready, bundle, rootfs, grader)
+            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
+            ready = partial(self._ready, bundle, seen, grader)
             verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
@@ -537,20 +566,33 @@ class Trial:
             timed += grader.settings.repetitions
         return timings
 
+    def _verifier_web(self, place: Path) -> VerifierWeb | None:
+        """What the tests have of the web; `place`: a private folder."""
+        machinery = self._machinery
+        if machinery.filling is not None:
+            return VerifierWeb.new(place / "web", machinery.filling)
+        cache = kept_cache(machinery.state, self._task)
+        return None if cache is None else VerifierWeb(cache)
+
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
     ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
-        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        task = self._task.grading or self._task
+        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
         return place.ready(stage, verifier, partial(self._stage, bundle))
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
         where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        if self._task.grading is not None:
+            where = f"{where} {self._tests_rootfs.digest}"
+        if self._web is not None:
+            where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
         attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
+        return find_separation(self._task.grading or self._task, tests.plan, where, self._machinery.state, attempt)
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
@@ -565,6 +607,8 @@ class Trial:
             kernel=os.uname().release,
             machine=os.uname().machine,
             rootfs=self._rootfs.digest,
+            tests_rootfs=None if self._task.grading is None else self._tests_rootfs.digest,
+            verifier_cache=None if self._web is None else self._web.facts,
             agent=self._agent.name,
             identity=self._identity,
             settings=asdict(self._settings),

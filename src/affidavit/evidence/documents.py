@@ -145,6 +145,9 @@ class EnvironmentDocument(_Document):
         runtime, recorder, runtime_detail, recorder_why: what was used, and why.
         kernel, machine: as uname(2) has them.
         rootfs: digest of the root file system.
+        tests_rootfs: of the one that the tests have of their own; None: they have none.
+        verifier_cache: of the cache that answers what tests download: ``digest``, how many ``answers``, and whether
+            they had the web, for ``filling`` it; None: there is none.
         agent: its name.
         identity: None in bundles of version 0.1.
         settings: what the sandbox enforced of the contract.
@@ -165,6 +168,8 @@ class EnvironmentDocument(_Document):
     kernel: str
     machine: str
     rootfs: str
+    tests_rootfs: str | None = None
+    verifier_cache: dict[str, Any] | None = None
     agent: str
     identity: Identity | None = None
     settings: dict[str, Any]

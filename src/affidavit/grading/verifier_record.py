@@ -48,6 +48,7 @@ class Left:
         error: why there is nothing of reward, report and tests.
         missing: what the verifier said that it could not start, load or fetch.
         solution: how the solution's own sandbox ended; None where there was none, and in older bundles.
+        misses: what they asked the verifier cache for in vain, method and URL.
     """
 
     exit: Exit
@@ -60,6 +61,7 @@ class Left:
     error: str | None = None
     missing: tuple[str, ...] = ()
     solution: Exit | None = None
+    misses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As in ``grade.json``."""
@@ -77,6 +79,7 @@ class Left:
             **({"ways": list(self.ways)} if self.ways else {}),
             **({"missing": list(self.missing)} if self.missing else {}),
             **({} if self.solution is None else {"solution": asdict(self.solution)}),
+            **({"misses": list(self.misses)} if self.misses else {}),
         }
 
     @classmethod
@@ -92,9 +95,9 @@ class Left:
                 "error": str() | None as error,
                 **more,
             } if tests is None or all(isinstance(line, dict) for line in tests):
-                words, ways = more.get("words", 0), more.get("ways", [])
+                words, ways, misses = more.get("words", 0), more.get("ways", []), more.get("misses", [])
                 missing, solution = more.get("missing", []), more.get("solution")
-                if type(words) is int and _texts(ways) and _texts(missing) and isinstance(solution, dict | None):
+                if type(words) is int and _texts(ways) and _texts(missing) and _texts(misses) and _ended(solution):
                     return cls(
                         _exit(ended),
                         _reward(reward),
@@ -106,6 +109,7 @@ class Left:
                         error,
                         tuple(missing),
                         None if solution is None else _exit(solution),
+                        tuple(misses),
                     )
         raise _wrong("what a run of the tests left")
 
@@ -243,6 +247,7 @@ class VerifierRecord:
         separation: whether the solution had a sandbox of its own.
         secret: of the trial, hexadecimal; it decides how tests are made wrong. Empty in bundles of version 0.1.
         tools: what the tests left of the task's own solution; None where that was not asked.
+        filling: the tests had a network, to fill the verifier cache.
     """
 
     framework: str
@@ -254,6 +259,18 @@ class VerifierRecord:
     separation: Separation = field(default=Separation(False, "version 0.1 ran them in one sandbox"))
     secret: str = ""
     tools: ToolsRun | None = None
+    filling: bool = False
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What the tests, right or wrong, asked the verifier cache for in vain."""
+        left: list[Left | None] = []
+        for one in self.rounds:
+            left.append(one.left)
+            if one.control is not None:
+                left.append(one.control.left)
+                left += [part for reference in one.control.references for part in (reference.right, reference.wrong)]
+        return tuple(dict.fromkeys(miss for part in left if part is not None for miss in part.misses))
 
     @property
     def first(self) -> Round:
@@ -289,6 +306,7 @@ class VerifierRecord:
             "rounds_for": self.rounds_for,
             "separation": self.separation.to_json(),
             "secret": self.secret,
+            **({"filling": True} if self.filling else {}),
             **self.first.to_json(),
             "again": [made.to_json() for made in self.rounds[1:]],
             **({} if self.tools is None else {"tools": self.tools.to_json()}),
@@ -325,9 +343,14 @@ class VerifierRecord:
                         rounds,
                         secret=secret,
                         tools=tools,
+                        filling=more.get("filling", False) is True,
                         **apart,
                     )
         raise _wrong("what the tests left")
+
+
+def _ended(value: object) -> TypeGuard[dict[str, Any] | None]:
+    return isinstance(value, dict | None)
 
 
 def _exit(value: Mapping[str, Any]) -> Exit:

@@ -36,8 +36,12 @@ _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.(?:py|go|rb)|.*\.(?:test|spec)\.[
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?[^\n]*\n.*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
 
 
-def lint_task(task: Task) -> tuple[Finding, ...]:
+def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
     """What is wrong, or will not do here, by a task's files alone.
+
+    Args:
+        task: whose files.
+        cached: it has a verifier cache, which answers its tests' downloads.
 
     Raises:
         ContractError: the contract can't be used.
@@ -51,7 +55,7 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
         *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
         *_files(task),
         *_line_ends(task),
-        *_network(task, contract),
+        *_network(task, contract, cached),
         *_promises(task, contract, briefing),
         *_solution_writes(task, contract),
         *_temporary_files(task),
@@ -99,11 +103,12 @@ def _line_ends(task: Task) -> Iterator[Finding]:
                 yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", fix)
 
 
-def _network(task: Task, contract: Contract) -> Iterator[Finding]:
+def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
     """Downloads: the grading sandbox never has a network, the agent's only where the contract says so."""
-    for folder, part, allowed in (
-        (task.tests_dir, Part.GRADER, False),
-        (task.solution_dir, Part.TASK, bool(contract.document.network)),
+    mend = "put what it fetches into the root file system"
+    for folder, part, allowed, mends in (
+        (task.tests_dir, Part.GRADER, cached, f"run affidavit task warm {task.path}, or {mend}"),
+        (task.solution_dir, Part.TASK, bool(contract.document.network), mend),
     ):
         for name, text in _texts(folder):
             match = _NETWORK.search(text) if name.endswith((".sh", ".bash")) and not allowed else None
@@ -113,7 +118,7 @@ def _network(task: Task, contract: Contract) -> Iterator[Finding]:
                     "network",
                     part,
                     f"{folder.name}/{name}:{line}: {match[1]} {match[2]} wants a network, and there is none",
-                    "put what it fetches into the root file system",
+                    mends,
                 )
 
 

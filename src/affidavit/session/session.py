@@ -157,7 +157,15 @@ class Session:
         self._stack.callback(os.close, self._opened)
         self._attempt = self._ready.run.ledger.trial(planned.name)
         self._trial = Trial(
-            self._machinery, job.task, base.rootfs, base.contract, job.agent, planned, self._attempt, folder
+            self._machinery,
+            job.task,
+            base.rootfs,
+            base.contract,
+            job.agent,
+            planned,
+            self._attempt,
+            folder,
+            base.grading,
         )
         self._stack.callback(self._abort)
         self._judge = self._trial.new_judge()

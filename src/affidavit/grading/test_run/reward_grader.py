@@ -43,6 +43,7 @@ _NEVER_BEGAN = (2, 3, 126, 127)
 _NO_SCRIPT = (126, 127)
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
+ONLINE = "the tests had a network, to fill the verifier cache: this shows that they run, and nothing of an agent"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,20 @@ def _grade(
         told = authorship(events, brought, reports, TESTS)
         grade, word = _grade_tests(record, events, brought, told)
     grade = _without_tools(record, _out_of_memory(record, told, grade))
-    return replace(grade, findings=(*grade.findings, *memory_writes(events))), word, told
+    grade = replace(grade, findings=(*grade.findings, *memory_writes(events)))
+    if record.filling:
+        grade = replace(grade, unproven=grade.unproven or ONLINE)
+    if record.misses:
+        grade = replace(grade, error=_missed(record.misses))
+    return grade, word, told
+
+
+def _missed(misses: Sequence[str]) -> str:
+    more = f" and {len(misses) - 1} more" if len(misses) > 1 else ""
+    return (
+        f"the tests asked for {misses[0]}{more}, which the verifier cache does not have: fill it again by "
+        "affidavit task warm PATH, or let the tests ask for the same every time"
+    )
 
 
 def _without_tools(record: VerifierRecord, grade: Grade) -> Grade:
