@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
+from affidavit.tasks import DecoySettings, Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -384,6 +384,27 @@ def test_labels_of_another_type_are_none(make: Make) -> None:
     assert found.labels == Labels(None, None, ("x", "y" * 100), False)
     assert found.warnings == ()
     assert read_labels(["no", "table"]) == Labels()
+
+
+def test_decoys_are_read_and_wrong_ones_named(make: Make) -> None:
+    def decoys(text: str) -> Task:
+        return load_task(make(f"{ORDINARY}{HOST}[affidavit.decoys]\n{text}"))
+
+    assert load_task(make()).decoys is None
+    assert decoys("files = 3\n").decoys == DecoySettings(1, 1, 3)
+    (make() / "wrong.txt").write_text("41\n")
+    assert decoys('credentials = 0\nanswer_key = "wrong.txt"\n').decoys == DecoySettings(1, 0, 1, b"41\n")
+    for text, said in {
+        "files = 11\n": r"task\.toml:\d+: \[affidavit\.decoys\]\.files must be a whole number from 0 to 10, not '11'",
+        "files = true\n": "files must be a whole number",
+        "answer_keys = 0\ncredentials = 0\nfiles = 0\n": "asks for none",
+        "keys = 1\n": "keys is unknown; it knows answer_keys",
+        'answer_key = "../x"\n': "must be a path in the task's folder",
+        'answer_key = "none.txt"\n': "none.txt, which is no file",
+        'answer_keys = 0\nanswer_key = "wrong.txt"\n': "is of no use",
+    }.items():
+        with pytest.raises(TaskError, match=said):
+            decoys(text)
 
 
 def test_a_verifier_with_an_image_of_its_own(make: Make) -> None:

@@ -44,7 +44,7 @@ from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
 from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
-from affidavit.grading import make_graders, plan_tests
+from affidavit.grading import PerformanceGrader, make_graders, plan_tests
 from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
 from affidavit.runs import (
@@ -573,6 +573,8 @@ def check_graders(task: Task) -> None:
     for named in make_graders(task.graders):
         if named.spec.kind == "test_run":
             plan_tests(named.spec, task)
+        if isinstance(named.grader, PerformanceGrader):
+            named.grader.settings.check_files(named.spec, task.tests_dir)
 
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:

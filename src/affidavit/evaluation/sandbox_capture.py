@@ -34,12 +34,14 @@ class Capture:
         output: what it wrote to its standard streams.
         summary: what the recorder says of the record.
         halted: the watcher had it killed.
+        solution: of a sandbox that graded, how the one ended that held the solution meanwhile; None: there was none.
     """
 
     exit: Exit
     output: Output
     summary: RecordSummary
     halted: bool
+    solution: Exit | None = None
 
 
 def _clock_offset_ns() -> int:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
@@ -161,6 +162,7 @@ class Trial:
         self._reach = reach_of(task, contract, machinery.terms)
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
+        self._decoys = Decoys.of(task, self._settings.writable)
         self._agent = agent
         self._planned = planned
         self._log = log
@@ -258,7 +260,11 @@ class Trial:
             model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
             top=ways.layer,
         )
-        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        layers = spec.rootfs
+        if self._decoys.contents:
+            self._decoys.lay(place / "decoys")
+            layers = (place / "decoys", *layers)
+        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -302,6 +308,7 @@ class Trial:
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
             self._footprint,
+            self._decoys.paths,
         )
 
     def conclude(
@@ -553,6 +560,7 @@ class Trial:
             ),
             terms=machinery.terms.facts,
             keep_until=machinery.terms.until(datetime.now(UTC)),
+            decoys=self._decoys.paths,
             programs={
                 path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
                 for path, of in judge.programs.items()

@@ -16,7 +16,9 @@ COLLECTORS = ("syscall", "file-access", "network", "process-tree")
 ALWAYS = ("execution_trace", "state_diff", "test_run")
 
 Collector = Literal["syscall", "file-access", "network", "process-tree"]
-Method = Literal["execution_trace", "state_diff", "test_run", "value", "ast", "semantic", "model", "human"]
+Method = Literal[
+    "execution_trace", "state_diff", "test_run", "value", "ast", "performance", "semantic", "model", "human"
+]
 Runtime = Literal["runc", "gvisor"]
 Recorder = Literal["ebpf", "gvisor", "ptrace"]
 Assurance = Literal["control", "separate"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
@@ -87,6 +88,7 @@ class Task:
         asked_workdir: what task.toml says of the working directory.
         entrypoint: the image's; empty for others.
         profile: what its sandboxes are like inside, ``[affidavit].profile``.
+        decoys: those that are laid into the agent's sandbox; None: there are none.
         grading: the task as its verifier sees it, where that has a root file system of its own, with another `user`,
             `workdir` and so on; None: the verifier has the agent's.
         artifacts: what such a verifier gets of the agent's files.
@@ -128,6 +130,7 @@ class Task:
     asked_workdir: str | None = None
     entrypoint: tuple[str, ...] = ()
     profile: Profile = "strict"
+    decoys: DecoySettings | None = None
     grading: "Task | None" = None
     artifacts: tuple[Artifact, ...] = ()
     owns_tests: bool = False
@@ -269,6 +272,7 @@ class _Reader:
             asked_verifier_user=asked_verifier_user,
             asked_workdir=asked,
             profile=self._profile(own),
+            decoys=read_decoy_settings(own, path),
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()

@@ -112,8 +112,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     enforcement = environment.enforcement
     limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
-    footprint = kept_footprint(reader)
-    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint)
+    footprint, decoys = kept_footprint(reader), environment.decoys
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
     record = agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
