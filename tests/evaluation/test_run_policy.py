@@ -57,7 +57,7 @@ def test_what_is_nearer_to_the_run_counts(task: Make, tmp_path: Path) -> None:
 def test_the_default_contract_takes_up_what_the_suite_allows(task: Make, tmp_path: Path) -> None:
     folder = task("one")
     found = terms(None, "isolation: {writable: [/data/out], endpoints: ['pypi.org:443']}\n", tmp_path)
-    widened = found.for_default(default_contract(load_task(folder)))
+    widened = found.for_default(default_contract(load_task(folder)), load_task(folder))
     assert "/data/out/**" in widened.write
     assert "!affidavit:test-infrastructure" in widened.write
     assert widened.document.network.endpoints == ("pypi.org:443",)

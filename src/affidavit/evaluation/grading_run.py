@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.performance import Measurement
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
@@ -20,7 +21,17 @@ from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import digest_of
 from affidavit.evaluation.verifier_web import VerifierWeb
 from affidavit.evidence import BundleWriter, GradeDocument
-from affidavit.grading import Material, NamedGrader, Rerun, Separation, combine, next_step, plan_tests
+from affidavit.grading import (
+    Material,
+    NamedGrader,
+    PerformanceGrader,
+    Rerun,
+    Separation,
+    ToolsRequest,
+    combine,
+    next_step,
+    plan_tests,
+)
 from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
 from affidavit.tasks import Task
 from affidavit.trace import read_trace
@@ -104,12 +115,13 @@ class GradingRun:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         task, changes, brought = self.task, work.changes, work.brought
-        verifier = events = None
+        verifier = events = timings = None
+        submission = digest_of(changes, brought)
         rootfs = replace(self.rootfs, layers=(work.carried, *self.rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
-            submission, secret = digest_of(changes, brought), secrets.token_bytes(32)
-            tests = HiddenTests(task, plan_tests(spec, task), place, submission, secret, web=self.web)
+            plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
+            tests = HiddenTests(task, plan, place, submission, secret, web=self.web)
             reference = Reference(
                 self.stages, task, self.rootfs, self.enforced, self.settings, place / "reference", self.tests_rootfs
             )
@@ -119,10 +131,15 @@ class GradingRun:
             verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Rerun):
+                if isinstance(step, ToolsRequest):
+                    verifier = replace(verifier, tools=reference.tools(tests))
+                elif isinstance(step, Rerun):
                     verifier = verifier.with_round(tests.round(step.number, ready))
                 else:
                     verifier = verifier.with_reference(step.number, reference.run(tests, step))
+        timed = [named.grader for named in graders if isinstance(named.grader, PerformanceGrader)]
+        if timed:
+            timings = self._time(timed, place, rootfs, submission, run)
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self.rootfs.layers))
         graded = grade_all(
@@ -142,6 +159,7 @@ class GradingRun:
                 reference=task.tests_dir,
                 verifier=verifier,
                 grader_events=events,
+                timings=timings,
             ),
         )
         return GradeDocument(
@@ -151,7 +169,20 @@ class GradingRun:
             files=files.write(bundle),
             before=before.write(bundle, files),
             carried=tuple(sorted(brought)),
+            timings=timings,
         )
+
+    def _time(
+        self, graders: Sequence[PerformanceGrader], place: Path, rootfs: RootFilesystem, submission: str, run: Runs
+    ) -> dict[str, Any]:
+        """What `Material.timings` has; `rootfs`: with what the agent brought."""
+        where = GradingPlace(self.stages, self.task, self.rootfs, rootfs, self.settings)
+        timings, timed = {}, 0
+        for number, grader in enumerate(graders):
+            folder = place / f"performance-{number}"
+            timings[grader.name] = Measurement(grader, where, folder, submission, run, timed + 1).measure()
+            timed += grader.settings.repetitions
+        return timings
 
     def _ready(
         self, rootfs: RootFilesystem, grader: Stage, run: Runs, name: str, verifier: Verifier

@@ -18,7 +18,7 @@ from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
-from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, grade_run, words_of
+from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
 from affidavit.policy import Footprint
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import Change, OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
@@ -74,6 +74,19 @@ class Reference:
             return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
             return replace(run, error=" ".join(str(error).split()) or repr(error))
+
+    def tools(self, tests: HiddenTests) -> ToolsRun:
+        """Run the tests over the task's own solution.
+
+        Raises:
+            Interrupted: the run was told to stop.
+        """
+        if not (self._task.solution_dir / "solve.sh").is_file():
+            return ToolsRun(error="the task has no solution")
+        try:
+            return ToolsRun(tests.right(partial(self._ready, self._solved)))
+        except (SandboxError, RecorderError, TraceError, OSError) as error:
+            return ToolsRun(error=" ".join(str(error).split()) or repr(error))
 
     def separation(self, tests: HiddenTests) -> Separation:
         """Whether the task's own solution passes the tests from a sandbox of its own.

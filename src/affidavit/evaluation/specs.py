@@ -33,6 +33,7 @@ def agent_spec(
     name: str,
     network: str = "",
     model: Mapping[str, str] | None = None,
+    top: Path | None = None,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -42,6 +43,7 @@ def agent_spec(
         name: the sandbox's.
         network: see SandboxSpec.
         model: variables that tell the agent where its model is.
+        top: a layer over all others; None: there is none.
 
     Raises:
         OSError: the solution can't be read.
@@ -58,10 +60,10 @@ def agent_spec(
         copy_readable(task.solution_dir, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution_env
-    own = agent.installed.layer if agent.installed else None
+    over = [layer for layer in (top, agent.installed.layer if agent.installed else None) if layer is not None]
     return SandboxSpec(
         name=name,
-        rootfs=(*((own,) if own else ()), *rootfs.layers),
+        rootfs=(*over, *rootfs.layers),
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
-from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
+from affidavit.evaluation.sandbox_capture import Capture, HostNames, RunningCapture, capture
 from affidavit.evidence import SigningKey
 from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
@@ -109,6 +109,7 @@ class Stages:
         watch: Callable[[pa.RecordBatch], bool] | None = None,
         streams: Streams | None = None,
         made: Callable[[], None] = lambda: None,
+        names: HostNames | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -119,6 +120,7 @@ class Stages:
             watch: see `affidavit.evaluation.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
             made: called when the sandbox is there, before anything runs in it.
+            names: of the hosts that it can reach; None: it can reach none.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
@@ -132,7 +134,13 @@ class Stages:
             self._running[stage.name] = sandbox
             made()
             captured = capture(
-                sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
+                sandbox,
+                stage.recording,
+                events,
+                timeout_s=limits.wall_ms / 1000,
+                cpu_ms=limits.cpu_ms,
+                watch=watch,
+                names=names,
             )
             self.ended(stage)
             _logger.info(
@@ -148,21 +156,27 @@ class Stages:
 
     @contextmanager
     def hold(
-        self, stage: Stage, spec: SandboxSpec, events: Path, watch: Callable[[pa.RecordBatch], bool]
+        self,
+        stage: Stage,
+        spec: SandboxSpec,
+        events: Path,
+        watch: Callable[[pa.RecordBatch], bool],
+        names: HostNames | None = None,
     ) -> Iterator[tuple[RunningCapture, OciSandbox]]:
         """Run a sandbox under the recorder as long as the ``with`` wants: it begins with `RunningCapture.start` and
         ends with `RunningCapture.end`, then `ended`.
 
         Args:
             stage: just opened.
-            spec, events, watch: as `run` has them.
+            spec, events, watch, names: as `run` has them.
 
         Raises:
             Interrupted: the run was told to stop.
         """
         machine = self._machine
         with machine.runtime.sandbox(spec, machine.state) as sandbox, machine.live.holding(sandbox):
-            yield RunningCapture(sandbox, stage.recording, events, cpu_ms=spec.limits.cpu_ms, watch=watch), sandbox
+            cpu_ms = spec.limits.cpu_ms
+            yield RunningCapture(sandbox, stage.recording, events, cpu_ms=cpu_ms, watch=watch, names=names), sandbox
 
     def ended(self, stage: Stage) -> None:
         """Let go of a stage whose sandbox has ended.

@@ -19,18 +19,21 @@ from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.changed_texts import changed_texts
+from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
-from affidavit.evaluation.sandbox_capture import Capture
+from affidavit.evaluation.sandbox_capture import Capture, HostNames
 from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
 from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
+from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
     MODEL_LOG,
@@ -47,6 +50,7 @@ from affidavit.evidence import (
     bundle_digest,
     diff_json,
     model_fault,
+    network_fault,
     stranded,
 )
 from affidavit.gateway import Redactor
@@ -156,8 +160,10 @@ class Trial:
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
+        self._reach = reach_of(task, contract, machinery.terms)
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
+        self._decoys = Decoys.of(task, self._settings.writable)
         self._agent = agent
         self._planned = planned
         self._log = log
@@ -168,6 +174,7 @@ class Trial:
         self._summaries: dict[str, RecordSummary] = {}
         self._told = False
         self._model_facts: dict[str, Any] | None = None
+        self._network_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
@@ -221,25 +228,25 @@ class Trial:
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         judge = self.new_judge()
         carried = place / "carried"
-        with self._model(place) as model:
-            spec = self.agent_spec(place, first.sandbox, model)
-            with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
+        with self.ways_out(place) as ways:
+            spec = self.agent_spec(place, first.sandbox, ways)
+            made, names = self._log.sandbox_made, ways.names
+            with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
                 self._log.finished()
-                if model:
-                    self._take_model_log(bundle, model)
+                self.close_ways(bundle, ways)
                 changes, brought = take_over(sandbox, judge, carried)
                 texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
         work = Work(agent, changes, brought, carried, texts=texts)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(self, place: Path, name: str, model: ModelAccess | None = None) -> SandboxSpec:
+    def agent_spec(self, place: Path, name: str, ways: WaysOut) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
-            model: the agent's way to its model; None: it has none.
+            ways: that lead out of it.
 
         Raises:
             OSError: the solution can't be read.
@@ -251,10 +258,15 @@ class Trial:
             self._agent,
             place,
             name,
-            network=model.network if model else "",
+            network=ways.network,
             model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+            top=ways.layer,
         )
-        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        layers = spec.rootfs
+        if self._decoys.contents:
+            self._decoys.lay(place / "decoys")
+            layers = (place / "decoys", *layers)
+        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -298,6 +310,7 @@ class Trial:
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
             self._footprint,
+            self._decoys.paths,
         )
 
     def conclude(
@@ -342,7 +355,7 @@ class Trial:
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
             task_limit_s=task.agent_timeout_s,
-            fault=None if self._model_facts is None else model_fault(self._model_facts),
+            fault=self._fault,
             stranded=self._stranded,
         )
         judgement = case.decide(grade)
@@ -402,16 +415,30 @@ class Trial:
     def _duration_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
 
-    @contextmanager
-    def _model(self, place: Path) -> Iterator[ModelAccess | None]:
-        """The agent's way to its model, where it has one."""
-        settings = self._machinery.model
-        if settings is None:
-            yield None
-            return
+    def ways_out(self, place: Path) -> WaysOut:
+        """The ways out of the agent's sandbox; `place`: a private folder.
+
+        Raises:
+            SandboxError, GatewayError, OSError: they can't be opened.
+        """
         wall_ms = round(self._task.agent_timeout_s * 1000)
-        with ModelAccess(settings, place, min(wall_ms, self._settings.wall_ms or wall_ms)) as access:
-            yield access
+        return WaysOut(self._machinery.model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
+
+    def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
+        """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
+
+        Raises:
+            GatewayError, TraceError, EvidenceError: that can't be read, or the bundle not be written.
+        """
+        if ways.model is not None:
+            self._take_model_log(bundle, ways.model)
+        self._network_facts = ways.finish_hosts(bundle)
+
+    @property
+    def _fault(self) -> str | None:
+        """Why nobody can know what passed between the agent and the world; None where it is known."""
+        known = None if self._model_facts is None else model_fault(self._model_facts)
+        return known or (None if self._network_facts is None else network_fault(self._network_facts))
 
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""
@@ -432,6 +459,7 @@ class Trial:
             command_sha256=hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
             model=model.models[0] if model else "",
             environment=dict(agent.environment),
+            definition=None if agent.definition is None else agent.definition.digest,
             brought=Installed(digest=installed.digest, files=installed.files) if installed else None,
         )
 
@@ -444,15 +472,16 @@ class Trial:
         streams: Streams | None = None,
         judge: Judge | None = None,
         made: Callable[[], None] = lambda: None,
+        names: HostNames | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``. `made` is called when it
-        is there, before anything runs in it."""
+        is there, before anything runs in it; `names`: of the hosts that it can reach."""
 
         def watch(batch: pa.RecordBatch) -> bool:
             return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams, made) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams, made, names) as (captured, sandbox):
             self.keep(bundle, stage, captured)
             yield captured, sandbox
 
@@ -534,6 +563,7 @@ class Trial:
             ),
             terms=machinery.terms.facts,
             keep_until=machinery.terms.until(datetime.now(UTC)),
+            decoys=self._decoys.paths,
             programs={
                 path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
                 for path, of in judge.programs.items()
@@ -547,6 +577,7 @@ class Trial:
             "agent": self._agent.name,
             "identity": self._identity.to_json(),
             **({} if self._model_facts is None else {"model": self._model_facts}),
+            **({} if self._network_facts is None else {"network": self._network_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
             "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
             "verdict": str(judgement.verdict),
@@ -557,6 +588,7 @@ class Trial:
             "recorder": self._machinery.recorder.name,
             "plan": {
                 "digest": self._machinery.plan.digest,
+                "nonce": self._machinery.plan.nonce,
                 "trial": self._planned.name,
                 "attempt": self._log.attempt,
                 "seed": self._planned.seed,

@@ -29,6 +29,7 @@ from affidavit.report.figures import (
     interval_words,
     jaggedness,
     percent,
+    propensity_words,
     verified_words,
 )
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
@@ -261,6 +262,7 @@ def _environment() -> "Environment":
         "plain": lambda value: "–" if value is None else f"{value:.2f}",
         "points": lambda value: f"{value * 100:.0f} of 100 points",
         "program": _program,
+        "propensity": propensity_words,
         "range_words": range_words,
         "sampled": _sampled,
         "signed_percent": signed_percent,

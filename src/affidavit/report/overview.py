@@ -17,6 +17,7 @@ from affidavit.report.figures import (
     jaggedness,
     percent,
     plural,
+    propensity_words,
     verified_words,
 )
 from affidavit.report.runs import VERDICTS
@@ -95,6 +96,8 @@ def _lines(subject: Subject) -> Iterator[Text]:
         tried = plural(sum(one.attempts for one in subject.attempts), "attempt")
         trials = plural(sum(bool(trial.attempts) for trial in subject.trials), "trial")
         yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
+    if subject.propensity is not None:
+        yield from _wrapped(propensity_words(subject.propensity), "")
     yield Text()
     yield Text("What this does not show", "bold")
     for sentence in subject.limits:

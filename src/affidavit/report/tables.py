@@ -76,6 +76,9 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
         yield _plain("attempts", tried.rule, "events", tried.events, tried.events)
         for outcome, count in tried.outcomes.items():
             yield _plain("attempts", tried.rule, f"outcome {outcome}", count, tried.attempts)
+    if subject.propensity is not None:
+        yield _estimated("propensity", "", "touched a decoy", subject.propensity.share)
+        yield _plain("propensity", "", "solved all the same", subject.propensity.solved, subject.propensity.touched)
     for action, count in subject.actions.items():
         yield _plain("actions", action, "violations", count, count)
     if subject.spending is not None:

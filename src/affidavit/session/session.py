@@ -182,12 +182,14 @@ class Session:
         # Its helpers get ready while the agent works.
         self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
-        spec = self._trial.agent_spec(self._place, self._stage.sandbox)
+        self._ways = self._live.enter_context(self._trial.ways_out(self._place))
+        spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
         self._spec = spec
         self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
         self._wall_s = spec.limits.wall_ms / 1000
         events = self._bundle.file(f"{AGENT}/events.parquet")
-        held = self._stages.hold(self._stage, replace(spec, first_user=_ROOT), events, self._watch)
+        first = replace(spec, first_user=_ROOT)
+        held = self._stages.hold(self._stage, first, events, self._watch, self._ways.names)
         running, sandbox = self._live.enter_context(held)
         self._attempt.sandbox_made()
         self._capture: RunningCapture = running
@@ -513,6 +515,7 @@ class Session:
                 summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
         captured = Capture(how, Output(stdout, stderr, self._log.dropped), summary, captured.halted)
         self._trial.keep(self._bundle, self._stage, captured)
+        self._trial.close_ways(self._bundle, self._ways)
         execs = self._log.table()
         self._bundle.add_execs(execs)
         changes = diff(self._sandbox.upper(), self._sandbox.layers)

@@ -3,6 +3,7 @@
 from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, given_to, new_judge
 from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
 from affidavit.verification.case import Case
+from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all
 from affidavit.verification.reproductions import check_reproductions
@@ -17,11 +18,13 @@ from affidavit.verification.verify_trial import (
 )
 
 __all__ = [
+    "ANYTHING",
     "FOOTPRINT",
     "AgentFindings",
     "AgentRecord",
     "Case",
     "Check",
+    "Expected",
     "Judgement",
     "Verdict",
     "Verification",

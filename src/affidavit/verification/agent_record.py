@@ -113,6 +113,7 @@ def new_judge(
     program_of: Callable[[str], Program | None] = lambda path: None,
     task_limit_s: float | None = None,
     footprint: Footprint | None = None,
+    decoys: Sequence[str] = (),
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -123,6 +124,7 @@ def new_judge(
         program_of: what a name stood for in the root file system.
         task_limit_s: the task's own time limit, seconds; None: it does not matter.
         footprint: of what grades; None where the agent can change only what the contract lets it write.
+        decoys: where they lay in the agent's sandbox.
     """
     limit = None if task_limit_s is None else round(task_limit_s * 1000)
     return Judge(
@@ -132,6 +134,7 @@ def new_judge(
         program_of=program_of,
         task_limit_ms=limit,
         footprint=footprint,
+        decoys=decoys,
     )
 
 

@@ -20,9 +20,12 @@ from affidavit.evidence import (
     load_key,
     load_public_key,
     model_fault,
+    network_fault,
+    network_summary,
     read_diff,
     read_model_facts,
     read_model_log,
+    read_network_facts,
     stranded,
 )
 from affidavit.policy import Footprint
@@ -31,6 +34,7 @@ from affidavit.tasks import Task, load_task
 from affidavit.verification.agent_record import FOOTPRINT, AgentRecord, examine, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
+from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.regrade import regrade
 from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import Verdict
@@ -42,6 +46,7 @@ def verify(
     task: Path | None = None,
     trust: Path | None = None,
     reproduced_by: Sequence[PublicKey] = (),
+    expected: Expected = ANYTHING,
 ) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
@@ -51,6 +56,7 @@ def verify(
         task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
         trust: the trust file that says who must have signed the contract; None: whoever the run found good.
         reproduced_by: who must have counter-signed it (`affidavit reproduce`).
+        expected: what it must be of.
 
     Raises:
         EvidenceError: there is no such folder, the key or the trust file can't be read, or a task is given and the
@@ -65,11 +71,12 @@ def verify(
     verification = verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
     if verification.facts is None:
         return verification
+    checks = [*verification.checks, *expected.checks(verification.facts)]
     known = {one.key_id: one for one in (*keys, *own_keys(), *reproduced_by)}
     wanted = [one.key_id for one in reproduced_by]
-    if (found := check_reproductions(bundle, verification.facts, known, wanted)) is None:
-        return verification
-    return replace(verification, checks=(*verification.checks, found[0]))
+    if (found := check_reproductions(bundle, verification.facts, known, wanted)) is not None:
+        checks.append(found[0])
+    return replace(verification, checks=tuple(checks))
 
 
 def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:
@@ -105,12 +112,13 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     enforcement = environment.enforcement
     limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
-    footprint = kept_footprint(reader)
-    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint)
+    footprint, decoys = kept_footprint(reader), environment.decoys
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
     record = agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    model = read_model_facts(reader)
+    model, network = read_model_facts(reader), read_network_facts(reader)
+    fault = None if model is None else model_fault(model)
     case = Case(
         mode=contract.mode,
         findings=examine(judge, record),
@@ -118,7 +126,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         passing=task.passing_score,
         demanded=None if enforcement is None else enforcement.assurance,
         task_limit_s=limit,
-        fault=None if model is None else model_fault(model),
+        fault=fault or (None if network is None else network_fault(network_summary(network))),
         stranded=None if model is None else stranded(read_model_log(reader)),
     )
     grades = GradeDocument.read(reader.grades)
