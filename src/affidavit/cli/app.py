@@ -42,6 +42,7 @@ from affidavit.cli.run_flags import (
 )
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.runs import prove
+from affidavit.cli.serve import serve
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.verbosity import is_quiet, set_up_logging
@@ -74,6 +75,7 @@ app.command()(compare)
 app.command("plan")(plan_command)
 app.command()(prove)
 app.command()(view)
+app.command()(serve)
 
 
 def _version(wanted: bool) -> None:

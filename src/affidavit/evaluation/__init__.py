@@ -1,8 +1,9 @@
 """Trials and runs: the only room that knows all the others."""
 
+from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import choose_runtime, examine
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime, examine
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
@@ -24,12 +25,15 @@ from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.trial import Trial, Work
-from affidavit.evaluation.workplace import open_workplace
+from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
 __all__ = [
     "Agent",
     "Capture",
+    "ChooseRuntime",
+    "Chosen",
     "ExpiredRun",
+    "Interrupted",
     "Job",
     "Preparation",
     "Progress",
@@ -46,6 +50,7 @@ __all__ = [
     "check_agent",
     "check_places",
     "choose_runtime",
+    "clean_workplaces",
     "examine",
     "expired_runs",
     "load_tasks",

@@ -19,7 +19,7 @@ from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
 from affidavit.evaluation.active_sandboxes import Interrupted, LiveSandboxes
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import Chosen, choose_runtime
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
@@ -304,6 +304,7 @@ def prepared_run(
     options: RunOptions,
     suite: Suite | None = None,
     tell: Callable[[str], None] | None = None,
+    choose: ChooseRuntime | None = None,
 ) -> Iterator[Preparation]:
     """Find everything that can be known to be wrong with a run, and make what it needs: its folder, plan and ledger.
     What an affidavit that was killed left on the machine is removed first. The ledger is open, and no image of the
@@ -314,6 +315,7 @@ def prepared_run(
         options: how the run is made.
         suite: where the tasks are a suite's.
         tell: is told what is being done.
+        choose: finds runtime and recorder; `choose_runtime` where None.
 
     Raises:
         RunError: the run can't be made as asked.
@@ -321,7 +323,7 @@ def prepared_run(
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
     with _images_in_use(jobs):
-        ready = _prepare_run(jobs, options, suite, tell)
+        ready = _prepare_run(jobs, options, suite, tell, choose or choose_runtime)
         try:
             yield ready
         finally:
@@ -343,7 +345,11 @@ def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def _prepare_run(
-    jobs: Sequence[Job], options: RunOptions, suite: Suite | None, tell: Callable[[str], None] | None
+    jobs: Sequence[Job],
+    options: RunOptions,
+    suite: Suite | None,
+    tell: Callable[[str], None] | None,
+    choose: ChooseRuntime,
 ) -> Preparation:
     state = state_dir()
     jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
@@ -362,7 +368,7 @@ def _prepare_run(
             check_graders(task)
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
-        choice = choose_runtime(terms.runtime, terms.recorder)
+        choice = choose(terms.runtime, terms.recorder)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,8 @@ from affidavit.errors import AffidavitError
 from affidavit.evaluation import (
     Agent,
     Capture,
+    ChooseRuntime,
+    Interrupted,
     Job,
     RunningCapture,
     RunOptions,
@@ -95,8 +97,6 @@ def open_session(
         TaskError: there is no such task.
         RunError: the session can't be held as asked. Nothing was run.
     """
-    if not agent.strip() or agent == "oracle":
-        raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
     opened = task if isinstance(task, Task) else load_task(Path(task))
     options = RunOptions(runtime, recorder, 1, 1, Path(out), contract=None if contract is None else str(contract))
     return Session(opened, options, agent)
@@ -105,11 +105,13 @@ def open_session(
 class Session:
     """A session; see `open_session`. Commands may come from any thread, also at the same time; all else is for one."""
 
-    def __init__(self, task: Task, options: RunOptions, agent: str) -> None:
+    def __init__(self, task: Task, options: RunOptions, agent: str, choose: ChooseRuntime | None = None) -> None:
+        if not agent.strip() or agent == "oracle":
+            raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
         self._stack = ExitStack()
         # A session is a run of one trial, planned before its sandbox is there.
         job = Job(task, Agent(agent, _IDLE))
-        self._ready = self._stack.enter_context(prepared_run([job], options))
+        self._ready = self._stack.enter_context(prepared_run([job], options, choose=choose))
         self._machinery = self._ready.machinery(Alerts(()))
         self._tracker = ExecTracker()
         self._log = ExecLog(_KEPT_BYTES)
@@ -137,7 +139,8 @@ class Session:
         try:
             self._open()
         except BaseException as error:
-            self._why = one_line(error)
+            if not isinstance(error, Interrupted):
+                self._why = one_line(error)
             self.close()
             raise
         return self
@@ -535,12 +538,34 @@ class Session:
         self._ready.write(self._opened, result, self._ready.run.ledger.finish())
         return bundle
 
+    @property
+    def workdir(self) -> str:
+        """The task's working directory in the sandbox; known once the session is entered."""
+        return self._cwd
+
+    @property
+    def phase(self) -> str:
+        """``new``, ``setup``, ``agent``, ``frozen``, ``graded``, ``sealed`` or ``closed``."""
+        return self._phase
+
+    def kill(self, why: str) -> None:
+        """Kill every sandbox of the session, from any thread: what goes on in another one breaks off. `close` is still
+        to be called, by the thread that the session is for.
+
+        Args:
+            why: what the ledger says of a session that was not sealed, one line.
+        """
+        self._why = why
+        self._machinery.live.stop()
+
     def close(self) -> None:
         """End the sandbox and remove what was not sealed; the ledger keeps that it was begun. Harmless when called
         twice."""
         if self._phase != "sealed":
             self._phase = "closed"
-        self._stack.close()
+        # Whoever closes a session that was killed knows that.
+        with suppress(Interrupted):
+            self._stack.close()
 
     def _abort(self) -> None:
         """Enter into the ledger that the session ended without a bundle, where it did: as an error, or as the violation
