@@ -1,6 +1,7 @@
 """Sessions: many commands in one recorded sandbox, and one bundle."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,33 @@ def test_phases_come_in_their_order(opened: Open, task: Make) -> None:
         session.seal()
     with pytest.raises(affidavit.SessionError, match="entered once"), session:
         pass
+
+
+def test_after_the_agents_work_the_harness_looks_at_it_in_a_sandbox_of_its_own(
+    opened: Open, task: Make, nothing_left: None, tmp_path: Path
+) -> None:
+    with opened(task(contract=DENIES)) as session:
+        session.exec(["sh", "-c", "echo 42 >answer; sleep 1000 & sleep 1000 &"])
+        session.freeze()
+        with pytest.raises(affidavit.SessionError, match="no command can run but the harness's"):
+            session.write_file("/workspace/answer", b"41\n")
+        with pytest.raises(affidavit.SessionError, match="no such user"):
+            session.exec(["true"], user="nobody-of-that-name", origin="harness")
+        running = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 10[0]0'"
+        seen = session.exec(["sh", "-c", f"cat answer; {running}; cat; echo 41 >answer"], origin="harness", input=b"x")
+        assert (seen.stdout, seen.exit_code) == (b"42\n0\nx", 0), seen
+        assert session.exec(["id", "-u"], origin="harness", user="root").stdout == b"0\n"
+        session.write_file("/workspace/more", b"more", origin="harness")
+        judgement = session.grade()
+        assert (judgement.verdict, judgement.score) == ("pass", 1.0), judgement
+        assert session.read_file("/workspace/more", origin="harness") == b"more"
+        late = session.exec(["sh", "-c", "sleep 1000 & cat secret"], origin="harness", timeout_s=20)
+        assert late.exit_code == 1
+        bundle = session.seal()
+    holds(bundle)
+    assert (bundle.parent / "private/aftermath/events.parquet").is_file()
+    shutil.copytree(bundle, tmp_path / "published")
+    holds(tmp_path / "published")
 
 
 def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing_left: None, tmp_path: Path) -> None:

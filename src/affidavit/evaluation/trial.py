@@ -264,20 +264,26 @@ class Trial:
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(self, place: Path, name: str, model: ModelAccess | None = None) -> SandboxSpec:
+    def agent_spec(
+        self, place: Path, name: str, model: ModelAccess | None = None, carried: Path | None = None
+    ) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
             model: the agent's way to its model; None: it has none.
+            carried: a layer of what the agent left, for a sandbox after its work; None: it finds the task's files.
 
         Raises:
             OSError: the solution can't be read.
         """
+        rootfs = self._rootfs
+        if carried is not None:
+            rootfs = replace(rootfs, layers=(carried, *rootfs.layers))
         spec = agent_spec(
             self._task,
-            self._rootfs,
+            rootfs,
             self._settings,
             self._agent,
             place,
