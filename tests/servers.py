@@ -1,5 +1,6 @@
 """Servers (``affidavit serve``) for tests."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -39,7 +40,14 @@ def serving(home: Home, folder: Path, *arguments: object) -> Iterator[Served]:
     """A server in a process of its own; it ends in order, unless the test has ended it."""
     place, runs = folder / "s.sock", folder / "runs"
     command = [str(AFFIDAVIT), "serve", "--socket", str(place), "--out", str(runs), *map(str, arguments)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **home.env},
+    )
     with process:
         assert process.stderr is not None
         try:

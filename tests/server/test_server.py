@@ -4,7 +4,6 @@ import asyncio
 import http.client
 import io
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -33,20 +32,14 @@ CLIENT = Path(sys.modules[Client.__module__].__file__ or "").parent
 @pytest.fixture(scope="module")
 def shared(home: Home) -> Iterator[Served]:
     """A server for two sessions at a time, which lets in nobody, the user of that name, too."""
-    before = dict(os.environ)
-    os.environ.update(home.env)
     # The folders of tests are closed to others.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "given").mkdir()
-        try:
-            with serving(home, folder, "--sessions", 2, "--user", NOBODY, "--tasks", folder / "given") as served:
-                yield served
-                wait_until_gone(served.left)
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        with serving(home, folder, "--sessions", 2, "--user", NOBODY, "--tasks", folder / "given") as served:
+            yield served
+            wait_until_gone(served.left)
 
 
 @pytest.fixture
