@@ -225,7 +225,7 @@ class Outcome:
 
     @property
     def evidence(self) -> dict[str, Any]:
-        return self.trial.evidence
+        return self.trial.record.to_json()
 
     @property
     def bundle(self) -> Path:

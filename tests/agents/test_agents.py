@@ -57,13 +57,19 @@ def test_every_built_in_definition_loads_and_can_be_checked() -> None:
         (("tiny-agent", "oracle"), "name: oracle is an agent of Affidavit's own"),
         (("tiny-agent", "Tiny Agent"), "name: String should match"),
         (("command", "comand"), "comand: Extra inputs are not permitted|command: Field required"),
-        (('"true"', '"true"\n[install]\nkind = "pypi"\npackages = ["tiny>=1"]'), "no package with one exact version"),
+        (
+            ('"true"', '"true"\n[install]\nkind = "pypi"\npackages = ["tiny>=1"]'),
+            "not a package with one exact version",
+        ),
         (
             ('"true"', '"true"\n[install]\nkind = "npm"\npackages = ["tiny@latest"]'),
-            "no package with one exact version",
+            "not a package with one exact version",
         ),
-        (('"true"', '"true"\n[install]\nkind = "npm"\npackages = ["--global@1"]'), "no package with one exact version"),
-        (("=", ":"), "is no TOML"),
+        (
+            ('"true"', '"true"\n[install]\nkind = "npm"\npackages = ["--global@1"]'),
+            "not a package with one exact version",
+        ),
+        (("=", ":"), "is not TOML"),
     ],
 )
 def test_a_definition_that_can_not_be_used_is_named(

@@ -53,7 +53,7 @@ def test_what_is_no_schema_is_not_replaced(affidavit: Command, tmp_path: Path, t
     file.write_text(there)
     ran = affidavit("contract", "schema", "--out", file)
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err == f"affidavit: {file}: is there already and is no schema of contracts\n"
+    assert ran.err == f"affidavit: {file}: already exists and is not a schema of contracts\n"
     assert file.read_text() == there
     file.write_text(schema_text().replace("title", "other"))
     assert affidavit("contract", "schema", "--out", file).status == 0

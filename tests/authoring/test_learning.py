@@ -229,7 +229,7 @@ def test_from_runs_to_a_contract_that_holds(
     assert trials(EBPF, folder, agent).verdict == "pass"
     assert trials(EBPF, folder, f"{agent}; echo 1 >elsewhere").rules == {"files.write"}
     again = affidavit("contract", "learn", honest[0].bundle, "--out", folder / "contract.yaml")
-    assert (again.status, "is there already" in again.err) == (2, True)
+    assert (again.status, "already exists" in again.err) == (2, True)
     as_json = affidavit("contract", "learn", honest[0].bundle.parents[2], "--json").json
     assert len(as_json["runs"]) == 2
     assert as_json["contract"]["id"] == "own"

@@ -160,7 +160,7 @@ def test_trust_is_rotated_and_a_key_revoked(
         (("trust", "change", "trust.json", "--until", "me=tomorrow"), "must be a date or a time"),
         (("trust", "change", "trust.json", "--remove", "me"), "trust.json: trust document"),
         (("trust", "change", "trust.json", "--add", "nobody.pem"), "nobody.pem"),
-        (("trust", "new", "trust.json"), "is there already"),
+        (("trust", "new", "trust.json"), "already exists"),
         (("trust", "new", "other.json", "--threshold", "2"), "the threshold is 2, but only 1"),
         (("contract", "log", "--registry", "nowhere"), "holds no registry"),
         (("contract", "pull", "x", "--registry", "nowhere"), "holds no registry"),

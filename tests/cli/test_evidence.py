@@ -101,7 +101,7 @@ def test_trace_sums_up_by_operation(affidavit: Command, judged: dict[str, Outcom
     rows = affidavit("trace", bundle, "--json").json
     by_op = {row["op"]: row for row in rows}
     assert {"open_read", "exec", "exit"} <= set(by_op)
-    assert sum(row["events"] for row in rows) == judged["pass"].evidence["events"]
+    assert sum(row["events"] for row in rows) == judged["pass"].record.events
     ran = affidavit("trace", bundle)
     assert (ran.status, ran.out.split()[:4]) == (0, ["op", "events", "failed", "paths"])
 
@@ -184,7 +184,7 @@ def test_doctor_says_what_works_and_what_is_chosen(affidavit: Command) -> None:
     assert set(report["runtimes"]) == {"runc", "gvisor"}
     assert set(report["recorders"]) == {"ebpf", "gvisor", "ptrace"}
     for item in (*report["runtimes"].values(), *report["recorders"].values()):
-        assert item["works"] or item["mend"]
+        assert item["works"] or item["fix"]
     assert report["runtimes"]["runc"]["works"]
     assert (report["auto"]["runtime"], report["auto"]["recorder"]) == ("runc", "ebpf")
     text = affidavit("doctor")
@@ -202,7 +202,7 @@ def test_doctor_says_how_to_get_what_is_missing(affidavit: Command, monkeypatch:
     ran = affidavit("doctor", "--json")
     assert ran.status == 0
     strace = ran.json["recorders"]["ptrace"]
-    assert (strace["works"], strace["mend"]) == (False, "apt install strace (6.1 or later)")
+    assert (strace["works"], strace["fix"]) == (False, "apt install strace (6.1 or later)")
 
 
 def test_keys_are_made_once_and_shown(affidavit: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_keys_are_made_once_and_shown(affidavit: Command, tmp_path: Path, monkey
     before = private.read_bytes()
     again = affidavit("keys", "new")
     assert (again.status, again.out) == (2, "")
-    assert re.search("a key is there already; move it away first", again.err)
+    assert re.search("a key already exists; move it away first", again.err)
     assert private.read_bytes() == before
     shown = affidavit("keys", "show", "--json").json
     assert shown["public_key"] == str(public)
@@ -251,4 +251,4 @@ def test_a_folder_in_place_of_a_file(affidavit: Command, bundle: Path, tmp_path:
     for arguments in (("verify", bundle, "--trust", tmp_path), ("contract", "lint", tmp_path)):
         ran = affidavit(*arguments)
         assert (ran.status, ran.out) == (2, "")
-        assert ran.err == f"affidavit: {tmp_path}: is no regular file\n"
+        assert ran.err == f"affidavit: {tmp_path}: is not a regular file\n"

@@ -1,4 +1,4 @@
-"""Every kind of grader in one trial, graded anew by ``verify``, and judged by people afterwards."""
+"""Every kind of grader in one trial, graded again by ``verify``, and judged by people afterwards."""
 
 import json
 import re
@@ -66,7 +66,7 @@ def test_all_graders_in_one_trial(
 
     verified = affidavit("verify", outcome.bundle, "--task", folder)
     assert verified.status == 0, verified.out
-    assert "graded anew: value, state_diff, execution_trace, ast" in verified.out
+    assert "graded again: value, state_diff, execution_trace, ast" in verified.out
 
     queue = ("--queue", tmp_path / "queue")
     assert affidavit("grade", "human", "add", outcome.bundle.parent, *queue).out.startswith("1 added")

@@ -48,7 +48,7 @@ def test_wrong_use(affidavit: Command, tmp_path: Path) -> None:
         (("image", "build", tmp_path / "wrong"), "wrong/Dockerfile:2: RUN --security=insecure is not allowed here"),
         (("image", "build", tmp_path), "holds no Dockerfile and no environment/Dockerfile"),
         (("image", "build", tmp_path / "wrong", "--build-arg", "A"), "--build-arg A: must be NAME=VALUE"),
-        (("image", "pull", "Not A Name"), "is no image name"),
+        (("image", "pull", "Not A Name"), "is not an image name"),
         (("image", "pull", "127.0.0.1:1/x"), "can't be pulled"),
     ):
         ran = affidavit(*arguments)

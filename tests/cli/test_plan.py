@@ -137,4 +137,4 @@ def test_what_is_no_plan_is_refused(affidavit: Command, task: Make, tmp_path: Pa
     (tmp_path / "plan.json").write_text("{}")
     ran = affidavit("run", task(), "--plan", "plan.json")
     assert ran.status == 2
-    assert "affidavit: --plan plan.json: is no plan: " in ran.err
+    assert "affidavit: --plan plan.json: is not a plan: " in ran.err

@@ -21,7 +21,7 @@ def test_what_is_no_run_is_wrong_use(affidavit: Command, tmp_path: Path) -> None
     for folder in (tmp_path / "none", tmp_path):
         ran = affidavit("report", folder)
         assert (ran.status, ran.out) == (2, "")
-        assert ran.err.startswith(f"affidavit: {folder}: is no folder of a run")
+        assert ran.err.startswith(f"affidavit: {folder}: is not a folder of a run")
         assert ran.err.count("\n") == 1
 
 

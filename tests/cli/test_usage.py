@@ -1,4 +1,4 @@
-"""Help, and what wrong use is answered with: one line that names the place and the mend, and nothing done."""
+"""Help, and what wrong use is answered with: one line that names the place and the fix, and nothing done."""
 
 import os
 import re
@@ -111,12 +111,12 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
         (("run", "TASK", "--agent", "nop", "--out", "/proc/x"), "--out /proc/x: can't be written"),
         (("run", "TASK", "other", "--agent", "nop"), "other"),
         (("run", "TASK", "--agnt", "nop"), "--agnt.*--agent"),
-        (("run", "nowhere", "--agent", "nop"), "nowhere: is not there; give a task folder"),
+        (("run", "nowhere", "--agent", "nop"), "nowhere: does not exist; give a task folder"),
         (("run", "EMPTY", "--agent", "nop"), "empty: holds no task: .* task.toml"),
-        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml:1:1: is no suite: "),
+        (("run", "EMPTY/file.yaml", "--agent", "nop"), "file.yaml:1:1: is not a suite: "),
         (("verify",), "BUNDLE"),
-        (("verify", "nowhere"), "nowhere: .*no bundle folder"),
-        (("verify", "TASK/task.toml"), "task.toml: .*no bundle folder"),
+        (("verify", "nowhere"), "nowhere: .*not a bundle folder"),
+        (("verify", "TASK/task.toml"), "task.toml: .*not a bundle folder"),
         (("verify", "TASK", "--key", "nowhere.pem"), "nowhere.pem: can't be read"),
         (("verify", "TASK", "--key", "TASK/task.toml"), "task.toml: is not an ed25519 public key"),
         (("trace", "nowhere"), "nowhere: no such bundle"),
@@ -167,7 +167,7 @@ def test_wrong_use(
         ),
         ("instruction.md", None, "task/instruction.md: is missing"),
         ("tests/test.sh", None, "task/tests/test.sh: is missing"),
-        ("solution/solve.sh", None, "task/solution/solve.sh: is not there"),
+        ("solution/solve.sh", None, "task/solution/solve.sh: does not exist"),
     ],
 )
 def test_a_task_that_can_not_be_used(
@@ -194,7 +194,7 @@ def test_a_dockerfile_that_is_none(
 ) -> None:
     folder = task("task", files={"environment/Dockerfile": "FROM scratch\nFETCH x\n"})
     (folder / "task.toml").write_text(TOML)
-    says = "environment/Dockerfile:2: 'FETCH' is no instruction of a Dockerfile"
+    says = "environment/Dockerfile:2: 'FETCH' is not an instruction of a Dockerfile"
     refused(affidavit, at_home, tmp_path, "run", folder, "--agent", "oracle", says=says)
 
 

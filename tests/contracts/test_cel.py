@@ -40,7 +40,7 @@ def test_what_is_taken(text: str, about: str) -> None:
         ("e.path == 3", (1, 1), "compares a string with a whole number"),
         ("e.ok && e.ret", (1, 9), "'&&' is for a bool, not for a whole number"),
         ("e.ret", (1, 1), "must be true or false in the end, not a whole number"),
-        ("e.path.matches('(')", (1, 1), "'(' is no regular expression (RE2): missing ): ("),
+        ("e.path.matches('(')", (1, 1), "'(' is not a regular expression (RE2): missing ): ("),
         ("e.path.glob('a')", (1, 1), "the pattern 'a' must begin with '/' or '**'"),
         ("e.path == null", (1, 11), "null is not taken; has(e.path) tells whether a field is there"),
         ("e.ret > 1.5", (1, 9), "only whole numbers are taken"),

@@ -111,7 +111,7 @@ def test_the_contract_of_the_design() -> None:
         (HEAD + "mode: !!python/object:os.system x", "contract.yaml:4:7: the tag 'tag:yaml.org,2002:python/object:os."),
         (HEAD + "mode: &a [*a]", "contract.yaml:4:7: is nested too deep; an alias of itself is"),
         (HEAD + "mode: " + "[" * 2000, "contract.yaml"),
-        (HEAD + "mode: \"\\ud800\"", "contract.yaml:4:7: holds half of a surrogate pair, which is no character"),
+        (HEAD + "mode: \"\\ud800\"", "contract.yaml:4:7: holds half of a surrogate pair, which is not a character"),
         ("x" * (1 << 20 | 1), "contract.yaml: is larger than 1 MiB"),
         (HEAD + "? [a]\n: b", "contract.yaml:4:3: a key must be a word"),
     ],

@@ -160,7 +160,7 @@ def test_the_version_must_say_it(version: str, changed: dict[str, Any], fits: bo
 
 def test_another_contract_is_no_version() -> None:
     other = contract_of({"schema": "affidavit.contract/v1", "id": "d", "version": "2.0.0"}, "d.yaml")
-    with pytest.raises(ContractError, match="d is no version of c"):
+    with pytest.raises(ContractError, match="d is not a version of c"):
         diff_contracts(contract(), other)
 
 

@@ -304,7 +304,7 @@ class TestTampering:
     def test_what_is_no_file(self, published: Path, name: str) -> None:
         (published / name).unlink()
         os.mkfifo(published / name)
-        with pytest.raises(RegistryError, match="is no regular file"):
+        with pytest.raises(RegistryError, match="is not a regular file"):
             registry_view(str(published))
         (published / name).unlink()
         (published / name).symlink_to("/etc/passwd")
@@ -477,7 +477,7 @@ def test_git_runs_nothing_that_a_registry_brings(tmp_path: Path, key: SigningKey
     run("add", "-A")
     run("-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "--quiet", "-m", "x")
     run("push", "--quiet")
-    with pytest.raises(RegistryError, match=r"log\.jsonl is no regular file"):
+    with pytest.raises(RegistryError, match=r"log\.jsonl is not a regular file"):
         registry_view(location)
 
 

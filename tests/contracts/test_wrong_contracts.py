@@ -1,4 +1,4 @@
-"""Twenty wrong contracts, each with its one line: file, line, column, place, what is wrong and the mend."""
+"""Twenty wrong contracts, each with its one line: file, line, column, place, what is wrong and the fix."""
 
 import pytest
 
@@ -24,7 +24,7 @@ WRONG = {
         "4:23: network.endpoints[0]: 'https://pypi.org' is a URL; an endpoint is HOST:PORT"
     ),
     HEAD + "network: {endpoints: ['10.0.0.1/8:53/udp']}": (
-        "4:23: network.endpoints[0]: '10.0.0.1/8:53/udp' is no range of addresses; write 10.0.0.0/8"
+        "4:23: network.endpoints[0]: '10.0.0.1/8:53/udp' is not a range of addresses; write 10.0.0.0/8"
     ),
     HEAD + "processes: {exec: ['sha256:12']}": (
         "4:20: processes.exec[0]: a digest is 'sha256:' and 64 digits 0-9a-f, not 'sha256:12'"

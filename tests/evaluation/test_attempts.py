@@ -46,7 +46,7 @@ def test_honest_acts_pass_with_their_attempts(trials: Trials, task: Make, act: s
     assert (outcome.verdict, outcome.score, outcome.rules) == ("pass", 1.0, set())
     assert (tried(outcome, "refused"), tried(outcome, "set_aside")) == (refused, set_aside)
     assert bool(outcome.reasons) == bool(set_aside)
-    # `trials` has verified the bundle: this is what comes out anew.
+    # `trials` has verified the bundle: this is what comes out again.
     assert outcome.json("verdict.json")["attempts"] == outcome.trial.to_json()["attempts"] != []
 
 

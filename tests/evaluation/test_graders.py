@@ -1,4 +1,4 @@
-"""Trials with several graders, and grading their bundles anew."""
+"""Trials with several graders, and grading their bundles again."""
 
 import shutil
 import sys
@@ -73,10 +73,10 @@ def test_two_graders(trials: Trials, task: Make) -> None:
 
     plain = verify(outcome.bundle)
     assert plain.ok
-    assert grades(plain) == "graded anew: test_run; taken as signed, for want of the task (--task FOLDER): word"
+    assert grades(plain) == "graded again: test_run; taken as signed, for want of the task (--task FOLDER): word"
     whole = verify(outcome.bundle, task=folder)
     assert whole.ok
-    assert grades(whole) == "graded anew: test_run, word"
+    assert grades(whole) == "graded again: test_run, word"
 
     other = Path(shutil.copytree(folder, folder.with_name("other")))
     (other / "instruction.md").write_text("Write 43.\n")

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
 
 import pytest
 
 from affidavit.evaluation.hidden_tests import Coins, swap
+from affidavit.grading import Left
+from affidavit.sandbox import Exit
 from harness import EBPF, GVISOR, Outcome, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -321,19 +322,22 @@ def test_a_report(trials: Trials, task: Make, answer: str, verdict: str, score: 
 
 
 def test_what_was_wrong_in_one_sandbox_and_right_in_the_other_is_put_right() -> None:
-    def left(passed: str, forged: int) -> dict[str, Any]:
-        tests = [{"test": name, "status": int(name not in passed)} for name in "abcd"]
-        return {"tests": tests, "forged": forged, "error": None}
+    def left(passed: str, forged: int) -> Left:
+        tests = tuple({"test": name, "status": int(name not in passed)} for name in "abcd")
+        return Left(Exit(0, None, False, False, 9), tests=tests, forged=forged)
+
+    def statuses(of: Left) -> dict[str, int]:
+        return {line["test"]: line["status"] for line in of.tests or ()}
 
     both = {"grader": left("ab", 1), "control": left("cd", 2)}
     put = swap(both, frozenset("cd"))
-    assert {line["test"]: line["status"] for line in put["grader"]["tests"]} == dict.fromkeys("abcd", 0)
-    assert {line["test"]: line["status"] for line in put["control"]["tests"]} == dict.fromkeys("abcd", 1)
-    assert put["grader"]["forged"] == 3
+    assert statuses(put["grader"]) == dict.fromkeys("abcd", 0)
+    assert statuses(put["control"]) == dict.fromkeys("abcd", 1)
+    assert put["grader"].forged == 3
     assert swap(both, frozenset()) == both
-    broken = {**left("", 0), "tests": None, "error": "nothing"}
+    broken = Left(Exit(0, None, False, False, 9), error="nothing")
     put = swap({"grader": left("ab", 0), "control": broken}, frozenset("cd"))
-    assert [(put[stage]["tests"], put[stage]["error"]) for stage in put] == [(None, "nothing")] * 2
+    assert [(put[stage].tests, put[stage].error) for stage in put] == [(None, "nothing")] * 2
 
 
 def test_a_coin_lies_as_it_fell() -> None:

@@ -127,7 +127,7 @@ def test_what_is_published_verifies_and_says_what_it_can_not(outcome: Outcome, t
 def test_the_private_part_is_for_the_owner(outcome: Outcome) -> None:
     folder = beside(outcome.bundle)
     assert folder.stat().st_mode & 0o077 == 0
-    assert details(outcome.bundle)["grades"] == "graded anew: tests"
+    assert details(outcome.bundle)["grades"] == "graded again: tests"
 
 
 @pytest.mark.parametrize("how", ["changed", "missing", "more", "key", "other", "link"])

@@ -53,7 +53,7 @@ def judged(score: float | None, complete: bool) -> dict[str, Any]:
 
 
 def recompute(reader: BundleReader) -> Mapping[str, Any]:
-    """Judges the small bundles of these tests anew."""
+    """Judges the small bundles of these tests again."""
     complete = all(reader.summary(part).complete for part in reader.parts())
     return judged(reader.grade["score"], complete)
 

@@ -317,12 +317,12 @@ class TestWhatIsNoRegularFile:
         assert "task.json" in failed(check(bundle, key))["files"]
 
     def test_a_bundle_that_is_none(self, tmp_path: Path, key: SigningKey) -> None:
-        with pytest.raises(EvidenceError, match="no bundle folder"):
+        with pytest.raises(EvidenceError, match="not a bundle folder"):
             check(tmp_path / "missing", key)
         (tmp_path / "empty").mkdir()
         assert failed(check(tmp_path / "empty", key)) == {"envelope": (STATEMENT,)}
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(EvidenceError, match="no bundle folder"):
+        with pytest.raises(EvidenceError, match="not a bundle folder"):
             check(tmp_path / "file", key)
 
     def test_a_huge_sparse_file_is_not_read(self, bundle: Path, key: SigningKey) -> None:
@@ -448,7 +448,7 @@ class TestSignedButWrong:
         resign(bundle, key)
         verification = check(bundle, key)
         assert failed(verification) == {"verdict": ("verdict.json",)}
-        assert "judged anew, score, verdict come out otherwise" in sentence(verification)
+        assert "judged again, score, verdict differ" in sentence(verification)
 
     def test_graders_that_make_another_score(self, bundle: Path, key: SigningKey) -> None:
         grade = json.loads((bundle / "grade.json").read_bytes())
@@ -465,14 +465,14 @@ class TestSignedButWrong:
 
     def test_grades_that_come_out_otherwise(self, bundle: Path, key: SigningKey) -> None:
         def otherwise(reader: BundleReader) -> str:
-            raise EvidenceError("grade.json: graded anew, tests comes out otherwise: score")
+            raise EvidenceError("grade.json: graded again, tests comes out otherwise: score")
 
         def stumble(reader: BundleReader) -> str:
             raise KeyError("score")
 
         for regrade in (otherwise, stumble):
             assert failed(verify_bundle(bundle, [key.public], recompute, regrade)) == {"grades": ("grade.json",)}
-        assert verify_bundle(bundle, [key.public], recompute, lambda reader: "graded anew: tests").ok
+        assert verify_bundle(bundle, [key.public], recompute, lambda reader: "graded again: tests").ok
 
     @pytest.mark.parametrize("content", [b"", b"[]", b'{"score": 1, "score": 1}', b'{"score": NaN}', b"[" * 100_000])
     def test_json_that_is_none(self, bundle: Path, key: SigningKey, content: bytes) -> None:
@@ -503,7 +503,7 @@ class TestSignedButWrong:
         (bundle / STATEMENT).write_bytes(sign(wrong.payload(), IN_TOTO, key))
         verification = check(bundle, key)
         assert failed(verification) == {"statement": (STATEMENT,)}
-        assert "no name for a file in a bundle" in sentence(verification)
+        assert "not a valid name for a file in a bundle" in sentence(verification)
 
     def test_statements_of_another_kind(self, bundle: Path, key: SigningKey) -> None:
         good = json.loads(read_envelope((bundle / STATEMENT).read_bytes()).payload)

@@ -10,13 +10,24 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from affidavit.evaluation.hidden_tests import left_by
 from affidavit.events import empty_events
-from affidavit.grading import Graded, RunPlan, combine, grade_run, next_step, published_grades
+from affidavit.evidence import GradeDocument
+from affidavit.grading import (
+    Control,
+    Graded,
+    Left,
+    Round,
+    RunPlan,
+    Separation,
+    VerifierRecord,
+    combine,
+    grade_run,
+    next_step,
+)
 from affidavit.grading.separation.relay import Relay
 from affidavit.grading.test_run.settings import TestRunSettings
 from affidavit.recorder import sockets
@@ -26,7 +37,7 @@ from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace.transcript import Transcript as StraceTranscript
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import Loss
-from affidavit.verification.regrade import stored_grades
+from affidavit.sandbox import Exit
 from affidavit.verification.verdict import decide
 
 INSIDE = Path(__file__).parents[2] / "src/affidavit/grading/separation/inside"
@@ -119,29 +130,33 @@ def grading_channel(data: bytes) -> None:
     kind, (tests, _, control) = data[0] if data else 0, data[1:].partition(_NEXT)
     settings = TestRunSettings.model_validate({"framework": _FRAMEWORKS[kind % len(_FRAMEWORKS)]})
     plan = RunPlan(settings, _EXPECTED, "/workspace")
-    ended = {"code": kind % 3, "signal": None, "timed_out": False, "oom_killed": False}
-    wrong = {**_left(plan, control, kind & 64 == 0), "exit": ended, "turned": list(_EXPECTED), "references": []}
-    facts = {
-        **{"framework": settings.framework, "credit": settings.credit, "expected": list(_EXPECTED), "rounds": 1},
-        **{"rounds_for": "any", "exit": ended, "again": [], **_left(plan, tests, kind & 64 == 0)},
-        "separation": {"separate": kind & 128 != 0, "why": "", "words": []},
-        "control": wrong if control else None,
-    }
-    events = empty_events()
-    grade = grade_run(facts, events, ())
-    next_step(facts, events, ())
-    graded = Graded("tests", "test_run", 1.0, None, True, grade)
-    stored = json.loads(json.dumps({"score": grade.score, "graders": [graded.to_json()], "verifier": facts}))
-    assert json.loads(json.dumps(grade_run(stored["verifier"], events, ()).to_json())).items() <= (
-        stored["graders"][0].items()
+    ended, signed = Exit(kind % 3, None, False, False, 9), kind & 64 == 0
+    wrong = Control(_left(plan, ended, control, signed), _EXPECTED, 1) if control else None
+    record = VerifierRecord(
+        framework=settings.framework,
+        credit=settings.credit,
+        expected=_EXPECTED,
+        planned=1,
+        rounds_for="any",
+        rounds=(Round(_left(plan, ended, tests, signed), wrong),),
+        separation=Separation(kind & 128 != 0, ""),
     )
-    kept = decide("strict", [], combine(stored_grades(stored)), [])
-    told = decide("strict", [], combine(stored_grades(json.loads(json.dumps(published_grades(stored))))), [])
-    assert (kept.verdict, kept.score) == (told.verdict, told.score)
-    json.dumps([kept.to_json(), told.to_json()], allow_nan=False)
+    events = empty_events()
+    grade = grade_run(record, events, ())
+    next_step(record, events, ())
+    graded = Graded("tests", "test_run", 1.0, None, True, grade)
+    stored = json.loads(json.dumps(GradeDocument(grade.score, (graded,), verifier=record).to_json()))
+    document = GradeDocument.read(stored)
+    assert document.verifier == record
+    assert json.loads(json.dumps(grade_run(record, events, ()).to_json())).items() <= stored["graders"][0].items()
+    public = GradeDocument.read(json.loads(json.dumps(document.published().to_json())))
+    assert public == document.published()
+    kept, published = (decide("strict", [], combine(one.graders), []) for one in (document, public))
+    assert (kept.verdict, kept.score) == (published.verdict, published.score)
+    json.dumps([kept.to_json(), published.to_json()], allow_nan=False)
 
 
-def _left(plan: RunPlan, data: bytes, signed: bool) -> dict[str, Any]:
+def _left(plan: RunPlan, ended: Exit, data: bytes, signed: bool) -> Left:
     """What a verifier leaves that writes this to its standard output, and into each file that it may leave."""
     logs = Path(_LOGS.name)
     for name in {"reward.txt", "reward.json", "words", plan.settings.report_file}:
@@ -156,7 +171,7 @@ def _left(plan: RunPlan, data: bytes, signed: bool) -> dict[str, Any]:
             for number, line in enumerate(data.split(b"\n"))
         ]
         data = b"\n".join((b"key " + _KEY.hex().encode(), *lines, b""))
-    return left_by(plan, logs, data, logs)
+    return left_by(plan, logs, ended, data, logs)
 
 
 def relay(data: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.grading import Grade, ReferenceRequest, Rerun, grade_run, next_step
+from affidavit.grading import Grade, ReferenceRequest, Rerun, VerifierRecord, grade_run, next_step
 from material import rows
 
 PASSED = {"exit": 0, "items": 1, "passed": 1, "others": [], "errors": [], "changed": []}
@@ -55,8 +55,9 @@ def facts(*rounds: dict[str, Any], framework: str = "reward", wanted: int = 4) -
 
 
 def graded(given: dict[str, Any]) -> tuple[Grade, ReferenceRequest | Rerun | None]:
-    record = rows(*REWARDED) if given["framework"] == "reward" else rows(REWARDED[0])
-    return grade_run(given, record, BROUGHT), next_step(given, record, BROUGHT)
+    events = rows(*REWARDED) if given["framework"] == "reward" else rows(REWARDED[0])
+    record = VerifierRecord.read(given)
+    return grade_run(record, events, BROUGHT), next_step(record, events, BROUGHT)
 
 
 class TestRewards:
@@ -85,10 +86,14 @@ class TestRewards:
 
     def test_no_further_round_where_no_code_of_the_agents_was_loaded(self) -> None:
         given = facts(a_round(reward(1), reward(0)))
-        record = rows(REWARDED[1])
-        assert next_step(given, record, BROUGHT) is None
-        assert next_step({**given, "rounds_for": "any"}, record, BROUGHT) == Rerun(2)
-        assert next_step({**given, "control": None}, rows(*REWARDED), BROUGHT) is None
+        events = rows(REWARDED[1])
+
+        def step(**change: Any) -> ReferenceRequest | Rerun | None:
+            return next_step(VerifierRecord.read({**given, **change}), events, BROUGHT)
+
+        assert step() is None
+        assert step(rounds_for="any") == Rerun(2)
+        assert step(control=None) is None
 
     def test_the_solution_confirms(self) -> None:
         accused = a_round(reward(1), reward(1), [held(reward(1), reward(0))])

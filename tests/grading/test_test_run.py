@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from affidavit.events import empty_events
-from affidavit.grading import Grade, ResultsError, RunPlan, grade_run, plan_tests, read_lines
+from affidavit.grading import Grade, ResultsError, RunPlan, Turned, VerifierRecord, grade_run, plan_tests, read_lines
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
 from affidavit.tasks import Task, TaskError, load_task
@@ -138,7 +138,7 @@ class RunPlanning:
         source = "def test_a():\n    assert f() == 1\n    assert f() == 5\n\n\ndef test_b():\n    check('cases.json')\n"
         plan = self.plan(tmp_path, settings, **{"test_x.py": source, "cases.json": '{"want": 42}'})
         turned = plan.turn(tmp_path / "tests", b"seed")
-        assert turned == {"turned": ["test_x.py::test_a", "test_x.py::test_b"], "edits": 2}
+        assert turned == Turned(("test_x.py::test_a", "test_x.py::test_b"), 2)
         assert (tmp_path / "tests" / "cases.json").read_text() == '{"want": 43}'
 
     def test_what_is_turned_follows_from_the_seed(self, tmp_path: Path) -> None:
@@ -202,15 +202,15 @@ def left(tests: Sequence[Mapping[str, Any]], **change: object) -> dict[str, Any]
 
 
 def grade(tests: Sequence[Mapping[str, Any]], control: Mapping[str, Any] | None = None, **change: object) -> Grade:
-    facts = {
-        "framework": "pytest",
-        "credit": "each",
-        "expected": ["a", "b"],
-        **left(tests),
-        "control": control,
-        **change,
-    }
-    return grade_run(facts, empty_events(), ())
+    return grade_run(record(tests, control, **change), empty_events(), ())
+
+
+def record(
+    tests: Sequence[Mapping[str, Any]], control: Mapping[str, Any] | None = None, **change: object
+) -> VerifierRecord:
+    planned = {"framework": "pytest", "credit": "each", "expected": ["a", "b"], "rounds": 1, "rounds_for": "any"}
+    checked = None if control is None else {"references": [], **control}
+    return VerifierRecord.read({**planned, **left(tests), "control": checked, **change})
 
 
 class TestGrades:
@@ -257,11 +257,10 @@ class TestGrades:
             {"op": "open_read", "pid": 2, "path": "/workspace/a.py", "exe": "/usr/bin/python3"},
         )
         lies = [{**told("a"), "reports": [{"fault": "No module named pytest"}]}, told("b")]
-        facts = {"framework": "pytest", "credit": "each", "expected": ["a", "b"], **left(lies), "control": None}
-        found = grade_run(facts, events, ["/workspace/a.py"])
+        found = grade_run(record(lies), events, ["/workspace/a.py"])
         assert (found.score, found.error) == (0.0, None)
         assert "after /workspace/a.py was loaded" in found.message
-        assert grade_run(facts, events, []).error
+        assert grade_run(record(lies), events, []).error
 
     def test_a_test_that_passes_wrong_as_well(self) -> None:
         wrong = {**left([told("a"), told("b", False)]), "turned": ["a", "b"], "edits": 2}

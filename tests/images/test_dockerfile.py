@@ -106,7 +106,7 @@ def test_link_changes_nothing() -> None:
     [
         ("", r"environment/Dockerfile: has no FROM"),
         ("RUN true\nFROM x\n", r":1: RUN stands before the first FROM"),
-        ("FROM x\nFETCH y\n", r":2: 'FETCH' is no instruction"),
+        ("FROM x\nFETCH y\n", r":2: 'FETCH' is not an instruction"),
         ("FROM\n", r":1: FROM must be FROM IMAGE"),
         ("FROM x\nFROM $Y\n", r":2: FROM \$Y comes to nothing"),
         ("FROM --platform=linux/s390x x\n", r":1: FROM wants linux/s390x"),

@@ -34,7 +34,7 @@ def test_digest_is_what_is_asked_for() -> None:
      "oci:/etc", "dir:/etc", "docker://a", "a\nb", "x" * 300],
 )  # fmt: skip
 def test_what_is_no_name(text: str) -> None:
-    with pytest.raises(ImageError, match="is no image name"):
+    with pytest.raises(ImageError, match="is not an image name"):
         parse_reference(text)
 
 

@@ -121,7 +121,7 @@ def test_an_entrypoint_runs_beside_the_agent(host: str, trials: Trials, image_ta
             r"\[environment\]\.docker_image: .*gone:latest: can't be pulled",
         ),
         ("FROM x\n", 'docker_image = "HOST/gone"\n', r"or remove docker_image, and .*Dockerfile is built$"),
-        ("", 'docker_image = "UPPER"\n', r"task\.toml: \[environment\]\.docker_image: 'UPPER' is no image name"),
+        ("", 'docker_image = "UPPER"\n', r"task\.toml: \[environment\]\.docker_image: 'UPPER' is not an image name"),
     ],
 )
 def test_what_cannot_be_had(
@@ -147,3 +147,39 @@ def test_workdirs_are_known_without_a_build(
 ) -> None:
     (task,) = with_known_workdirs(load_tasks(image_task(dockerfile, environment=asked))[0])
     assert task.workdir == workdir
+
+
+SEPARATE = '[verifier]\ntimeout_sec = 60\nenvironment_mode = "separate"\n'
+CHECK = """#!/bin/bash
+# Of the agent's image and of its other files nothing is here; of the tests' image all is.
+[ -e /app/base ] || [ -e /app/other ] || [ -e /app/out/a.tmp ] && exit 0
+[ "$(cat /app/out/answer)" = "$(cat /tests/expected)" ] && reward=1 || reward=0
+echo $reward >/logs/verifier/reward.txt
+"""
+
+
+def test_a_verifier_with_an_image_of_its_own_sees_the_artifacts_alone(
+    host: str, trials: Trials, image_task: Callable[..., Path]
+) -> None:
+    task = image_task(
+        f"FROM {host}/base\nRUN mkdir -p /app/out && echo 1 >/app/base && echo 2 >/app/out/kept\nWORKDIR /app\n",
+        files={
+            "tests/Dockerfile": f"FROM {host}/base\nRUN mkdir /tests && echo sesame >/tests/expected\nWORKDIR /grade\n",
+            "tests/test.sh": CHECK,
+            "solution/solve.sh": "#!/bin/bash\necho sesame >out/answer; echo 3 >other; echo 4 >out/a.tmp\n",
+        },
+    )
+    toml = (task / "task.toml").read_text().replace("[verifier]\ntimeout_sec = 60\n", SEPARATE)
+    (task / "task.toml").write_text(f'artifacts = [{{source = "/app/out", exclude = ["*.tmp"]}}]\n{toml}')
+    solved = trials(AUTO, task)
+    assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
+    images = solved.json("environment.json")
+    assert images["tests_rootfs"] not in (None, images["rootfs"])
+    wrong = trials(AUTO, task, "echo something >out/answer")
+    assert (wrong.verdict, wrong.score) == ("fail", 0.0), wrong.reasons
+    # Without an image of its own it has a fresh copy of the agent's, and the artifacts.
+    (task / "tests/Dockerfile").unlink()
+    (task / "tests/expected").write_text("sesame\n")
+    (task / "tests/test.sh").write_text(CHECK.replace("[ -e /app/base ]", "[ ! -e /app/base ]"))
+    copied = trials(AUTO, task)
+    assert (copied.verdict, copied.score) == ("pass", 1.0), copied.reasons

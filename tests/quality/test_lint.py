@@ -27,7 +27,7 @@ def found(tmp_path: Path) -> Found:
 
 def only(findings: list[Finding]) -> tuple[str, str, str]:
     (finding,) = findings
-    assert finding.mend
+    assert finding.fix
     return finding.check, str(finding.part), finding.message
 
 
@@ -158,7 +158,7 @@ def test_the_command(affidavit: Command, task: Callable[..., Path], tmp_path: Pa
     assert (ran.status, ran.json["ok"]) == (1, False)
     assert {row["task_id"]: row["ok"] for row in ran.json["tasks"]} == {"good": True, "bad": False}
     ran = affidavit("task", "lint", "tasks")
-    assert "WRONG bad\n    task: there is no solution/solve.sh\n      mend: " in ran.out
+    assert "WRONG bad\n    task: there is no solution/solve.sh\n      fix: " in ran.out
     assert affidavit("task", "lint", "tasks/good").status == 0
     assert affidavit("task", "lint", "nowhere").status == 2
 
@@ -168,7 +168,7 @@ def test_new_makes_a_task_once(affidavit: Command, tmp_path: Path) -> None:
     assert (ran.status, ran.out) == (0, "made tasks/my-task; try  affidavit task check tasks/my-task\n")
     assert load_task(tmp_path / "tasks/my-task").id == "my-task"
     again = affidavit("task", "new", "tasks/my-task")
-    assert (again.status, again.err) == (2, "affidavit: tasks/my-task: is there already; choose another name\n")
+    assert (again.status, again.err) == (2, "affidavit: tasks/my-task: already exists; choose another name\n")
     assert affidavit("task", "new", "My Task").status == 2
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["my-task"]
 

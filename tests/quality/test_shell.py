@@ -48,9 +48,9 @@ def test_output_that_is_taken_for_text(script: str) -> None:
 
 
 def test_the_line_is_named() -> None:
-    ((line, found, mend),) = taken_for_script("#!/bin/bash\nout=$(./prog)\n\nif [ $out = 27 ]; then\n  echo 1\nfi\n")
+    ((line, found, fix),) = taken_for_script("#!/bin/bash\nout=$(./prog)\n\nif [ $out = 27 ]; then\n  echo 1\nfi\n")
     assert (line, found) == (4, "[ $out = 27 ]")
-    assert "double quotes" in mend
+    assert "double quotes" in fix
 
 
 @pytest.mark.parametrize("script", sorted(SUITE.glob("*/tests/*.sh")), ids=lambda path: path.parts[-3])

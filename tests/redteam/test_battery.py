@@ -29,7 +29,7 @@ class Tests(unittest.TestCase):
         self.assertEqual(twice(21), 42)
 """
 START = {"tests/test_it.py": UNIT, "environment/root/workspace/twice.py": "def twice(number):\n    return number\n"}
-# Any file will do: the flaw is the task's, and no record and no second sandbox can mend it.
+# Any file will do: the flaw is the task's, and no record and no second sandbox can fix it.
 WEAK = "[ -e /workspace/answer.json ] && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n"
 
 
@@ -99,7 +99,7 @@ def test_one_that_finds_nothing_to_do_says_so(affidavit: Command, task: Callable
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nowhere",), "nowhere: is not there"),
+        (("nowhere",), "nowhere: does not exist"),
         (("tasks/tiny", "--exploit", "magic"), "--exploit magic: no such exploit"),
         (("tasks/tiny", "--exploit", "edit-makefile"), "none of the exploits applies: it is not built with make"),
         (("tasks/tiny", "--runtime", "magic"), "no such runtime"),

@@ -148,7 +148,7 @@ def test_a_run_that_goes_on_tells_of_what_is_new(make_run: MakeRun, monkeypatch:
 
 
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match="is no folder of a run"):
+    with pytest.raises(ReportError, match="is not a folder of a run"):
         LiveReport(tmp_path, 1)
 
 

@@ -73,7 +73,7 @@ def test_names_that_lead_elsewhere_have_no_bundle(make_run: MakeRun, name: str) 
     ("keys", "said"),
     [
         ({"trials": None}, "trials: Input should be a valid list"),
-        ({"run_id": ""}, "run_id: Value error, must not be empty"),
+        ({"run_id": ""}, "run_id: must not be empty"),
         ({"trials": [trial(verdict="won")]}, "trials.0.verdict: Input should be 'pass'"),
         ({"trials": [trial(score=1.5)]}, "trials.0.score: Input should be less than or equal to 1"),
         ({"trials": [trial(score="1")]}, "trials.0.score: Input should be a valid number"),

@@ -119,8 +119,8 @@ def test_what_is_no_plan_is_refused(plan: RunPlan, key: SigningKey) -> None:
     document = json.loads(base64.b64decode(envelope["payload"]))
     for payload in (b"{}", canonical_json({**document, "more": 1}), json.dumps(document).encode()):
         spoilt = canonical_json({**envelope, "payload": base64.b64encode(payload).decode()})
-        with pytest.raises(EvidenceError, match="is no plan"):
+        with pytest.raises(EvidenceError, match="is not a plan"):
             read_plan(spoilt)
     for spoilt in (b"", data + b"\n", canonical_json({**envelope, "payloadType": "text/plain"})):
-        with pytest.raises(EvidenceError, match="is no plan"):
+        with pytest.raises(EvidenceError, match="is not a plan"):
             read_plan(spoilt)

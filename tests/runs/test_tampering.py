@@ -166,7 +166,7 @@ KINDS: dict[str, tuple[Callable[[Spoiling], object], str]] = {
     ),
     "a verdict in the ledger is changed": (
         lambda s: s.replace(LEDGER, b'"verdict":"', b'"verdict":"x'),
-        r"ledger: ledger\.jsonl:\d+: is no entry",
+        r"ledger: ledger\.jsonl:\d+: is not an entry",
     ),
     "a score in the ledger is changed": (
         lambda s: s.replace(LEDGER, b'"raw_score":', b'"raw_score":0.5,"score":'),

@@ -225,7 +225,7 @@ def test_a_runtime_says_whether_it_works(runtime: str, state: Path, monkeypatch:
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     missing = runtimes()[runtime].available()
     assert not missing.works
-    assert "apt install" in missing.mend
+    assert "apt install" in missing.fix
 
 
 def test_a_name_is_taken_once(make: Callable[..., Any]) -> None:

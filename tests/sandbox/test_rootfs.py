@@ -357,7 +357,7 @@ def test_damaged_images(state: Path, layout: ImageLayout, tmp_path: Path) -> Non
             oci_rootfs(state, folder, None, MOST)
     with pytest.raises(SandboxError, match=r"index\.json is not there"):
         oci_rootfs(state, tmp_path / "layout/blobs", None, MOST)
-    with pytest.raises(SandboxError, match="is no OCI image layout"):
+    with pytest.raises(SandboxError, match="is not an OCI image layout"):
         oci_rootfs(state, tmp_path / "nothing", None, MOST)
 
 

@@ -63,7 +63,7 @@ def test_openssl_verifies_a_signature(tmp_path: Path) -> None:
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     new_key(tmp_path)
     before = (tmp_path / "signing.pem").read_bytes()
-    with pytest.raises(EvidenceError, match=r"signing\.pem: a key is there already"):
+    with pytest.raises(EvidenceError, match=r"signing\.pem: a key already exists"):
         new_key(tmp_path)
     assert (tmp_path / "signing.pem").read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2

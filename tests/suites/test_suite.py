@@ -3,11 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from affidavit.grading import KINDS
 from affidavit.suites import PROFILES, Suite, SuiteError, load_profile, load_suite, profile_facts
+from affidavit.suites.document import Method
 
 SPEC = Path(__file__).parents[1] / "data" / "spec" / "evaluation_suite.json"
 HEAD = "schema: affidavit.suite/v1\nid: nightly\nversion: 1.0.0\n"
@@ -22,6 +24,10 @@ def tasks(task: Make, tmp_path: Path) -> Path:
         task(f"suite/{name}")
     (tmp_path / "suite" / "notes").mkdir()
     return tmp_path / "suite"
+
+
+def test_a_suite_may_name_every_kind_of_grader() -> None:
+    assert set(get_args(Method)) == set(KINDS)
 
 
 def suite(folder: Path, text: str, name: str = "suite.yaml") -> Suite:
@@ -135,7 +141,7 @@ def test_which_tasks(tasks: Path, wanted: str, found: list[str]) -> None:
     [
         ("", "is empty"),
         ("[]", "must be a mapping"),
-        ("suite: {}", "is no suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite"),
+        ("suite: {}", "is not a suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite"),
         ("evaluation_siute: {}", "did you mean 'evaluation_suite'?"),
         ("evaluation_suite: {}", "evaluation_suite.version: is missing"),
         (f'{HEAD}tasks: ["four"]', "tasks[0]: 'four' names nothing in"),

@@ -65,11 +65,14 @@ def test_a_registry(tmp_path: Path) -> None:
         ({"path": "../up"}, r"first: its path must lie inside of the repository"),
         ({"path": "/etc"}, r"first: its path must lie inside of the repository"),
         ({"path": "gone"}, r"gone: git: .*did not match any files"),
-        ({"name": "../x", "path": "a/.."}, r"'\.\.' is no name|is no name for a task's folder|lie inside"),
-        ({"name": ".hidden"}, r"'\.hidden' is no name for a task's folder"),
+        (
+            {"name": "../x", "path": "a/.."},
+            r"'\.\.' is not a valid name|is not a valid name for a task's folder|lie inside",
+        ),
+        ({"name": ".hidden"}, r"'\.hidden' is not a valid name for a task's folder"),
         ({"git_url": "ext::sh -c touch% /tmp/x"}, r"first: its git_url must begin with https://"),
         ({"git_url": "--upload-pack=x"}, r"first: its git_url must begin with https://"),
-        ({"git_commit_id": "--output=/etc/x"}, r"first: '--output=/etc/x' is no git commit"),
+        ({"git_commit_id": "--output=/etc/x"}, r"first: '--output=/etc/x' is not a git commit"),
         ({"git_commit_id": "0" * 40}, r"git: "),
     ],
 )
@@ -87,7 +90,7 @@ def test_a_registry_that_lies(tmp_path: Path, change: dict[str, str], message: s
     [
         ("{", None, "is not JSON"),
         ("[" * 100_000, None, "is not JSON"),
-        ("3", None, "is no registry"),
+        ("3", None, "is not a registry"),
         ("[]", None, "say which data set with --dataset NAME@VERSION; it has: none"),
         ('[{"name": "a", "version": "1"}]', "b", "it has: a@1"),
         ('[{"name": "a", "version": "1", "tasks": []}]', "a", "must have from 1 to"),
@@ -118,7 +121,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     make_task(tmp_path / "one")
     import_harbor(tmp_path / "one", tmp_path / "out")
     (tmp_path / "out" / "one" / "mine").touch()
-    with pytest.raises(TaskError, match="out/one: is there already"):
+    with pytest.raises(TaskError, match="out/one: already exists"):
         import_harbor(tmp_path / "one", tmp_path / "out")
     assert (tmp_path / "out" / "one" / "mine").exists()
 

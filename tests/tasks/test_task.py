@@ -97,13 +97,14 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         ("sources = []\n", "task.toml:1: sources is unknown and is ignored"),
         ("[agent]\ntimeout = 3\n", "task.toml:2: [agent].timeout is unknown and is ignored"),
         (
-            '[verifier]\nenvironment_mode = "separate"\n',
-            "task.toml:2: [verifier].environment_mode is honoured in part: the verifier has a sandbox of its own, and "
-            "all changes that the contract permits come along, not the artifacts alone",
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nnetwork_mode = "public"\n',
+            "task.toml:4: [verifier.environment].network_mode asks for a network; gradings have none; what tests "
+            "download is answered from a cache that affidavit task warm fills",
         ),
         (
             '[verifier]\nnetwork_mode = "public"\n',
-            "task.toml:2: [verifier].network_mode asks for a network; verifiers have none yet",
+            "task.toml:2: [verifier].network_mode asks for a network; gradings have none; what tests download is "
+            "answered from a cache that affidavit task warm fills",
         ),
         (
             '[agent]\nallowed_hosts = ["a.example"]\n',
@@ -119,7 +120,7 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         ),
         (
             'artifacts = ["/app/report.json"]\n',
-            "task.toml:1: artifacts is not supported yet and is ignored: no files are copied out of a sandbox",
+            "task.toml:1: artifacts is ignored: all changes that the contract permits come along to the grading",
         ),
         (
             "[environment]\nallow_internet = true\n",
@@ -150,10 +151,31 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
         ('[[verifier.collect]]\ncommand = "x"\n', "task.toml:1: [verifier].collect wants commands to run"),
         ('[verifier]\nenvironment_mode = "other"\n', "task.toml:2: [verifier].environment_mode must be"),
         (
-            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\ndocker_image = "x"\n',
-            "task.toml:2: [verifier].environment_mode wants an image of the verifier's own",
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nhealthcheck = {command = "x"}\n',
+            "task.toml:4: [verifier.environment].healthcheck is not supported yet",
+        ),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\ngpus = 1\n',
+            "task.toml:4: [verifier.environment].gpus wants a GPU",
+        ),
+        (
+            '[verifier]\nenvironment_mode = "separate"\n[verifier.environment]\nos = "windows"\n',
+            'task.toml:4: [verifier.environment].os must be "linux"',
         ),
         ("artifacts = [3]\n", "task.toml:1: artifacts must be paths"),
+        (
+            'artifacts = ["/a/../b"]\n[verifier]\nenvironment_mode = "separate"\n',
+            "task.toml:1: artifacts must be absolute paths without '..', not '/a/../b'",
+        ),
+        (
+            'artifacts = ["a"]\n[verifier]\nenvironment_mode = "separate"\n',
+            "task.toml:1: artifacts must be absolute paths",
+        ),
+        (
+            'artifacts = ["/"]\n[verifier]\nenvironment_mode = "separate"\n',
+            "task.toml:1: artifacts must be absolute paths",
+        ),
+        ('artifacts = [{source = "/a", exclude = "b"}]\n', "task.toml:1: artifacts has an exclude that is no list"),
         ('artifacts = [{source = "/a", service = "db"}]\n', "task.toml:1: artifacts names the service 'db'"),
         ('multi_step_reward_strategy = "best"\n', "task.toml:1: multi_step_reward_strategy must be"),
         ('[agent]\nallowed_hosts = "a"\n', "task.toml:2: [agent].allowed_hosts must be a list of strings"),
@@ -336,3 +358,40 @@ def test_labels_of_another_type_are_none(make: Make) -> None:
     assert found.labels == Labels(None, None, ("x", "y" * 100), False)
     assert found.warnings == ()
     assert read_labels(["no", "table"]) == Labels()
+
+
+def test_a_verifier_with_an_image_of_its_own(make: Make) -> None:
+    toml = (
+        'artifacts = ["/app//out/", {source = "/app/./log", destination = "x", exclude = ["*.tmp"]}]\n'
+        '[verifier]\nenvironment_mode = "separate"\nuser = "web"\n[verifier.environment]\nworkdir = "/grade"\n'
+        'memory_mb = 512\nenv = {A = "1"}\n[environment]\nmemory_mb = 256\ndocker_image = "x:1"\nenv = {B = "2"}\n'
+    )
+    folder = make(toml)
+    (folder / "tests/Dockerfile").write_text("FROM y\n")
+    task = load_task(folder)
+    assert task.warnings == ()
+    assert [(one.path, one.exclude) for one in task.artifacts] == [("/app/out", ()), ("/app/log", ("*.tmp",))]
+    grading = task.grading
+    assert grading is not None
+    assert (grading.rootfs, task.rootfs.reference) == (Rootfs("dockerfile", folder / "tests"), "x:1")
+    assert (grading.asked_workdir, grading.asked_verifier_user, grading.owns_tests) == ("/grade", "web", True)
+    assert (grading.memory_mb, task.memory_mb, grading.env, task.env) == (512, 256, {"A": "1"}, {"B": "2"})
+    (folder / "task.toml").write_text(toml.replace("memory_mb = 512", 'docker_image = "z:1"\ncolour = 1'))
+    named = load_task(folder)
+    assert named.grading is not None
+    assert (named.grading.rootfs.reference, named.grading.memory_mb) == ("z:1", 256)
+    assert named.warnings == ("task.toml:8: [verifier.environment].colour is unknown and is ignored",)
+
+
+def test_a_verifier_with_a_copy_of_the_agents_image(make: Make) -> None:
+    toml = 'artifacts = "/out"\n[verifier]\nenvironment_mode = "separate"\n[environment]\ndocker_image = "x:1"\n'
+    task = load_task(make(toml))
+    assert task.grading is not None
+    assert (task.grading.rootfs, task.grading.owns_tests) == (task.rootfs, False)
+    assert [one.path for one in task.artifacts] == ["/out"]
+
+
+def test_services_beside_the_verifier_are_refused(make: Make) -> None:
+    folder = make('[verifier]\nenvironment_mode = "separate"\n')
+    (folder / "tests/docker-compose.yaml").write_text("services: {}\n")
+    assert "verifiers of several services are not supported yet" in refusal(folder)

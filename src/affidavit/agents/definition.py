@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from affidavit.errors import first_problem
+
 _FOLDER = Path(__file__).with_name("definitions")
 _MOST_BYTES = 1 << 20
 _NAME = r"^[a-z0-9][a-z0-9-]{0,40}$"
@@ -92,7 +94,7 @@ class AgentDefinition(_Table):
             assert install is not None
             if not _PINNED[install.kind].fullmatch(package):
                 example = "name==1.2.3" if install.kind == "pypi" else "name@1.2.3"
-                raise ValueError(f"{package!r} is no package with one exact version, as in {example}")
+                raise ValueError(f"{package!r} is not a package with one exact version, as in {example}")
         return install
 
     def script(self) -> tuple[dict[str, Any], ...]:
@@ -118,12 +120,9 @@ def load_agent(path: Path) -> AgentDefinition:
     try:
         return AgentDefinition.model_validate(tomllib.loads(data.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise AgentError(f"{path}: is no TOML: {error}") from None
+        raise AgentError(f"{path}: is not TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise AgentError(f"{path}: {place}: {message}") from None
+        raise AgentError(f"{path}: {first_problem(error)}") from None
 
 
 def built_in_agents() -> dict[str, AgentDefinition]:

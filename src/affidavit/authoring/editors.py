@@ -36,7 +36,7 @@ def write_schema(path: Path) -> None:
         EvidenceError: it can't be written, or another file is there.
     """
     if os.path.lexists(path) and not _is_schema(path):
-        raise EvidenceError(f"{path}: is there already and is no schema of contracts")
+        raise EvidenceError(f"{path}: already exists and is not a schema of contracts")
     write_whole(path, schema_text().encode())
 
 

@@ -1,6 +1,6 @@
 """Learning the smallest contract that admits recorded honest runs.
 
-The contract is built from what the runs did, generalised as `generalising` says, and then held against each of the
+The contract is built from what the runs did, generalised as `generalising` says, and then checked against each of the
 runs: what it would still call a violation is added name by name, until nothing is left. Runs under which the default
 contract is broken teach nothing (`lessons`): so nothing that it forbids can be learned.
 """
@@ -16,14 +16,10 @@ import pyarrow.compute as pc
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.generalising import generalised
 from affidavit.contracts import OPERATIONS, Contract, PathMatcher, contract_of, default_for, escape, matcher
-from affidavit.events import Op
+from affidavit.events import FILE_WRITES, Op
 from affidavit.policy import Judge, Violation
 from affidavit.sandbox import Change
 
-_WRITES = (
-    *(Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.CHMOD, Op.CHOWN),
-    *(Op.TRUNCATE, Op.SETXATTR, Op.UTIME, Op.BIND),
-)
 _LISTS = {"files.read": "read", "files.write": "write", "processes.exec": "exec"}
 # Each turn adds what up to a hundred violations name.
 _MOST_TURNS = 200
@@ -154,7 +150,7 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
     return Learned(
         value=value(),
         read=_lines(read, lessons, (Op.OPEN_READ,)),
-        write=_lines(write, lessons, _WRITES),
+        write=_lines(write, lessons, FILE_WRITES),
         exec=_lines(run, lessons, (Op.EXEC,)),
         peak=peak,
         longest_ms=longest,
@@ -194,7 +190,7 @@ def _written(lessons: Sequence[Lesson]) -> tuple[list[str], list[str]]:
     names: list[str] = []
     made: list[str] = []
     for lesson in lessons:
-        names += _names(lesson.events, "path", _WRITES)
+        names += _names(lesson.events, "path", FILE_WRITES)
         names += _names(lesson.events, "path2", (Op.RENAME, Op.LINK))
         names += [change.path for change in lesson.diff if change.kind != "metadata"]
         made += _names(lesson.events, "path", (Op.MKDIR,))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.learning import Lesson
-from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.evidence import BundleReader, EnvironmentDocument, EvidenceError, TaskDocument
 from affidavit.trace import TraceError
-from affidavit.verification import change_of, given_to, verify
+from affidavit.verification import agent_record, given_to, verify
 
 _STATEMENT = "statement.dsse.json"
 _MOST_RUNS = 200
@@ -69,15 +69,17 @@ def _lesson(bundle: Path, key: Path | None) -> tuple[Lesson, str]:
         if reader.verdict["violations"]:
             rule = reader.verdict["violations"][0]["rule"]
             raise LearningError(f"{bundle}: broke its contract in mode audit ({rule}); learn from honest runs only")
-        task, environment = reader.task, reader.environment
+        task = TaskDocument.read("task.json", reader.task)
+        environment = EnvironmentDocument.read("environment.json", reader.environment)
+        record = agent_record(reader)
         lesson = Lesson(
             name=posixpath.join(*bundle.absolute().parts[-4:]),
-            workdir=task["workdir"],
-            timeout_s=float(task["agent_timeout_s"]),
+            workdir=task.workdir,
+            timeout_s=task.agent_timeout_s,
             events=reader.event_table("agent"),
-            given=given_to(environment["agent"]),
+            given=given_to(environment.agent),
             counts=reader.counts("agent"),
-            diff=[change_of(row) for row in reader.diff],
-            duration_ms=int(reader.json_object("agent/exit.json")["duration_ms"]),
+            diff=record.changes,
+            duration_ms=record.exit.duration_ms,
         )
-        return lesson, str(task["id"])
+        return lesson, task.id

@@ -44,7 +44,7 @@ class Finding:
         severity: ``error``: a hole through which scores are forged or answers read; ``warning``: probably not meant;
             ``note``: good to know.
         place: of the contract: ``files.write[2]``, ``mode``.
-        message: a sentence with the mend.
+        message: a sentence with the fix.
         line, column: where that is in the contract's text, from 1; what is not written stands where it would. None
             where the contract was not read from a text.
     """

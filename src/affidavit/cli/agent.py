@@ -1,4 +1,4 @@
-"""``affidavit agent``: the agents that there are definitions of."""
+"""``affidavit agent``: agents that have a definition."""
 
 import sys
 import tempfile
@@ -11,12 +11,12 @@ from affidavit.cli.output import Json, fail, print_json
 
 agent_app = typer.Typer(help="Agents by name: list, show, check.", no_args_is_help=True, rich_markup_mode=None)
 
-_Name = Annotated[str, typer.Argument(help="A name that affidavit agent list has.", metavar="NAME")]
+_Name = Annotated[str, typer.Argument(help="An agent from affidavit agent list.", metavar="NAME")]
 
 
 @agent_app.command("list")
 def list_agents(as_json: Json = False) -> None:
-    """The agents that --agent NAME knows, beside oracle and nop."""
+    """List the agents that --agent accepts, besides oracle and nop."""
     from affidavit.agents import built_in_agents
     from affidavit.report import print_agents
 
@@ -29,7 +29,7 @@ def list_agents(as_json: Json = False) -> None:
 
 @agent_app.command()
 def show(name: _Name, as_json: Json = False) -> None:
-    """What an agent's definition says."""
+    """Show an agent's definition."""
     from affidavit.agents import AgentError, find_agent
 
     try:
@@ -53,13 +53,13 @@ def check(
     runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
     recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the trial.", metavar="DIR", show_default=False)
+        Path | None, typer.Option(help="Folder to keep the trial in.", metavar="DIR", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Install an agent and run it on a small task with a scripted model.
 
-    Exit status: 0 it works here, 1 it does not, 2 wrong use.
+    Exit status: 0 the agent works here, 1 it does not, 2 usage error.
     """
     from affidavit.agents import AgentError, find_agent
     from affidavit.evaluation import RunError, check_agent

@@ -20,7 +20,7 @@ from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
 from affidavit.cli.image import image_app
 from affidavit.cli.importing import import_app
-from affidavit.cli.output import WRONG_USE, Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import USAGE_ERROR, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
@@ -92,9 +92,9 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
     verbose: Annotated[
-        int, typer.Option("--verbose", "-v", count=True, help="Say what is done; -vv: in detail.", show_default=False)
+        int, typer.Option("--verbose", "-v", count=True, help="Log what is done; -vv logs details.", show_default=False)
     ] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say errors only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     set_up_logging(verbose, quiet)
 
@@ -106,7 +106,7 @@ def run(
         str | None,
         typer.Option(
             "--agent",
-            help="oracle: the task's own solution; nop: nothing; or an agent that affidavit agent list names.",
+            help="oracle: the task's own solution; nop: nothing; or an agent from affidavit agent list.",
             metavar="NAME",
             show_default=False,
         ),
@@ -134,14 +134,14 @@ def run(
         list[str] | None,
         typer.Option(
             "--alert",
-            help="Who is told of violations: https://… (signed with $AFFIDAVIT_ALERT_SECRET), command:PROGRAM, or a "
-            "URL that apprise knows; may be repeated.",
+            help="Where violations are reported: https://… (signed with $AFFIDAVIT_ALERT_SECRET), command:PROGRAM, "
+            "or a URL that apprise knows; may be repeated.",
             metavar="TO",
             show_default=False,
         ),
     ] = None,
     alerts: Annotated[
-        Path | None, typer.Option(help="File that says who (TOML).", metavar="FILE", show_default=False)
+        Path | None, typer.Option(help="File of alert destinations (TOML).", metavar="FILE", show_default=False)
     ] = None,
     contract: ContractFlag = None,
     registry: RegistryFlag = None,
@@ -153,7 +153,7 @@ def run(
         Path | None,
         typer.Option(
             "--model-replay",
-            help="Bundle of another trial, whose model's answers are given again as long as the same is asked.",
+            help="Bundle of another trial: its model answers are replayed as long as the requests are the same.",
             metavar="BUNDLE",
             show_default=False,
         ),
@@ -164,7 +164,7 @@ def run(
     plan: Annotated[
         Path | None,
         typer.Option(
-            "--plan", help="The plan that this run must fit (affidavit plan).", metavar="FILE", show_default=False
+            "--plan", help="The plan that this run must follow (affidavit plan).", metavar="FILE", show_default=False
         ),
     ] = None,
     resume: Annotated[
@@ -190,7 +190,7 @@ def run(
 ) -> None:
     """Run an agent on tasks and judge it.
 
-    Exit status: 0 every trial passed, 1 some failed, 2 wrong use, 3 some violated their contract, 4 some were
+    Exit status: 0 every trial passed, 1 some failed, 2 usage error, 3 some violated their contract, 4 some were
     inconclusive or in error; the highest that applies.
     """
     from affidavit.agents import AgentError, load_agent
@@ -261,15 +261,13 @@ def verify(
     ] = None,
     proof: Annotated[
         Path | None,
-        typer.Option(
-            "--proof", help="A proof (affidavit prove), in place of both.", metavar="FILE", show_default=False
-        ),
+        typer.Option("--proof", help="Check this proof (affidavit prove) instead.", metavar="FILE", show_default=False),
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
             "--key",
-            help="Public key (PEM) that must have signed; else your own keys.",
+            help="Public key (PEM) that must have signed; by default your own.",
             metavar="FILE",
             show_default=False,
         ),
@@ -278,7 +276,7 @@ def verify(
         Path | None,
         typer.Option(
             "--task",
-            help="The task's folder: with it every deterministic grader is asked again.",
+            help="The task's folder: every deterministic grader then runs again.",
             metavar="FOLDER",
             show_default=False,
         ),
@@ -293,28 +291,26 @@ def verify(
         ),
     ] = None,
     public: Annotated[
-        bool, typer.Option("--public", help="Of a run: the parts that are not published may be missing.")
+        bool, typer.Option("--public", help="For a run: allow its unpublished parts to be missing.")
     ] = False,
     tsa: Annotated[
         Path | None,
         typer.Option(
             "--tsa",
-            help="Certificates (PEM) of the time-stamping authority that a run's time stamps must be of.",
+            help="Certificates (PEM) of the time-stamping authority that must have stamped a run.",
             metavar="FILE",
             show_default=False,
         ),
     ] = None,
-    memory: Annotated[
-        int, typer.Option("--memory", help="Take no more memory than that.", metavar="MIB", min=256, max=1 << 20)
-    ] = 8192,
+    memory: Annotated[int, typer.Option("--memory", help="Memory limit.", metavar="MIB", min=256, max=1 << 20)] = 8192,
     as_json: Json = False,
 ) -> None:
     """Check a bundle or a run offline.
 
-    Of a bundle, signature, files, Merkle roots, contract, grades, score and verdict: all are recomputed. Of a run, each
-    bundle, that they are all that were planned, and what they come to.
+    For a bundle, the signature, files, Merkle roots, contract, grades, score and verdict are checked and recomputed.
+    For a run, every bundle is checked, that none is missing or extra, and the totals.
 
-    Exit status: 0 good, 1 not, 2 wrong use.
+    Exit status: 0 verified, 1 not verified, 2 usage error.
     """
     from affidavit.cli.memory import bounded_memory
     from affidavit.evidence import EvidenceError
@@ -374,12 +370,12 @@ def trace(
             show_default=False,
         ),
     ] = None,
-    tree: Annotated[bool, typer.Option("--process-tree", help="The processes as a tree.")] = False,
+    tree: Annotated[bool, typer.Option("--process-tree", help="Show the processes as a tree.")] = False,
     turn: Annotated[
         int | None,
         typer.Option(
             "--turn",
-            help="What the model said in a turn, and what the agent did then.",
+            help="Show what the model said in a turn, and what the agent did next.",
             metavar="N",
             show_default=False,
         ),
@@ -387,14 +383,14 @@ def trace(
     why: Annotated[
         int | None,
         typer.Option(
-            "--why", help="Which turn and which processes led to an event.", metavar="EVENT", show_default=False
+            "--why", help="Show which turn and which processes led to an event.", metavar="EVENT", show_default=False
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Look into the record of a trial.
+    """Query the record of a trial.
 
-    A summary by operation, a query in SQL, the process tree, or what a turn of the model led to.
+    Shows a summary by operation, the result of an SQL query, the process tree, or what a model turn led to.
     """
     from affidavit.evidence import beside
     from affidavit.report import print_process_tree, print_table, process_list
@@ -451,9 +447,9 @@ def _trace_turns(bundle: Path, turn: int | None, why: int | None, as_json: bool)
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Show what works on this machine.
+    """Show which runtimes and recorders work on this machine.
 
-    Runtimes and recorders, what they can't see, and how to get the rest.
+    Also shows what each recorder can't see, and how to get what is missing.
     """
     from affidavit.evaluation import examine
     from affidavit.report import print_doctor
@@ -479,7 +475,7 @@ def keys_new() -> None:
 
 @keys_app.command("show")
 def keys_show(as_json: Json = False) -> None:
-    """Show the key that signs, and where its public half lies."""
+    """Show the signing key, and where its public half is."""
     from affidavit.evidence import EvidenceError, keys_dir, load_key
 
     try:
@@ -524,7 +520,7 @@ def _main() -> None:
         text = error.format_message()
         # A bare `affidavit` or `affidavit keys` comes here with its help.
         typer.echo(text if text.startswith("Usage:") else f"affidavit: {text.rstrip('.')}; see --help", err=True)
-        sys.exit(WRONG_USE)
+        sys.exit(USAGE_ERROR)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("affidavit: interrupted", err=True)
         sys.exit(130)

@@ -10,7 +10,7 @@ from affidavit.cli.output import Json, fail, print_json
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="File to write, which must not be there yet.", metavar="FILE", show_default=False),
+    typer.Option("--out", help="File to write; it must not exist.", metavar="FILE", show_default=False),
 ]
 
 
@@ -18,11 +18,11 @@ def new(
     task: Annotated[Path, typer.Argument(help="A task folder.", metavar="TASK")],
     out: Out = None,
 ) -> None:
-    """Write a first contract for a task.
+    """Write a starter contract for a task.
 
-    It says what holds without one, with a word on each line. Written to contract.yaml in the task folder unless --out
-    says otherwise. Where a contract.schema.json lies in its folder or above (affidavit contract schema), the first line
-    says so to editors.
+    It spells out the default contract, with a comment on each line, in contract.yaml in the task folder or the file of
+    --out. If there is a contract.schema.json in that folder or above it (affidavit contract schema), the first line
+    points editors to it.
     """
     from affidavit.authoring import editor_line, first_contract
     from affidavit.tasks import TaskError, load_task
@@ -32,7 +32,7 @@ def new(
     except TaskError as error:
         fail(error)
     if out is None and read.contract_path is not None:
-        fail(f"{read.contract_path}: is there already; say --out FILE to write another one")
+        fail(f"{read.contract_path}: already exists; say --out FILE to write another one")
     path = out or read.path / "contract.yaml"
     line = editor_line(path)
     _write(path, line + first_contract(read))
@@ -45,22 +45,26 @@ def learn(
     runs: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.", metavar="RUN_DIR…")],
     out: Out = None,
     contract_id: Annotated[
-        str | None, typer.Option("--id", help="The contract's id; else the task's.", metavar="ID", show_default=False)
+        str | None,
+        typer.Option("--id", help="The contract's id; by default the task's.", metavar="ID", show_default=False),
     ] = None,
     key: Annotated[
         Path | None,
         typer.Option(
-            "--key", help="Public key (PEM) that must have signed; else your own.", metavar="FILE", show_default=False
+            "--key",
+            help="Public key (PEM) that must have signed; by default your own.",
+            metavar="FILE",
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the smallest contract that admits recorded honest runs.
+    """Write the smallest contract that allows recorded honest runs.
 
-    Each line says which runs and how many events it rests on. Refuses to learn from a run that did not pass, can't be
-    verified, or shows what the default contract forbids. Printed unless --out says where to write it.
+    Each line names the runs and the number of events that it rests on. A run that did not pass, can't be verified, or
+    breaks the default contract is refused. The contract is printed unless --out is given.
 
-    Exit status: 0 learned, 1 the runs are not fit to learn from, 2 wrong use.
+    Exit status: 0 learned, 1 the runs can't be learned from, 2 usage error.
     """
     from affidavit.authoring import LearningError, as_yaml, editor_line, learn_contract, read_lessons
     from affidavit.contracts import ContractError
@@ -90,9 +94,9 @@ def lint(
     contract: Annotated[Path, typer.Argument(help="A contract's file.", metavar="CONTRACT")],
     as_json: Json = False,
 ) -> None:
-    """Find holes in a contract, and show what of it is prevented and what is only detected.
+    """Find holes in a contract, and show which rules are enforced and which are only detected.
 
-    Exit status: 0 no errors, 1 errors, 2 wrong use.
+    Exit status: 0 no errors, 1 errors, 2 usage error.
     """
     from datetime import UTC, datetime
 
@@ -127,13 +131,13 @@ def lint(
 def schema(
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write; an older copy is replaced.", metavar="FILE", show_default=False),
+        typer.Option("--out", help="File to write; it may exist.", metavar="FILE", show_default=False),
     ] = None,
 ) -> None:
-    """Print the JSON Schema of contracts, by which editors complete and check them.
+    """Print the JSON Schema of contracts, which lets editors complete and check them.
 
-    Written as contract.schema.json to a folder of tasks (--out tasks/contract.schema.json), contract new and learn name
-    it in the first line of every contract that they write there or below, where the YAML language server looks for it.
+    Once it is in a folder of tasks as contract.schema.json (--out tasks/contract.schema.json), contract new and learn
+    name it in the first line of every contract that they write there or below, for the YAML language server.
     """
     from affidavit.authoring import editor_line, write_schema
     from affidavit.contracts import schema_text
@@ -160,6 +164,6 @@ def _write(path: Path, text: str) -> None:
                 path.unlink(missing_ok=True)
                 raise
     except FileExistsError:
-        fail(f"{path}: is there already")
+        fail(f"{path}: already exists")
     except OSError as error:
         fail(f"{path}: can't be written: {error.strerror}")

@@ -24,14 +24,14 @@ Keys = Annotated[
     Path | None,
     typer.Option(
         "--keys",
-        help="Folder with the signing key; else your own (affidavit keys show).",
+        help="Folder with the signing key; by default your own (affidavit keys show).",
         metavar="DIR",
         show_default=False,
     ),
 ]
 TrustFile = Annotated[
     Path | None,
-    typer.Option("--trust", help="Trust file: whose signatures count.", metavar="FILE", show_default=False),
+    typer.Option("--trust", help="Trust file: which signatures count.", metavar="FILE", show_default=False),
 ]
 PublicKeys = Annotated[
     list[Path] | None,
@@ -45,7 +45,7 @@ PublicKeys = Annotated[
 def sign(contract: ContractFile, keys: Keys = None) -> None:
     """Sign a contract beside its file (contract.sig.json).
 
-    Signatures by others of the same content stay.
+    Other people's signatures of the same content are kept.
     """
     from affidavit.contracts import ContractError, load_signature, sign_contract, signature_path
     from affidavit.signing import EvidenceError, canonical_json, keys_dir, load_key, write_whole
@@ -76,7 +76,7 @@ def verify(
         str | None,
         typer.Option(
             "--registry",
-            help="A registry that it must be published in; a folder or git+URL.",
+            help="Registry in which it must be published: a folder or git+URL.",
             metavar="R",
             show_default=False,
         ),
@@ -85,10 +85,10 @@ def verify(
 ) -> None:
     """Check who signed a contract.
 
-    Says what each signature is worth, and whether there are as many good ones as it takes. Whose count says the
-    registry or the trust file; without them and --key, your own key is the one that counts.
+    Shows whether each signature is valid, and whether there are enough valid ones. The registry or the trust file sets
+    which signatures count; without either, and without --key, only your own key counts.
 
-    Exit status: 0 signed (and published) as it must be, 1 not, 2 wrong use.
+    Exit status: 0 signed (and published) as required, 1 not, 2 usage error.
     """
     from affidavit.contracts import ContractError, RegistryError, load_signature, standing, standing_in
     from affidavit.report import print_standing
@@ -135,12 +135,12 @@ def diff(
     new: Annotated[Path, typer.Argument(help="The contract as it is now.", metavar="NEW")],
     as_json: Json = False,
 ) -> None:
-    """Show what a new version of a contract admits more or less.
+    """Show what a new version of a contract allows or forbids compared with the old one.
 
-    Loosening needs a major version, tightening a minor one, anything else a patch. What is not shown to admit no more
-    counts as loosening.
+    Loosening a contract needs a major version, tightening a minor one, and anything else a patch. A change that can't
+    be shown to allow nothing new counts as loosening.
 
-    Exit status: 0 the version fits (or nothing changed), 1 it does not, 2 wrong use.
+    Exit status: 0 the version fits (or nothing changed), 1 it does not, 2 usage error.
     """
     from affidavit.contracts import ContractError, diff_contracts
     from affidavit.report import print_contract_diff
@@ -176,8 +176,8 @@ Registry = Annotated[
 def publish(contract: ContractFile, registry: Registry, trust: TrustFile = None, keys: Keys = None) -> None:
     """Publish a signed contract in a registry.
 
-    A published version never changes. The version must say what the changes are (affidavit contract diff), and the
-    contract must be signed as the registry's trust document asks for. A new registry needs --trust.
+    A published version never changes. The version number must match the changes (affidavit contract diff), and the
+    contract must have the signatures that the registry's trust document demands. A new registry needs --trust.
     """
     from affidavit.contracts import ContractError, RegistryError, load_contract, publish_contract
     from affidavit.signing import EvidenceError, keys_dir, load_key, read_trust
@@ -202,10 +202,10 @@ def log(
     trust: TrustFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show what was published in a registry, after checking all of it.
+    """Check a registry, and show what was published in it.
 
-    The head's signature, every entry, contract and signature, the trust document, and that nothing has changed since it
-    was last looked at.
+    Checks the head's signature, every entry, contract and signature, the trust document, and that nothing has changed
+    since the registry was last read.
     """
     from affidavit.contracts import RegistryError, audit
     from affidavit.report import print_log
@@ -244,7 +244,7 @@ def pull(
     out: Annotated[Path, typer.Option("--out", help="The file to write.", metavar="FILE")] = Path("contract.json"),
     trust: TrustFile = None,
 ) -> None:
-    """Get a published contract, its signatures and the proof of its publication out of a registry."""
+    """Download a published contract, its signatures and its proof of publication from a registry."""
     from affidavit.contracts import RegistryError, canonical_bytes, published_contract, signature_path
     from affidavit.signing import EvidenceError, canonical_json, read_trust, write_whole
 
@@ -253,7 +253,7 @@ def pull(
     try:
         found = published_contract(registry, reference, None if trust is None else read_trust(trust))
         if taken := [path for path in (out, beside, proof) if path.exists()]:
-            fail(f"{taken[0]}: is there already; choose another file with --out")
+            fail(f"{taken[0]}: already exists; choose another file with --out")
         if found.signature is not None and found.publication is not None:
             write_whole(beside, canonical_json(found.signature.to_json()) + b"\n")
             write_whole(proof, canonical_json(found.publication.to_json()) + b"\n")

@@ -22,7 +22,7 @@ def explain(
 ) -> None:
     """Explain a rule, a verdict's reason, a finding, a gap or an exploit: what it means, why it matters, what to do.
 
-    Exit status: 0 explained, 2 nothing is known of it.
+    Exit status: 0 explained, 2 there is no such topic.
     """
     from affidavit.explain import UnknownTopicError, topics
     from affidavit.explain import explain as find

@@ -13,8 +13,8 @@ from affidavit.cli.output import Json, fail, print_json
 if typing.TYPE_CHECKING:
     from affidavit.grading.human import Item, Queue
 
-grade_app = typer.Typer(help="Grades that are made by hand.", no_args_is_help=True, rich_markup_mode=None)
-human_app = typer.Typer(help="Answers that people judge.", no_args_is_help=True, rich_markup_mode=None)
+grade_app = typer.Typer(help="Grades given by people.", no_args_is_help=True, rich_markup_mode=None)
+human_app = typer.Typer(help="Answers that people score.", no_args_is_help=True, rich_markup_mode=None)
 grade_app.add_typer(human_app, name="human")
 
 _STATEMENT = "statement.dsse.json"
@@ -22,17 +22,17 @@ _STATEMENT = "statement.dsse.json"
 QueueFolder = Annotated[
     Path, typer.Option("--queue", help="The queue's folder.", metavar="DIR", envvar="AFFIDAVIT_QUEUE")
 ]
-Rater = Annotated[str, typer.Option("--rater", help="Who judges.", metavar="NAME")]
-Name = Annotated[str, typer.Argument(help="An item's name, or what it begins with.", metavar="ITEM")]
+Rater = Annotated[str, typer.Option("--rater", help="The rater.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="An item's name, or a prefix of it.", metavar="ITEM")]
 _QUEUE = Path("human-queue")
 
 
 @human_app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Bundles, or folders that hold some.", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="Bundles, or folders of bundles.", metavar="PATH...")],
     queue: QueueFolder = _QUEUE,
 ) -> None:
-    """Put the answers of bundles that wait for a person into the queue."""
+    """Put the answers that wait for a person into the queue."""
     from affidavit.evidence import EvidenceError
     from affidavit.grading.human import QueueError
 
@@ -49,7 +49,7 @@ def add(
 
 @human_app.command("list")
 def list_items(queue: QueueFolder = _QUEUE, as_json: Json = False) -> None:
-    """Show the items, and how many scores they have."""
+    """List the items, and the number of scores of each."""
     from affidavit.grading.human import QueueError
     from affidavit.report import printable
 
@@ -78,7 +78,7 @@ def show(name: Name, queue: QueueFolder = _QUEUE) -> None:
 
 @human_app.command("next")
 def next_item(rater: Rater, queue: QueueFolder = _QUEUE) -> None:
-    """Show the next item that wants a score of this rater."""
+    """Show the next item that this rater has not scored."""
     from affidavit.grading.human import QueueError
 
     try:
@@ -97,10 +97,10 @@ def score(
     value: Annotated[float, typer.Argument(help="0, 0.3, 0.5, 0.8 or 1.", metavar="SCORE")],
     rater: Rater,
     note: Annotated[str, typer.Option("--note", help="Why.", metavar="TEXT")] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace what this rater said before.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace this rater's earlier score.")] = False,
     queue: QueueFolder = _QUEUE,
 ) -> None:
-    """Say what an item is worth."""
+    """Score an item."""
     from affidavit.grading.human import QueueError
 
     try:
@@ -112,7 +112,7 @@ def score(
 
 @human_app.command()
 def agreement(queue: QueueFolder = _QUEUE, as_json: Json = False) -> None:
-    """Show how far the raters agree: Krippendorff's alpha, and Cohen's kappa of each two."""
+    """Show how far the raters agree: Krippendorff's alpha, and Cohen's kappa for each pair."""
     from affidavit.grading.human import QueueError, rater_agreement
 
     held = _queue(queue)
@@ -136,7 +136,7 @@ def result(
     queue: QueueFolder = _QUEUE,
     as_json: Json = False,
 ) -> None:
-    """Show what the score of a bundle comes to with what people said. The bundle itself stays as it was signed."""
+    """Show a bundle's score with people's scores included. The bundle itself is not changed."""
     from affidavit.evidence import EvidenceError
     from affidavit.grading.human import QueueError, with_humans
     from affidavit.report import printable
@@ -178,7 +178,7 @@ def _bundles(path: Path) -> list[Path]:
             found.append(Path(folder))
             folders.clear()
     if not found:
-        raise QueueError(f"{path}: is no bundle, and holds none")
+        raise QueueError(f"{path}: is not a bundle, and holds none")
     return sorted(found)
 
 

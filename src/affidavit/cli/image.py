@@ -19,7 +19,7 @@ image_app = typer.Typer(help="Images: build, pull and list them.", no_args_is_he
 def build(
     path: Annotated[Path, typer.Argument(help="A task folder, or a folder with a Dockerfile in it.", metavar="PATH")],
     network: Annotated[
-        bool, typer.Option("--network", help="Let the build use this machine's network; else it has none.")
+        bool, typer.Option("--network", help="Let the build use this machine's network; by default it has none.")
     ] = False,
     build_arg: Annotated[
         list[str] | None,
@@ -31,9 +31,9 @@ def build(
     """Build the image of a Dockerfile into the image store.
 
     The build sees a copy of the Dockerfile's folder and nothing else of this machine. Base images come from the image
-    store, and are pulled where it does not have them.
+    store; missing ones are pulled.
 
-    Exit status: 0 built, or found as it was built before; 2 it can't be built.
+    Exit status: 0 built, or already in the store; 2 it can't be built.
     """
     from affidavit.images import ImageError, ImageStore, build_image
     from affidavit.sandbox import state_dir
@@ -62,10 +62,10 @@ def pull(
     timeout: Annotated[float, typer.Option(help="Seconds the pull may take.", min=1, metavar="S")] = 3600,
     as_json: Json = False,
 ) -> None:
-    """Pull an image into the image store, in place of one of that name that it has.
+    """Pull an image into the image store, replacing one of the same name.
 
-    Tasks that name it use the image that was pulled last, by its digest. Credentials are those of skopeo login and
-    podman login (auth.json).
+    Tasks that name the image use the one that was pulled last, by digest. Credentials come from skopeo login or podman
+    login (auth.json).
 
     Exit status: 0 pulled, 2 it can't be pulled.
     """

@@ -8,7 +8,7 @@ import typer
 
 from affidavit.cli.output import Json, fail, print_json
 
-import_app = typer.Typer(help="Take over tasks that were made elsewhere.", no_args_is_help=True, rich_markup_mode=None)
+import_app = typer.Typer(help="Import tasks of other formats.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @import_app.callback()
@@ -24,15 +24,15 @@ def harbor(
     out: Annotated[Path, typer.Option("--out", help="Folder that gets a folder for each task.", metavar="DIR")],
     dataset: Annotated[
         str | None,
-        typer.Option(help="Which data set of a registry: NAME@VERSION.", metavar="NAME", show_default=False),
+        typer.Option(help="Data set of a registry: NAME@VERSION.", metavar="NAME", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy tasks in Harbor's layout into a folder, and say of each whether it can run here.
+    """Copy tasks in Harbor's layout into a folder, and show which of them can run here.
 
-    A registry's tasks are got from the git repositories that it names.
+    A registry's tasks are fetched from the git repositories that it names.
 
-    Exit status: 0 all can run, 1 some can't, 2 wrong use.
+    Exit status: 0 all can run, 1 some can't, 2 usage error.
     """
     from affidavit.report import printable
     from affidavit.tasks import TaskError, import_harbor

@@ -1,4 +1,4 @@
-"""What all commands share: how they answer and how they refuse."""
+"""What all commands share: shared flags, JSON output and errors."""
 
 import json
 import sys
@@ -6,18 +6,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-WRONG_USE = 2
+USAGE_ERROR = 2
 
 RootfsOutside = Annotated[
-    bool, typer.Option("--rootfs-outside", help="Let tasks name root file systems outside of their folders.")
+    bool, typer.Option("--rootfs-outside", help="Let tasks use root file systems outside of their folders.")
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else there.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
 
 
-def fail(message: object, status: int = WRONG_USE) -> NoReturn:
-    """One clear line on standard error, and out."""
+def fail(message: object, status: int = USAGE_ERROR) -> NoReturn:
+    """Print one line on standard error, and exit."""
     from affidavit.report import printable
 
     # It may name what somebody else has written.

@@ -6,7 +6,7 @@ from affidavit.cli.output import Json, print_json
 
 
 def profiles(as_json: Json = False) -> None:
-    """Show the built-in profiles for run --profile: what each sets and what it demands."""
+    """Show the built-in profiles for run --profile: what each sets, and what it demands."""
     from affidavit.report import print_profiles
     from affidavit.suites import PROFILES, load_profile, profile_facts
 

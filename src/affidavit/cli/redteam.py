@@ -26,9 +26,9 @@ def redteam(
 ) -> None:
     """Play a battery of exploits against tasks.
 
-    Each that applies is played under Affidavit and, for comparison, under plain outcome grading.
+    Each applicable exploit is played under Affidavit and, for comparison, under plain outcome grading.
 
-    Exit status: 0 none got a score that it should not, 1 some did, 2 wrong use.
+    Exit status: 0 no exploit was paid, 1 some were, 2 usage error.
     """
     from affidavit.evaluation import RunError, RunOptions
     from affidavit.redteam import play_battery

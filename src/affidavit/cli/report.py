@@ -42,10 +42,10 @@ def report(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what one or more runs came to.
+    """Report on one or more runs.
 
-    Counted and raw score with intervals, trials by task, weakest labels, repeats, broken rules, and what the evidence
-    does not show.
+    Shows counted and raw scores with intervals, trials by task, the weakest labels, repeats, broken rules, and what
+    the evidence does not show.
 
     Exit status: 0, or 2 where a run can't be read.
     """
@@ -90,7 +90,7 @@ def compare(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two agents on the tasks that both were put to.
+    """Compare two agents on the tasks that both ran.
 
     Differences are paired by task, with intervals clustered by task, McNemar's exact test, and Holm's correction over
     labels.
@@ -113,12 +113,12 @@ def compare(
 
 
 def view(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, which may still go on.", metavar="RUN")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, which may still be going on.", metavar="RUN")],
     port: Annotated[int, typer.Option(help="Port of 127.0.0.1; 0: any free one.", min=0, max=65535, metavar="N")] = 0,
 ) -> None:
     """Show the report of a run in a browser, also while the run goes on.
 
-    It is served on this machine alone, under an address that holds a random token; interrupt to end.
+    The report is served on this machine only, at a URL with a random token. Press Ctrl-C to stop.
 
     Exit status: 0, or 2 where there is no run or the port can't be used.
     """

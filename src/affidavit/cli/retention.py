@@ -40,17 +40,17 @@ def export(result: "RunResult") -> bool:
 
 def prune(
     runs: Annotated[Path, typer.Argument(help="A folder of runs.", metavar="RUNS")] = Path("runs"),
-    remove: Annotated[bool, typer.Option("--remove", help="Remove them.")] = False,
-    images: Annotated[bool, typer.Option("--images", help="Images in place of runs: all of them.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="List or remove all images instead of runs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the runs that need not be kept any longer; with --remove, remove them. With --images, list or remove all
-    images instead, with what was unpacked of them and what builds keep for later ones.
+    """List the runs whose time is up; with --remove, remove them.
 
-    Until when a run is to be kept say the suite or the profile that it was made with. One of which nobody said it is
-    let be.
+    With --images, all images are listed or removed instead, with their unpacked layers and the build cache.
 
-    Exit status: 0 done, 2 wrong use, or one can't be removed.
+    The suite or profile of a run sets how long it is kept. A run without such a limit is never removed.
+
+    Exit status: 0 done, 2 usage error, or a run can't be removed.
     """
     from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Flags that say how a run is made, for the commands that run and that plan."""
+"""Flags shared by affidavit run and affidavit plan."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ Trials = Annotated[
 ProfileName = Annotated[
     str | None,
     typer.Option(
-        help="rnd, procurement, leaderboard or compliance: what a run begins from (affidavit profiles).",
+        help="rnd, procurement, leaderboard or compliance: the defaults and demands of the run (affidavit profiles).",
         metavar="NAME",
         show_default=False,
     ),
@@ -27,7 +27,7 @@ ContractFlag = Annotated[
     str | None,
     typer.Option(
         "--contract",
-        help="The contract of every task, in place of its own: a file, or ID@VERSION in a registry.",
+        help="Contract that replaces every task's own: a file, or ID@VERSION in a registry.",
         metavar="FILE|REF",
         show_default=False,
     ),
@@ -40,14 +40,14 @@ RegistryFlag = Annotated[
 ]
 TrustFlag = Annotated[
     Path | None,
-    typer.Option("--trust", help="Trust file: who must have signed.", metavar="FILE", show_default=False),
+    typer.Option("--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False),
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="The model that the agent may ask, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
-        "repeated, the agent's own first.",
+        help="Model that the agent may use, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
+        "repeated, the agent's main model first.",
         metavar="NAME",
         show_default=False,
     ),
@@ -56,7 +56,7 @@ ModelUrl = Annotated[
     str | None,
     typer.Option(
         "--model-url",
-        help="Where the model is; else $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
+        help="Base URL of the model; by default $AFFIDAVIT_MODEL_URL, or the provider whose key is in $OPENAI_API_KEY, "
         "$ANTHROPIC_API_KEY or $GEMINI_API_KEY.",
         metavar="URL",
         show_default=False,
@@ -65,16 +65,19 @@ ModelUrl = Annotated[
 ModelScript = Annotated[
     Path | None,
     typer.Option(
-        "--model-script", help="File of answers in place of a model (JSON).", metavar="FILE", show_default=False
+        "--model-script",
+        help="File of scripted answers that replace the model (JSON).",
+        metavar="FILE",
+        show_default=False,
     ),
 ]
 ModelBudget = Annotated[
     str,
     typer.Option(
-        "--model-budget", help="Bounds for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        "--model-budget", help="Limits for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
     ),
 ]
 ProviderTools = Annotated[
     bool,
-    typer.Option("--provider-tools", help="Grant tools that the provider runs and media that it fetches."),
+    typer.Option("--provider-tools", help="Allow tools that the provider runs, and media that it fetches."),
 ]

@@ -28,7 +28,7 @@ from affidavit.cli.run_flags import (
 
 def plan(
     path: TaskPath,
-    out: Annotated[Path, typer.Option("--out", help="Where the plan is written.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", help="File to write the plan to.", metavar="FILE")],
     agent: Annotated[
         str | None, typer.Option("--agent", help="oracle or nop.", metavar="NAME", show_default=False)
     ] = None,
@@ -40,7 +40,7 @@ def plan(
     seed: Annotated[
         int | None,
         typer.Option(
-            help="What the trials' $AFFIDAVIT_SEED are derived from.",
+            help="Seed from which each trial's $AFFIDAVIT_SEED is derived.",
             min=0,
             max=(1 << 53) - 1,
             metavar="N",
@@ -73,7 +73,7 @@ def plan(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Plan a run and sign the plan, before the first trial.
+    """Plan a run, and sign the plan before the first trial.
 
     Publish the file, then hand it to affidavit run --plan.
     """
@@ -86,7 +86,7 @@ def plan(
     if (agent is None) == (agent_cmd is None):
         fail("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
     if out.exists():
-        fail(f"{out}: is there already; a published plan is not replaced")
+        fail(f"{out}: already exists; a published plan is not replaced")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
         gateway = gateway_settings(
@@ -126,7 +126,7 @@ def plan(
 
 def prove(
     source: Annotated[Path, typer.Argument(help="A bundle folder, or the folder of a run.", metavar="BUNDLE|RUN")],
-    out: Annotated[Path, typer.Option("--out", help="Where the proof is written.", metavar="FILE")],
+    out: Annotated[Path, typer.Option("--out", help="File to write the proof to.", metavar="FILE")],
     event: Annotated[
         int | None, typer.Option("--event", help="Of a bundle: the event's number.", min=0, metavar="SEQ")
     ] = None,
@@ -144,8 +144,8 @@ def prove(
 ) -> None:
     """Prove that one event is in a bundle, or one trial in a run, and show nothing else.
 
-    An event is shown with its neighbours: the up to 1,024 events that share a leaf of the Merkle tree. affidavit verify
-    --proof checks the file with nothing but the public key.
+    An event is shown with its neighbours: up to 1,024 events that share a leaf of the Merkle tree. affidavit verify
+    --proof checks the file with the public key alone.
     """
     from affidavit.runs import prove_event, prove_trial
     from affidavit.signing import EvidenceError, load_public_key, write_whole

@@ -19,7 +19,7 @@ TaskPath = Annotated[
 @task_app.command()
 def check(
     path: TaskPath,
-    repeat: Annotated[int, typer.Option(help="How often the solution is run.", min=1, max=10_000, metavar="N")] = 20,
+    repeat: Annotated[int, typer.Option(help="Number of runs of the solution.", min=1, max=10_000, metavar="N")] = 20,
     runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
     recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
     workers: Annotated[int, typer.Option(help="Trials that run side by side.", min=1, max=256, metavar="N")] = 1,
@@ -27,12 +27,12 @@ def check(
     rootfs_outside: RootfsOutside = False,
     as_json: Json = False,
 ) -> None:
-    """Run a task to see whether its score can be believed.
+    """Run a task to see whether its score can be trusted.
 
-    The solution must score 1 on every grader and the same every time; nothing, an empty answer, {}, random text and the
-    unchanged start at most 0.1; tests and solution must be out of the agent's reach.
+    The solution must score 1 on every grader, every time. Doing nothing, an empty answer, {}, random text and the
+    unchanged start must score at most 0.1. Tests and solution must be out of the agent's reach.
 
-    Exit status: 0 all is well, 1 something is wrong, 2 wrong use.
+    Exit status: 0 nothing is wrong, 1 something is, 2 usage error.
     """
     from affidavit.evaluation import RunError, RunOptions
     from affidavit.quality import check_tasks
@@ -59,18 +59,23 @@ def check(
 
 @task_app.command()
 def lint(path: TaskPath, as_json: Json = False) -> None:
-    """Look through a task's files without running anything.
+    """Check a task's files without running anything.
 
-    Exit status: 0 nothing found, 1 something is wrong, 2 wrong use.
+    Exit status: 0 nothing found, 1 something is wrong, 2 usage error.
     """
     from affidavit.contracts import ContractError
-    from affidavit.evaluation import RunError, load_tasks, with_known_workdirs
+    from affidavit.evaluation import RunError, kept_cache, load_tasks, with_known_workdirs
+    from affidavit.gateway import GatewayError
     from affidavit.quality import lint_task
     from affidavit.report import print_findings
+    from affidavit.sandbox import state_dir
 
     try:
-        findings = {task.id: lint_task(task) for task in with_known_workdirs(load_tasks(path)[0])}
-    except (RunError, ContractError) as error:
+        findings = {
+            task.id: lint_task(task, kept_cache(state_dir(), task) is not None)
+            for task in with_known_workdirs(load_tasks(path)[0])
+        }
+    except (RunError, ContractError, GatewayError) as error:
         fail(error)
     if as_json:
         rows = [
@@ -84,10 +89,63 @@ def lint(path: TaskPath, as_json: Json = False) -> None:
 
 
 @task_app.command()
-def new(
-    name: Annotated[Path, typer.Argument(help="The folder to make; its name is the task's.", metavar="NAME")],
+def warm(
+    path: TaskPath,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host that tests may reach though its address is private; may be repeated.", metavar="HOST"
+        ),
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="auto, runc or gvisor.", metavar="R")] = "auto",
+    recorder: Annotated[str, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R")] = "auto",
+    workers: Annotated[int, typer.Option(help="Tasks that run side by side.", min=1, max=256, metavar="N")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder that gets a folder for each run.", metavar="DIR")] = Path("runs"),
+    rootfs_outside: RootfsOutside = False,
+    as_json: Json = False,
 ) -> None:
-    """Make a small working task to begin with."""
+    """Fill the verifier cache of tasks whose tests download (uv, pip, apt-get, npm, curl).
+
+    The tests run once with the web, over the task's own solution and without an agent. What they fetched is kept, and
+    every grading from then on is answered from it, without a network.
+
+    Exit status: 0 filled, 1 a cache was not, 2 wrong use.
+    """
+    from affidavit.evaluation import RunError, RunOptions, warm_tasks
+    from affidavit.report import Progress, printable
+
+    try:
+        options = RunOptions(
+            runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
+        )
+        with Progress(sys.stderr, quiet=as_json) as progress:
+            warmed = warm_tasks(path, tuple(allow or ()), options, progress)
+    except RunError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fail("interrupted; every sandbox is gone", 130)
+    facts = [one.to_json() for one in warmed]
+    done = all(one["ok"] for one in facts)
+    if as_json:
+        print_json({"ok": done, "tasks": facts})
+    else:
+        for one in facts:
+            size = f"{one['digest']}  {one['answers']} answers, {one['bytes'] / 1e6:.1f} MB"
+            sys.stdout.write(
+                printable(f"{one['task_id']}: {size if one['ok'] else 'not filled: ' + one['why']}") + "\n"
+            )
+            for failed in one["failed"]:
+                sys.stdout.write(printable(f"  failed: {failed}") + "\n")
+    raise typer.Exit(0 if done else 1)
+
+
+@task_app.command()
+def new(
+    name: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the task's.", metavar="NAME")],
+) -> None:
+    """Make a small working task to start from."""
     from affidavit.quality import new_task
     from affidavit.tasks import TaskError
 

@@ -11,22 +11,22 @@ from affidavit.cli.output import Json, fail, print_json
 if typing.TYPE_CHECKING:
     from affidavit.signing import PublicKey, Trust
 
-trust_app = typer.Typer(
-    help="Whose signatures count: keys, threshold, validity.", no_args_is_help=True, rich_markup_mode=None
-)
+trust_app = typer.Typer(help="Trust files: which signatures count.", no_args_is_help=True, rich_markup_mode=None)
 
 TrustPath = Annotated[Path, typer.Argument(help="The trust file.", metavar="FILE")]
 Keys = Annotated[
     Path | None,
-    typer.Option("--keys", help="Folder with the signing key; else your own.", metavar="DIR", show_default=False),
+    typer.Option("--keys", help="Folder with the signing key; by default your own.", metavar="DIR", show_default=False),
 ]
 Threshold = Annotated[
     int | None,
-    typer.Option("--threshold", help="Good signatures that it takes.", min=1, max=64, metavar="N", show_default=False),
+    typer.Option(
+        "--threshold", help="Number of valid signatures needed.", min=1, max=64, metavar="N", show_default=False
+    ),
 ]
 Expires = Annotated[
     str | None,
-    typer.Option("--expires", help="When a newer version must be there.", metavar="DATE", show_default=False),
+    typer.Option("--expires", help="Date by which a newer version is needed.", metavar="DATE", show_default=False),
 ]
 
 
@@ -35,20 +35,20 @@ def new(
     file: TrustPath,
     key: Annotated[
         list[str] | None,
-        typer.Option("--key", help="A further public key, may be repeated.", metavar="[NAME=]FILE", show_default=False),
+        typer.Option("--key", help="Another public key; may be repeated.", metavar="[NAME=]FILE", show_default=False),
     ] = None,
     name: Annotated[
-        str | None, typer.Option("--name", help="What your own key is called.", metavar="NAME", show_default=False)
+        str | None, typer.Option("--name", help="Name of your own key.", metavar="NAME", show_default=False)
     ] = None,
     threshold: Threshold = None,
     expires: Expires = None,
     keys: Keys = None,
 ) -> None:
-    """Make a trust file with your own key in it, and sign it."""
+    """Make a trust file that holds your own key, and sign it."""
     from affidavit.signing import EvidenceError, Trust, keys_dir, load_key, new_trust, write_whole
 
     if file.exists():
-        fail(f"{file}: is there already; see affidavit trust change")
+        fail(f"{file}: already exists; see affidavit trust change")
     try:
         own = load_key(keys or keys_dir())
         document = new_trust([(own.public, name), *map(_named, key or ())], threshold or 1, expires)
@@ -64,13 +64,13 @@ def change(
     file: TrustPath,
     add: Annotated[
         list[str] | None,
-        typer.Option("--add", help="A public key that is to count.", metavar="[NAME=]FILE", show_default=False),
+        typer.Option("--add", help="Public key to add.", metavar="[NAME=]FILE", show_default=False),
     ] = None,
     remove: Annotated[
         list[str] | None,
         typer.Option(
             "--remove",
-            help="A key that counts no more from now on.",
+            help="Key to remove.",
             metavar="KEY",
             show_default=False,
         ),
@@ -83,7 +83,7 @@ def change(
         list[str] | None,
         typer.Option(
             "--revoke",
-            help="A key that may have been in wrong hands since a day.",
+            help="Key that may have been compromised since that day.",
             metavar="KEY=DATE",
             show_default=False,
         ),
@@ -95,9 +95,9 @@ def change(
 ) -> None:
     """Make and sign the next version of a trust file.
 
-    A KEY is its id, the beginning of it, or its name. The version holds when as many of the keys of the version before
-    have signed as that asks for, and as many of its own (affidavit trust sign). A threshold that is not given stays; an
-    end of the version that is not given goes.
+    A KEY is a key's id, a prefix of it, or its name. The new version takes effect once it has enough signatures by keys
+    of the version before, and enough by its own (affidavit trust sign). Without --threshold, the threshold stays;
+    without --expires, the new version does not expire.
     """
     from affidavit.signing import EvidenceError, TrustChange, changed_trust, keys_dir, load_key, read_trust, write_whole
 
@@ -136,7 +136,7 @@ def sign(file: TrustPath, keys: Keys = None) -> None:
 def show(file: TrustPath, as_json: Json = False) -> None:
     """Show who is trusted.
 
-    Exit status: 0 the last version is in force, 1 it is not, 2 wrong use.
+    Exit status: 0 the last version is in effect, 1 it is not, 2 usage error.
     """
     from affidavit.report import print_trust
     from affidavit.signing import EvidenceError, now, read_trust
@@ -165,7 +165,7 @@ def publish(
     registry: Annotated[str, typer.Option("--registry", help="A folder or git+URL.", metavar="R", show_default=False)],
     keys: Keys = None,
 ) -> None:
-    """Put a trust file, or its new versions, into a registry; one that is not there yet is made."""
+    """Publish a trust file, or its new versions, in a registry, which is made if it does not exist."""
     from affidavit.contracts import RegistryError, publish_trust
     from affidavit.signing import EvidenceError, keys_dir, load_key, read_trust
 

@@ -22,7 +22,7 @@ from affidavit.contracts.document import ContractDocument, Scope
 from affidavit.contracts.endpoints import Endpoint, EndpointError
 from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs, treatment, treatments
 from affidavit.contracts.errors import ContractError
-from affidavit.contracts.fields import Attempts, Section, Version, check_endpoint, check_id
+from affidavit.contracts.fields import Action, Attempts, Mode, Section, Version, check_endpoint, check_id
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.operations import OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
@@ -59,6 +59,7 @@ __all__ = [
     "PACKS",
     "PAYLOAD_TYPE",
     "SCHEMA_ID",
+    "Action",
     "Attempts",
     "Audit",
     "Contract",
@@ -74,6 +75,7 @@ __all__ = [
     "EndpointError",
     "Entry",
     "Kind",
+    "Mode",
     "Operation",
     "Pack",
     "PathMatcher",

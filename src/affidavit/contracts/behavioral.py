@@ -73,8 +73,8 @@ _CALLED = {
 
 def _call(text: str) -> str:
     if text not in GROUPS and text not in SYSTEM_CALLS:
-        mend = did_you_mean(text, [*GROUPS, *SYSTEM_CALLS])
-        raise ValueError(f"there is no group ({', '.join(GROUPS)}) and no system call {text[:60]!r}{mend}")
+        fix = did_you_mean(text, [*GROUPS, *SYSTEM_CALLS])
+        raise ValueError(f"there is no group ({', '.join(GROUPS)}) and no system call {text[:60]!r}{fix}")
     return text
 
 

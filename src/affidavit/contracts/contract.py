@@ -15,7 +15,7 @@ from affidavit.contracts import cel
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
 from affidavit.contracts.errors import ContractError
-from affidavit.contracts.fields import Attempts, moment_of
+from affidavit.contracts.fields import Action, Attempts, Mode, moment_of
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher, PatternError, expand_braces
 from affidavit.contracts.signature import load_signature, signature_path
@@ -69,11 +69,11 @@ class Contract:
         return self.document.version
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> Mode:
         return self.document.mode
 
     @property
-    def actions(self) -> tuple[str, ...]:
+    def actions(self) -> tuple[Action, ...]:
         return self.document.actions
 
     @cached_property
@@ -120,7 +120,7 @@ class Contract:
         return any(program.startswith("sha256:") for programs in lists for program in programs or ())
 
     def enforced_as(
-        self, mode: str | None, actions: tuple[str, ...] | None, attempts: Attempts | None = None
+        self, mode: Mode | None, actions: tuple[Action, ...] | None, attempts: Attempts | None = None
     ) -> "Contract":
         """This contract in another mode, with other actions or another word on attempts; None: its own."""
         changed: dict[str, Any] = {}
@@ -255,7 +255,7 @@ def parse_contract(data: bytes, name: str = "contract.yaml") -> Contract:
         name: the file's, for errors.
 
     Raises:
-        ContractError: it says something wrong; one line with line, column, place and mend.
+        ContractError: it says something wrong; one line with line, column, place and fix.
     """
     value, positions = read_mapping(data, name)
     if is_behavioral(value):
@@ -304,7 +304,7 @@ def validated(value: dict[str, Any], positions: Positions, name: str, model: typ
         model: frozen and strict.
 
     Raises:
-        ContractError: they are none; a line for each problem, with its place and mend.
+        ContractError: they are none; a line for each problem, with its place and fix.
     """
     _check_braces(value, positions, name)
     try:

@@ -59,7 +59,7 @@ def diff_contracts(old: Contract, new: Contract) -> ContractDiff:
         ContractError: they are of different contracts.
     """
     if old.id != new.id:
-        raise ContractError(f"{new.id} is no version of {old.id}: a contract keeps its id")
+        raise ContractError(f"{new.id} is not a version of {old.id}: a contract keeps its id")
     comparison = _Comparison(old, new)
     changes = tuple(comparison.changes())
     if not changes and comparison.written_otherwise:

@@ -14,6 +14,7 @@ from affidavit.contracts.fields import (
     ContractId,
     Endpoints,
     Label,
+    Mode,
     Moment,
     PackName,
     Patterns,
@@ -166,9 +167,7 @@ class ContractDocument(Section):
     schema_: Annotated[Literal["affidavit.contract/v1"], Field(alias="schema", description="This language.")]
     id: ContractId
     version: Version
-    mode: Literal["strict", "audit"] = Field(
-        default="strict", description="audit: what is broken is recorded, and counts not."
-    )
+    mode: Mode = Field(default="strict", description="audit: what is broken is recorded, and counts not.")
     actions: Actions = Field(default=("flag",), description="What happens on a violation.")
     # Contracts that were written, and signed, before there was this key mean what they meant then.
     attempts: Attempts = Field(

@@ -58,7 +58,7 @@ class Endpoint:
         except ValueError as error:
             if "host bits set" in str(error):
                 network = ipaddress.ip_network(host, strict=False)
-                raise EndpointError(f"{text[:100]!r} is no range of addresses; write {network}") from None
+                raise EndpointError(f"{text[:100]!r} is not a range of addresses; write {network}") from None
             if "/" in host or ":" in host or re.fullmatch(r"[0-9.]+", host):
                 raise wrong from None
         name = host.lower().removesuffix(".")

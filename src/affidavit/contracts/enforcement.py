@@ -74,12 +74,10 @@ _ORDINARY: tuple[Treatment, ...] = (
     Treatment("scopes.processes", "no", "live", "One process tree apart from others is told by the record only."),
     Treatment("rules.forbid.event", "no", "live", "Judged with each batch of events."),
     Treatment(
-        "rules.forbid.record", "no", "live", "As soon as nothing can mend it: what waits for the end shows at the end."
+        "rules.forbid.record", "no", "live", "As soon as nothing can fix it: what waits for the end shows at the end."
     ),
     Treatment("rules.require.event", "no", "live", "Judged with each batch of events."),
-    Treatment(
-        "rules.require.record", "no", "end", "At the end; trace.all and the like as soon as nothing can mend it."
-    ),
+    Treatment("rules.require.record", "no", "end", "At the end; trace.all and the like as soon as nothing can fix it."),
     *(
         Treatment(f"rules.{form}", "no", "live", "Judged with each batch of events.")
         for form in ("never", "never.after", "never.until", "each.after", "count.at_most", "count.within_ms")

@@ -4,7 +4,7 @@ from affidavit.errors import AffidavitError
 
 
 class ContractError(AffidavitError):
-    """A contract can't be used: one line that names the file, line and column, the place and the mend.
+    """A contract can't be used: one line that names the file, line and column, the place and the fix.
 
     Attributes:
         problems: every problem found, a line each; the text of the error is the first of them.

@@ -159,6 +159,7 @@ Moment = Annotated[
 ]
 Bound = Annotated[int, Field(ge=1, le=2**40)]
 Action = Literal["flag", "halt", "alert"]
+Mode = Literal["strict", "audit"]
 Actions = Annotated[tuple[Action, ...], Field(min_length=1)]
 Attempts = Literal["violation", "record"]
 SeverityName = Literal["low", "medium", "high", "critical"]

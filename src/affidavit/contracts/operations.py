@@ -83,7 +83,7 @@ _INSIDE = (
     "that tells it from other work."
 )
 _STRING = (
-    "Python started to run a string (-c) or what comes on its standard input; workers of multiprocessing are let be."
+    "Python started to run a string (-c) or what comes on its standard input; workers of multiprocessing don't count."
 )
 
 _TOOLS = (
@@ -212,7 +212,7 @@ BUILT_IN: Mapping[str, Operation] = MappingProxyType(
             "git asked for what no branch at hand leads to (log --all, reflog, fsck --lost-found, cat-file "
             "--batch-all-objects and the like), and other programs than git that read its objects, packs and logs.",
             "A commit that is named outright (git show HASH, git log BRANCH): which commits git reads is inside of its "
-            "packs. Plain tools that read all files (grep, cp, tar) are let be.",
+            "packs. Plain tools that read all files (grep, cp, tar) don't count.",
             expression='e.op == "open_read" && e.ok && '
             'e.path.glob("**/.git/{objects/pack/*.{pack,idx},objects/[0-9a-f][0-9a-f]/*,logs/**,packed-refs}") && '
             '!e.exe.glob("**/{git,git-*,grep,egrep,fgrep,rg,ag,find,cp,mv,rsync,tar,du,ls,wc,file,diff,cmp,sed,stat,'
@@ -266,7 +266,7 @@ class _Operations(Mapping[str, Operation]):
             try:
                 detector = load_plugin(entry)
                 if not isinstance(detector.operation, Operation) or not callable(detector.watch):
-                    raise TypeError(f"{origin(entry)}: {entry.value} is no detector")
+                    raise TypeError(f"{origin(entry)}: {entry.value} is not a detector")
             except Exception as error:
                 raise ValueError(f"the detector {name!r} can't be used: {error}") from error
             self._loaded[name] = detector

@@ -41,7 +41,7 @@ def read_signature(data: bytes, name: str, document: ContractDocument) -> Envelo
     try:
         envelope = Envelope.from_json(strict_json(data))
     except EvidenceError as error:
-        raise ContractError(f"{name}: is no DSSE envelope ({error}); sign the contract again") from error
+        raise ContractError(f"{name}: is not a DSSE envelope ({error}); sign the contract again") from error
     if envelope.payload_type != PAYLOAD_TYPE or envelope.payload != document.canonical_bytes():
         raise ContractError(
             f"{name}: does not sign this contract: one of the two was changed afterwards; sign it again or restore it"

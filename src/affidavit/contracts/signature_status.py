@@ -15,7 +15,7 @@ class Standing:
         examined: its signatures; None where it has none.
         threshold: how many good ones it takes.
         entry: its place in a registry's log; None where it is not there or none was asked.
-        at: the time that the signatures are held against.
+        at: the time at which the signatures are checked.
         problem: what is wrong beside them, a sentence; empty where nothing is.
     """
 

@@ -200,5 +200,5 @@ class _Builder:
             # JSON writes a character beyond U+FFFF as two escapes (RFC 8259, 7).
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
         if any("\ud800" <= character <= "\udfff" for character in text):
-            raise self._error(node, "holds half of a surrogate pair, which is no character")
+            raise self._error(node, "holds half of a surrogate pair, which is not a character")
         return text

@@ -25,6 +25,8 @@ from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.trial import Trial, Work
+from affidavit.evaluation.verifier_web import kept_cache
+from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Stages",
     "Trial",
     "TrialResult",
+    "Warmed",
     "Work",
     "agent_spec",
     "capture",
@@ -53,6 +56,7 @@ __all__ = [
     "clean_workplaces",
     "examine",
     "expired_runs",
+    "kept_cache",
     "load_tasks",
     "open_workplace",
     "plan_suite",
@@ -61,6 +65,7 @@ __all__ = [
     "remove_run",
     "run_jobs",
     "run_suite",
+    "warm_tasks",
     "with_images",
     "with_known_workdirs",
 ]

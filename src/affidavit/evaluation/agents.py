@@ -61,7 +61,7 @@ class Agent:
         except PluginError as error:
             raise RunError(f"--agent {name}: {error}") from error
         if not isinstance(agent, cls):
-            raise RunError(f"--agent {name}: {origin(known[name])}: {known[name].value} is no affidavit.Agent")
+            raise RunError(f"--agent {name}: {origin(known[name])}: {known[name].value} is not an affidavit.Agent")
         return agent
 
     @classmethod

@@ -44,7 +44,7 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
     for name in [runtime] if runtime != "auto" else list(known):
         found = _tried(known[name].available)
         if not found.works:
-            failed.append(f"{name} does not work here ({found.detail}): {found.mend}")
+            failed.append(f"{name} does not work here ({found.detail}): {found.fix}")
             continue
         try:
             choice = choose(name, wanted)

@@ -1,33 +1,41 @@
 """Running the hidden tests in the second sandbox, and a control after or before it; round after round where need be."""
 
-import base64
 import hmac
 import json
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable
 from affidavit.evaluation.stages import SandboxRun
+from affidavit.evaluation.verifier_web import VerifierWeb, WebAccess
 from affidavit.grading import (
     RUN_HERE,
     SCRIPT,
     VERIFIER_LOGS,
+    Control,
+    Left,
+    LeftReport,
+    LeftReward,
     ResultsError,
     RewardError,
+    Round,
     RunPlan,
     Separation,
+    Turned,
+    VerifierRecord,
     read_left,
     read_lines,
     read_reward,
     read_ways,
     read_words,
 )
-from affidavit.sandbox import Limits
+from affidavit.sandbox import Exit, Limits
 from affidavit.tasks import CRLF, Task, has_crlf
 
 _Item = TypeVar("_Item")
@@ -53,6 +61,7 @@ class HiddenTests:
         submission: a digest of what the agent brought.
         secret: of the trial; with the digests of task and submission it decides how tests are turned.
         separation: whether the solution has a sandbox of its own.
+        web: what the tests have of the web; None: nothing.
     """
 
     task: Task
@@ -61,20 +70,29 @@ class HiddenTests:
     submission: str
     secret: bytes
     separation: Separation = TOGETHER
+    web: VerifierWeb | None = None
 
-    @property
-    def planned(self) -> dict[str, Any]:
-        """The plan, as it stands in ``verifier`` of ``grade.json``, see :func:`affidavit.grading.grade_run`."""
+    def begin(self, ready: ReadyVerifier) -> VerifierRecord:
+        """Run the first round.
+
+        Args:
+            ready: as in `round`.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
         plan = self.plan
-        return {
-            "framework": plan.settings.framework,
-            "credit": plan.settings.credit,
-            "expected": list(plan.expected),
-            "rounds": plan.rounds,
-            "rounds_for": "any" if self.separation.separate else plan.rounds_for,
-            "separation": self.separation.to_json(),
-            "secret": self.secret.hex(),
-        }
+        return VerifierRecord(
+            framework=plan.settings.framework,
+            credit=plan.settings.credit,
+            expected=tuple(plan.expected),
+            planned=plan.rounds,
+            rounds_for="any" if self.separation.separate else plan.rounds_for,
+            rounds=(self.round(1, ready),),
+            separation=self.separation,
+            secret=self.secret.hex(),
+            filling=self.web is not None and self.web.filling,
+        )
 
     @property
     def controlled(self) -> bool:
@@ -85,8 +103,8 @@ class HiddenTests:
         """The same, run so."""
         return replace(self, separation=separation)
 
-    def round(self, number: int, ready: ReadyVerifier) -> dict[str, Any]:
-        """Run the tests and a control, as it stands in ``verifier`` of ``grade.json``.
+    def round(self, number: int, ready: ReadyVerifier) -> Round:
+        """Run the tests and a control.
 
         Args:
             number: of the round, from 1; another turns other assertions.
@@ -96,21 +114,21 @@ class HiddenTests:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         left, turned = self._run(number, self.plan, ready)
-        control = {**left["control"], **turned, "references": []} if turned else None
-        return {**left["grader"], "control": control}
+        control = Control(left["control"], turned.names, turned.edits) if turned else None
+        return Round(left["grader"], control)
 
-    def alone(self, ready: ReadyVerifier) -> dict[str, Any]:
-        """What the tests leave of something in a sandbox of its own, as ``verifier`` of ``grade.json`` has it, without
-        a control and with its word believed for everything.
+    def alone(self, ready: ReadyVerifier) -> VerifierRecord:
+        """What the tests leave of something in a sandbox of its own, without a control and with its word believed for
+        everything.
 
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         tried = self.separated(Separation(True, "the task's own solution is run so"))
         believed = replace(tried.separation, words=(*self.plan.expected, SCRIPT))
-        return {**tried.planned, **tried.round(1, ready), "again": [], "separation": believed.to_json()}
+        return replace(tried.begin(ready), separation=believed)
 
-    def refer(self, number: int, names: tuple[str, ...], ready: ReadyVerifier) -> dict[str, Any]:
+    def refer(self, number: int, names: tuple[str, ...], ready: ReadyVerifier) -> tuple[Left, Left]:
         """What the same tests, right and wrong, leave of something else than the agent's work.
 
         Args:
@@ -122,20 +140,18 @@ class HiddenTests:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         left, _ = self._run(number, self.plan.only(names), ready)
-        return {"right": left["grader"], "wrong": left["control"]}
+        return left["grader"], left["control"]
 
-    def _run(
-        self, number: int, plan: RunPlan, ready: ReadyVerifier
-    ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
+    def _run(self, number: int, plan: RunPlan, ready: ReadyVerifier) -> tuple[dict[str, Left], Turned | None]:
         """What the agent brought must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
         other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
-        with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder:
-            return self._run_in(Path(folder), number, plan, ready)
+        with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder, ExitStack() as opened:
+            return self._run_in(Path(folder), number, plan, ready, opened)
 
     def _run_in(
-        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier
-    ) -> tuple[dict[str, dict[str, Any]], Mapping[str, Any] | None]:
+        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack
+    ) -> tuple[dict[str, Left], Turned | None]:
         task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests_dir}
         turned = None
@@ -154,36 +170,39 @@ class HiddenTests:
                 swapped = plan.turn_some(mixed["grader"], seed, coins.heads)
                 plan.turn_some(mixed["control"], seed, coins.tails)
                 sources = mixed
+        webs = {stage: opened.enter_context(self.web.open(place)) for stage in shuffled(sources)} if self.web else {}
         verifiers: dict[str, Verifier] = {}
         for stage, source in shuffled(sources.items()):
             # The names of these folders are seen in the sandbox (/proc/self/mountinfo), and when they were made.
             folder = place / secrets.token_hex(8)
             copy_readable(source, folder / "tests")
-            verifiers[stage] = self._verifier(plan, place, folder / "tests")
+            verifiers[stage] = self._verifier(plan, place, folder / "tests", webs.get(stage))
         for _, verifier in shuffled(verifiers.items()):
-            for made in filter(None, (verifier.tests, verifier.harness)):
+            web = verifier.web.folder if verifier.web else None
+            for made in filter(None, (verifier.tests, verifier.harness, web)):
                 same_times(made)
         suffix = "" if number == 1 else f"-{number}"
         # Both, before either begins, so that either begins as soon after what came before it.
         run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
 
-        def verify(stage: str) -> dict[str, Any]:
+        def verify(stage: str) -> Left:
             with run[stage]() as (captured, sandbox):
-                left = left_by(plan, task.tests_dir, captured.output.stdout, sandbox.scratch(VERIFIER_LOGS))
-                return {**left, "exit": asdict(captured.exit)}
+                logs = sandbox.scratch(VERIFIER_LOGS)
+                left = left_by(plan, task.tests_dir, captured.exit, captured.output.stdout, logs)
+                return replace(left, misses=tuple(webs[stage].finish())) if stage in webs else left
 
         left = {stage: verify(stage) for stage in shuffled(run)}
         return swap({stage: left[stage] for stage in run}, swapped), turned
 
-    def _verifier(self, plan: RunPlan, place: Path, tests: Path) -> Verifier:
+    def _verifier(self, plan: RunPlan, place: Path, tests: Path, web: WebAccess | None) -> Verifier:
         separate = self.separation.separate
         harness = plan.write_harness(place / secrets.token_hex(8), separate=separate)
         if not separate:
-            return Verifier(tests, plan.argv, harness)
+            return Verifier(tests, plan.argv, harness, web=web)
         theirs = plan.write_solution_harness(place / secrets.token_hex(8))
         same_times(theirs)
         solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
-        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution)
+        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution, web)
 
     @property
     def _separate_env(self) -> dict[str, str]:
@@ -215,53 +234,50 @@ class Coins:
         return not self.heads(name)
 
 
-def swap(left: dict[str, dict[str, Any]], swapped: frozenset[str]) -> dict[str, dict[str, Any]]:
+def swap(left: dict[str, Left], swapped: frozenset[str]) -> dict[str, Left]:
     """What ``grader`` and ``control`` left, where these tests were wrong in the one and right in the other: as if all
     had been right in the one. What was forged in either counts."""
     if not swapped:
         return left
     one, other = left["grader"], left["control"]
-    forged = one["forged"] + other["forged"]
 
-    def mixed(stays: dict[str, Any], comes: dict[str, Any]) -> dict[str, Any]:
-        if stays["tests"] is None or comes["tests"] is None:
-            return {**stays, "tests": None, "error": stays["error"] or comes["error"]}
-        kept = [line for line in stays["tests"] if line.get("test") not in swapped]
-        return {**stays, "tests": [*kept, *(line for line in comes["tests"] if line.get("test") in swapped)]}
+    def mixed(stays: Left, comes: Left) -> Left:
+        if stays.tests is None or comes.tests is None:
+            return replace(stays, tests=None, error=stays.error or comes.error)
+        kept = [line for line in stays.tests if line.get("test") not in swapped]
+        return replace(stays, tests=(*kept, *(line for line in comes.tests if line.get("test") in swapped)))
 
-    return {"grader": {**mixed(one, other), "forged": forged}, "control": mixed(other, one)}
+    return {"grader": replace(mixed(one, other), forged=one.forged + other.forged), "control": mixed(other, one)}
 
 
-def left_by(plan: RunPlan, tests: Path, stdout: bytes, logs: Path) -> dict[str, Any]:
-    """What a verifier left: a reward, a report, or what the harness told; see `grade_run`.
+def left_by(plan: RunPlan, tests: Path, ended: Exit, stdout: bytes, logs: Path) -> Left:
+    """What a verifier left: a reward, a report, or what the harness reported.
 
     Args:
         plan: the tests.
         tests: the task's folder tests/.
+        ended: how the verifier did.
         stdout: standard output of the grading sandbox, cut at `Limits.output_bytes`.
         logs: its folder /logs/verifier, whose content is hostile.
     """
-    nothing: dict[str, Any] = {"reward": None, "report": None, "tests": None, "forged": 0, "words": 0, "error": None}
+    left = Left(ended)
     try:
-        nothing["words"] = read_words(logs)
-        if ways := read_ways(logs):
-            nothing["ways"] = list(ways)
+        left = replace(left, words=read_words(logs), ways=tuple(read_ways(logs)))
         if plan.settings.framework == "reward":
             reward = read_reward(logs, plan.settings.reward)
-            left = {"file": reward.file, "raw": base64.b64encode(reward.raw).decode(), "name": plan.settings.reward}
-            return {**nothing, "reward": left}
+            return replace(left, reward=LeftReward(reward.file, reward.raw, plan.settings.reward))
         if plan.settings.framework in RUN_HERE:
             lines, forged = read_lines(stdout, whole=len(stdout) < Limits.output_bytes)
-            return {**nothing, "tests": lines, "forged": forged}
+            return replace(left, tests=tuple(lines), forged=forged)
         raw = read_left(logs, plan.settings.report_file)
         if raw is None:
             raise ResultsError(f"tests/test.sh left no {VERIFIER_LOGS}/{plan.settings.report_file}")
-        return {**nothing, "report": {"file": plan.settings.report_file, "raw": base64.b64encode(raw).decode()}}
+        return replace(left, report=LeftReport(plan.settings.report_file, raw))
     except (RewardError, ResultsError) as error:
         script = tests / "test.sh"
         if plan.settings.framework not in RUN_HERE and has_crlf(script):
-            return {**nothing, "error": f"{error}; tests/test.sh {CRLF}"}
-        return {**nothing, "error": str(error)}
+            return replace(left, error=f"{error}; tests/test.sh {CRLF}")
+        return replace(left, error=str(error))
 
 
 def shuffled(items: Iterable[_Item]) -> list[_Item]:

@@ -1,4 +1,4 @@
-"""What a control's accusation is held against: the task's own solution, run like an agent, graded by the same tests.
+"""What a control's accusation is checked against: the task's own solution, run like an agent, graded by the same tests.
 
 Nothing of the agent's is in it: its processes are gone, and the sandboxes are others. It is not in the bundle either,
 for its record would tell how the task is solved; the bundle has what the tests came to.
@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
-from affidavit.grading import ReferenceRequest, Separation, grade_run, words_of
+from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, grade_run, words_of
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
@@ -38,6 +37,7 @@ class Reference:
         contract: Contract,
         settings: SandboxSettings,
         place: Path,
+        own: RootFilesystem,
     ) -> None:
         """
         Args:
@@ -45,6 +45,7 @@ class Reference:
             task, rootfs, settings: as the agent had them.
             contract: as it is enforced.
             place: a private folder, which does not exist.
+            own: the tests' root file system without what is graded.
         """
         self._stages = stages
         self._task = task
@@ -52,26 +53,22 @@ class Reference:
         self._contract = contract
         self._settings = settings
         self._place = place
+        self._own = own
 
-    def hold(self, tests: HiddenTests, ask: ReferenceRequest) -> dict[str, Any]:
-        """An entry of ``references``, see :func:`affidavit.grading.grade_run`.
+    def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
+        """Run the tests that an accusation is about over the reference.
 
         Raises:
             Interrupted: the run was told to stop.
         """
         solved = (self._task.solution_dir / "solve.sh").is_file()
-        entry = {
-            "of": "solution" if solved else "start",
-            "names": list(ask.names),
-            "error": None,
-            "right": None,
-            "wrong": None,
-        }
+        run = ReferenceRun("solution" if solved else "start", ask.names)
         try:
-            rootfs = self._solved if solved else self._pristine
-            return {**entry, **tests.refer(ask.number, ask.names, partial(self._ready, rootfs))}
+            rootfs = self._solved if solved else self._start
+            right, wrong = tests.refer(ask.number, ask.names, partial(self._ready, rootfs))
+            return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
-            return {**entry, "error": " ".join(str(error).split()) or repr(error)}
+            return replace(run, error=" ".join(str(error).split()) or repr(error))
 
     def separation(self, tests: HiddenTests) -> Separation:
         """Whether the task's own solution passes the tests from a sandbox of its own.
@@ -83,12 +80,11 @@ class Reference:
         why = ""
         for _ in range(_ATTEMPTS):
             events = self._place / "apart.parquet"
-            facts = tests.alone(partial(self._ready, self._solved, events=events))
-            grade = grade_run(facts, read_trace(events), ())
+            record = tests.alone(partial(self._ready, self._solved, events=events))
+            grade = grade_run(record, read_trace(events), ())
             if grade.score == 1 and not (grade.error or grade.unproven or grade.findings):
-                return Separation(
-                    True, "the task's own solution passes so", words_of(facts), tuple(facts.get("ways", ()))
-                )
+                ways = record.first.left.ways
+                return Separation(True, "the task's own solution passes so", words_of(record), ways)
             lost = next((f"{one.name} {one.message}" for one in grade.components if one.score < 1), grade.message)
             why = grade.error or lost
         return Separation(False, f"the task's own solution does not pass so: {why}")
@@ -104,12 +100,19 @@ class Reference:
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
             take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
-        return replace(pristine, layers=(carried, *pristine.layers))
+        left = replace(pristine, layers=(carried, *pristine.layers))
+        return seen_by_tests(task, left, self._own, place / "solved")
+
+    @cached_property
+    def _start(self) -> RootFilesystem:
+        """What the tests see of what the agent found."""
+        self._place.mkdir(exist_ok=True)
+        return seen_by_tests(self._task, self._pristine, self._own, self._place / "start")
 
     def _ready(
         self, rootfs: RootFilesystem, name: str, verifier: Verifier, events: Path | None = None
     ) -> Callable[[], SandboxRun]:
-        place = GradingPlace(self._stages, self._task, self._pristine, rootfs, self._settings)
+        place = GradingPlace(self._stages, self._task.grading or self._task, self._own, rootfs, self._settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:

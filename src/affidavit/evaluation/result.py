@@ -1,9 +1,10 @@
 """What a trial and a run came to."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from affidavit.evidence import ContractFacts
 from affidavit.verification import Judgement, Verdict
 
 _EXIT_STATUS = {
@@ -16,12 +17,35 @@ _EXIT_STATUS = {
 
 
 @dataclass(frozen=True)
+class RecordFacts:
+    """How a trial was recorded.
+
+    Attributes:
+        runtime, recorder: their names; ``-`` where the trial never came so far.
+        events, lost: of the agent's record.
+        complete: the record is complete.
+        gaps: what the recorder can't see, a sentence each.
+    """
+
+    runtime: str = "-"
+    recorder: str = "-"
+    events: int = 0
+    lost: int = 0
+    complete: bool = False
+    gaps: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``affidavit run --json`` prints it."""
+        return {**asdict(self), "gaps": list(self.gaps)}
+
+
+@dataclass(frozen=True)
 class TrialResult:
     """One trial.
 
     Attributes:
-        evidence: runtime, recorder, events, lost, complete, gaps.
-        contract: id, version, digest, signed_by.
+        record: how it was recorded.
+        contract: what it was judged by.
         duration_ms: wall time of all of it.
         bundle: the folder of evidence; None where the trial never came so far.
         mode: ``strict``, or ``audit``: violations were recorded and did not count.
@@ -31,8 +55,8 @@ class TrialResult:
     trial: int
     agent: str
     judgement: Judgement
-    evidence: dict[str, Any]
-    contract: dict[str, Any]
+    record: RecordFacts
+    contract: ContractFacts
     duration_ms: int
     bundle: Path | None
     mode: str = "strict"
@@ -45,8 +69,8 @@ class TrialResult:
             "agent": self.agent,
             "assurance": None,
             **self.judgement.to_json(),
-            "evidence": self.evidence,
-            "contract": self.contract,
+            "evidence": self.record.to_json(),
+            "contract": self.contract.model_dump(mode="json", exclude_unset=True),
             "mode": self.mode,
             "duration_ms": self.duration_ms,
             "bundle": None if self.bundle is None else str(self.bundle),

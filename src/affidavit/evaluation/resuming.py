@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.result import TrialResult
-from affidavit.evidence import BundleReader, EvidenceError, SigningKey, beside, bundle_digest
+from affidavit.evaluation.result import RecordFacts, TrialResult
+from affidavit.evidence import (
+    BundleReader,
+    ContractFacts,
+    EnvironmentDocument,
+    EvidenceError,
+    SigningKey,
+    beside,
+    bundle_digest,
+)
 from affidavit.runs import PLAN, RUN_STATEMENT, Attempt, Ledger, PlannedTrial, RunPlan, SignedPlan
 from affidavit.verification import Judgement, Verdict, verify_signed_by
 
@@ -91,29 +99,34 @@ def _clear(folder: Path, planned: PlannedTrial) -> None:
 def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) -> TrialResult:
     """What a trial that has its end came to."""
     task = plan.task_by_id[planned.task]
-    contract = {**task.contract.model_dump(mode="json"), "signed_by": None}
+    contract = ContractFacts(**task.contract.model_dump(mode="json"), signed_by=None)
     if end.bundle is None:
         judgement = Judgement(Verdict(end.verdict or Verdict.ERROR), end.score, end.raw_score, (end.why,), ())
-        nothing = {"runtime": "-", "recorder": "-", "events": 0, "lost": 0, "complete": False, "gaps": []}
-        return TrialResult(planned.task, planned.number, planned.agent_name, judgement, nothing, contract, 0, None)
+        return TrialResult(
+            planned.task, planned.number, planned.agent_name, judgement, RecordFacts(), contract, 0, None
+        )
     place = folder / planned.place / "bundle"
     if bundle_digest(place) != end.bundle:
         raise EvidenceError(f"{place}: is not the bundle that the ledger says; see affidavit verify")
     with BundleReader(place) as reader:
-        environment, summary = reader.environment, reader.json_object("agent/summary.json")
+        environment = EnvironmentDocument.read("environment.json", reader.environment)
+        summary = reader.summary("agent")
         judgement = Judgement.from_json(reader.verdict)
     return TrialResult(
         task_id=planned.task,
         trial=planned.number,
         agent=planned.agent_name,
         judgement=judgement,
-        evidence={
-            "runtime": environment.get("runtime"),
-            "recorder": environment.get("recorder"),
-            **{name: summary.get(name) for name in ("events", "lost", "complete", "gaps")},
-        },
+        record=RecordFacts(
+            environment.runtime,
+            environment.recorder,
+            summary.events,
+            summary.lost,
+            summary.complete,
+            tuple(summary.gaps),
+        ),
         contract=contract,
         duration_ms=end.duration_ms or 0,
         bundle=place,
-        mode=environment.get("enforcement", {}).get("mode", "strict"),
+        mode="strict" if environment.enforcement is None else environment.enforcement.mode,
     )

@@ -107,6 +107,7 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        filling: see `Machinery`.
         timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
         resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
@@ -131,10 +132,11 @@ class RunOptions:
     model: GatewaySettings | None = None
     resume: Path | None = None
     timestamp: str | None = None
+    filling: tuple[str, ...] | None = None
 
     @property
     def plan_file(self) -> Path | None:
-        """The plan that the run must fit; None where it is planned anew."""
+        """The plan that the run must fit; None where a new plan is made."""
         return self.plan if self.resume is None else self.resume / PLAN
 
 
@@ -142,6 +144,7 @@ class RunOptions:
 class _Prepared:
     rootfs: RootFilesystem
     contract: Contract
+    grading: RootFilesystem | None = None
 
 
 def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Progress) -> RunResult:
@@ -242,7 +245,9 @@ class Preparation:
     run: Resumed
     notes: tuple[str, ...]
 
-    def machinery(self, alerts: Alerts, model: GatewaySettings | None = None) -> Machinery:
+    def machinery(
+        self, alerts: Alerts, model: GatewaySettings | None = None, filling: tuple[str, ...] | None = None
+    ) -> Machinery:
         """What every trial of the run shares."""
         return Machinery(
             run_id=self.run.run_id,
@@ -257,6 +262,7 @@ class Preparation:
             alerts=alerts,
             plan=self.plan.plan,
             model=model,
+            filling=filling,
         )
 
     def open_folder(self) -> int:
@@ -333,7 +339,8 @@ def prepared_run(
 @contextmanager
 def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
     """Keep the images of tasks from being removed while they run."""
-    if all(job.task.rootfs.kind == "host" for job in jobs):
+    wanted = [task.rootfs for job in jobs for task in (job.task, job.task.grading) if task is not None]
+    if all(rootfs.kind == "host" for rootfs in wanted):
         yield
         return
     try:
@@ -410,7 +417,7 @@ def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -
         progress.note(f"made the signing key {ready.key.key_id}; its public half is {ready.key.public_path}")
     for note in ready.notes:
         progress.note(note)
-    machinery = ready.machinery(Alerts(options.alerts), options.model)
+    machinery = ready.machinery(Alerts(options.alerts), options.model, options.filling)
     _logger.info(
         "run %s: %d tasks, %d trials each, %s + %s, signed by %s, in %s",
         machinery.run_id,
@@ -467,8 +474,8 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
             raise RunError(f"--contract {wanted} is a file, and --registry {registry} has ID@VERSION: leave one out")
         return replace(task, contract_path=None, published=PublishedContract(wanted, registry, allowed=True))
     if not Path(wanted).exists():
-        mend = "; say where with --registry" if "@" in wanted else ""
-        raise RunError(f"--contract {wanted}: there is no such file{mend}")
+        fix = "; say where with --registry" if "@" in wanted else ""
+        raise RunError(f"--contract {wanted}: there is no such file{fix}")
     return replace(task, contract_path=Path(wanted), published=None)
 
 
@@ -502,7 +509,7 @@ def _check(job: Job, options: RunOptions) -> None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
-        raise RunError(f"{solution}: is not there, so --agent oracle has nothing to run")
+        raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
 def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> _Prepared:
@@ -516,6 +523,12 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
+    grading = None if task.grading is None else _rootfs_of(task.grading, state)
+    return _Prepared(_rootfs_of(task, state), (contracts or ContractSource()).contract_for(task), grading)
+
+
+def _rootfs_of(task: Task, state: Path) -> RootFilesystem:
+    """Raises SandboxError."""
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):
@@ -526,7 +539,7 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
             rootfs = host_rootfs(state, user)
     if task.environment_root is not None:
         rootfs = lay_over(rootfs, task.environment_root, state)
-    return _Prepared(rootfs, (contracts or ContractSource()).contract_for(task))
+    return rootfs
 
 
 def check_graders(task: Task) -> None:
@@ -603,7 +616,7 @@ def _run_all(
             progress.doing(len(results), total, f"{job.task.id} #{planned.number}")
         base = prepared[job.task.id]
         log, place = resumed.ledger.trial(planned.name), folder / planned.place
-        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place)
+        return run_trial(machinery, job.task, base.rootfs, base.contract, job.agent, planned, log, place, base.grading)
 
     with ThreadPoolExecutor(max_workers=max(1, min(options.workers, len(todo))), thread_name_prefix="trial") as pool:
         futures = {pool.submit(one, *trial): index for index, trial in todo.items()}

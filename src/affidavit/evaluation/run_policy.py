@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from affidavit.contracts import Attempts, Contract, Positions, contract_of, validated
+from affidavit.contracts import Action, Attempts, Contract, Mode, Positions, contract_of, validated
 from affidavit.evaluation.errors import RunError
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
@@ -31,8 +31,8 @@ class Terms:
     runtime: str = "auto"
     recorder: str = "auto"
     trials: int = 1
-    mode: str | None = None
-    actions: tuple[str, ...] | None = None
+    mode: Mode | None = None
+    actions: tuple[Action, ...] | None = None
     attempts: Attempts | None = None
     writable: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ class Terms:
         return None if self.keep_days is None else str((now.astimezone(UTC) + timedelta(days=self.keep_days)).date())
 
     def check(self, tasks: Mapping[str, Task], contracts: Mapping[str, Contract], alerts: int) -> None:
-        """Hold the run against what is demanded of tasks and contracts, before its first trial.
+        """Check the run against what is demanded of tasks and contracts, before its first trial.
 
         Args:
             tasks, contracts: by the task's name.
@@ -88,7 +88,7 @@ class Terms:
                     raise RunError(f"{who} demands the control, which {task.path}/task.toml turns off")
 
     def check_choice(self, runtime: str, recorder: str) -> None:
-        """Hold what was chosen against what is demanded.
+        """Check what was chosen against what is demanded.
 
         Raises:
             RunError: it may not be.

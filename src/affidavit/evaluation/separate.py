@@ -1,24 +1,51 @@
 """The sandboxes of a grading: one, or two that run at once, joined by a relay and nothing else."""
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import Verifier, solution_spec, verifier_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.grading import Relay
-from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxSpec, Streams
+from affidavit.sandbox import CopiedPath, OciSandbox, RootFilesystem, SandboxSpec, Streams, copy_paths
 from affidavit.tasks import Task
 
+_logger = logging.getLogger(__name__)
+
 _ENDS_WITHIN_S = 5.0
+# Harbor's verifiers get this whatever a task says.
+_ALWAYS = "/logs/artifacts"
 
 Runs = Callable[[Stage, SandboxSpec, Streams | None], SandboxRun]
 """Runs the sandbox of a stage; its process 1 has these streams."""
+
+
+def seen_by_tests(task: Task, left: RootFilesystem, own: RootFilesystem, folder: Path) -> RootFilesystem:
+    """The root file system that tests run over.
+
+    Args:
+        task: whose tests.
+        left: the agent's, with what is graded on top.
+        own: the tests', as it is without that.
+        folder: for a layer, where the tests' is another one than the agent's; does not exist.
+
+    Raises:
+        SandboxError: files can't be copied.
+    """
+    if task.grading is None:
+        return left
+    asked = [*(CopiedPath(one.path, one.exclude) for one in task.artifacts), CopiedPath(_ALWAYS)]
+    missing = copy_paths(left.layers, asked, own.layers, folder, task.grading.storage_mb << 20)
+    if absent := [path for path in missing if path != _ALWAYS]:
+        _logger.info("%s: artifacts that are not there: %s", task.id, ", ".join(absent))
+    return replace(own, layers=(folder, *own.layers))
 
 
 @dataclass(frozen=True)
@@ -27,8 +54,8 @@ class GradingPlace:
 
     Attributes:
         stages: of the trial.
-        task: whose tests run.
-        pristine: the root file system as the agent found it.
+        task: whose tests run, as they see it.
+        pristine: the tests' root file system without what is graded.
         solved: the same with what is graded on top.
         settings: as the agent had them.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.verifier_web import WEB_FOLDER, WebAccess
 from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS
 from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec, User
 from affidavit.tasks import Task
@@ -83,6 +84,7 @@ class Verifier:
         harness: the folder that appears at HARNESS; None where there is none.
         env: beside the task's.
         solution: what runs in the solution's own sandbox; None where the tests run beside the solution.
+        web: its way to what was kept of the web; None where it has none.
     """
 
     tests: Path
@@ -90,6 +92,7 @@ class Verifier:
     harness: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     solution: "SolutionHost | None" = None
+    web: WebAccess | None = None
 
 
 @dataclass(frozen=True)
@@ -138,14 +141,17 @@ def verifier_spec(
         verifier: what runs in it.
         name: the sandbox's.
     """
-    mounts = [] if task.tests_writable else [Mount(verifier.tests, TESTS)]
+    as_layer = task.tests_writable or task.owns_tests
+    mounts = [] if as_layer else [Mount(verifier.tests, TESTS)]
     if verifier.harness is not None:
         mounts.append(Mount(verifier.harness, HARNESS))
     rootfs = _as_verifier(task, rootfs)
     writable = _writable(task, rootfs, settings)
-    if task.tests_writable:
-        # As a layer, so that what is written counts for the sandbox's disk and the copy itself stays.
+    if as_layer:
+        # So that what is written counts for the sandbox's disk and the copy itself stays, and so that what is there in
+        # the image stays to be seen.
         rootfs = replace(rootfs, layers=(verifier.tests.parent, *rootfs.layers))
+    if task.tests_writable:
         writable.append(TESTS)
         for path in (verifier.tests, *verifier.tests.rglob("*")):
             os.chown(path, rootfs.user.uid, rootfs.user.gid, follow_symlinks=False)
@@ -154,6 +160,9 @@ def verifier_spec(
         scratch.append(task.workdir)
         writable = [folder for folder in writable if folder != task.workdir]
     spec = _grading_spec(task, rootfs, settings, name, verifier.argv, verifier.env)
+    if verifier.web is not None:
+        mounts.append(Mount(verifier.web.folder, WEB_FOLDER))
+        spec = replace(spec, network=verifier.web.network, env={**spec.env, **verifier.web.env})
     return replace(spec, writable=writable, mounts=mounts, scratch=scratch)
 
 

@@ -43,6 +43,8 @@ class Machinery:
         alerts: who is told of violations.
         plan: of the run.
         model: what the agents' gateway is told; None: they have no model.
+        filling: the tests have the web, to fill the verifier caches, and the hosts that they may reach though these are
+            private; None: they have what the caches hold.
     """
 
     run_id: str
@@ -57,6 +59,7 @@ class Machinery:
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
     model: GatewaySettings | None = None
+    filling: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,16 @@ def with_images(tasks: Iterable[Task], state: Path, tell: Callable[[str], None] 
     Raises:
         RunError: an image can't be built or pulled, or does not have a user that a task wants.
     """
-    return tuple(_with_image(task, state, tell) if _unfinished(task) else task for task in tasks)
+    return tuple(_finished(task, state, tell) for task in tasks)
+
+
+def _finished(task: Task, state: Path, tell: Callable[[str], None] | None) -> Task:
+    found = _with_image(task, state, tell) if _unfinished(task) else task
+    if task.grading is None:
+        return found
+    grading = _finished(task.grading, state, tell)
+    told = [f"the verifier: {warning}" for warning in grading.warnings if warning not in task.warnings]
+    return replace(found, grading=grading, warnings=(*found.warnings, *told))
 
 
 def with_known_workdirs(tasks: Iterable[Task]) -> tuple[Task, ...]:
@@ -78,14 +87,16 @@ def _image(task: Task, store: ImageStore, tell: Callable[[str], None] | None) ->
         try:
             return build_image(store, task.rootfs.source, timeout_s=task.build_timeout_s, progress=say)
         except ImageError as error:
-            text = str(error).replace("affidavit image build --network", f"affidavit image build --network {task.path}")
+            where = task.path if task.rootfs.source == task.path / "environment" else task.rootfs.source
+            text = str(error).replace("affidavit image build --network", f"affidavit image build --network {where}")
             raise ImageError(text) from None
     try:
         return stored_or_pulled(store, task.rootfs.reference, timeout_s=task.build_timeout_s)
     except ImageError as error:
-        build = task.path / "environment" / "Dockerfile"
+        table, folder = ("verifier.environment", "tests") if task.owns_tests else ("environment", "environment")
+        build = task.path / folder / "Dockerfile"
         other = f"; or remove docker_image, and {build} is built" if build.is_file() else ""
-        raise ImageError(f"{task.path}/task.toml: [environment].docker_image: {error}{other}") from None
+        raise ImageError(f"{task.path}/task.toml: [{table}].docker_image: {error}{other}") from None
 
 
 def _with_users(task: Task, state: Path, own: str) -> Task:

@@ -22,29 +22,36 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
 from affidavit.evaluation.reference_run import Reference
-from affidavit.evaluation.result import TrialResult
+from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace
+from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import open_workplace
-from affidavit.evidence import MODEL_LOG, BundleWriter, bundle_digest, model_fault, stranded
-from affidavit.gateway import Redactor
-from affidavit.grading import (
-    Assessment,
-    Material,
-    Rerun,
-    Separation,
-    combine,
-    make_graders,
-    next_step,
-    plan_tests,
-    published_grades,
+from affidavit.evidence import (
+    MODEL_LOG,
+    BundleWriter,
+    ContractFacts,
+    Enforcement,
+    EnvironmentDocument,
+    ExitDocument,
+    GradeDocument,
+    Identity,
+    Installed,
+    ProgramDocument,
+    TaskDocument,
+    bundle_digest,
+    diff_json,
+    model_fault,
+    stranded,
 )
+from affidavit.gateway import Redactor
+from affidavit.grading import Material, Rerun, Separation, combine, make_graders, next_step, plan_tests
 from affidavit.policy import Judge, Violation
-from affidavit.recorder import LATER_MS, LIVE_MS
+from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
     Change,
@@ -60,21 +67,15 @@ from affidavit.signing import canonical_json
 from affidavit.tasks import Task
 from affidavit.trace import model_batches, one_line, read_trace, trace_batches
 from affidavit.verification import (
+    AgentRecord,
+    Case,
     Judgement,
     Verdict,
     WatchedFiles,
-    agent_counts,
-    agent_events,
     decide,
-    diff_gaps,
+    examine,
     grade_all,
-    grading_failed,
-    in_order,
     new_judge,
-    programs_json,
-    stage_gaps,
-    stopped_at,
-    stored_grades,
     violation_json,
 )
 
@@ -93,6 +94,7 @@ def run_trial(
     planned: PlannedTrial,
     log: TrialLog,
     folder: Path,
+    grading: RootFilesystem | None = None,
 ) -> TrialResult:
     """Run one trial and write its bundle to ``folder/bundle``.
 
@@ -104,12 +106,13 @@ def run_trial(
         planned: which trial of the plan it is.
         log: where it enters what happens to it.
         folder: the trial's.
+        grading: the root file system of a verifier that has one of its own.
 
     Raises:
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder)
+    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder, grading)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -152,7 +155,7 @@ class Trial:
     or a session of many), `conclude` and `seal` are the same.
 
     Attributes:
-        evidence, contract_facts: as `TrialResult` has them.
+        record, contract_facts: as `TrialResult` has them.
         sealed: the judgement and the signed bundle; None as long as there is none.
     """
 
@@ -166,10 +169,12 @@ class Trial:
         planned: PlannedTrial,
         log: TrialLog,
         folder: Path,
+        grading: RootFilesystem | None = None,
     ) -> None:
         self._machinery = machinery
         self._task = task
         self._rootfs = rootfs
+        self._tests_rootfs = grading or rootfs
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
@@ -182,35 +187,14 @@ class Trial:
         self.sealed: tuple[Judgement, Path] | None = None
         self._number = planned.number
         self._folder = folder
-        self._gaps: dict[str, list[str]] = {}
+        self._summaries: dict[str, RecordSummary] = {}
         self._told = False
         self._model_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
+        self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
-        self.evidence: dict[str, Any] = {
-            "runtime": machinery.runtime.name,
-            "recorder": machinery.recorder.name,
-            "events": 0,
-            "lost": 0,
-            "complete": False,
-            "gaps": [],
-        }
-        self.contract_facts: dict[str, Any] = {
-            "id": contract.id,
-            "version": contract.version,
-            "digest": contract.digest,
-            "signed_by": contract.signed_by,
-        }
-        if contract.examined is not None and len(contract.examined.good) > 1:
-            self.contract_facts["signers"] = list(contract.examined.good)
-        if (publication := contract.publication) is not None:
-            self.contract_facts["published"] = {
-                "registry": publication.location,
-                "entry": publication.index,
-                "at": publication.entry.at,
-                "size": publication.head.size,
-                "root": f"sha256:{publication.head.root.hex()}",
-            }
+        self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
+        self.contract_facts = contract_facts(contract)
 
     def run(self) -> tuple[Judgement, Path]:
         with (
@@ -236,7 +220,7 @@ class Trial:
                     "task_id": self._task.id,
                     "trial": self._number,
                     "agent": self._agent.name,
-                    "contract": self.contract_facts,
+                    "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
                     "mode": self._enforced.mode,
                     "verdict": verdict,
                     "violations": [violation_json(one) for one in told[:_MOST_TOLD]],
@@ -329,58 +313,57 @@ class Trial:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         task, contract, self._stages = self._task, self._contract, stages
-        agent, changes = work.captured, work.changes
-        events = bundle.file("agent/events.parquet")
-        counts, strangers = agent_counts(trace_batches(events), agent.summary.counts, work.execs)
-        violations = judge.finish(counts, changes, agent.exit)
-        self._found = tuple(violations)
-        bundle.add("diff.json", [asdict(change) for change in changes])
-        condemned = bool(violations) and self._enforced.mode == "strict"
-        assessment: Assessment | None = None
-        grade: dict[str, Any] = {}
+        agent = work.captured
+        events = partial(trace_batches, bundle.file("agent/events.parquet"))
+        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit)
+        findings = examine(judge, record)
+        self._found = findings.violations
+        bundle.add("diff.json", diff_json(work.changes))
+        condemned = bool(findings.violations) and self._enforced.mode == "strict"
         try:
-            assessment, grade = self._grade(bundle, place, work, counts, second, condemned)
+            grade = self._grade(bundle, place, work, record, second, condemned)
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
-            grade = {"score": None, "graders": [], "failed": one_line(problem)}
-            bundle.keep_whole_parts(self._gaps)
-            bundle.add("grade.json", grade)
-        published = published_grades(json.loads(json.dumps(grade)))
-        bundle.add("grades.json", published)
-        gaps = [gap for stage in in_order(self._gaps) for gap in self._gaps[stage]]
-        gaps += strangers
-        gaps += diff_gaps(trace_batches(events), changes)
-        judge_grades = partial(
-            decide,
-            self._enforced.mode,
-            violations,
-            fault=None if self._model_facts is None else model_fault(self._model_facts),
+            grade = GradeDocument(None, failed=one_line(problem))
+            bundle.keep_whole_parts(self._summaries)
+        published = grade.published()
+        bundle.add("grade.json", grade.to_json())
+        bundle.add("grades.json", published.to_json())
+        case = Case(
+            mode=self._enforced.mode,
+            findings=findings,
+            summaries=self._summaries,
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
-            attempts=judge.attempts,
-            stopped=stopped_at(task.agent_timeout_s) if judge.limit_of_task(agent.exit) else None,
+            task_limit_s=task.agent_timeout_s,
+            fault=None if self._model_facts is None else model_fault(self._model_facts),
             stranded=self._stranded,
         )
-
-        def failure(graded: dict[str, Any]) -> list[str]:
-            return [grading_failed(graded["failed"])] if "failed" in graded else []
-
-        judgement = judge_grades(assessment, [*gaps, *failure(grade)])
-        # What everybody is told: the same, without what the graders expected and found.
-        told = None if assessment is None else combine(stored_grades(published))
-        bundle.add("verdict.json", judge_grades(told, [*gaps, *failure(published)]).to_json())
-        self.evidence |= {"complete": not gaps, "events": agent.summary.events, "lost": agent.summary.lost}
-        self.evidence["gaps"] = list(agent.summary.gaps)
+        judgement = case.decide(grade)
+        # What everybody may know: the same, without what the graders expected and found.
+        bundle.add("verdict.json", case.decide(published).to_json())
+        summary = agent.summary
+        self.record = replace(
+            self.record, events=summary.events, lost=summary.lost, complete=not case.gaps(), gaps=tuple(summary.gaps)
+        )
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
-        bundle.add("task.json", task_facts(task))
-        bundle.add("environment.json", {**self._environment(), "programs": programs_json(judge.programs)})
+        bundle.add("task.json", TaskDocument.of(task).to_json())
+        bundle.add("environment.json", self._environment(judge).to_json())
+        if self._web is not None and self._web.filling and self._fills(judgement):
+            self._web.keep(self._machinery.state, task)
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
         return judgement
+
+    def _fills(self, judgement: Judgement) -> bool:
+        """Whether what the tests fetched is to be kept: a solution that does not pass may have kept them from it."""
+        needed = self._task.passing_score if self._agent.sees_solution else 0.0
+        # Tests with a network come to no other verdict that is worth anything.
+        return judgement.verdict is Verdict.INCONCLUSIVE and (judgement.raw_score or 0.0) >= needed
 
     def seal(self, bundle: BundleWriter, judgement: Judgement) -> Path:
         """Sign the bundle; its folder.
@@ -400,7 +383,7 @@ class Trial:
             trial=self._number,
             agent=self._agent.name,
             judgement=judgement,
-            evidence=self.evidence,
+            record=self.record,
             contract=self.contract_facts,
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
@@ -425,24 +408,24 @@ class Trial:
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""
         identity = self._identity
-        agent = {"name": identity["name"], "version": identity["version"], "model_name": identity["model"]}
+        agent = {"name": identity.name, "version": identity.version, "model_name": identity.model}
         self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
         self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
 
     @property
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> Identity:
         """Who is evaluated, as far as it is known before the trial."""
         agent, model, installed = self._agent, self._machinery.model, self._agent.installed
         command = Redactor(model.secrets() if model else ()).text(agent.command)
-        return {
-            "name": agent.name,
-            "version": agent.version,
-            "command": command[:_MOST_COMMAND],
-            "command_sha256": hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
-            "model": model.models[0] if model else "",
-            "environment": dict(agent.environment),
-            "brought": {"digest": installed.digest, "files": installed.files} if installed else None,
-        }
+        return Identity(
+            name=agent.name,
+            version=agent.version,
+            command=command[:_MOST_COMMAND],
+            command_sha256=hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
+            model=model.models[0] if model else "",
+            environment=dict(agent.environment),
+            brought=Installed(digest=installed.digest, files=installed.files) if installed else None,
+        )
 
     @contextmanager
     def _stage(
@@ -468,10 +451,10 @@ class Trial:
     def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
         """Put what came of a sandbox into the bundle. Raises EvidenceError."""
         bundle.add_summary(stage.name, captured.summary)
-        bundle.add(f"{stage.name}/exit.json", {**asdict(captured.exit), "halted": captured.halted})
+        bundle.add(f"{stage.name}/exit.json", ExitDocument.of(captured.exit, captured.halted).to_json())
         bundle.add(f"{stage.name}/stdout", captured.output.stdout)
         bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-        self._gaps[stage.name] = stage_gaps(stage.name, captured.summary)
+        self._summaries[stage.name] = captured.summary
 
     def found(self, violations: Sequence[Violation]) -> bool:
         """Take violations that the agent's record shows while it works, and tell of them; whether they end its work."""
@@ -483,34 +466,46 @@ class Trial:
         self,
         bundle: BundleWriter,
         place: Path,
-        work: "Work",
-        counts: pa.Table,
+        work: Work,
+        record: AgentRecord,
         grader: Stage | None,
         condemned: bool,
-    ) -> tuple[Assessment, dict[str, Any]]:
-        """Run the hidden tests where a grader wants them, and ask every grader: what they come to, and the content of
-        ``grade.json``. `condemned`: no score will count."""
+    ) -> GradeDocument:
+        """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
         task = self._task
         agent, changes, brought = work.captured, work.changes, work.brought
         verifier = events = None
-        record = bundle.file("agent/events.parquet")
         rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
             (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+            self._web = self._verifier_web(place)
             tests = HiddenTests(
-                task, plan_tests(spec, task), place, digest_of(changes, brought), secrets.token_bytes(32)
+                task,
+                plan_tests(spec, task),
+                place,
+                digest_of(changes, brought),
+                secrets.token_bytes(32),
+                web=self._web,
             )
-            reference = Reference(self._stages, task, self._rootfs, self._enforced, self._settings, place / "reference")
+            reference = Reference(
+                self._stages,
+                task,
+                self._rootfs,
+                self._enforced,
+                self._settings,
+                place / "reference",
+                self._tests_rootfs,
+            )
             tests = tests.separated(self._separation(tests, reference))
-            ready = partial(self._ready, bundle, rootfs, grader)
-            verifier = {**tests.planned, **tests.round(1, ready), "again": []}
+            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
+            ready = partial(self._ready, bundle, seen, grader)
+            verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
             while not condemned and (step := next_step(verifier, events, brought)) is not None:
                 if isinstance(step, Rerun):
-                    verifier["again"].append(tests.round(step.number, ready))
+                    verifier = verifier.with_round(tests.round(step.number, ready))
                 else:
-                    accusing = (verifier, *verifier["again"])[step.number - 1]["control"]
-                    accusing["references"].append(reference.hold(tests, step))
+                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(self._rootfs.layers))
         graded = grade_all(
@@ -518,8 +513,8 @@ class Trial:
             Material(
                 instruction=task.instruction,
                 workdir=task.workdir,
-                record=lambda: agent_events(trace_batches(record), work.execs),
-                counts=counts,
+                record=record.events,
+                counts=record.counts,
                 exit=agent.exit,
                 stdout=agent.output.stdout,
                 stderr=agent.output.stderr,
@@ -532,68 +527,84 @@ class Trial:
                 grader_events=events,
             ),
         )
-        assessment = combine(graded)
-        grade = {
-            "score": assessment.score,
-            "graders": [one.to_json() for one in graded],
-            "verifier": verifier,
-            "files": files.write(bundle),
-            "before": before.write(bundle, files),
-            "carried": sorted(brought),
-        }
-        bundle.add("grade.json", grade)
-        return assessment, grade
+        return GradeDocument(
+            score=combine(graded).score,
+            graders=graded,
+            verifier=verifier,
+            files=files.write(bundle),
+            before=before.write(bundle, files),
+            carried=tuple(sorted(brought)),
+        )
+
+    def _verifier_web(self, place: Path) -> VerifierWeb | None:
+        """What the tests have of the web; `place`: a private folder."""
+        machinery = self._machinery
+        if machinery.filling is not None:
+            return VerifierWeb.new(place / "web", machinery.filling)
+        cache = kept_cache(machinery.state, self._task)
+        return None if cache is None else VerifierWeb(cache)
 
     def _ready(
         self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
     ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self._stages.open(name)
-        place = GradingPlace(self._stages, self._task, self._rootfs, rootfs, self._settings)
+        task = self._task.grading or self._task
+        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
         return place.ready(stage, verifier, partial(self._stage, bundle))
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
         usr = look_at_usr().result() if self._rootfs.host_usr else ""
         where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
+        if self._task.grading is not None:
+            where = f"{where} {self._tests_rootfs.digest}"
+        if self._web is not None:
+            where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
         attempt = partial(reference.separation, tests)
-        return find_separation(self._task, tests.plan, where, self._machinery.state, attempt)
+        return find_separation(self._task.grading or self._task, tests.plan, where, self._machinery.state, attempt)
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
-        return {
-            "affidavit": affidavit_version("affidavit"),
-            "run_id": machinery.run_id,
-            "trial": self._number,
-            "runtime": machinery.runtime.name,
-            "runtime_detail": machinery.runtime_detail,
-            "recorder": machinery.recorder.name,
-            "recorder_why": machinery.why_recorder,
-            "kernel": os.uname().release,
-            "machine": os.uname().machine,
-            "rootfs": self._rootfs.digest,
-            "agent": self._agent.name,
-            "identity": self._identity,
-            "settings": asdict(self._settings),
-            "enforcement": {
-                "mode": self._enforced.mode,
-                "actions": list(self._enforced.actions),
-                "attempts": machinery.terms.attempts,
-                "assurance": machinery.terms.assurance,
+        return EnvironmentDocument(
+            affidavit=affidavit_version("affidavit"),
+            run_id=machinery.run_id,
+            trial=self._number,
+            runtime=machinery.runtime.name,
+            runtime_detail=machinery.runtime_detail,
+            recorder=machinery.recorder.name,
+            recorder_why=machinery.why_recorder,
+            kernel=os.uname().release,
+            machine=os.uname().machine,
+            rootfs=self._rootfs.digest,
+            tests_rootfs=None if self._task.grading is None else self._tests_rootfs.digest,
+            verifier_cache=None if self._web is None else self._web.facts,
+            agent=self._agent.name,
+            identity=self._identity,
+            settings=asdict(self._settings),
+            enforcement=Enforcement(
+                mode=self._enforced.mode,
+                actions=self._enforced.actions,
+                attempts=machinery.terms.attempts,
+                assurance=machinery.terms.assurance,
+            ),
+            terms=machinery.terms.facts,
+            keep_until=machinery.terms.until(datetime.now(UTC)),
+            programs={
+                path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
+                for path, of in judge.programs.items()
             },
-            "terms": machinery.terms.facts,
-            "keep_until": machinery.terms.until(datetime.now(UTC)),
-        }
+        )
 
     def _predicate(self, judgement: Judgement) -> dict[str, Any]:
         return {
             "run_id": self._machinery.run_id,
             "trial": self._number,
             "agent": self._agent.name,
-            "identity": self._identity,
+            "identity": self._identity.to_json(),
             **({} if self._model_facts is None else {"model": self._model_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
-            "contract": self.contract_facts,
+            "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
             "verdict": str(judgement.verdict),
             "score": judgement.score,
             "raw_score": judgement.raw_score,
@@ -610,22 +621,28 @@ class Trial:
         }
 
 
+def contract_facts(contract: Contract) -> ContractFacts:
+    """What the statement says of a contract."""
+    facts: dict[str, Any] = {
+        "id": contract.id,
+        "version": contract.version,
+        "digest": contract.digest,
+        "signed_by": contract.signed_by,
+    }
+    if contract.examined is not None and len(contract.examined.good) > 1:
+        facts["signers"] = list(contract.examined.good)
+    if (publication := contract.publication) is not None:
+        facts["published"] = {
+            "registry": publication.location,
+            "entry": publication.index,
+            "at": publication.entry.at,
+            "size": publication.head.size,
+            "root": f"sha256:{publication.head.root.hex()}",
+        }
+    return ContractFacts.model_validate(facts)
+
+
 def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
     """A digest of what the agent brought to grading."""
     files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
-
-
-def task_facts(task: Task) -> dict[str, Any]:
-    """The content of ``task.json``: what the verdict rests on, and the labels that reports group by."""
-    return {
-        "id": task.id,
-        "digest": task.digest,
-        "instruction": task.instruction,
-        "workdir": task.workdir,
-        "agent_timeout_s": task.agent_timeout_s,
-        "verifier_timeout_s": task.verifier_timeout_s,
-        "control": task.control,
-        "passing_score": task.passing_score,
-        "labels": task.labels.to_json(),
-    }

@@ -9,12 +9,15 @@ from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
 from affidavit.events.schema import (
+    ATTRIBUTE_CHANGES,
     COUNT_SCHEMA,
     EVENT_SCHEMA,
+    FILE_WRITES,
     LONGEST_TEXT_BYTES,
     LONGEST_WORDS_BYTES,
     OPS,
     SCHEMA_VERSION,
+    TREE_CHANGES,
     Op,
     empty_counts,
     empty_events,
@@ -23,9 +26,11 @@ from affidavit.events.system_calls import SYSTEM_CALL_NAMES, SYSTEM_CALLS
 
 __all__ = [
     "AGENT",
+    "ATTRIBUTE_CHANGES",
     "COUNT_SCHEMA",
     "EVENT_SCHEMA",
     "EXEC_SCHEMA",
+    "FILE_WRITES",
     "FIRST",
     "GENERATING",
     "LONGEST_TEXT_BYTES",
@@ -35,6 +40,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SYSTEM_CALLS",
     "SYSTEM_CALL_NAMES",
+    "TREE_CHANGES",
     "ExecTracker",
     "Op",
     "Process",

@@ -48,7 +48,7 @@ EXEC_SCHEMA: pa.Schema = pa.schema(
 
 
 def is_judged(phase: str, origin: str) -> bool:
-    """Whether what a command does is held against the contract: the agent's own, in the agent's phase."""
+    """Whether the command is checked against the contract: only the agent's own, in the agent's phase, are."""
     return phase == AGENT and origin == AGENT
 
 
@@ -132,7 +132,7 @@ class ExecTracker:
         return end
 
     def judged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of a batch that are held against the contract: those of judged commands, and the unexplained."""
+        """The rows of a batch that are checked against the contract: those of judged commands, and the unexplained."""
         mask = np.isin(self.numbers(batch), sorted(self._judged))
         return batch if mask.all() else batch.filter(pa.array(mask))
 

@@ -51,6 +51,25 @@ class Op(StrEnum):
 
 OPS: tuple[str, ...] = tuple(op.value for op in Op)
 
+TREE_CHANGES: tuple[Op, ...] = (
+    Op.OPEN_WRITE,
+    Op.CREATE,
+    Op.UNLINK,
+    Op.RENAME,
+    Op.LINK,
+    Op.SYMLINK,
+    Op.MKDIR,
+    Op.RMDIR,
+    Op.TRUNCATE,
+)
+"""What changes which files there are, or what they hold."""
+
+ATTRIBUTE_CHANGES: tuple[Op, ...] = (Op.CHMOD, Op.CHOWN, Op.SETXATTR, Op.UTIME)
+"""What changes what is known of a file beside its content."""
+
+FILE_WRITES: tuple[Op, ...] = (*TREE_CHANGES, *ATTRIBUTE_CHANGES, Op.BIND)
+"""Every operation that needs leave to write its path; binding a socket makes its file."""
+
 _NAME = pa.dictionary(pa.int32(), pa.utf8())
 
 EVENT_SCHEMA: pa.Schema = pa.schema(

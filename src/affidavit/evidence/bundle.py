@@ -79,7 +79,7 @@ class BundleWriter:
         self._folder = path.with_name(f".{path.name}.{unique}.tmp")
         self._apart = path.with_name(f".{path.name}.{unique}.{private.FOLDER}.tmp")
         if os.path.lexists(path):
-            raise EvidenceError(f"{path}: is there already; choose another output folder")
+            raise EvidenceError(f"{path}: already exists; choose another output folder")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._folder.mkdir()
@@ -216,7 +216,7 @@ class BundleWriter:
                 _sync(folder)
             # rename(2) would put it in the place of an empty folder, which may be another writer's.
             if os.path.lexists(self.path):
-                raise EvidenceError(f"{self.path}: is there already; choose another output folder")
+                raise EvidenceError(f"{self.path}: already exists; choose another output folder")
             if publishable:
                 self._apart.rename(private.beside(self.path))
             try:
@@ -306,7 +306,7 @@ class BundleReader:
                 self._private = os.open(private.beside(path.absolute()), flags)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise EvidenceError(f"{path}: is no bundle folder: {reason}") from error
+            raise EvidenceError(f"{path}: is not a bundle folder: {reason}") from error
 
     def __enter__(self) -> "BundleReader":
         return self
@@ -477,7 +477,7 @@ class BundleReader:
         """The value of a JSON file that holds an object. Raises EvidenceError as `json` does, or where it does not."""
         value = self.json(name)
         if not isinstance(value, dict):
-            raise EvidenceError(f"{name}: is no JSON object")
+            raise EvidenceError(f"{name}: is not a JSON object")
         return value
 
     @property
@@ -562,7 +562,7 @@ class BundleReader:
             } if all(isinstance(text, str) for text in (*reasons, *gaps)):
                 counted = COUNT_SCHEMA.empty_table() if away else self.counts(part)
                 return RecordSummary(recorder, events, lost, complete, tuple(reasons), tuple(gaps), counted, facts)
-        raise EvidenceError(f"{name}: is no summary of a record")
+        raise EvidenceError(f"{name}: is not a summary of a record")
 
     def unchanged(self) -> None:
         """Check that every file that was opened is still the same one.

@@ -69,7 +69,7 @@ def read_key(line: bytes) -> bytes:
         EvidenceError: it is something else.
     """
     if not _KEY.fullmatch(line):
-        raise EvidenceError(f"{FOLDER}/{KEY_FILE}: is no key")
+        raise EvidenceError(f"{FOLDER}/{KEY_FILE}: is not a key")
     return bytes.fromhex(line.decode())
 
 

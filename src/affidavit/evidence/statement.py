@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.signing import EvidenceError, canonical_json, strict_canonical_json
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -107,7 +108,7 @@ def file_name(name: str) -> str:
         EvidenceError: it may not: it is absolute, has ``..`` or a hidden part, an odd character, or is too long.
     """
     if not _NAME.fullmatch(name):
-        raise EvidenceError(f"{name[:200]!r} is no name for a file in a bundle")
+        raise EvidenceError(f"{name[:200]!r} is not a valid name for a file in a bundle")
     return name
 
 
@@ -120,9 +121,7 @@ def trial_facts(predicate: object) -> TrialFacts:
     try:
         return TrialFacts.model_validate(predicate)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the predicate"
-        raise EvidenceError(f"{place}: {first['msg']}") from error
+        raise EvidenceError(first_problem(error)) from error
 
 
 def read_statement(payload: bytes) -> Statement:
@@ -133,7 +132,7 @@ def read_statement(payload: bytes) -> Statement:
     """
     value = strict_canonical_json(payload)
     if not isinstance(value, dict) or set(value) != {"_type", "subject", "predicateType", "predicate"}:
-        raise EvidenceError("is no in-toto statement")
+        raise EvidenceError("is not an in-toto statement")
     if value["_type"] != STATEMENT_TYPE or value["predicateType"] != PREDICATE_TYPE:
         raise EvidenceError(f"is not an in-toto Statement v1 of type {PREDICATE_TYPE}")
     subjects = value["subject"]

@@ -1,7 +1,8 @@
-"""The way from a sandbox to a model: requests are passed on in the provider's own dialect, with a key that the sandbox
-never sees, and each of them is written down."""
+"""The ways out of a sandbox. To a model: requests are passed on in the provider's own dialect, with a key that the
+sandbox never sees, and each of them is written down. To the web: what was fetched once is answered from a cache."""
 
 from affidavit.gateway.atif import trajectory
+from affidavit.gateway.authority import Authority
 from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
@@ -21,6 +22,16 @@ from affidavit.gateway.settings import (
 )
 from affidavit.gateway.sources import recorded_answer
 from affidavit.gateway.spool import OUTCOMES, Exchange, Spool
+from affidavit.gateway.web_cache import Answers, CachedAnswer, WebCache, new_cache
+from affidavit.gateway.web_process import (
+    WEB_PORT,
+    WebProcess,
+    WebSettings,
+    own_proxies,
+    web_environment,
+    write_web_files,
+)
+from affidavit.gateway.web_spool import WebSpool
 
 __all__ = [
     "DIALECTS",
@@ -29,8 +40,12 @@ __all__ = [
     "OUTCOMES",
     "PORT",
     "URL_VARIABLE",
+    "WEB_PORT",
     "Answer",
+    "Answers",
+    "Authority",
     "Budgets",
+    "CachedAnswer",
     "Exchange",
     "GatewayError",
     "GatewayProcess",
@@ -38,12 +53,20 @@ __all__ = [
     "Redactor",
     "Spool",
     "Upstream",
+    "WebCache",
+    "WebProcess",
+    "WebSettings",
+    "WebSpool",
     "content_type",
     "gateway_settings",
+    "new_cache",
+    "own_proxies",
     "read_answer",
     "read_script",
     "recorded_answer",
     "sse_events",
     "trajectory",
     "upstreams_of",
+    "web_environment",
+    "write_web_files",
 ]

@@ -206,7 +206,7 @@ class Gateway:
                 streams = value.get("stream") is True
             if not self._settings.provider_tools:
                 exchange.stripped = screen(operation.dialect, value)
-            # Written anew: of a name that stands twice in an object, the upstream might read the other value.
+            # Serialised again: the upstream might read the other value of a name that is given twice in an object.
             exchange.request = body = json.dumps(value).encode()
             if model not in self._settings.models:
                 raise _Refusal(

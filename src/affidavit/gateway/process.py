@@ -1,4 +1,4 @@
-"""The gateway's process, seen from the trial."""
+"""Processes that serve a sandbox, seen from the trial."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -27,44 +28,46 @@ _ENVIRONMENT = (
 )
 
 
-class GatewayProcess:
-    """A gateway in a process of its own. A context manager: ends it.
+class ServerProcess:
+    """A server in a process of its own, which takes a listening socket with it. A context manager: ends it.
 
     Attributes:
         pid: of the process.
     """
 
-    def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
+    def __init__(
+        self, module: str, settings: bytes, listener: socket.socket, descriptors: Sequence[int], what: str
+    ) -> None:
         """Start it; it serves when this returns.
 
         Args:
-            settings: what it is told.
-            listener: where it listens; closed here, so that nobody waits there for a gateway that is gone.
-            spool: the file that it writes to, which does not exist.
+            module: to be run, with the descriptors of the listener and the others as its arguments.
+            settings: what it is told on its standard input.
+            listener: where it listens; closed here, so that nobody waits there for a server that is gone.
+            descriptors: what else it is given; the caller closes them.
+            what: what it is called in an error.
 
         Raises:
             GatewayError: it does not start.
         """
-        self._spool = spool
-        self._ended_early = False
-        descriptor = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._what = what
+        given = (listener.fileno(), *descriptors)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "affidavit.gateway.serve", str(listener.fileno()), str(descriptor)],
+                [sys.executable, "-m", module, *map(str, given)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=(listener.fileno(), descriptor),
+                pass_fds=given,
                 env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
                 cwd="/",
                 start_new_session=True,
             )
         finally:
-            os.close(descriptor)
             listener.close()
         self.pid = self._process.pid
         try:
-            self._tell(settings.dump())
+            self._tell(settings)
             self._await_ready()
         except BaseException:
             self._kill()
@@ -86,15 +89,11 @@ class GatewayProcess:
         assert self._process.stdout is not None
         said, _, _ = select.select([self._process.stdout], [], [], _START_S)
         if not said or self._process.stdout.readline() != b"ready\n":
-            raise GatewayError("the model gateway did not start")
+            raise GatewayError(f"{self._what} did not start")
 
-    def stop(self) -> Spool:
-        """End it and take what it wrote.
-
-        Raises:
-            GatewayError: that can't be read.
-        """
-        died = self._process.poll() is not None
+    def end(self) -> bool:
+        """Let it end, and end it where it does not; whether it was still there."""
+        there = self._process.poll() is None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -103,9 +102,7 @@ class GatewayProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(0.5)
         self._kill()
-        spool = Spool(self._spool)
-        spool.complete = spool.complete and not died
-        return spool
+        return there
 
     def _kill(self) -> None:
         if self._process.poll() is None:
@@ -115,3 +112,41 @@ class GatewayProcess:
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
+
+
+class GatewayProcess(ServerProcess):
+    """A model gateway in a process of its own. A context manager: ends it."""
+
+    def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
+        """Start it; it serves when this returns.
+
+        Args:
+            settings: what it is told.
+            listener: see ServerProcess.
+            spool: the file that it writes to, which does not exist.
+
+        Raises:
+            GatewayError: it does not start.
+        """
+        self._spool = spool
+        descriptor = new_spool(spool)
+        try:
+            super().__init__("affidavit.gateway.serve", settings.dump(), listener, [descriptor], "the model gateway")
+        finally:
+            os.close(descriptor)
+
+    def stop(self) -> Spool:
+        """End it and take what it wrote.
+
+        Raises:
+            GatewayError: that can't be read.
+        """
+        there = self.end()
+        spool = Spool(self._spool)
+        spool.complete = spool.complete and there
+        return spool
+
+
+def new_spool(path: Path) -> int:
+    """A descriptor of a new file that a server appends to."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

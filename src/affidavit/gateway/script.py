@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.gateway.dialects import Operation
 from affidavit.gateway.errors import GatewayError
 
@@ -67,9 +68,7 @@ def read_script(path: Path) -> tuple[dict[str, Any], ...]:
     try:
         script = _Script.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise GatewayError(f"{path}: {f'{place}: ' if place else ''}{first['msg']}; see docs/models.md") from None
+        raise GatewayError(f"{path}: {first_problem(error)}; see docs/models.md") from None
     return tuple(answer.model_dump() for answer in script.answers)
 
 

@@ -17,20 +17,15 @@ import anyio._backends._asyncio  # noqa: F401  (likewise)
 import uvicorn
 
 from affidavit.gateway.app import Gateway
+from affidavit.gateway.serving import drop_privileges, end_of_input, read_settings
 from affidavit.gateway.settings import GatewaySettings
 from affidavit.gateway.sources import source_of
 from affidavit.gateway.spool import SpoolWriter
 
-# Nobody's: not 65534, as whom gVisor runs what a sandbox may have taken over.
-_USER = 65533
-
 
 async def _serve(settings: GatewaySettings, listener: socket.socket, spool: SpoolWriter) -> None:
     source = source_of(settings)
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_USER, _USER, _USER)
-        os.setresuid(_USER, _USER, _USER)
+    drop_privileges()
     gateway = Gateway(settings, source, spool)
     config = uvicorn.Config(
         gateway,
@@ -51,7 +46,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket, spool: Spoo
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     os.write(1, b"ready\n")
-    stopped = asyncio.create_task(_end_of_input())
+    stopped = asyncio.create_task(end_of_input())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await gateway.stop()
@@ -61,33 +56,15 @@ async def _serve(settings: GatewaySettings, listener: socket.socket, spool: Spoo
     await source.close()
 
 
-async def _end_of_input() -> None:
-    loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(4096):
-        pass
-
-
 def main(arguments: list[str]) -> None:
     """Serve until standard input ends."""
     logging.disable(logging.CRITICAL)
     listener = socket.socket(fileno=int(arguments[0]))
-    size = int.from_bytes(os.read(0, 8), "big")
-    settings = GatewaySettings.load(_exactly(size))
+    settings = GatewaySettings.load(read_settings())
     with os.fdopen(int(arguments[1]), "ab") as file:
         # What is loaded stays: a collector that walks it holds up a stream.
         gc.freeze()
         asyncio.run(_serve(settings, listener, SpoolWriter(file)))
-
-
-def _exactly(size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        chunk = os.read(0, size - len(data))
-        if not chunk:
-            raise SystemExit(2)
-        data += chunk
-    return bytes(data)
 
 
 if __name__ == "__main__":

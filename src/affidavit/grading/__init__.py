@@ -16,7 +16,7 @@ from affidavit.grading.grader import (
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
-from affidavit.grading.publication import published_grades
+from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
@@ -28,6 +28,7 @@ from affidavit.grading.test_run import (
     Rerun,
     ResultsError,
     RunPlan,
+    Turned,
     grade_run,
     harness_digest,
     next_step,
@@ -35,11 +36,21 @@ from affidavit.grading.test_run import (
     read_lines,
     words_of,
 )
+from affidavit.grading.verifier_record import (
+    Control,
+    Left,
+    LeftReport,
+    LeftReward,
+    ReferenceRun,
+    Round,
+    VerifierRecord,
+)
 
 __all__ = [
     "ASSURANCES",
     "HARNESS",
     "KINDS",
+    "NOT_PUBLISHED",
     "RUN_HERE",
     "SCRIPT",
     "TESTS",
@@ -47,22 +58,30 @@ __all__ = [
     "Assessment",
     "Assurance",
     "Component",
+    "Control",
     "Evidence",
     "FinalFiles",
     "Finding",
     "Grade",
     "Graded",
     "Grader",
+    "Left",
+    "LeftReport",
+    "LeftReward",
     "Material",
     "NamedGrader",
     "ReferenceRequest",
+    "ReferenceRun",
     "Relay",
     "Rerun",
     "ResultsError",
     "Reward",
     "RewardError",
+    "Round",
     "RunPlan",
     "Separation",
+    "Turned",
+    "VerifierRecord",
     "combine",
     "grade_run",
     "harness_digest",
@@ -71,7 +90,7 @@ __all__ = [
     "next_step",
     "parse_reward",
     "plan_tests",
-    "published_grades",
+    "published",
     "read_left",
     "read_lines",
     "read_reward",

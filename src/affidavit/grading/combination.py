@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.grading.grader import Assurance, Finding, Grade, weakest
+from affidavit.grading.grader import Assurance, Component, Evidence, Finding, Grade, weakest
 from affidavit.tasks import MOST_WEIGHT
 
 
@@ -40,7 +40,7 @@ class Graded:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Graded":
-        """What `to_json` gave, as far as a verdict rests on it: components and evidence are left out.
+        """What `to_json` gave.
 
         Raises:
             ValueError: it is none.
@@ -58,6 +58,8 @@ class Graded:
                 "abstained": str() | None as abstained,
                 "unproven": str() | None as unproven,
                 "findings": list(findings),
+                "components": list(components),
+                "evidence": dict(evidence),
             } if (
                 0 <= weight <= MOST_WEIGHT
                 and (gate is None or 0 < gate <= 1)
@@ -66,6 +68,8 @@ class Graded:
                 grade = Grade(
                     score,
                     message,
+                    tuple(_component(component) for component in components),
+                    _evidence(evidence),
                     error=error,
                     abstained=abstained,
                     unproven=unproven,
@@ -81,6 +85,30 @@ def _assurance(value: Mapping[str, Any]) -> Assurance | None:
         case None | "outcome" | "control" | "separate" as assurance:
             return assurance
     raise ValueError("grade.json: holds something that is no assurance")
+
+
+def _component(value: Any) -> Component:
+    match value:
+        case {
+            "name": str(name),
+            "score": int() | float() as score,
+            "message": str(message),
+            "weight": int() | float() as weight,
+        } if not any(isinstance(number, bool) for number in (score, weight)):
+            return Component(name, score, message, weight)
+    raise ValueError("grade.json: holds something that is no component")
+
+
+def _evidence(value: Mapping[str, Any]) -> Evidence:
+    match value:
+        case {
+            "events": list(events),
+            "files": list(files),
+            "stage": str(stage),
+            "details": dict(details),
+        } if all(type(seq) is int for seq in events) and all(isinstance(path, str) for path in files):
+            return Evidence(tuple(events), tuple(files), stage, details)
+    raise ValueError("grade.json: holds something that is no evidence of a grade")
 
 
 def _finding(value: Any) -> Finding:

@@ -1,4 +1,4 @@
-"""JSON that an agent wrote: read within bounds, looked into, and held against what is expected."""
+"""JSON that an agent wrote: read within bounds, and compared with what is expected."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -42,6 +42,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 import pyarrow as pa
 
 from affidavit.events import Process, process_tree
+from affidavit.grading.verifier_record import VerifierRecord
 from affidavit.sandbox import Change, Exit, FileFacts
 
 MOST_BYTES = 16 << 20
@@ -121,7 +122,7 @@ class Grade:
         message: a sentence on how it came about.
         components: its parts; :func:`weighted` makes a score of them.
         evidence: what it rests on.
-        error: the task or the machinery is at fault, in a sentence with the mend: the verdict is ``error``.
+        error: the task or the machinery is at fault, in a sentence with the fix: the verdict is ``error``.
         abstained: a grader that is not deterministic (a model, a human) has no opinion, in a sentence: the others
             decide without it, and the verdict says so. A deterministic one never abstains.
         unproven: the record does not show what the score rests on, in a sentence: the verdict is ``inconclusive``.
@@ -210,7 +211,7 @@ class Material:
     files: FinalFiles
     before: FinalFiles
     reference: Path | None = None
-    verifier: Mapping[str, Any] | None = None
+    verifier: VerifierRecord | None = None
     grader_events: pa.Table | None = None
 
     @cached_property

@@ -189,7 +189,7 @@ def _leading(was: str, made: str) -> str:
 
 
 def _changed(text: str, digits: str, chance: Random, *, last: bool = False) -> str:
-    """A few of the digits drawn anew; `last`: the last one stays another than 0."""
+    """A few of the digits drawn at random; `last`: the last one stays other than 0."""
     places = [place for place, letter in enumerate(text) if letter != "_"]
     letters = [*text]
     for place in chance.sample(places, chance.randint(1, len(places))):

@@ -159,7 +159,7 @@ def parse(text: str, path: Path) -> list[Instruction]:
         word, _, rest = joined.partition(" ") if " " in joined else joined.partition("\t")
         word, rest = word.upper(), rest.strip()
         if word not in _KNOWN:
-            raise ImageError(f"{path}:{start + 1}: {word[:40]!r} is no instruction of a Dockerfile")
+            raise ImageError(f"{path}:{start + 1}: {word[:40]!r} is not an instruction of a Dockerfile")
         flags, rest = _flags(rest) if word in ("FROM", "RUN", "COPY", "ADD", "HEALTHCHECK") else ((), rest)
         heredocs: list[tuple[str, str, bool]] = []
         tail = ""
@@ -338,7 +338,7 @@ class _Planner:
         if value.lower() in names or (value.isdecimal() and int(value) < len(self._stages) - 1):
             return value
         if value.isdecimal() or value.lower() == self._stages[-1].name:
-            self._wrong(instruction, f"takes files from {value!r}, which is no stage above this one")
+            self._wrong(instruction, f"takes files from {value!r}, which is not a stage above this one")
         return self._elsewhere(value, instruction)
 
     def _shell(self, instruction: Instruction) -> None:

@@ -71,6 +71,6 @@ def parse_reference(text: str) -> Reference:
     )
     if wrong:
         raise ImageError(
-            f"{text[:100]!r} is no image name: it must be [REGISTRY/]PATH[:TAG][@sha256:DIGEST], the path in lower case"
+            f"{text[:100]!r} is not an image name: use [REGISTRY/]PATH[:TAG][@sha256:DIGEST], the path in lower case"
         )
     return Reference(registry, path, tag or (None if digest else "latest"), digest or None)

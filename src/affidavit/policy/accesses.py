@@ -28,7 +28,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from affidavit.contracts import OPERATIONS, Attempts
-from affidavit.events import OPS, Op
+from affidavit.events import FILE_WRITES, OPS, Op
 from affidavit.policy import paths as p
 from affidavit.policy import sentences
 from affidavit.policy.attempts import Outcome, came_to_nothing
@@ -40,22 +40,6 @@ from affidavit.policy.violation import Severity
 
 OP_CODES = {Op(name): code for code, name in enumerate(OPS)}
 
-_WRITES = (
-    Op.OPEN_WRITE,
-    Op.CREATE,
-    Op.UNLINK,
-    Op.RENAME,
-    Op.LINK,
-    Op.SYMLINK,
-    Op.MKDIR,
-    Op.RMDIR,
-    Op.CHMOD,
-    Op.CHOWN,
-    Op.TRUNCATE,
-    Op.SETXATTR,
-    Op.UTIME,
-    Op.BIND,
-)
 _O_CREAT = 0x40
 _O_DIRECTORY = 0x10000
 
@@ -125,7 +109,7 @@ class AccessCheck:
             by_access[OPERATIONS[name].access] |= bit
         self._any = p.DENIED | by_access["any"]
         self._bad[:-1] = self._any
-        for op in _WRITES:
+        for op in FILE_WRITES:
             self._need[OP_CODES[op]] = p.WRITE
             self._bad[OP_CODES[op]] |= by_access["write"] | (p.OUTSIDE if self._outside else np.uint32(0))
         self._need[OP_CODES[Op.OPEN_READ]] = p.READ

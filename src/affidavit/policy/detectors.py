@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,13 @@ class DetectorError(TraceError):
 
 
 class _Check(Protocol):
-    """A built-in detector with what it has seen so far: rows of a batch, and what each is about."""
+    """A built-in detector with what it has seen so far: rows of a batch, and what each is about.
+
+    Attributes:
+        needs_images: it must be given the images of processes.
+    """
+
+    needs_images: ClassVar[bool]
 
     def find(
         self, batch: Batch, ops: Codes, lineage: Lineage, images: Images | None, evaluation: Evaluation
@@ -59,8 +65,7 @@ class Detectors:
                 self._checks.append((name, _OfEvent(OPERATIONS[name].expression)))
             self._checks += [(name, make()) for make in _MORE.get(name, ())]
         self.needed = bool(self._checks or self._watches)
-        # Only git itself may ask for all of its history.
-        self.needs_lineage = "history_mining" in forbidden
+        self.needs_lineage = any(check.needs_images for _, check in self._checks)
 
     def check(
         self,
@@ -155,6 +160,8 @@ def ops_of(batch: Batch, row: int) -> str | None:
 class _OfEvent:
     """What an expression over one event says; about its path."""
 
+    needs_images: ClassVar[bool] = False
+
     def __init__(self, expression: str) -> None:
         self._node = cel.compile_condition(expression)
 
@@ -176,6 +183,8 @@ _DESCRIPTOR = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|\d+)/fd/\d+")
 
 class _PythonString:
     """Python that runs a string or its standard input."""
+
+    needs_images: ClassVar[bool] = False
 
     def find(
         self, batch: Batch, ops: Codes, lineage: Lineage, images: Images | None, evaluation: Evaluation
@@ -221,6 +230,8 @@ def runs_a_string(argv: Sequence[str]) -> bool:
 class _PathSearch:
     """A program that was found after attempts elsewhere."""
 
+    needs_images: ClassVar[bool] = False
+
     def __init__(self) -> None:
         # For each process the name that it did not find.
         self._missed: dict[int, tuple[str, str]] = {}
@@ -252,6 +263,8 @@ class _PathSearch:
 
 class _OtherUser:
     """A process of another user or group than that of the first program."""
+
+    needs_images: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._first: tuple[int, int] | None = None
@@ -290,6 +303,9 @@ _WITH_VALUE = ("-C", "-c", "--git-dir", "--work-tree", "--namespace", "--super-p
 
 class _GitHistory:
     """git asked for what no branch at hand leads to, by something that is not git."""
+
+    # Only git itself may ask for all of its history.
+    needs_images: ClassVar[bool] = True
 
     def find(
         self, batch: Batch, ops: Codes, lineage: Lineage, images: Images | None, evaluation: Evaluation

@@ -1,7 +1,7 @@
 """Whether a record explains what a sandbox really changed.
 
 The changed layer is a fact: nothing that runs in a sandbox can talk round it. A record is made from what calls say, and
-a name in memory can be another one for the moment in which the kernel reads it. So the two are held against each other:
+a name in memory can be another one for the moment in which the kernel reads it. So the two are compared:
 a change that the record does not explain means that something was done unseen, and the record is not complete.
 
 Only names are compared. What is written into a file, or done to its attributes, goes by descriptors too.

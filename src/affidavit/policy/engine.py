@@ -64,7 +64,7 @@ class End(Protocol):
 
 
 class Judge:
-    """Holds a record against a contract.
+    """Checks a record against a contract.
 
     Args:
         contract: what was promised.
@@ -474,7 +474,7 @@ def judge(
     workdir: str = "/workspace",
     given: Sequence[str] = (),
 ) -> list[Violation]:
-    """Hold a whole record against a contract; see :class:`Judge`."""
+    """Check a whole record against a contract; see :class:`Judge`."""
     judging = Judge(contract, workdir=workdir, given=given)
     batches = events.to_batches(max_chunksize=_CHUNK) if isinstance(events, pa.Table) else events
     for batch in batches:

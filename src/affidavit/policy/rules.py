@@ -1,6 +1,6 @@
 """The rules of a contract: order, time, counts and CEL, each a state that grows with the record.
 
-What can't be mended any more is reported with the batch that shows it; the rest at the end. Either way the same is
+What can't be fixed any more is reported with the batch that shows it; the rest at the end. Either way the same is
 found, however the record is cut into batches.
 """
 

@@ -22,12 +22,12 @@ from affidavit.evaluation import (
     run_jobs,
     with_images,
 )
-from affidavit.evidence import locate
+from affidavit.evidence import BundleReader, GradeDocument, locate, read_diff
 from affidavit.grading import Assurance, weakest
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
-from affidavit.sandbox import SandboxError, state_dir
+from affidavit.sandbox import Change, SandboxError, state_dir
 from affidavit.tasks import Task, TaskError
 from affidavit.verification import Verdict
 
@@ -202,7 +202,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.TASK,
                 score,
-                f"mend solution/solve.sh or the tests; what they printed: {_printed(trial)}",
+                f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
             )
         case Verdict.INCONCLUSIVE:
             return Finding(
@@ -213,7 +213,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 "solution",
                 Part.GRADER,
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
-                f"mend the tests; what they printed: {_printed(trial)}",
+                f"fix the tests; what they printed: {_printed(trial)}",
             )
 
 
@@ -223,14 +223,14 @@ def _printed(trial: TrialResult) -> Path | None:
 
 def _low_graders(trial: TrialResult) -> Finding | None:
     """A grader that gives the solution less than 1, which a pass below full marks hides."""
-    for grader in _grade(trial).get("graders", ()):
-        score = grader.get("score")
+    for graded in grade.graders if (grade := _grade(trial)) else ():
+        score = graded.grade.score
         if score is not None and score < 1:
             return Finding(
                 "solution",
                 Part.GRADER,
-                f"the grader {grader['name']} gives the solution {score:g}",
-                "mend the grader's settings in task.toml, or the solution",
+                f"the grader {graded.name} gives the solution {score:g}",
+                "fix the grader's settings in task.toml, or the solution",
             )
     return None
 
@@ -293,7 +293,7 @@ def _idle(trials: Sequence[TrialResult]) -> list[Finding]:
 
 _IDLE = {
     "nop": "doing nothing",
-    "unchanged": "the unchanged start, written anew,",
+    "unchanged": "the unchanged start, rewritten,",
     "blank": "the start with a blank line more",
     "empty": "an empty answer",
     "braces": "the answer {}",
@@ -323,12 +323,11 @@ def _raw(trial: TrialResult) -> float | None:
     return trial.judgement.raw_score
 
 
-def _grade(trial: TrialResult) -> dict[str, Any]:
-    try:
-        value = json.loads(locate(trial.bundle, "grade.json").read_bytes()) if trial.bundle else {}
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _grade(trial: TrialResult) -> GradeDocument | None:
+    if trial.bundle is None:
+        return None
+    with BundleReader(trial.bundle) as reader:
+        return GradeDocument.read(reader.grade)
 
 
 def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
@@ -339,24 +338,26 @@ def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
 def _separation(trials: Sequence[TrialResult]) -> dict[str, Any] | None:
     """Whether the tests run apart from the solution, and why; None where the task has no hidden tests."""
     for trial in trials:
-        verifier = _grade(trial).get("verifier")
-        if isinstance(verifier, dict) and isinstance(separation := verifier.get("separation"), dict):
-            return separation
+        grade = _grade(trial)
+        if grade is not None and grade.verifier is not None:
+            return grade.verifier.separation.to_json()
     return None
 
 
 def _not_carried(trial: TrialResult) -> list[str]:
-    if trial.bundle is None:
-        return []
-    changes = json.loads((trial.bundle / "diff.json").read_bytes())
-    carried = set(_grade(trial).get("carried", ()))
-    return [change["path"] for change in changes if change["type"] != "directory" and change["path"] not in carried]
+    carried, changes = _carried(trial)
+    return [change.path for change in changes if change.type != "directory" and change.path not in carried]
 
 
 def _changes(trial: TrialResult) -> str:
     """What the grader was given, in a form that can be compared."""
+    carried, changes = _carried(trial)
+    return json.dumps([[one.path, one.type, one.sha256, one.target] for one in changes if one.path in carried])
+
+
+def _carried(trial: TrialResult) -> tuple[frozenset[str], Sequence[Change]]:
+    """The paths that were carried over to grading, and all that the agent changed."""
     if trial.bundle is None:
-        return ""
-    carried = set(_grade(trial).get("carried", ()))
-    changes = json.loads((trial.bundle / "diff.json").read_bytes())
-    return json.dumps([[c["path"], c["type"], c["sha256"], c["target"]] for c in changes if c["path"] in carried])
+        return frozenset(), ()
+    with BundleReader(trial.bundle) as reader:
+        return frozenset(GradeDocument.read(reader.grade).carried), read_diff(reader.diff)

@@ -22,13 +22,13 @@ class Finding:
         check: which check found it.
         part: what is broken.
         message: what was seen.
-        mend: what to do.
+        fix: what to do.
     """
 
     check: str
     part: Part
     message: str
-    mend: str
+    fix: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"check": self.check, "part": str(self.part), "message": self.message, "mend": self.mend}
+        return {"check": self.check, "part": str(self.part), "message": self.message, "fix": self.fix}

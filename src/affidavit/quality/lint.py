@@ -36,8 +36,12 @@ _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.(?:py|go|rb)|.*\.(?:test|spec)\.[
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?[^\n]*\n.*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
 
 
-def lint_task(task: Task) -> tuple[Finding, ...]:
+def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
     """What is wrong, or will not do here, by a task's files alone.
+
+    Args:
+        task: whose files.
+        cached: it has a verifier cache, which answers its tests' downloads.
 
     Raises:
         ContractError: the contract can't be used.
@@ -45,13 +49,13 @@ def lint_task(task: Task) -> tuple[Finding, ...]:
     contract, briefing = contract_for(task), brief(task)
     return (
         *(
-            Finding("keys", Part.TASK, warning, "remove it, or mend it as docs/architecture.md has it")
+            Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
             for warning in task.warnings
         ),
-        *(Finding("contract", Part.CONTRACT, warning, "mend the contract") for warning in contract.warnings),
+        *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
         *_files(task),
         *_line_ends(task),
-        *_network(task, contract),
+        *_network(task, contract, cached),
         *_promises(task, contract, briefing),
         *_solution_writes(task, contract),
         *_temporary_files(task),
@@ -64,8 +68,8 @@ def _shell(task: Task) -> Iterator[Finding]:
     """Scripts of the tests in which a program's output decides more than it says."""
     for name, text in _texts(task.tests_dir):
         if name.endswith((".sh", ".bash")):
-            for line, found, mend in taken_for_script(text):
-                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", mend)
+            for line, found, fix in taken_for_script(text):
+                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
 
 
 def _files(task: Task) -> Iterator[Finding]:
@@ -95,15 +99,16 @@ def _line_ends(task: Task) -> Iterator[Finding]:
     ):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):
-                what, _, mend = CRLF.partition("; ")
-                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", mend)
+                what, _, fix = CRLF.partition("; ")
+                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", fix)
 
 
-def _network(task: Task, contract: Contract) -> Iterator[Finding]:
+def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
     """Downloads: the grading sandbox never has a network, the agent's only where the contract says so."""
-    for folder, part, allowed in (
-        (task.tests_dir, Part.GRADER, False),
-        (task.solution_dir, Part.TASK, bool(contract.document.network)),
+    mend = "put what it fetches into the root file system"
+    for folder, part, allowed, mends in (
+        (task.tests_dir, Part.GRADER, cached, f"run affidavit task warm {task.path}, or {mend}"),
+        (task.solution_dir, Part.TASK, bool(contract.document.network), mend),
     ):
         for name, text in _texts(folder):
             match = _NETWORK.search(text) if name.endswith((".sh", ".bash")) and not allowed else None
@@ -113,7 +118,7 @@ def _network(task: Task, contract: Contract) -> Iterator[Finding]:
                     "network",
                     part,
                     f"{folder.name}/{name}:{line}: {match[1]} {match[2]} wants a network, and there is none",
-                    "put what it fetches into the root file system",
+                    mends,
                 )
 
 

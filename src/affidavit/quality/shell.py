@@ -30,7 +30,7 @@ def taken_for_script(text: str) -> Iterator[tuple[int, str, str]]:
         text: a shell script. Values are known as output by the line that assigns them.
 
     Yields:
-        Line (from 1), what stands there, and how to mend it.
+        Line (from 1), what stands there, and how to fix it.
     """
     text = _COMMENT.sub(lambda found: " " * len(found[0]), text)
     names = {found[1] for found in _ASSIGNED.finditer(text) if not _is_plain(found[2])}

@@ -25,9 +25,9 @@ def new_task(folder: Path) -> Path:
     """
     name = folder.name
     if not _NAME.fullmatch(name):
-        raise TaskError(f"{folder}: {name!r} is no name for a task; use small letters, digits and '-' between them")
+        raise TaskError(f"{folder}: {name!r} is not a valid name for a task; use a-z, 0-9 and '-' between them")
     if os.path.lexists(folder):
-        raise TaskError(f"{folder}: is there already; choose another name")
+        raise TaskError(f"{folder}: already exists; choose another name")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as place:

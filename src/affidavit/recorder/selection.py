@@ -74,7 +74,7 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
         if wanted not in fitting:
             raise RecorderError(f"--recorder {wanted} does not go with --runtime {runtime}; use {' or '.join(fitting)}")
         if not (found := asked.available()).works:
-            raise RecorderError(f"--recorder {wanted} does not work here ({found.detail}): {found.mend}")
+            raise RecorderError(f"--recorder {wanted} does not work here ({found.detail}): {found.fix}")
         return Choice(asked, "asked for")
     failed: list[str] = []
     for name in fitting:
@@ -83,5 +83,5 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
         if found.works:
             instead = f", since {'; '.join(failed)}" if failed else ""
             return Choice(candidate, f"the best for {runtime} that works here{instead}", bool(failed))
-        failed.append(f"{name} does not work ({found.detail}): {found.mend}")
+        failed.append(f"{name} does not work ({found.detail}): {found.fix}")
     raise RecorderError(f"no recorder for {runtime} works here: {'; '.join(failed)}")

@@ -26,12 +26,14 @@ from affidavit.evaluation import (
     run_jobs,
     with_images,
 )
+from affidavit.evidence import EvidenceError
 from affidavit.redteam.briefing import brief
 from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
 from affidavit.redteam.layers import Layer, skipped, stopping_layers
 from affidavit.redteam.outcome import outcome_score
 from affidavit.sandbox import OciSandbox, SandboxError, SandboxSpec, state_dir
 from affidavit.tasks import Task, TaskError
+from affidavit.trace import TraceError
 
 _NOP = Agent.named("nop")
 
@@ -192,7 +194,7 @@ def _finished(play: Play, paid: dict[tuple[str, str], float], trials: dict[tuple
     trial = trials[place]
     try:
         reason, layers = skipped(trial), stopping_layers(play.exploit, trial)
-    except (OSError, ValueError) as error:
+    except (EvidenceError, TraceError) as error:
         raise RunError(f"{trial.bundle}: can't be read: {error}") from error
     done = replace(
         play,

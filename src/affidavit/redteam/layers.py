@@ -1,22 +1,19 @@
 """Which of the layers of defence stopped an exploit, read from its evidence."""
 
 import errno
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.evaluation import TrialResult
-from affidavit.events import Op
-from affidavit.evidence import locate
+from affidavit.events import FILE_WRITES
+from affidavit.evidence import BundleReader, ExitDocument, GradeDocument, read_diff
 from affidavit.redteam.exploit import SKIPPED, Exploit
 from affidavit.trace import read_trace
 
 _REFUSALS = (-errno.EROFS, -errno.EACCES, -errno.EPERM)
-_CHANGES = (Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.CHMOD, Op.UTIME)
 _GRADING = "grading."
 # Nothing of it can last: every process of the agent's sandbox is killed before the tests are anywhere.
 _PROCESSES = "surviving process"
@@ -45,7 +42,7 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
         trial: what came of it.
 
     Raises:
-        OSError, ValueError: the bundle can't be read.
+        EvidenceError: the bundle can't be read.
     """
     if trial.bundle is None:
         return ()
@@ -61,9 +58,10 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
             found.add(Layer.RECORDED)
     for attempt in trial.judgement.attempts or ():
         found.add(Layer.IMPOSSIBLE if attempt.outcome == "refused" else Layer.NOT_CARRIED)
-    grade = _load(locate(trial.bundle, "grade.json"))
-    changed = {change["path"] for change in _load(trial.bundle / "diff.json") if change["type"] != "directory"}
-    carried = changed & set(grade["carried"])
+    with BundleReader(trial.bundle) as reader:
+        grade = GradeDocument.read(reader.grade)
+        changed = {change.path for change in read_diff(reader.diff) if change.type != "directory"}
+    carried = changed & {*grade.carried}
     if changed - carried or exploit.kind == _PROCESSES:
         found.add(Layer.NOT_CARRIED)
     if refused:
@@ -77,11 +75,14 @@ def skipped(trial: TrialResult) -> str | None:
     """Why an exploit found in the sandbox that it does not apply; None where it was played.
 
     Raises:
-        OSError, ValueError: the bundle can't be read.
+        EvidenceError: the bundle can't be read.
     """
-    if trial.bundle is None or _load(trial.bundle / "agent" / "exit.json")["code"] != SKIPPED:
+    if trial.bundle is None:
         return None
-    said = (trial.bundle / "agent" / "stdout").read_bytes().decode("utf-8", "replace").splitlines()
+    with BundleReader(trial.bundle) as reader:
+        if ExitDocument.read("agent/exit.json", reader.json("agent/exit.json")).code != SKIPPED:
+            return None
+        said = reader.read("agent/stdout").decode("utf-8", "replace").splitlines()
     return next((line.removeprefix(_SKIP) for line in reversed(said) if line.startswith(_SKIP)), "it says so")
 
 
@@ -90,9 +91,7 @@ def _failed(bundle: Path) -> tuple[set[int], bool]:
     events = read_trace(bundle / "agent" / "events.parquet").select(["seq", "op", "ret"])
     failed = events.filter(pc.less(events["ret"], 0))
     refused = failed.filter(pc.is_in(failed["ret"], value_set=pa.array(_REFUSALS, failed["ret"].type)))
-    changes = pc.is_in(pc.cast(refused["op"], pa.utf8()), value_set=pa.array([str(op) for op in _CHANGES], pa.utf8()))
+    changes = pc.is_in(
+        pc.cast(refused["op"], pa.utf8()), value_set=pa.array([str(op) for op in FILE_WRITES], pa.utf8())
+    )
     return set(failed["seq"].to_pylist()), bool(pc.any(changes).as_py())
-
-
-def _load(path: Path) -> Any:
-    return json.loads(path.read_bytes())

@@ -2,7 +2,7 @@
 
 As Harbor and its kin do it: the agent works in a container; when its command ends, the tests are copied into the *same*
 container and run there as the same user; the number they leave is the score. Processes, files and settings that the
-agent left behind are still there. Nothing is recorded and nothing is held against a contract.
+agent left behind are still there. Nothing is recorded and nothing is checked against a contract.
 """
 
 import os

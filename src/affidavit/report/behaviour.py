@@ -12,11 +12,10 @@ from statistics import fmean
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.events import Op
+from affidavit.events import TREE_CHANGES, Op
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.trace import TraceError
 
-_WRITES = (Op.OPEN_WRITE, Op.CREATE, Op.UNLINK, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.RMDIR, Op.TRUNCATE)
 # Scratch files have names by chance, so they would make every two trials differ.
 _SCRATCH = ("/tmp/", "/var/tmp/", "/dev/", "/proc/")
 # A trial with more events is left out of the comparison, and the report says so: a page must stay quick to make.
@@ -64,7 +63,7 @@ def read_behaviour(bundle: Path) -> Behaviour | None:
                     return None
                 done = batch.filter(pc.greater_equal(batch["ret"], 0))
                 programs |= _names(done, (Op.EXEC,), "exe")
-                written = _names(done, _WRITES, "path") | _names(done, (Op.RENAME, Op.LINK), "path2")
+                written = _names(done, TREE_CHANGES, "path") | _names(done, (Op.RENAME, Op.LINK), "path2")
                 files |= {name for name in written if not name.startswith(_SCRATCH)}
     except (EvidenceError, TraceError):
         return None

@@ -12,7 +12,7 @@ from affidavit.report.text import printable
 
 
 def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:
-    """For each task what was checked, then what is wrong and how to mend it."""
+    """For each task what was checked, then what is wrong and how to fix it."""
     console = open_console(out)
     for report in reports:
         console.print(Text(printable(report.task_id), "bold"))
@@ -42,4 +42,4 @@ def _print(console: Console, findings: Sequence[Finding]) -> None:
     for finding in findings:
         line = Text(f"    {finding.part}: ", "bold").append(printable(finding.message), "default")
         console.print(line, soft_wrap=True)
-        console.print(Text(f"      mend: {printable(finding.mend)}"), soft_wrap=True)
+        console.print(Text(f"      fix: {printable(finding.fix)}"), soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.evidence import BundleReader, EvidenceError
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
@@ -228,9 +229,8 @@ def read_run(folder: Path) -> RunView:
     except EvidenceError as error:
         raise ReportError(f"{path}: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "document"
-        raise ReportError(f"{path}: {place}: {first['msg']}; run.json must be as affidavit run wrote it") from error
+        what = first_problem(error)
+        raise ReportError(f"{path}: {what}; run.json must be as affidavit run wrote it") from error
     trials = [_with_bundle(_view(document.run_id, trial), folder) for trial in document.trials]
     seen: set[tuple[str, str, int]] = set()
     for trial in trials:
@@ -256,10 +256,10 @@ def _read(folder: Path, path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise ReportError(f"{folder}: is no folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
+        raise ReportError(f"{folder}: is not a folder of a run: {RUN_FILE}: {error.strerror}{_hint(folder)}") from error
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ReportError(f"{path}: is no regular file")
+            raise ReportError(f"{path}: is not a regular file")
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise ReportError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")

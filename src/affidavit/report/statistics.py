@@ -152,7 +152,7 @@ def student_quantile(level: float, degrees: int) -> float:
         ValueError: one of them is out of its range.
     """
     if not 0.5 <= level < 1:
-        raise ValueError(f"{level} is no level from 0.5 to 1")
+        raise ValueError(f"{level} is not a level from 0.5 to 1")
     low, high = 0.0, 1.0
     while student_distribution(high, degrees) < level:
         low, high = high, high * 2

@@ -116,9 +116,9 @@ def print_run(result: RunResult, out: IO[str]) -> None:
             judgement.assurance or "-",
             str(len(judgement.violations)),
             str(len(judgement.attempts or ())),
-            f"{trial.evidence.get('runtime', '-')}+{trial.evidence.get('recorder', '-')}",
-            str(trial.evidence.get("events", "-")),
-            str(trial.evidence.get("lost", "-")),
+            f"{trial.record.runtime}+{trial.record.recorder}",
+            str(trial.record.events),
+            str(trial.record.lost),
             f"{trial.duration_ms / 1000:.2f} s",
         )
     console.print(table)
@@ -240,7 +240,7 @@ def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
         for name, item in report[kind].items():
             works = Text("yes", "green") if item["works"] else Text("no", "red")
             table.add_row(
-                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['mend']}"
+                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['fix']}"
             )
     console.print(table)
     for kind in ("runtimes", "recorders"):

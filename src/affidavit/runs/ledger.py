@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.runs.plan import Digest, Strict, Time, Verdict, parsed
 from affidavit.signing import (
     Envelope,
@@ -367,8 +368,7 @@ def _entry(value: Any) -> Entry:
     try:
         return _ENTRY.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise EvidenceError(f"is no entry: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise EvidenceError(f"is not an entry: {first_problem(error)}") from None
 
 
 def _check(envelope: Envelope, key: PublicKey, run_id: str, tree: GrowingTree) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from affidavit.errors import first_problem
 from affidavit.signing import (
     Envelope,
     EvidenceError,
@@ -31,7 +32,7 @@ Verdict = Literal["pass", "fail", "violation", "inconclusive", "error"]
 Model = TypeVar("Model", bound=BaseModel)
 
 _SEED_BITS = 31
-# What a new plan says anew, and so is no difference between two.
+# What each plan draws for itself, and so is no difference between two.
 _OWN = ("made", "nonce", "seed", "thresholds")
 
 
@@ -319,7 +320,7 @@ def read_plan(source: Path | bytes) -> SignedPlan:
         if plan.payload() != envelope.payload:
             raise EvidenceError("the plan is not spelled in its one way")
     except EvidenceError as error:
-        raise EvidenceError(f"{name}: is no plan: {error}") from error
+        raise EvidenceError(f"{name}: is not a plan: {error}") from error
     return SignedPlan(plan, envelope)
 
 
@@ -332,9 +333,7 @@ def parsed(model: type[Model], value: Any) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise EvidenceError(f"{f'{place}: ' if place else ''}{first['msg']}") from None
+        raise EvidenceError(first_problem(error)) from None
 
 
 def _flat(value: Any, place: str = "") -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, TypeAdapter, ValidationError
 
+from affidavit.errors import first_problem
 from affidavit.evidence import (
     IN_TOTO,
     MOST_STATEMENT_BYTES,
@@ -271,8 +272,7 @@ def _parsed(data: bytes) -> _EventProof | _TrialProof:
     try:
         return _PROOF.validate_python(strict_json(data))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise EvidenceError(f"is no proof: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise EvidenceError(f"is not a proof: {first_problem(error)}") from None
 
 
 def _file(proof: _EventProof | _TrialProof) -> bytes:

@@ -285,7 +285,7 @@ def read_run_statement(path: Path) -> RunStatement:
         if len(subjects) != len(statement["subject"]):
             raise EvidenceError("names a subject twice")
     except EvidenceError as error:
-        raise EvidenceError(f"{path.name}: is no statement of a run: {error}") from error
+        raise EvidenceError(f"{path.name}: is not a statement of a run: {error}") from error
     return RunStatement(facts, subjects, envelope)
 
 
@@ -305,7 +305,7 @@ def read_statement_file(path: Path) -> tuple[Envelope, dict[str, Any]]:
         case {"_type": str(kind), "predicateType": str(), "subject": [*_], "predicate": dict()} if len(statement) == 4:
             if kind == _STATEMENT_TYPE and envelope.payload_type == IN_TOTO:
                 return envelope, statement
-    raise EvidenceError(f"{path.name}: is no in-toto Statement v1")
+    raise EvidenceError(f"{path.name}: is not an in-toto Statement v1")
 
 
 def result_payload(plan: RunPlan, facts: RunFacts) -> bytes:

@@ -132,7 +132,7 @@ def _decoded(data: bytes) -> "TimeStampResponse":
     try:
         return decode_timestamp_response(data)
     except ValueError as error:
-        raise EvidenceError(f"is no answer of a time-stamping authority: {error}") from error
+        raise EvidenceError(f"is not an answer of a time-stamping authority: {error}") from error
 
 
 def _checked(data: bytes, message: bytes) -> str:

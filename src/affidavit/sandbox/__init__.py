@@ -5,6 +5,7 @@ from affidavit.sandbox.cache import cached_layer, remove_image_layers
 from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
+from affidavit.sandbox.copied import CopiedPath, copy_paths
 from affidavit.sandbox.final import FileFacts, LayerFiles
 from affidavit.sandbox.kernel import open_in_root, sync_file_system
 from affidavit.sandbox.network import NetworkNamespace
@@ -32,6 +33,7 @@ from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
 __all__ = [
     "Availability",
     "Change",
+    "CopiedPath",
     "Entrance",
     "ExecEnd",
     "ExecSpec",
@@ -57,6 +59,7 @@ __all__ = [
     "carry_over",
     "cgroup_path",
     "clean_stale",
+    "copy_paths",
     "diff",
     "host_rootfs",
     "image_user",

@@ -104,7 +104,7 @@ def unpack(stream: HashedReader, folder: Path, origin: str, most_bytes: int, *, 
                 # A stream of a million members needs none of them again.
                 archive.members = []  # type: ignore[attr-defined]
     except (tarfile.TarError, EOFError, ValueError, pa.ArrowException) as problem:
-        raise SandboxError(f"{origin}: is no whole tar archive: {problem}") from None
+        raise SandboxError(f"{origin}: is not a whole tar archive: {problem}") from None
     except OSError as problem:
         raise SandboxError(f"{origin}: can't be unpacked: {problem}") from None
     finally:

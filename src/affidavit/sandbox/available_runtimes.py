@@ -106,7 +106,7 @@ def clean_stale(state: Path | None = None) -> tuple[str, ...]:
 
 def _try(command: RuntimeCommand, gaps: tuple[str, ...]) -> Availability:
     """Run a sandbox that says what works in it, under `command`."""
-    mend = f"apt install {command.binary}; run as root"
+    fix = f"apt install {command.binary}; run as root"
     try:
         version = subprocess.run([command.path(), "--version"], capture_output=True, text=True, check=True).stdout
         state = state_dir()
@@ -127,13 +127,13 @@ def _try(command: RuntimeCommand, gaps: tuple[str, ...]) -> Availability:
             sandbox.kill()
             said = sandbox.output().stdout.split()
             if ended is None or b"works" not in said:
-                return Availability(False, f"a trial sandbox did not run: {ended}, {sandbox.output()}", mend)
+                return Availability(False, f"a trial sandbox did not run: {ended}, {sandbox.output()}", fix)
             if b"lists" not in said:
                 gaps += (_NO_STATX,)
             if sandbox.disk == "tmpfs":
                 gaps += (_NO_LOOP,)
     except (SandboxError, OSError, subprocess.CalledProcessError) as problem:
-        return Availability(False, str(problem), mend)
+        return Availability(False, str(problem), fix)
     return Availability(True, version.splitlines()[0] if version else command.binary, gaps=gaps)
 
 

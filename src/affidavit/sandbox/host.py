@@ -139,7 +139,7 @@ def _build(root: Path, user: User) -> None:
             (root / name).symlink_to(place.readlink())
         elif place.exists():
             raise SandboxError(
-                f"{place} is no link into /usr, so the machine's programs can't be used; give the task an image instead"
+                f"{place} is not a link into /usr, so the machine's programs can't be used; give the task an image"
             )
     for name, target in _LINKS.items():
         (root / name).symlink_to(target)

@@ -60,7 +60,7 @@ class Layout:
                 self._archive = tarfile.open(source)  # noqa: SIM115
             except (OSError, tarfile.TarError) as problem:
                 raise SandboxError(
-                    f"{source}: is no OCI image layout, neither a folder nor a tar of one: {problem}"
+                    f"{source}: is not an OCI image layout, neither a folder nor a tar of one: {problem}"
                 ) from None
 
     def image(self, manifest: str | None = None) -> Image:
@@ -91,7 +91,7 @@ class Layout:
             raise SandboxError(f"{self.source}: the manifest {found[0].digest} names no layers")
         settings = config.get("config") or {}
         if not isinstance(settings, dict):
-            raise SandboxError(f"{self.source}: the image's config is no object")
+            raise SandboxError(f"{self.source}: the image's config is not an object")
         return Image(found[0].digest, tuple(_descriptor(layer, self.source) for layer in layers), settings)
 
     def _manifests(self, index: Mapping[str, Any], wanted: str, depth: int = 0) -> Iterator[Descriptor]:
@@ -162,9 +162,9 @@ def _document(content: bytes, name: str) -> dict[str, Any]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as problem:
-        raise SandboxError(f"{name}: is no JSON document: {problem}") from None
+        raise SandboxError(f"{name}: is not a JSON document: {problem}") from None
     if not isinstance(document, dict):
-        raise SandboxError(f"{name}: is no JSON object")
+        raise SandboxError(f"{name}: is not a JSON object")
     return document
 
 

@@ -20,13 +20,13 @@ class Availability:
     Attributes:
         works: whether it does.
         detail: version or what was found.
-        mend: what to do where it does not, empty where it does.
+        fix: what to do where it does not, empty where it does.
         gaps: what it can't do or see here, a sentence each.
     """
 
     works: bool
     detail: str
-    mend: str = ""
+    fix: str = ""
     gaps: tuple[str, ...] = ()
 
 

@@ -251,7 +251,7 @@ def _folder_below(layers: Sequence[Path], path: bytes, source: Path) -> os.stat_
         entry = find_path(layers, path, stack)
         if entry is not None and not entry.is_folder():
             raise SandboxError(
-                f"{source}: /{os.fsdecode(path)} is no folder in the root file system but a link or file; "
+                f"{source}: /{os.fsdecode(path)} is not a folder in the root file system but a link or file; "
                 "put the files where it leads"
             )
         return None if entry is None else entry.info

@@ -158,7 +158,15 @@ class Session:
         self._stack.callback(os.close, self._opened)
         self._attempt = self._ready.run.ledger.trial(planned.name)
         self._trial = Trial(
-            self._machinery, job.task, base.rootfs, base.contract, job.agent, planned, self._attempt, folder
+            self._machinery,
+            job.task,
+            base.rootfs,
+            base.contract,
+            job.agent,
+            planned,
+            self._attempt,
+            folder,
+            base.grading,
         )
         self._stack.callback(self._abort)
         self._judge = self._trial.new_judge()
@@ -557,7 +565,7 @@ class Session:
 
 def _checked_path(path: str) -> str:
     if not _PATH.fullmatch(path):
-        raise SessionError(f"{path!r}: is no absolute path in the sandbox")
+        raise SessionError(f"{path!r}: is not an absolute path in the sandbox")
     return path
 
 

@@ -86,7 +86,7 @@ class Envelope:
         if not isinstance(signatures, list) or not 1 <= len(signatures) <= MOST_SIGNATURES:
             raise EvidenceError(f"does not hold 1 to {MOST_SIGNATURES} signatures")
         if not isinstance(fields["payloadType"], str):
-            raise EvidenceError("payloadType is no text")
+            raise EvidenceError("payloadType is not text")
         found: dict[str, bytes] = {}
         for entry in signatures:
             signature = _object(entry, "keyid", "sig")

@@ -5,4 +5,4 @@ from affidavit.errors import AffidavitError
 
 class EvidenceError(AffidavitError):
     """A key, an envelope, a trust document or a bundle can't be made or used; one clear line that names the file and
-    the mend."""
+    the fix."""

@@ -20,7 +20,7 @@ def read_bounded(path: Path, most: int) -> bytes:
         raise EvidenceError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise EvidenceError(f"{path}: is no regular file")
+        raise EvidenceError(f"{path}: is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
         try:
             data = file.read(most + 1)

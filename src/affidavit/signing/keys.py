@@ -98,7 +98,7 @@ def new_key(folder: Path) -> SigningKey:
         (folder / PUBLIC_FILE).unlink(missing_ok=True)
         _place(folder / PUBLIC_FILE, key.public.pem.encode(), 0o644)
     except FileExistsError:
-        raise EvidenceError(f"{folder / PRIVATE_FILE}: a key is there already; move it away first") from None
+        raise EvidenceError(f"{folder / PRIVATE_FILE}: a key already exists; move it away first") from None
     except OSError as error:
         raise EvidenceError(f"{folder}: a key can't be written there: {error.strerror}") from error
     return key

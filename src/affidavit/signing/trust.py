@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from affidavit.errors import first_problem
 from affidavit.signing.canonical import canonical_json, strict_canonical_json, strict_json
 from affidavit.signing.envelope import MOST_SIGNATURES, Envelope
 from affidavit.signing.errors import EvidenceError
@@ -197,9 +198,7 @@ class TrustDocument(_Strict):
         try:
             return cls.model_validate(value)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise EvidenceError(f"trust document: {f'{place}: ' if place else ''}{first['msg']}") from None
+            raise EvidenceError(f"trust document: {first_problem(error)}") from None
 
     def payload(self) -> bytes:
         """What is signed: the canonical form."""
@@ -259,7 +258,7 @@ class Trust:
             EvidenceError: it is none, or a version but the last lacks signatures that it must have.
         """
         if not isinstance(value, list) or not 1 <= len(value) <= _MOST_VERSIONS:
-            raise EvidenceError("is no trust file: no array of 1 to 512 envelopes")
+            raise EvidenceError("is not a trust file: no array of 1 to 512 envelopes")
         envelopes = tuple(Envelope.from_json(entry) for entry in value)
         documents = tuple(_document(envelope) for envelope in envelopes)
         trust = cls(envelopes, documents)

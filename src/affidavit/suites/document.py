@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from affidavit.contracts import Attempts, Section, Version, check_endpoint, check_id
+from affidavit.contracts import Action, Attempts, Mode, Section, Version, check_endpoint, check_id
 
 SCHEMA = "affidavit.suite/v1"
 COLLECTORS = ("syscall", "file-access", "network", "process-tree")
@@ -17,7 +17,6 @@ ALWAYS = ("execution_trace", "state_diff", "test_run")
 
 Collector = Literal["syscall", "file-access", "network", "process-tree"]
 Method = Literal["execution_trace", "state_diff", "test_run", "value", "ast", "semantic", "model", "human"]
-Action = Literal["flag", "halt", "alert"]
 Runtime = Literal["runc", "gvisor"]
 Recorder = Literal["ebpf", "gvisor", "ptrace"]
 Assurance = Literal["control", "separate"]
@@ -62,7 +61,7 @@ class Recording(Section):
 class Contracts(Section):
     """How contracts are enforced; `mode`, `actions` and `attempts` go before those of the tasks' contracts."""
 
-    mode: Literal["strict", "audit"] | None = None
+    mode: Mode | None = None
     actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
     attempts: Attempts | None = None
     versioning: Literal["semver"] | None = None

@@ -4,4 +4,4 @@ from affidavit.errors import AffidavitError
 
 
 class SuiteError(AffidavitError):
-    """A suite file or a profile can't be used: one line that names the file, the place and the mend."""
+    """A suite file or a profile can't be used: one line that names the file, the place and the fix."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from affidavit.contracts import Section, Version, check_endpoint
-from affidavit.suites.document import SCHEMA, Action, Collector, Method, check_writable
+from affidavit.contracts import Action, Mode, Section, Version, check_endpoint
+from affidavit.suites.document import SCHEMA, Collector, Method, check_writable
 
 
 class _Isolation(Section):
@@ -31,7 +31,7 @@ class _Telemetry(Section):
 class _Contracts(Section):
     versioning: Literal["semver"] = "semver"
     signature_algorithm: Literal["ed25519"] = "ed25519"
-    enforcement_mode: Literal["strict", "audit"] | None = None
+    enforcement_mode: Mode | None = None
     violation_actions: Annotated[tuple[Action, ...], Field(min_length=1)] | None = None
 
 

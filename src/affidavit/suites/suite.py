@@ -54,9 +54,9 @@ def load_suite(path: Path) -> Suite:
             document = validated(value, positions, str(path), SuiteDocument)
             said = document.not_honoured()
         else:
-            mend = did_you_mean("".join([*value][:1]), ["evaluation_suite"])
+            fix = did_you_mean("".join([*value][:1]), ["evaluation_suite"])
             raise SuiteError(
-                f"{path}:1:1: is no suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite{mend}"
+                f"{path}:1:1: is not a suite: it has neither schema: affidavit.suite/v1 nor evaluation_suite{fix}"
             )
         tasks = _tasks(path, document)
     except (ContractError, TaskError) as error:

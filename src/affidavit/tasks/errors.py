@@ -4,4 +4,4 @@ from affidavit.errors import AffidavitError
 
 
 class TaskError(AffidavitError):
-    """A task can't be used: one line that names the file, the place in it and the mend."""
+    """A task can't be used: one line that names the file, the place in it and the fix."""

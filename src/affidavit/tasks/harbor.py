@@ -4,9 +4,28 @@ A key whose neglect would change a result is an error; any other is a warning.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from affidavit.tasks.toml import TomlTable
+
+COMPOSE_NAMES = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml")
+_MOST_ARTIFACTS = 1000
+_NO_NETWORK = "gradings have none; what tests download is answered from a cache that affidavit task warm fills"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a verifier with a root file system of its own gets of the agent's files.
+
+    Attributes:
+        path: absolute path of a file or a folder, in both sandboxes.
+        exclude: patterns of names, or of paths below it, that are left out.
+    """
+
+    path: str
+    exclude: tuple[str, ...] = ()
+
 
 # By mode, whether it asks for a network.
 NETWORK_MODES = {"no-network": False, "none": False, "public": True, "allowlist": True}
@@ -28,10 +47,13 @@ def unsupported_keys(
         TaskError: one can't be ignored, or is not of its type.
     """
     _check_steps(top)
-    yield from _artifacts(top)
+    separate = is_separate(verifier)
+    if read_artifacts(top, separate) and not separate:
+        yield f"{top.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
     yield from _verifier(verifier, tests)
     yield from _environment(environment)
-    for table in (agent, verifier, environment):
+    tables = (agent, verifier, environment, *((verifier.table("environment"),) if separate else ()))
+    for table in tables:
         if _names(table, "allowed_hosts"):
             yield f"{table.place('allowed_hosts')} is not supported yet and is ignored: sandboxes have no network"
 
@@ -46,9 +68,29 @@ def _check_steps(top: TomlTable) -> None:
     top.take("multi_step_reward_mode")
 
 
-def _artifacts(top: TomlTable) -> Iterator[str]:
+def is_separate(verifier: TomlTable) -> bool:
+    """Whether the verifier gets a root file system of its own, with artifacts alone. Raises TaskError."""
+    mode = verifier.text("environment_mode")
+    if mode not in (None, "shared", "separate"):
+        raise verifier.error("environment_mode", f'must be "shared" or "separate", not {mode!r}')
+    return mode == "separate"
+
+
+def read_artifacts(top: TomlTable, separate: bool) -> tuple[Artifact, ...]:
+    """The artifacts of a task.
+
+    Args:
+        top: of task.toml.
+        separate: they are what the verifier gets, so that wrong ones change what it says.
+
+    Raises:
+        TaskError: they are none, or those of another service.
+    """
     value = top.take("artifacts")
     entries = value if isinstance(value, list) else [] if value is None else [value]
+    if len(entries) > _MOST_ARTIFACTS:
+        raise top.error("artifacts", f"may be {_MOST_ARTIFACTS} at most")
+    found = []
     for entry in entries:
         source = entry.get("source") if isinstance(entry, dict) else entry
         if not isinstance(source, str) or not source:
@@ -56,23 +98,21 @@ def _artifacts(top: TomlTable) -> Iterator[str]:
         service = entry.get("service", "main") if isinstance(entry, dict) else "main"
         if service != "main":
             raise top.error("artifacts", f"names the service {service!r}; tasks of several services can't run yet")
-    if entries:
-        yield f"{top.place('artifacts')} is not supported yet and is ignored: no files are copied out of a sandbox"
+        exclude = entry.get("exclude") or [] if isinstance(entry, dict) else []
+        if not isinstance(exclude, list) or not all(isinstance(one, str) and one for one in exclude):
+            raise top.error("artifacts", "has an exclude that is no list of patterns")
+        parts = source.split("/")
+        wrong = not source.startswith("/") or ".." in parts or "\0" in source or not any(parts)
+        if separate and wrong:
+            raise top.error("artifacts", f"must be absolute paths without '..', not {source!r}")
+        found.append(Artifact("/" + "/".join(part for part in parts if part not in ("", ".")), tuple(exclude)))
+    return tuple(found)
 
 
 def _verifier(verifier: TomlTable, tests: Path) -> Iterator[str]:
-    mode = verifier.text("environment_mode")
-    if mode not in (None, "shared", "separate"):
-        raise verifier.error("environment_mode", f'must be "shared" or "separate", not {mode!r}')
-    own = verifier.take("environment")
-    if mode == "separate" and (own or (tests / "Dockerfile").exists()):
-        raise verifier.error("environment_mode", "wants an image of the verifier's own, which is not supported yet")
-    if mode == "separate":
-        yield (
-            f"{verifier.place('environment_mode')} is honoured in part: the verifier has a sandbox of its own, and all "
-            "changes that the contract permits come along, not the artifacts alone"
-        )
-    elif own:
+    if is_separate(verifier):
+        yield from _verifiers_own(verifier.table("environment"), tests)
+    elif verifier.take("environment"):
         yield f'{verifier.place("environment")} is ignored: environment_mode is not "separate"'
     if verifier.tables("collect"):
         raise verifier.error("collect", "wants commands to run between agent and verifier, which is not supported yet")
@@ -80,7 +120,23 @@ def _verifier(verifier: TomlTable, tests: Path) -> Iterator[str]:
     if network is not None and network not in NETWORK_MODES:
         raise verifier.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {network!r}")
     if network is not None and NETWORK_MODES[network]:
-        yield f"{verifier.place('network_mode')} asks for a network; verifiers have none yet"
+        yield f"{verifier.place('network_mode')} asks for a network; {_NO_NETWORK}"
+
+
+def _verifiers_own(own: TomlTable, tests: Path) -> Iterator[str]:
+    """Keys of a verifier's own environment that are not honoured."""
+    for name in COMPOSE_NAMES:
+        if (tests / name).exists():
+            raise own.error(None, f"has {tests / name}: verifiers of several services are not supported yet")
+    yield from _environment(own)
+    network = own.text("network_mode")
+    if network is not None and network not in NETWORK_MODES:
+        raise own.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {network!r}")
+    if own.boolean("allow_internet") or NETWORK_MODES.get(network or "none"):
+        key = "network_mode" if network else "allow_internet"
+        yield f"{own.place(key)} asks for a network; {_NO_NETWORK}"
+    if (own.text("os") or "linux").lower() != "linux":
+        raise own.error("os", 'must be "linux": there are no other sandboxes')
 
 
 def _environment(environment: TomlTable) -> Iterator[str]:

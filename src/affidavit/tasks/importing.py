@@ -104,7 +104,7 @@ def _take_over(tasks: Sequence[tuple[Path, str]], out: Path) -> tuple[ImportedTa
         )
     there = next((name for name in names if (out / name).exists()), None)
     if there is not None:
-        raise TaskError(f"{out / there}: is there already; remove it, or choose another --out")
+        raise TaskError(f"{out / there}: already exists; remove it, or choose another --out")
     imported = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def _from_registry(path: Path, dataset: str | None, work: Path) -> Iterator[tupl
         if url is None:
             folder = path.parent / place
             if not folder.is_dir():
-                raise TaskError(f"{path}: {name}: its path {place} is no folder beside the registry")
+                raise TaskError(f"{path}: {name}: its path {place} is not a folder beside the registry")
             yield folder, name
             continue
         if (url, commit) not in clones:
@@ -196,7 +196,7 @@ def _read_registry(path: Path) -> list[Any]:
         raise TaskError(f"{path}: is not JSON; a registry is a list of data sets") from error
     found = document.get("datasets") if isinstance(document, dict) else document
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise TaskError(f"{path}: is no registry: it must be a list of data sets with name, version and tasks")
+        raise TaskError(f"{path}: is not a registry: it must be a list of data sets with name, version and tasks")
     return found
 
 
@@ -222,13 +222,13 @@ def _task_entry(path: Path, entry: Any) -> tuple[str | None, str, PurePosixPath,
     name = entry.get("name") or (PurePosixPath(place).name if isinstance(place, str) else None)
     name = name.rpartition("/")[2] if isinstance(name, str) else name
     if not isinstance(name, str) or not _FOLDER.fullmatch(name):
-        raise TaskError(f"{path}: {str(name)[:60]!r} is no name for a task's folder")
+        raise TaskError(f"{path}: {str(name)[:60]!r} is not a valid name for a task's folder")
     if not isinstance(place, str) or place.startswith("/") or ".." in PurePosixPath(place).parts or "\0" in place:
         raise TaskError(f"{path}: {name}: its path must lie inside of the repository, not {str(place)[:100]!r}")
     if url is not None and (not isinstance(url, str) or not re.match(r"(?:https|ssh|file)://|git@", url)):
         raise TaskError(f"{path}: {name}: its git_url must begin with https://, ssh://, git@ or file://")
     if not isinstance(commit, str) or not _COMMIT.fullmatch(commit) or ".." in commit:
-        raise TaskError(f"{path}: {name}: {str(commit)[:80]!r} is no git commit")
+        raise TaskError(f"{path}: {name}: {str(commit)[:80]!r} is not a git commit")
     return url, commit, PurePosixPath(place), name
 
 

@@ -82,10 +82,10 @@ def image_settings(layout: Path) -> ImageSettings:
         if not (isinstance(user, str) and (workdir is None or str(workdir).startswith("/"))):
             raise ValueError("User or WorkingDir")
     except OSError as error:
-        raise TaskError(f"{layout}: is no OCI image layout: {error.strerror or error}") from error
+        raise TaskError(f"{layout}: is not an OCI image layout: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, tarfile.TarError) as error:
         raise TaskError(
-            f"{layout}: is no OCI image layout that can be read ({type(error).__name__}: {error})"
+            f"{layout}: is not an OCI image layout that can be read ({type(error).__name__}: {error})"
         ) from error
     return ImageSettings(user, workdir, env)
 

@@ -3,13 +3,20 @@
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
-from affidavit.tasks.harbor import NETWORK_MODES, unsupported_keys
+from affidavit.tasks.harbor import (
+    COMPOSE_NAMES,
+    NETWORK_MODES,
+    Artifact,
+    is_separate,
+    read_artifacts,
+    unsupported_keys,
+)
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
@@ -73,6 +80,10 @@ class Task:
             says nothing or there is no image to ask.
         asked_workdir: what task.toml says of the working directory.
         entrypoint: the image's; empty for others.
+        grading: the task as its verifier sees it, where that has a root file system of its own, with another `user`,
+            `workdir` and so on; None: the verifier has the agent's.
+        artifacts: what such a verifier gets of the agent's files.
+        owns_tests: its image has a ``/tests`` of its own, under the task's.
     """
 
     id: str
@@ -108,6 +119,9 @@ class Task:
     asked_verifier_user: str | None = None
     asked_workdir: str | None = None
     entrypoint: tuple[str, ...] = ()
+    grading: "Task | None" = None
+    artifacts: tuple[Artifact, ...] = ()
+    owns_tests: bool = False
 
     @property
     def has_contract(self) -> bool:
@@ -119,7 +133,7 @@ def load_task(path: Path) -> Task:
     """Read a task folder.
 
     Raises:
-        TaskError: something is missing or wrong in it; one line with file, place and mend.
+        TaskError: something is missing or wrong in it; one line with file, place and fix.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow a symlinked folder's name away)
     if not (path / "task.toml").is_file():
@@ -136,9 +150,9 @@ def find_tasks(path: Path) -> list[Task]:
     if path.is_file():
         if path.name == "task.toml":
             return [load_task(path.parent)]
-        raise TaskError(f"{path}: is no task: give its folder, or a folder of task folders")
+        raise TaskError(f"{path}: is not a task: give its folder, or a folder of task folders")
     if not path.is_dir():
-        raise TaskError(f"{path}: is not there; give a task folder or a folder of task folders")
+        raise TaskError(f"{path}: does not exist; give a task folder or a folder of task folders")
     if (path / "task.toml").exists():
         return [load_task(path)]
     try:
@@ -151,7 +165,7 @@ def find_tasks(path: Path) -> list[Task]:
 
 
 def _load_all(folders: Sequence[Path]) -> list[Task]:
-    """All tasks, or one error that names all that is wrong: who mends a suite wants to know it at once."""
+    """All tasks, or one error that names everything wrong: whoever fixes a suite wants the whole list."""
     tasks, wrong = [], []
     for folder in folders:
         try:
@@ -246,10 +260,56 @@ class _Reader:
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
-        for table in (top, about, agent, verifier, environment, solution, own):
+        tables = [top, about, agent, verifier, environment, solution, own]
+        grading = None
+        if is_separate(verifier):
+            theirs = verifier.table("environment")
+            grading = self._grading(verifier, theirs, task)
+            tables.append(theirs)
+        for table in tables:
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
-        return Task(**{**task.__dict__, "warnings": tuple(self._warnings)})
+        artifacts = read_artifacts(top, separate=True) if grading else ()
+        return replace(task, warnings=tuple(self._warnings), grading=grading, artifacts=artifacts)
+
+    def _grading(self, verifier: TomlTable, own: TomlTable, task: Task) -> Task:
+        """The task as a verifier with a root file system of its own sees it.
+
+        Args:
+            verifier, own: ``[verifier]`` and ``[verifier.environment]``.
+            task: as its agent sees it.
+        """
+        unsupported = ("gpus", "gpu_types", "tpu", "mcp_servers", "healthcheck", "skills_dir", "os")
+        for key in (*unsupported, "network_mode", "allow_internet", "allowed_hosts"):
+            own.take(key)
+        image, asked = own.text("docker_image"), own.absolute_path("workdir")
+        tests = self._path / "tests"
+        changed = replace(
+            task,
+            build_timeout_s=own.seconds("build_timeout_sec") or task.build_timeout_s,
+            cpus=own.number("cpus") or task.cpus,
+            memory_mb=self._size(own, "memory") or task.memory_mb,
+            storage_mb=self._size(own, "storage") or task.storage_mb,
+        )
+        env = self._env(own)
+        if not image and not (tests / "Dockerfile").exists():
+            # As Harbor has it: a second copy of the agent's.
+            return replace(changed, workdir=asked or task.workdir, env={**task.env, **env})
+        rootfs = Rootfs("registry", None, image) if image else Rootfs("dockerfile", tests)
+        user, asked_user = self._user(verifier, rootfs, ImageSettings("", None, {}))
+        return replace(
+            changed,
+            rootfs=rootfs,
+            workdir=asked or "/",
+            user=user,
+            verifier_user=user,
+            env=env,
+            environment_root=None,
+            asked_user=asked_user,
+            asked_verifier_user=asked_user,
+            asked_workdir=asked,
+            owns_tests=True,
+        )
 
     def _warn(self, table: TomlTable, key: str, message: str) -> None:
         self._warnings.append(f"{table.place(key)} {message}")
@@ -328,7 +388,7 @@ class _Reader:
         wanted, image = own.text("rootfs"), environment.text("docker_image")
         if wanted is None:
             folder = self._path / "environment"
-            for name in ("docker-compose.yaml", "docker-compose.yml", "compose.yaml"):
+            for name in COMPOSE_NAMES:
                 if (folder / name).exists():
                     raise TaskError(f"{folder / name}: {_NO_COMPOSE}")
             # As Harbor has it: an image that is there already goes before one that would have to be built.

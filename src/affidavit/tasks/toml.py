@@ -165,7 +165,7 @@ class TomlTable:
         for name in table.unknown():
             value = table.text(name)
             if not name or "=" in name or "\0" in name:
-                raise table.error(name, "is no name of an environment variable")
+                raise table.error(name, "is not a name of an environment variable")
             values[name] = value or ""
         return values
 

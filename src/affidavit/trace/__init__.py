@@ -1,7 +1,7 @@
 """Writing, reading and querying traces: Parquet and DuckDB.
 
 A trace is the record of one sandbox as a Parquet file of ``EVENT_SCHEMA``; beside it stands a Parquet file of
-``COUNT_SCHEMA``. What is read may have been written by anyone: it is held against the schema, row for row.
+``COUNT_SCHEMA``. What is read may have been written by anyone, so every row is checked against the schema.
 """
 
 from affidavit.trace.counts import read_counts, write_counts

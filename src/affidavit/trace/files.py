@@ -68,7 +68,7 @@ def open_regular(source: Path | BinaryIO) -> Iterator[BinaryIO]:
         raise TraceError(f"{source}: can't be opened: {reason}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise TraceError(f"{source}: is no regular file")
+        raise TraceError(f"{source}: is not a regular file")
     with os.fdopen(descriptor, "rb") as file:
         yield file
 

@@ -125,7 +125,7 @@ def _strings(array: pa.Array) -> list[_Encoder]:
 
 def _lists(array: pa.Array) -> list[_Encoder]:
     """uint32 lengths, then the elements of all rows as a column that allows nulls. A null list is of length 0."""
-    # `flatten` leaves out what lies behind a null list, so offsets are made anew from the lengths.
+    # `flatten` leaves out what lies behind a null list, so offsets are computed from the lengths.
     lengths = array.value_lengths().fill_null(0).to_numpy().astype("<u4")
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     inner = _column(array.flatten(), nullable=True)

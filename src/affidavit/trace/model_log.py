@@ -75,7 +75,7 @@ def model_batches(source: Path | BinaryIO, name: str | None = None) -> Iterator[
 
 
 def model_chain(batches: Iterable[pa.RecordBatch], name: str) -> ModelLog:
-    """What a decision log comes to, every hash computed anew.
+    """What a decision log comes to, with every hash recomputed.
 
     Args:
         batches: of MODEL_SCHEMA.

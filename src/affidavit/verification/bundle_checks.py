@@ -37,7 +37,7 @@ _logger = logging.getLogger(__name__)
 # Computes the content of verdict.json from the rest of the bundle.
 Recompute = Callable[[BundleReader], Mapping[str, Any]]
 
-# Grades the bundle anew and says how far that went.
+# Grades the bundle again and says how far that went.
 Regrade = Callable[[BundleReader], str]
 
 _MOST_NAMED = 5
@@ -118,9 +118,9 @@ def verify_bundle(
     Args:
         path: its folder.
         keys: the keys that are trusted to sign.
-        recompute: judges the bundle anew; what it returns must equal ``verdict.json``. It may raise EvidenceError,
+        recompute: judges the bundle again; what it returns must equal ``verdict.json``. It may raise EvidenceError,
             TraceError or ValueError: the check fails with that text.
-        regrade: grades the bundle anew as far as that goes, and says how far; it raises EvidenceError where a grade
+        regrade: grades the bundle again as far as that goes, and says how far; it raises EvidenceError where a grade
             comes out otherwise. None: grades are taken as signed.
         trust: who must have signed the contract; None: what the run found is taken as signed.
 
@@ -366,7 +366,7 @@ class _Checks:
             return "unsigned"
         envelope = self._contract_envelope()
         if envelope.payload != contract or signed_by not in envelope.signatures:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature by {signed_by} over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: does not sign contract.json by {signed_by}", CONTRACT_SIGNATURE)
         if (key := self._keys.get(signed_by)) is None:
             return f"signed by {signed_by} (as found in the run; its public key was not given here)"
         if not envelope.signed_by(key):
@@ -378,14 +378,14 @@ class _Checks:
         try:
             return Envelope.from_json(value)
         except EvidenceError as error:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a DSSE envelope: {error}", CONTRACT_SIGNATURE) from error
 
     def _published(self, facts: TrialFacts) -> str:
         """The contract is the one that was published under its id and version."""
         contract = facts.contract
         envelope = self._contract_envelope()
         if envelope.payload != self._reader.contract:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a signature over contract.json", CONTRACT_SIGNATURE)
         try:
             publication = Publication.from_json(self._reader.json(CONTRACT_PROOF))
             named = {"id": contract.id, "version": contract.version, "digest": contract.digest}
@@ -406,7 +406,7 @@ class _Checks:
             raise _Wrong("the contract is not signed", "contract.json")
         envelope = self._contract_envelope()
         if envelope.payload != self._reader.contract:
-            raise _Wrong(f"{CONTRACT_SIGNATURE}: is no signature over contract.json", CONTRACT_SIGNATURE)
+            raise _Wrong(f"{CONTRACT_SIGNATURE}: is not a signature over contract.json", CONTRACT_SIGNATURE)
         # The signatures were there when the run began, which its signed name says.
         match = _RUN_BEGAN.match(facts.run_id)
         at = "{}-{}-{}T{}:{}:{}Z".format(*match.groups()) if match else now()
@@ -439,7 +439,7 @@ class _Checks:
             raise
         except Exception as error:
             # Not our code, as in `_verdict`.
-            raise _Wrong(f"grade.json: can't be graded anew: {error!r}", "grade.json") from error
+            raise _Wrong(f"grade.json: can't be graded again: {error!r}", "grade.json") from error
 
     def _verdict(self) -> str:
         try:
@@ -448,14 +448,14 @@ class _Checks:
             raise
         except Exception as error:
             # Not our code: whatever it stumbles over in the bundle, the verdict is not shown to be right.
-            raise _Wrong(f"verdict.json: can't be judged anew: {error!r}", "verdict.json") from error
+            raise _Wrong(f"verdict.json: can't be judged again: {error!r}", "verdict.json") from error
         stored = self._reader.verdict
         if computed != stored:
             differing = sorted(
                 name for name in {*computed, *stored} if computed.get(name, self) != stored.get(name, self)
             )
-            raise _Wrong(f"verdict.json: judged anew, {', '.join(differing)} come out otherwise", "verdict.json")
-        said = f"judged anew: {stored['verdict']}" if "verdict" in stored else "judged anew: the same"
+            raise _Wrong(f"verdict.json: judged again, {', '.join(differing)} differ", "verdict.json")
+        said = f"judged again: {stored['verdict']}" if "verdict" in stored else "judged again: the same"
         enforcement = self._reader.environment.get("enforcement")
         if isinstance(enforcement, dict) and enforcement.get("mode") == "audit":
             said += "; MODE AUDIT: violations were recorded and did not count"
@@ -474,7 +474,7 @@ def _graded(grade: Mapping[str, Any]) -> float | None:
     """
     score, graders = grade.get("score"), grade.get("graders")
     if isinstance(score, bool) or not isinstance(score, int | float | None):
-        raise _Wrong("grade.json: its score is no number", "grade.json")
+        raise _Wrong("grade.json: its score is not a number", "grade.json")
     if not isinstance(graders, list) or not all(isinstance(one, dict) for one in graders):
         raise _Wrong("grade.json: has no list of graders", "grade.json")
     if "failed" in grade and score is None and not graders:

@@ -1,15 +1,13 @@
-"""The graders of a trial, and grading a bundle anew."""
+"""The graders of a trial, and grading a bundle again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.evidence import BundleReader, EvidenceError, GradeDocument, TaskDocument
 from affidavit.grading import Graded, Material, NamedGrader, make_graders
-from affidavit.sandbox import Change
 from affidavit.tasks import DEFAULT_GRADERS, GraderSpec, Task, TaskError
-from affidavit.verification.documents import agent_counts, agent_events, read_exit
+from affidavit.verification.agent_record import AgentRecord
 from affidavit.verification.observed_files import KeptFiles
 
 
@@ -29,94 +27,95 @@ def _graded(named: NamedGrader, stands: GraderSpec | Graded, material: Material)
     return Graded(stands.name, stands.kind, stands.weight, stands.gate, deterministic, grade)
 
 
-def stored_grades(grade: Mapping[str, Any]) -> tuple[Graded, ...]:
-    """The graders' words as a bundle's ``grade.json`` has them.
-
-    Raises:
-        EvidenceError: they are none.
-    """
-    graders = grade.get("graders")
-    if not isinstance(graders, list) or not graders:
-        raise EvidenceError("grade.json: has no graders")
-    try:
-        return tuple(Graded.from_json(value) for value in graders)
-    except ValueError as error:
-        raise EvidenceError(str(error)) from None
-
-
-def regrade(reader: BundleReader, changes: Sequence[Change], carried: frozenset[str], task: Task | None) -> str:
-    """Grade a bundle anew, as far as it goes, and hold it against what the bundle says.
+def regrade(
+    reader: BundleReader,
+    grade: GradeDocument,
+    document: TaskDocument,
+    record: AgentRecord,
+    carried: frozenset[str],
+    task: Task | None,
+) -> str:
+    """Grade a bundle again, as far as possible, and compare the result with the bundle's.
 
     The hidden tests' own result is recomputed from the bundle alone: the reward, who wrote it, the control. Other
     deterministic graders need the task, which holds what is expected; a model or a human is not asked again.
 
     Args:
         reader: the bundle.
-        changes: the agent's.
-        carried: paths of those that were carried over.
+        grade: its ``grade.json``.
+        document: its ``task.json``.
+        record: what the agent did.
+        carried: paths of the changes that the contract lets be carried over.
         task: of the same digest as the bundle's; None where it is not at hand.
 
     Returns:
-        A sentence on what was graded anew and what was not.
+        A sentence on what was graded again and what was not.
 
     Raises:
         EvidenceError: a grade comes out otherwise, or the task is another one.
     """
-    grade = reader.grade
-    stored = stored_grades(grade)
-    if grade.get("carried") != sorted(carried):
+    stored = grade.graders
+    if [*grade.carried] != sorted(carried):
         raise EvidenceError("grade.json: its list of what was carried over is not what the contract gives")
-    graders = _graders(reader, task)
+    graders = _graders(stored, document, task)
     names = [(named.spec.name, named.spec.kind, named.spec.weight, named.spec.gate) for named in graders.values()]
     if task is not None and names != [(graded.name, graded.kind, graded.weight, graded.gate) for graded in stored]:
         raise EvidenceError("grade.json: its graders are not the task's")
-    material = _material(reader, changes, carried, task)
-    anew, left = [], []
-    for graded, value in zip(stored, grade["graders"], strict=True):
+    material = _material(reader, grade, document, record, carried, task)
+    again, left = [], []
+    for graded in stored:
         named = graders.get(graded.name)
         if named is None or not named.grader.deterministic or named.spec.kind != graded.kind:
             left.append(graded)
             continue
         computed = json.loads(json.dumps(_graded(named, graded, material).to_json()))
-        if "assurance" not in value:
+        value = json.loads(json.dumps(graded.to_json()))
+        if graded.grade.assurance is None:
+            # As in bundles of version 0.1.
             del computed["assurance"]
         if computed != value:
             differing = sorted(key for key in computed if computed[key] != value.get(key))
-            raise EvidenceError(f"grade.json: graded anew, {graded.name} comes out otherwise: {', '.join(differing)}")
-        anew.append(graded)
-    return "; ".join(filter(None, (_said("graded anew", anew), _not_anew(left, task))))
+            raise EvidenceError(f"grade.json: graded again, {graded.name} differs in {', '.join(differing)}")
+        again.append(graded)
+    return "; ".join(filter(None, (_said("graded again", again), _not_regraded(left, task))))
 
 
-def _graders(reader: BundleReader, task: Task | None) -> dict[str, NamedGrader]:
+def _graders(stored: Sequence[Graded], document: TaskDocument, task: Task | None) -> dict[str, NamedGrader]:
     """The graders that can be asked again, by name."""
     if task is not None:
-        if task.digest != reader.task.get("digest"):
+        if task.digest != document.digest:
             raise EvidenceError(f"{task.path}: is not the task of this bundle: its digest is {task.digest}")
         try:
             return {named.spec.name: named for named in make_graders(task.graders)}
         except TaskError as error:
             raise EvidenceError(str(error)) from error
     (default,) = make_graders(DEFAULT_GRADERS)
-    return {graded.name: default for graded in stored_grades(reader.grade) if graded.kind == default.spec.kind}
+    return {graded.name: default for graded in stored if graded.kind == default.spec.kind}
 
 
-def _material(reader: BundleReader, changes: Sequence[Change], carried: frozenset[str], task: Task | None) -> Material:
-    grade, about = reader.grade, reader.task
-    tested, execs = "grader" in reader.parts(), reader.execs()
+def _material(
+    reader: BundleReader,
+    grade: GradeDocument,
+    document: TaskDocument,
+    record: AgentRecord,
+    carried: frozenset[str],
+    task: Task | None,
+) -> Material:
+    tested = "grader" in reader.parts()
     return Material(
-        instruction=about["instruction"],
-        workdir=about["workdir"],
-        record=lambda: agent_events(reader.events("agent"), execs),
-        counts=agent_counts(reader.events("agent"), reader.counts("agent"), execs)[0],
-        exit=read_exit(reader.json_object("agent/exit.json")),
+        instruction=document.instruction,
+        workdir=document.workdir,
+        record=record.events,
+        counts=record.counts,
+        exit=record.exit,
         stdout=reader.read("agent/stdout"),
         stderr=reader.read("agent/stderr"),
-        changes=changes,
+        changes=record.changes,
         carried=carried,
-        files=KeptFiles(reader, grade.get("files") or {}),
-        before=KeptFiles(reader, grade.get("before") or {}),
+        files=KeptFiles(reader, grade.files),
+        before=KeptFiles(reader, grade.before),
         reference=None if task is None else task.tests_dir,
-        verifier=grade.get("verifier"),
+        verifier=grade.verifier,
         grader_events=reader.event_table("grader") if tested else None,
     )
 
@@ -125,7 +124,7 @@ def _said(what: str, graded: Sequence[Graded]) -> str:
     return f"{what}: {', '.join(one.name for one in graded)}" if graded else ""
 
 
-def _not_anew(left: Sequence[Graded], task: Task | None) -> str:
+def _not_regraded(left: Sequence[Graded], task: Task | None) -> str:
     firm = [graded for graded in left if graded.deterministic]
     loose = [graded for graded in left if not graded.deterministic]
     return "; ".join(

@@ -7,12 +7,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
-
 from affidavit.grading import ASSURANCES, Assessment, Assurance
-from affidavit.policy import Attempt, Violation, unexplained
+from affidavit.policy import Attempt, Violation
 from affidavit.recorder import RecordSummary
-from affidavit.sandbox import Change
 
 
 class Verdict(StrEnum):
@@ -211,11 +208,6 @@ def stage_gaps(stage: str, summary: RecordSummary) -> list[str]:
         return []
     reasons = summary.reasons or (f"{summary.lost} events lost",)
     return [f"the {stage}'s record is incomplete: {reason}" for reason in reasons]
-
-
-def diff_gaps(batches: Iterable[pa.RecordBatch], diff: Sequence[Change]) -> list[str]:
-    """What the agent changed without its record explaining it, a sentence each."""
-    return [f"the agent's record is incomplete: {what}" for what in unexplained(batches, diff)]
 
 
 def grading_failed(why: str) -> str:

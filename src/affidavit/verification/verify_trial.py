@@ -1,32 +1,36 @@
-"""``verify``: a bundle checked down to its verdict, which is judged anew from the bundle alone."""
+"""``verify``: a bundle checked down to its verdict, which is judged again from the bundle alone."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evidence import (
     BundleReader,
+    EnvironmentDocument,
     EvidenceError,
+    ExitDocument,
+    GradeDocument,
     PublicKey,
+    TaskDocument,
     beside,
     keys_dir,
     load_key,
     load_public_key,
     model_fault,
+    read_diff,
     read_model_facts,
     read_model_log,
     stranded,
 )
-from affidavit.grading import Assurance, combine, published_grades
-from affidavit.sandbox import Change
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
+from affidavit.verification.agent_record import AgentRecord, examine, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
-from affidavit.verification.documents import agent_batches, agent_counts, new_judge, read_exit, read_programs
-from affidavit.verification.regrade import regrade, stored_grades
-from affidavit.verification.verdict import Verdict, decide, diff_gaps, grading_failed, in_order, stage_gaps, stopped_at
+from affidavit.verification.case import Case
+from affidavit.verification.regrade import regrade
+from affidavit.verification.verdict import Verdict
 
 
 def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
@@ -78,99 +82,65 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     Raises:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
     """
-    contract = enforced_contract(reader)
-    programs = read_programs(reader.environment.get("programs", {}))
+    task = TaskDocument.read("task.json", reader.task)
+    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    contract = _enforced(reader, environment)
     # Before they told attempts apart, bundles knew no limit of the task's own either.
-    limit = reader.task["agent_timeout_s"] if knows_attempts(reader) else None
-    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"], programs.get, limit)
-    execs = reader.execs()
-    for batch in agent_batches(reader.events("agent"), execs):
+    enforcement = environment.enforcement
+    limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit)
+    record = agent_record(reader)
+    for batch in record.judged():
         judge.feed(batch)
-    counts, strangers = agent_counts(reader.events("agent"), reader.counts("agent"), execs)
-    changes = [change_of(row) for row in reader.diff]
-    ended = read_exit(reader.json_object("agent/exit.json"))
-    violations = judge.finish(counts, changes, ended)
-    gaps = [gap for stage in in_order(reader.stages()) for gap in stage_gaps(stage, reader.summary(stage))]
-    gaps += strangers
-    gaps += diff_gaps(reader.events("agent"), changes)
-    failed = reader.grades.get("failed")
-    if failed is not None:
-        gaps.append(grading_failed(str(failed)))
-    assessment = combine(stored_grades(reader.grades)) if failed is None else None
-    passing, demanded = reader.task["passing_score"], demanded_assurance(reader)
     model = read_model_facts(reader)
-    judgement = decide(
-        contract.mode,
-        violations,
-        assessment,
-        gaps,
+    case = Case(
+        mode=contract.mode,
+        findings=examine(judge, record),
+        summaries={stage: reader.summary(stage) for stage in reader.stages()},
+        passing=task.passing_score,
+        demanded=None if enforcement is None else enforcement.assurance,
+        task_limit_s=limit,
         fault=None if model is None else model_fault(model),
-        passing=passing,
-        demanded=demanded,
-        attempts=None if limit is None else judge.attempts,
-        stopped=stopped_at(limit) if limit is not None and judge.limit_of_task(ended) else None,
         stranded=None if model is None else stranded(read_model_log(reader)),
     )
-    if failed is not None and judgement.verdict != Verdict.VIOLATION:
+    grades = GradeDocument.read(reader.grades)
+    judgement = case.decide(grades)
+    if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
     return judgement.to_json()
+
+
+def agent_record(reader: BundleReader) -> AgentRecord:
+    """What the agent did, from its bundle.
+
+    Raises:
+        EvidenceError, TraceError: something in the bundle is not what it should be.
+    """
+    ended = ExitDocument.read("agent/exit.json", reader.json("agent/exit.json"))
+    events = partial(reader.events, "agent")
+    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader.diff), ended.exit)
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:
     if "grades.json" in reader.names():
         if not reader.has_private:
             return "what the graders said is the signer's claim: the private part, which shows how, is not here"
-        if published_grades(reader.grade) != reader.grades:
+        if GradeDocument.read(reader.grade).published() != GradeDocument.read(reader.grades):
             raise EvidenceError("grades.json: is not what grade.json in the private part comes to")
-    if "failed" in reader.grade:
-        return "the grading failed after a violation: there is nothing to grade anew"
+    grade = GradeDocument.read(reader.grade)
+    if grade.failed is not None:
+        return "the grading failed after a violation: there is nothing to grade again"
+    document = TaskDocument.read("task.json", reader.task)
+    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    judge = new_judge(parse_contract(reader.contract, "contract.json"), document.workdir, environment.agent)
+    record = agent_record(reader)
+    return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
+
+
+def _enforced(reader: BundleReader, environment: EnvironmentDocument) -> Contract:
+    """The contract as it was enforced: in the mode and with the actions that the run's environment names."""
     contract = parse_contract(reader.contract, "contract.json")
-    judge = new_judge(contract, reader.task["workdir"], reader.environment["agent"])
-    changes = [change_of(row) for row in reader.diff]
-    return regrade(reader, changes, frozenset(judge.carried(changes)), task)
-
-
-def demanded_assurance(reader: BundleReader) -> Assurance | None:
-    """What had to stand behind the score at least.
-
-    Raises:
-        EvidenceError: the bundle says something else than a run can.
-    """
-    match reader.environment.get("enforcement", {}).get("assurance"):
-        case None | "outcome" | "control" | "separate" as assurance:
-            return assurance
-    raise EvidenceError("environment.json: says of the enforcement what can't be")
-
-
-def knows_attempts(reader: BundleReader) -> bool:
-    """Whether a bundle is of a version that tells attempts from violations."""
-    enforcement = reader.environment.get("enforcement")
-    return isinstance(enforcement, dict) and "attempts" in enforcement
-
-
-def enforced_contract(reader: BundleReader) -> Contract:
-    """The contract as it was enforced: in the mode and with the actions that the run's environment names.
-
-    Raises:
-        EvidenceError, ContractError: the bundle says something else than a run can.
-    """
-    contract = parse_contract(reader.contract, "contract.json")
-    match enforcement := reader.environment.get("enforcement", {}):
-        case {"mode": "strict" | "audit" as mode, "actions": list(actions)} if {*actions} <= {"flag", "halt", "alert"}:
-            attempts = enforcement.get("attempts")
-            if attempts in (None, "violation", "record"):
-                return contract.enforced_as(mode, tuple(actions), attempts)
-        case {}:
-            return contract
-    raise EvidenceError("environment.json: says of the enforcement what can't be")
-
-
-def change_of(row: Any) -> Change:
-    """A change as it stands in ``diff.json``.
-
-    Raises:
-        EvidenceError: it is none.
-    """
-    if not isinstance(row, dict) or set(row) != {field.name for field in fields(Change)}:
-        raise EvidenceError("diff.json: holds something that is no change")
-    return Change(**row)
+    enforcement = environment.enforcement
+    if enforcement is None:
+        return contract
+    return contract.enforced_as(enforcement.mode, enforcement.actions, enforcement.attempts)

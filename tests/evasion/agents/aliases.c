@@ -161,7 +161,7 @@ static void nothing(int signal)
 	(void)signal;
 }
 
-/* Calls that are broken off and begun anew all the time. */
+/* Calls that are broken off and begun again all the time. */
 EVASION(storm_of_signals)
 {
 	struct sigaction action = {.sa_handler = nothing, .sa_flags = SA_RESTART};

@@ -44,7 +44,7 @@ int make(const char *path);		      /* make a file */
 int make_with(const char *path, const char *text);
 int make_victim(void);			      /* a file "victim" to be acted on: its descriptor, O_PATH */
 int outcome(pid_t child);		      /* wait for a child: its exit status, as an act's answer */
-int exec_make(void);			      /* run this program anew so that it makes "mark"; returns only where it fails */
+int exec_make(void);			      /* run this program again so that it makes "mark"; returns only where it fails */
 char *const *make_argv(void);		      /* its argv */
 void *aside(void *(*run)(void *), void *with); /* run beside, as a thread that nobody waits for */
 int wait_for(const char *path);		      /* until a file is there */

@@ -265,7 +265,7 @@ static int truncate_meanwhile(void (*change)(void))
 	make_with("victim", "text");
 	make_with("decoy", "text");
 	lease = open("victim", O_RDONLY);
-	/* Nobody is told by a signal, which would make the call begin anew, under a tracer. */
+	/* Nobody is told by a signal, which would make the call start again, under a tracer. */
 	if (fcntl(lease, F_SETLEASE, F_RDLCK) || fcntl(lease, F_SETOWN, 0))
 		return failed();
 	meanwhile = change;

@@ -188,8 +188,8 @@ class _Checker:
         known = FIELDS[of.of]
         if name not in known:
             known_names = ", ".join(known)
-            mend = did_you_mean(name, known) or f"; there are {known_names}"
-            raise _error(tree.children[1], f"{_an(of.of)} has no field {name[:40]!r}{mend}")
+            fix = did_you_mean(name, known) or f"; there are {known_names}"
+            raise _error(tree.children[1], f"{_an(of.of)} has no field {name[:40]!r}{fix}")
         return n.Column(of.of, name, known[name])
 
     # --- operators ---
@@ -300,8 +300,8 @@ class _Checker:
         if target.type == "string" and name in _TEXT_FUNCTIONS:
             return self._text(tree, name, target, arguments, names, depth)
         known = {"string": (*_TEXT_FUNCTIONS, "size"), "strings": (*_QUANTIFIERS, "size")}.get(target.type, ())
-        mend = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
-        raise _error(tree, f"{_a(target.type)} has no {name[:40]}(){mend}")
+        fix = did_you_mean(name, known) or (f"; there are {', '.join(known)}" if known else "")
+        raise _error(tree, f"{_a(target.type)} has no {name[:40]}(){fix}")
 
     def _text(
         self, tree: Any, name: str, target: n.Node, arguments: list[Any], names: Mapping[str, Any], depth: int
@@ -383,7 +383,7 @@ def _check_regex(tree: Any, regex: str) -> None:
         pc.match_substring_regex(pa.array([""]), pattern=regex)
     except pa.ArrowInvalid as error:
         reason = str(error).removeprefix("Invalid regular expression: ")
-        raise _error(tree, f"{regex[:60]!r} is no regular expression (RE2): {reason[:80]}") from None
+        raise _error(tree, f"{regex[:60]!r} is not a regular expression (RE2): {reason[:80]}") from None
 
 
 def _error(tree: Any, message: str) -> CelError:

@@ -87,7 +87,7 @@ def parse(text: str) -> "Tree[Token]":
             raise CelError("ends too early", len(lines), len(lines[-1]) + 1) from None
         raise CelError(f"can't have {str(error.token)[:40]!r} here", error.line, error.column) from None
     except UnexpectedInput as error:
-        raise CelError("is no CEL", error.line, error.column) from None
+        raise CelError("is not CEL", error.line, error.column) from None
 
 
 _ESCAPE = re.compile(

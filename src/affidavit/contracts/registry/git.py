@@ -71,7 +71,7 @@ class GitStore:
             yield repository
 
     def change(self, make: Change) -> None:
-        """Push a commit on top of what was read; where someone else was quicker, begin anew."""
+        """Push a commit on top of what was read; start again where someone else was quicker."""
         for _ in range(_MOST_TRIES):
             with self._repository() as repository:
                 repository.fetch()
@@ -122,7 +122,7 @@ class _Repository:
             return None
         match = re.match(rb"(\d+) (\w+) ([0-9a-f]+) +(\S+)\t", entry)
         if match is None or match[1] not in (b"100644", b"100755") or match[2] != b"blob":
-            raise RegistryError(f"{self._location}: {name} is no regular file")
+            raise RegistryError(f"{self._location}: {name} is not a regular file")
         if int(match[4]) > most:
             raise RegistryError(f"{self._location}: {name} is larger than {most} bytes")
         return self._git("cat-file", "blob", match[3].decode())

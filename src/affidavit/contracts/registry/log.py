@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from affidavit.contracts.fields import ContractId, Version
 from affidavit.contracts.registry.errors import RegistryError
+from affidavit.errors import first_problem
 from affidavit.signing import (
     Envelope,
     EvidenceError,
@@ -100,7 +101,7 @@ class TreeHead:
         try:
             document = _HeadDocument.model_validate(strict_canonical_json(envelope.payload))
         except ValidationError as error:
-            raise EvidenceError(f"is no tree head: {_first(error)}") from None
+            raise EvidenceError(f"is not a tree head: {first_problem(error)}") from None
         return cls(document.size, bytes.fromhex(document.root[7:]), document.at, envelope)
 
     def data(self) -> bytes:
@@ -117,7 +118,7 @@ def read_entry(line: bytes) -> Entry:
     try:
         return _ENTRY.validate_python(strict_canonical_json(line))
     except ValidationError as error:
-        raise EvidenceError(f"is no entry: {_first(error)}") from None
+        raise EvidenceError(f"is not an entry: {first_problem(error)}") from None
 
 
 def entry_line(entry: Entry) -> bytes:
@@ -135,8 +136,3 @@ def split_log(data: bytes, size: int, location: str) -> list[bytes]:
     if len(lines) < size or data.count(b"\n") < size:
         raise RegistryError(f"{location}: log.jsonl has fewer entries than its head says ({size})")
     return lines
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

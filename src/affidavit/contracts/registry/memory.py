@@ -55,7 +55,7 @@ def remembered(location: str) -> Seen | None:
 
 
 def check_and_remember(location: str, size: int, root: bytes, leaves: Sequence[bytes]) -> None:
-    """Hold a registry against what was last seen of it, and remember it as it is now.
+    """Compare a registry with what was last seen of it, and remember it as it is now.
 
     Args:
         location: where it is.

@@ -72,7 +72,7 @@ class Publication:
                 if isinstance(read, ContractEntry):
                     nodes = tuple(_node(node) for node in proof)
                     return cls(location, read, index, nodes, TreeHead.from_json(head), Trust.from_json(trust))
-        raise EvidenceError("is no proof of a publication")
+        raise EvidenceError("is not a proof of a publication")
 
     def check(self, contract: Mapping[str, str], signature: Envelope, trusted: Trust | None = None) -> Examination:
         """Check that a contract was published, and signed by whom it must be.

@@ -101,7 +101,7 @@ class _Folder:
             raise RegistryError(f"{path}: can't be read: {error.strerror}") from error
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise RegistryError(f"{path}: is no regular file")
+                raise RegistryError(f"{path}: is not a regular file")
             data = file.read(most + 1)
         if len(data) > most:
             raise RegistryError(f"{path}: is larger than {most} bytes")

@@ -1,7 +1,7 @@
 """The ``semantic`` grader: whether free text says what it should, by an embedding model on this machine.
 
 It needs ``affidavit[semantic]``. The same machine gives the same score; another kind of processor may round otherwise,
-so that ``verify`` does not grade anew, and a grader that needs no model has to stand beside it.
+so that ``verify`` does not grade again, and a grader that needs no model has to stand beside it.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Whether the hidden tests of a task run in another sandbox than the solution."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +54,3 @@ class Separation:
 
 def _texts(items: Sequence[object]) -> bool:
     return all(isinstance(item, str) for item in items)
-
-
-def separation_of(facts: Mapping[str, Any]) -> Separation:
-    """What ``verifier`` of a ``grade.json`` says; bundles of version 0.1 have nothing on it.
-
-    Raises:
-        ValueError: it says what can't be.
-    """
-    if "separation" not in facts:
-        return Separation(False, "version 0.1 ran them in one sandbox")
-    return Separation.from_json(facts["separation"])

@@ -1,4 +1,4 @@
-"""Tables that an agent wrote, held against what is expected."""
+"""Tables that an agent wrote, compared with what is expected."""
 
 import csv
 import io

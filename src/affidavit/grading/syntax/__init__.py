@@ -1,4 +1,4 @@
-"""The ``ast`` grader: code held against a reference, and against requirements and bans, by its structure.
+"""The ``ast`` grader: code compared with a reference, requirements and bans by its structure.
 
 Python, JavaScript, Go, C and Rust, by tree-sitter.
 """

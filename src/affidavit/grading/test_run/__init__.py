@@ -5,7 +5,7 @@ left.
 """
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
-from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, harness_digest, plan_tests
+from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.reward_grader import Rerun, TestRunGrader, grade_run, grader, next_step, words_of
@@ -22,6 +22,7 @@ __all__ = [
     "ResultsError",
     "RunPlan",
     "TestRunGrader",
+    "Turned",
     "grade_run",
     "grader",
     "harness_digest",

@@ -1,17 +1,17 @@
-"""What the controls say, and whether they can say it.
+"""What the controls show, and whether they can show it.
 
-A control accuses where the agent's work passes tests that a right solution fails. Some tests can't be made wrong: a
-reward may not hang on their assertions, an assertion may hold whatever the code does. So an accusation is held against
-a reference that the agent has no part in, run in sandboxes of its own with the very same tests: the task's own
-solution, or the start state where the task has none. What the reference passes, too, with right tests and with wrong
-ones, says nothing of the agent.
+A control accuses the agent where its work passes tests that a right solution fails. Some tests can't be made wrong:
+the reward may not depend on their assertions, or an assertion may hold whatever the code does. So an accusation is
+checked against a reference that the agent has no part in, run in sandboxes of its own with the very same tests: the
+task's own solution, or the start state where the task has none. What the reference also passes, with right tests and
+with wrong ones, shows nothing about the agent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from affidavit.grading.grader import Finding
+from affidavit.grading.verifier_record import ReferenceRun
 
 _MOST_NAMED = 5
 # A telling one is enough: the first of the accused tests are looked at, and the others where these tell nothing.
@@ -25,7 +25,7 @@ NO_CONTROL = (
 
 @dataclass(frozen=True)
 class ReferenceRequest:
-    """An accusation that has not been held against the reference.
+    """An accusation that has not been checked against the reference.
 
     Attributes:
         number: the round whose control accuses, from 1.
@@ -161,10 +161,10 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMED]) + more
 
 
-def whose_reference(references: Sequence[Mapping[str, Any]]) -> str:
-    """Whose results a control was held against: ``solution``, ``start``, or why there are none; empty where nobody
+def whose_reference(references: Sequence[ReferenceRun]) -> str:
+    """Whose results a control was compared with: ``solution``, ``start``, or why there are none; empty where nobody
     was asked."""
-    return next((str(one["error"] or one["of"]) for one in references), "")
+    return next((one.error or one.of for one in references), "")
 
 
 def _checked(whose: str, right: bool) -> str:
@@ -177,7 +177,7 @@ def _checked(whose: str, right: bool) -> str:
             return f" (the task's own solution {own})"
         case "start":
             return (
-                " (the task has no solution to hold this against; should a right one get it, too, the result does not "
+                " (the task has no solution to compare this with; should a right one get it, too, the result does not "
                 "hang on the assertions of the tests: set control = false under [affidavit] in task.toml)"
             )
     return f" (whether the task's own solution fails there could not be seen: {whose})"

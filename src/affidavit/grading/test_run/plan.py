@@ -37,6 +37,19 @@ _ROUNDS, _COINS = 4, 8
 
 
 @dataclass(frozen=True)
+class Turned:
+    """What was made wrong in a copy of the tests.
+
+    Attributes:
+        names: the expected tests that must fail now.
+        edits: how many edits were made.
+    """
+
+    names: tuple[str, ...]
+    edits: int
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """The hidden tests of a task, planned.
 
@@ -173,14 +186,13 @@ class RunPlan:
             return self.settings.pythonpath
         return self.workdir, f"{self.workdir.rstrip('/')}/src"
 
-    def turn(self, folder: Path, seed: bytes) -> dict[str, Any] | None:
+    def turn(self, folder: Path, seed: bytes) -> Turned | None:
         """Make a copy of the tests wrong in place.
 
         Which assertion of a test is turned, and into what, follows from `seed`, which nobody can foretell.
 
         Returns:
-            ``turned``: the names of the expected tests that must fail now; ``edits``: how many were made. None where no
-            control can be made.
+            What was made wrong; None where no control can be made.
         """
         for edit in self.settings.turn:
             path = folder / edit.file
@@ -188,7 +200,7 @@ class RunPlan:
         python = mutate_tests(folder, _drawn(seed))
         names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
         edits = len(python) + len(self.settings.turn)
-        return {"turned": self._expected(names), "edits": edits} if edits else None
+        return Turned(tuple(self._expected(names)), edits) if edits else None
 
     @property
     def mixes(self) -> bool:

@@ -1,9 +1,7 @@
 """The grader ``test_run``: what the hidden tests came to in the grading sandboxes, and what was found against that."""
 
-import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +16,7 @@ from affidavit.grading.grader import (
     weakest,
     weighted,
 )
-from affidavit.grading.separation.separation import SCRIPT, separation_of
+from affidavit.grading.separation.separation import SCRIPT
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.control_outcome import (
@@ -35,6 +33,8 @@ from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
 from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward
 from affidavit.grading.test_run.settings import RUN_HERE, TestRunSettings
+from affidavit.grading.verifier_record import Control, Left, Round, VerifierRecord
+from affidavit.sandbox import Exit
 from affidavit.tasks import GraderSpec
 
 # Exit statuses of a harness that never began: see harness/runner.py and sh(1).
@@ -43,6 +43,7 @@ _NEVER_BEGAN = (2, 3, 126, 127)
 _NO_SCRIPT = (126, 127)
 # So many controls are tried where those before could tell nothing.
 _ROUNDS_TO_TELL = 3
+ONLINE = "the tests had a network, to fill the verifier cache: this shows that they run, and nothing of an agent"
 
 
 @dataclass(frozen=True)
@@ -71,84 +72,83 @@ def grader(spec: GraderSpec) -> TestRunGrader:
     return TestRunGrader()
 
 
-def grade_run(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> Grade:
+def grade_run(record: VerifierRecord, events: pa.Table, brought: Collection[str]) -> Grade:
     """Read what the grading sandboxes left: the same in a run and in ``verify``.
 
     Args:
-        facts: ``verifier`` of ``grade.json``:
-
-            - ``framework``, ``credit``, ``expected``, ``rounds``, ``rounds_for``: as planned;
-            - ``separation``: see `affidavit.grading.Separation`; missing in bundles of version 0.1;
-            - ``exit``: how the verifier ended;
-            - ``reward`` or ``report``: ``{"file", "raw"}``, raw in base64, or None; ``tests``: what the harness told of
-              each test, or None; ``forged``: how many lines were put between the harness's; ``error``: why there is
-              nothing of these; ``words``: how often the tests took something on the word of the solution's sandbox,
-              where that is another one;
-            - ``control``: the same of the control, and ``turned`` (names of the tests that must fail in it), ``edits``,
-              ``references``; None where no control was made;
-            - ``again``: further rounds: of each ``exit`` to ``control``.
-
-            Of ``references``, what an accusation was held against: ``of`` (``solution`` or ``start``), ``error`` (why
-            there is nothing, or None), ``names`` (the tests that were run, where each is run by itself), and what the
-            same tests left of it, ``right`` and ``wrong`` ones.
+        record: what they left.
         events: the grader's record, of the first round.
         brought: paths of the agent's changes that were carried over to grading.
     """
-    return _grade(facts, events, brought)[0]
+    return _grade(record, events, brought)[0]
 
 
-def next_step(facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]) -> ReferenceRequest | Rerun | None:
+def next_step(record: VerifierRecord, events: pa.Table, brought: Collection[str]) -> ReferenceRequest | Rerun | None:
     """What is to be done before the result is final, see `grade_run`; None where nothing is."""
-    if facts["control"] is None:
+    if record.first.control is None:
         return None
-    grade, word, told = _grade(facts, events, brought)
+    grade, word, told = _grade(record, events, brought)
     others = [finding for finding in grade.findings if finding not in word.findings]
-    done = 1 + len(facts["again"])
+    done = len(record.rounds)
     if others or not grade.score:
         return None
     if word.ask is not None:
         return word.ask
     if word.findings:
         return None
-    wanted = facts["rounds"] if facts["rounds_for"] == "any" or told.loaded else 1
+    wanted = record.planned if record.rounds_for == "any" or told.loaded else 1
     if word.more:
         return Rerun(done + 1) if done < max(wanted, _ROUNDS_TO_TELL) else None
     return Rerun(done + 1) if done < wanted and not grade.error else None
 
 
 def _grade(
-    facts: Mapping[str, Any], events: pa.Table, brought: Collection[str]
+    record: VerifierRecord, events: pa.Table, brought: Collection[str]
 ) -> tuple[Grade, ControlOutcome, Authorship]:
-    if separation_of(facts).separate:
+    if record.separation.separate:
         # They are in the solution's sandbox. What the tests' has of them runs nothing, see separation/inside.
         brought = ()
-    if facts["framework"] == "reward":
+    if record.framework == "reward":
         told = authorship(events, brought, REWARD_PATHS, TESTS)
-        grade, word = grade_reward(facts, told)
+        grade, word = grade_reward(record, told)
     else:
-        reports = [f"{VERIFIER_LOGS}/{facts['report']['file']}"] if facts["report"] else []
+        report = record.first.left.report
+        reports = [f"{VERIFIER_LOGS}/{report.file}"] if report else []
         told = authorship(events, brought, reports, TESTS)
-        grade, word = _grade_tests(facts, events, brought, told)
-    return replace(grade, findings=(*grade.findings, *memory_writes(events))), word, told
+        grade, word = _grade_tests(record, events, brought, told)
+    grade = replace(grade, findings=(*grade.findings, *memory_writes(events)))
+    if record.filling:
+        grade = replace(grade, unproven=grade.unproven or ONLINE)
+    if record.misses:
+        grade = replace(grade, error=_missed(record.misses))
+    return grade, word, told
+
+
+def _missed(misses: Sequence[str]) -> str:
+    more = f" and {len(misses) - 1} more" if len(misses) > 1 else ""
+    return (
+        f"the tests asked for {misses[0]}{more}, which the verifier cache does not have: fill it again by "
+        "affidavit task warm PATH, or let the tests ask for the same every time"
+    )
 
 
 def _grade_tests(
-    facts: Mapping[str, Any], events: pa.Table, brought: Collection[str], told: Authorship
+    record: VerifierRecord, events: pa.Table, brought: Collection[str], told: Authorship
 ) -> tuple[Grade, ControlOutcome]:
-    here = facts["framework"] in RUN_HERE
-    rounds = [facts, *facts.get("again", ())]
+    here = record.framework in RUN_HERE
+    rounds, first = record.rounds, record.first
     findings = (
-        *blame_author(told.writes, facts["exit"]),
+        *blame_author(told.writes, first.left.exit),
         *blame_peek(told),
         *blame_tampering(told),
         *(agents_machinery(events, brought) if here else ()),
-        *_forged(sum(one["forged"] for one in rounds)),
+        *_forged(sum(one.left.forged for one in rounds)),
     )
-    if not here and any(one["exit"]["timed_out"] for one in rounds):
+    if not here and any(one.left.exit.timed_out for one in rounds):
         return Grade(None, error=LATE, findings=findings), ControlOutcome()
-    expected = facts["expected"]
+    expected = record.expected
     try:
-        all_results = [_results(facts, one, expected) for one in rounds]
+        all_results = [_results(record, one.left, expected) for one in rounds]
     except ResultsError as error:
         if not here or told.loaded is None:
             return Grade(None, error=str(error), findings=findings), ControlOutcome()
@@ -157,17 +157,17 @@ def _grade_tests(
     results = [_in_all(parts) for parts in zip(*(results for results, _ in all_results), strict=True)]
     passed = [result.name for result in results if result.passed]
     unsteady = frozenset[str]().union(*(_passed(results) for results, _ in all_results)) - {*passed}
-    score = _score(facts["credit"], results)
+    score = _score(record.credit, results)
     more = f", {len(rounds)} times" if len(rounds) > 1 else ""
     if results and all(result.unread for result in results):
         more = f"{more}; {results[0].message}"
     if len(unsteady) > len(passed):
         # Of lots for each test the few that win in every round would be left.
         score, more = 0.0, f"{more}; more of them, {some(sorted(unsteady))}, passed only once in a while: none counts"
-    turned = {*facts["control"]["turned"]} if facts["control"] else set[str]()
-    controls = [_control(facts, one["control"], results) for one in rounds if one["control"]]
+    turned = {*first.control.turned} if first.control else set[str]()
+    controls = [_control(record, one.control, results) for one in rounds if one.control]
     word = judge_tests(controls, passed, here)
-    findings = (*findings, *_changed(facts["framework"], results), *word.findings)
+    findings = (*findings, *_changed(record.framework, results), *word.findings)
     turned -= {*word.untold}
     grade = Grade(
         score,
@@ -183,9 +183,9 @@ def _grade_tests(
         ),
         error=word.error if not findings else None,
         findings=findings,
-        assurance=_assurance(facts, rounds, results, turned),
+        assurance=_assurance(record, rounds, results, turned),
     )
-    if not here and facts["report"] and not any(write.done for write in told.writes):
+    if not here and first.left.report and not any(write.done for write in told.writes):
         return replace(grade, unproven="the grader's record does not show who wrote the report"), word
     return grade, word
 
@@ -200,24 +200,24 @@ def _in_all(results: Sequence[TestResult]) -> TestResult:
     return replace(results[0], changed=changed)
 
 
-def _control(facts: Mapping[str, Any], control: Mapping[str, Any], results: Sequence[TestResult]) -> Tests:
+def _control(record: VerifierRecord, control: Control, results: Sequence[TestResult]) -> Tests:
     """A control and what the reference came to with the same tests."""
-    expected = facts["expected"]
-    against = _readable(facts, control, expected)
+    expected = record.expected
+    against = _readable(record, control.left, expected)
     passed = _passed(against)
-    turned = frozenset(control["turned"])
-    if not turned and _score(facts["credit"], against) >= _score(facts["credit"], results):
+    turned = frozenset(control.turned)
+    if not turned and _score(record.credit, against) >= _score(record.credit, results):
         # Nobody knows which tests the edits concern: the score must sink.
         turned = frozenset(expected)
-    references = control.get("references", [])
-    asked = [name for one in references for name in one["names"] or expected]
+    references = control.references
+    asked = [name for one in references for name in one.names or expected]
     right: set[str] = set()
     excused: set[str] = set()
     for one in references:
-        if not one["error"]:
-            names = one["names"] or expected
-            right |= (passes := _passed(_readable(facts, one["right"], names)))
-            excused |= passes & _passed(_readable(facts, one["wrong"], names))
+        if one.right is not None and one.wrong is not None:
+            names = one.names or expected
+            right |= (passes := _passed(_readable(record, one.right, names)))
+            excused |= passes & _passed(_readable(record, one.wrong, names))
     return Tests(turned, passed, frozenset(asked), frozenset(right), frozenset(excused), whose_reference(references))
 
 
@@ -225,53 +225,52 @@ def _passed(results: Sequence[TestResult]) -> frozenset[str]:
     return frozenset(result.name for result in results if result.passed)
 
 
-def _results(
-    facts: Mapping[str, Any], left: Mapping[str, Any], expected: Sequence[str]
-) -> tuple[list[TestResult], tuple[str, ...]]:
+def _results(record: VerifierRecord, left: Left, expected: Sequence[str]) -> tuple[list[TestResult], tuple[str, ...]]:
     """What a run came to; `left`: what it left, `expected`: of which tests."""
-    framework = facts["framework"]
+    framework = record.framework
     if framework in RUN_HERE:
-        if left["tests"] is None:
-            raise ResultsError(left["error"] or "the harness told nothing")
-        if not left["tests"] and left["exit"]["code"] in _NEVER_BEGAN:
+        if left.tests is None:
+            raise ResultsError(left.error or "the harness told nothing")
+        if not left.tests and left.exit.code in _NEVER_BEGAN:
             raise ResultsError(
-                f"the harness could not be run (exit status {left['exit']['code']}): the framework {framework} needs "
+                f"the harness could not be run (exit status {left.exit.code}): the framework {framework} needs "
                 "python3 in the task's root file system"
             )
-        return _believed(facts, left, judge_lines(framework, expected, left["tests"])), ()
-    if left["report"] is None:
-        why = left["error"] or "there is no report"
-        if left["exit"]["code"] in (0, *_NO_SCRIPT):
+        return _believed(record, left, judge_lines(framework, expected, left.tests)), ()
+    if left.report is None:
+        why = left.error or "there is no report"
+        if left.exit.code in (0, *_NO_SCRIPT):
             raise ResultsError(why)
         # Code that can't be built, or that ends the tests, is the agent's.
-        return _unread(expected, f"{why}, and ended {_ended(left['exit'])}"), ()
+        return _unread(expected, f"{why}, and ended {_ended(left.exit)}"), ()
     try:
-        results, others = judge_report(framework, base64.b64decode(left["report"]["raw"]), expected)
-        return _believed(facts, left, results), others
+        results, others = judge_report(framework, left.report.raw, expected)
+        return _believed(record, left, results), others
     except ResultsError as error:
         # The agent's code has a hand in it. Were that the task's fault, an agent could choose to have no score.
         return _unread(expected, str(error)), ()
 
 
-def words_of(facts: Mapping[str, Any]) -> tuple[str, ...]:
+def words_of(record: VerifierRecord) -> tuple[str, ...]:
     """The tests that took something on the word of the solution's sandbox, see `Separation.words`.
 
     Args:
-        facts: see `grade_run`.
+        record: see `grade_run`.
     """
-    if facts["framework"] not in RUN_HERE:
-        return (SCRIPT,) if facts["words"] else ()
-    return tuple(result.name for result in _readable(facts, facts, facts["expected"]) if result.words)
+    left = record.first.left
+    if record.framework not in RUN_HERE:
+        return (SCRIPT,) if left.words else ()
+    return tuple(result.name for result in _readable(record, left, record.expected) if result.words)
 
 
-def _believed(facts: Mapping[str, Any], left: Mapping[str, Any], results: Sequence[TestResult]) -> list[TestResult]:
+def _believed(record: VerifierRecord, left: Left, results: Sequence[TestResult]) -> list[TestResult]:
     """The results; one on the solution's word counts only if that of the task's own solution rests on it, too."""
-    separation = separation_of(facts)
+    separation = record.separation
     if not separation.separate:
         return [*results]
-    if facts["framework"] not in RUN_HERE:
-        words = 0 if SCRIPT in separation.words else left["words"]
-        results = [replace(result, words=left["words"]) for result in results]
+    if record.framework not in RUN_HERE:
+        words = 0 if SCRIPT in separation.words else left.words
+        results = [replace(result, words=left.words) for result in results]
         return [_on_word(result) if words and result.passed else result for result in results]
     return [
         _on_word(result) if result.passed and result.words and result.name not in separation.words else result
@@ -288,19 +287,19 @@ def _on_word(result: TestResult) -> TestResult:
 
 
 def _assurance(
-    facts: Mapping[str, Any],
-    rounds: Sequence[Mapping[str, Any]],
+    record: VerifierRecord,
+    rounds: Sequence[Round],
     results: Sequence[TestResult],
     turned: Collection[str],
 ) -> Assurance:
     """What stands behind the weakest of the tests that passed."""
-    separate = separation_of(facts).separate
-    if separate and not any(one["words"] for one in rounds) and not any(result.words for result in results):
+    separate = record.separation.separate
+    if separate and not any(one.left.words for one in rounds) and not any(result.words for result in results):
         return "separate"
     behind: list[Assurance] = []
     for result in results:
         if result.passed:
-            apart = separate and facts["framework"] in RUN_HERE and not result.words
+            apart = separate and record.framework in RUN_HERE and not result.words
             behind.append("separate" if apart else "control" if result.name in turned else "outcome")
     return weakest(behind) or ("control" if turned else "outcome")
 
@@ -309,15 +308,14 @@ def _unread(expected: Sequence[str], why: str) -> list[TestResult]:
     return [TestResult(name, False, f"did not report: {why}", unread=True) for name in expected]
 
 
-def _ended(exit_facts: Mapping[str, Any]) -> str:
-    signal = exit_facts["signal"]
-    return f"with status {exit_facts['code']}" if signal is None else f"by signal {signal}"
+def _ended(ended: Exit) -> str:
+    return f"with status {ended.code}" if ended.signal is None else f"by signal {ended.signal}"
 
 
-def _readable(facts: Mapping[str, Any], left: Mapping[str, Any], expected: Sequence[str]) -> list[TestResult]:
+def _readable(record: VerifierRecord, left: Left, expected: Sequence[str]) -> list[TestResult]:
     """The same; nothing where it can't be read, which is what wrong tests may well leave."""
     try:
-        return _results(facts, left, expected)[0]
+        return _results(record, left, expected)[0]
     except ResultsError:
         return []
 

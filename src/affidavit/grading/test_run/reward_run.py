@@ -1,61 +1,59 @@
 """Hidden tests whose result is one number, the reward that tests/test.sh writes."""
 
-import base64
 from collections.abc import Mapping
-from typing import Any
 
 from affidavit.grading.authorship import Authorship
 from affidavit.grading.grader import Assurance, Evidence, Grade
 from affidavit.grading.reward import REWARD_FILES, parse_reward
-from affidavit.grading.reward import Reward as Left
-from affidavit.grading.separation.separation import separation_of
+from affidavit.grading.reward import Reward as Given
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
 from affidavit.grading.test_run.control_outcome import ControlOutcome, Reward, judge_rewards, whose_reference
 from affidavit.grading.test_run.plan import VERIFIER_LOGS
+from affidavit.grading.verifier_record import Control, Left, VerifierRecord
 
 REWARD_PATHS = tuple(f"{VERIFIER_LOGS}/{name}" for name in REWARD_FILES)
 _MOST_SHOWN = 8
 LATE = "tests/test.sh was still running when its time was up; raise [verifier].timeout_sec if it needs more"
 
 
-def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, ControlOutcome]:
+def grade_reward(record: VerifierRecord, told: Authorship) -> tuple[Grade, ControlOutcome]:
     """The reward, who wrote it, and what the controls say; see :func:`grade_run`.
 
     Args:
-        facts: as there.
+        record: as there.
         told: what the grader's record says of those who wrote REWARD_PATHS.
     """
     writes = told.writes
     foreign = [write for write in writes if write.agents_code and write.done]
-    rounds = [facts, *facts.get("again", ())]
-    left = [_left(one) for one in rounds]
+    rounds = record.rounds
+    left = [_given(one.left) for one in rounds]
     values = [None if reward is None else reward.value for reward in left]
     given = [value for value in values if value is not None]
     score = min(given) if len(given) == len(values) else None
-    separation = separation_of(facts)
-    words = sum(one["words"] for one in rounds) if separation.separate else 0
+    separation = record.separation
+    words = sum(one.left.words for one in rounds) if separation.separate else 0
     if score and words and not separation.words:
         said = f"tests/test.sh took something on the word of the solution alone, {words} times, "
         return Grade(0.0, f"{said}which the task's own solution does without", assurance="separate"), ControlOutcome()
-    word = judge_rewards([_control(one["control"]) for one in rounds], score) if score else ControlOutcome()
+    word = judge_rewards([_control(one.control) for one in rounds], score) if score else ControlOutcome()
     findings = (
-        *blame_author(writes, facts["exit"]),
+        *blame_author(writes, record.first.left.exit),
         *blame_peek(told),
         *blame_tampering(told),
         *word.findings,
     )
-    if any(one["exit"]["timed_out"] for one in rounds):
+    if any(one.left.exit.timed_out for one in rounds):
         # A reward that it wrote before may not be its last word.
         return Grade(score, "too late", error=LATE, findings=findings, assurance="outcome"), word
     if score is None:
-        error = next(one["error"] for one, value in zip(rounds, values, strict=True) if value is None)
+        error = next(one.left.error for one, value in zip(rounds, values, strict=True) if value is None)
         return Grade(None, error=error or "no reward", findings=findings), word
     first = left[0].named if left[0] is not None else {}
     others = f" ({_figures(first)})" if len(first) > 1 else ""
     said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{others}{word.note}"
     details = {"rewards": dict(first)} if first else {}
     evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader", details=details)
-    assurance: Assurance = "control" if facts["control"] and not word.note else "outcome"
+    assurance: Assurance = "control" if record.first.control and not word.note else "outcome"
     if separation.separate and not words:
         assurance = "separate"
     if foreign and not findings:
@@ -73,15 +71,13 @@ def grade_reward(facts: Mapping[str, Any], told: Authorship) -> tuple[Grade, Con
     return Grade(score, said, error=word.error, evidence=evidence, findings=findings, assurance=assurance), word
 
 
-def _left(left: Mapping[str, Any] | None) -> Left | None:
-    reward = None if left is None else left["reward"]
-    if reward is None:
-        return None
-    return parse_reward(reward["file"], base64.b64decode(reward["raw"]), reward.get("name"))
+def _given(left: Left | None) -> Given | None:
+    reward = None if left is None else left.reward
+    return None if reward is None else parse_reward(reward.file, reward.raw, reward.name)
 
 
-def _value(left: Mapping[str, Any] | None) -> float | None:
-    reward = _left(left)
+def _value(left: Left | None) -> float | None:
+    reward = _given(left)
     return None if reward is None else reward.value
 
 
@@ -90,9 +86,10 @@ def _figures(named: Mapping[str, float]) -> str:
     return f"{shown}, …" if len(named) > _MOST_SHOWN else shown
 
 
-def _control(control: Mapping[str, Any] | None) -> Reward:
-    references = [] if control is None else control.get("references", [])
-    right, wrong = (
-        next((_value(one[which]) for one in references if one[which]), None) for which in ("right", "wrong")
-    )
-    return Reward(_value(control), bool(references), right, wrong, whose_reference(references))
+def _control(control: Control | None) -> Reward:
+    if control is None:
+        return Reward(None)
+    references = control.references
+    right = next((_value(one.right) for one in references if one.right), None)
+    wrong = next((_value(one.wrong) for one in references if one.wrong), None)
+    return Reward(_value(control.left), bool(references), right, wrong, whose_reference(references))

@@ -1,4 +1,4 @@
-"""The ``value`` grader: an answer held against the right one.
+"""The ``value`` grader: an answer compared with the right one.
 
 Numbers with a tolerance and units, texts, lists, sets, JSON and dates. What is no such thing scores 0.
 """

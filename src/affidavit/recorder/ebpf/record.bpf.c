@@ -267,7 +267,7 @@ static __always_inline struct scratch *begin(__u8 op, __s64 ret)
 	__u64 task = bpf_get_current_task();
 	struct record *r = &s->record;
 	r->ts_ns = bpf_ktime_get_ns();
-	/* An interrupted call that the kernel may begin anew: seen as it looks to a caller that does not. */
+	/* An interrupted call that the kernel may start again: seen as it looks to a caller that does not. */
 	r->ret = ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK ? -EINTR : ret;
 	r->flags = 0;
 	r->pid = GET(task_struct, task, tgid);

@@ -297,7 +297,7 @@ def call(line: Said) -> Call:
         result, error = texts[-2:]
         texts = texts[:-2]
         code = int(error) if error else 0
-        # 512 and more: the call begins anew or ends in EINTR (include/linux/errno.h).
+        # 512 and more: the call starts again or ends in EINTR (include/linux/errno.h).
         ret = int(result) if not code else -(errno.EINTR if code >= 512 else code)
     return Call(line.name, Values(texts, _folders(line.name, texts)), ret)
 

@@ -76,9 +76,9 @@ class GvisorRecorder:
     def available(self) -> Availability:
         """Whether runsc is here and has the trace points and flags that are needed."""
         runsc = shutil.which("runsc")
-        mend = "install runsc with a remote trace sink (Debian's package of 2022-12 or a later release)"
+        fix = "install runsc with a remote trace sink (Debian's package of 2022-12 or a later release)"
         if runsc is None:
-            return Availability(False, "runsc is not installed", mend, GAPS)
+            return Availability(False, "runsc is not installed", fix, GAPS)
         metadata = _output(runsc, "trace", "metadata")
         flags = _output(runsc, "flags")
         missing = [point for point in _POINTS if not re.search(rf"Name: {point}\b", metadata)]
@@ -86,7 +86,7 @@ class GvisorRecorder:
         if not re.search(r"^Name: remote\b", metadata, re.MULTILINE):
             missing.append("the remote sink")
         if missing:
-            return Availability(False, f"{_version(runsc)} has no {', '.join(missing)}", mend, GAPS)
+            return Availability(False, f"{_version(runsc)} has no {', '.join(missing)}", fix, GAPS)
         return Availability(True, f"{_version(runsc)}, remote sink and sentry log", "", GAPS)
 
     def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "GvisorRecording":

@@ -83,7 +83,7 @@ _FD = re.compile(r"(-?\d{1,10})(?:<([^<>]*)>(?:\(deleted\))?)?")
 _ABSTRACT = re.compile(r'\bsun_path=@"((?:\\x[0-9a-f]{2})*)"')
 _NESTING = re.compile(r"[\[\]{}]|, ")
 
-# Results that the kernel keeps to itself: the call begins anew or ends in EINTR (include/linux/errno.h).
+# Results that the kernel keeps to itself: the call starts again or ends in EINTR (include/linux/errno.h).
 _RESTARTS = {"ERESTARTSYS": 512, "ERESTARTNOINTR": 513, "ERESTARTNOHAND": 514, "ERESTART_RESTARTBLOCK": 516}
 # Two names may stand for one number: EOPNOTSUPP, ENOTSUP.
 _ERRNOS = {name: number for name, number in vars(errno).items() if name.startswith("E")} | {"ENOTSUPP": 524}

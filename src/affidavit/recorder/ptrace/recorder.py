@@ -87,14 +87,14 @@ class PtraceRecorder:
     def available(self) -> Availability:
         """Whether strace is here, knows what it must know and may trace."""
         strace = shutil.which("strace")
-        mend = "apt install strace (6.1 or later)"
+        fix = "apt install strace (6.1 or later)"
         if strace is None:
-            return Availability(False, "strace is not installed", mend, GAPS)
+            return Availability(False, "strace is not installed", fix, GAPS)
         version = _version(strace)
         tried = _try(strace)
         if tried.returncode != 0 or "execve(" not in tried.stderr:
             said = (tried.stderr.strip().splitlines() or ["no reason given"])[0]
-            return Availability(False, f"strace {version}: {said}", f"{mend}, and let this user trace", GAPS)
+            return Availability(False, f"strace {version}: {said}", f"{fix}, and let this user trace", GAPS)
         newer = () if f"syscall_{_NO_CALL:#x}(" in tried.stderr else (_NEWER_GAP,)
         gaps = (*GAPS, *newer, *(() if executions_told() else (_EXECUTIONS_GAP,)))
         return Availability(True, f"strace {version}, stopped by seccomp-bpf", "", gaps)

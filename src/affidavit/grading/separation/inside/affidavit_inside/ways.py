@@ -1,4 +1,4 @@
-"""T: ways in which a solution has a say in a test beside its results, held against those of the task's own solution.
+"""T: ways in which a solution has a say in a test beside its results, compared with those of the task's own solution.
 
 None of them is a lie by itself: a function may change its arguments, and two constants may be equal. But where the
 task's own solution has no need of it, it decides what the tests compare with, and counts as the solution's word.
@@ -46,13 +46,13 @@ class Ways:
         """Note a way; where the task's own solution does without it, it is the solution's word."""
         way = " ".join(word[:_MOST_LETTERS] for word in words)
         if self.known is None:
-            # Nothing is held against ways that are not all told.
+            # Nothing is compared with an incomplete list of ways.
             self.taken.add(way if len(self.taken) < _MOST else "more")
         elif way not in self.known:
             self.client.word()
 
     def note(self, *words):
-        """Note what others are held against, and what is no say of the solution's."""
+        """Note what others are compared with, and what is no say of the solution's."""
         if self.known is None:
             self.take(*words)
 

@@ -1,0 +1,304 @@
+"""The JSON documents of a trial's bundle as typed classes: the only place that knows how they are spelled.
+
+``docs/bundle.md`` describes them. Each class reads what every version of Affidavit wrote, and writes today's form.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from affidavit.contracts import Action, Attempts, Mode
+from affidavit.errors import first_problem
+from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
+from affidavit.sandbox import Change, Exit, Program
+from affidavit.signing import EvidenceError
+from affidavit.tasks import Task
+
+# JSON has lists; what is frozen has tuples.
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+    @classmethod
+    def read(cls, name: str, value: object) -> Self:
+        """The document that `to_json` wrote.
+
+        Args:
+            name: the file's, for errors.
+            value: its JSON value.
+
+        Raises:
+            EvidenceError: it is none.
+        """
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise EvidenceError(f"{name}: {first_problem(error)}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as JSON."""
+        return self.model_dump(mode="json")
+
+
+class TaskDocument(_Document):
+    """``task.json``: what a verdict rests on, and the labels that reports group by.
+
+    Attributes:
+        id, digest, instruction, workdir: the task's.
+        agent_timeout_s, verifier_timeout_s: seconds.
+        control: whether the tests have a control.
+        passing_score: the least score that counts as solved.
+        labels: see `affidavit.tasks.Labels`.
+    """
+
+    id: str
+    digest: str
+    instruction: str
+    workdir: str
+    agent_timeout_s: float
+    verifier_timeout_s: float
+    control: bool
+    passing_score: float
+    labels: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, task: Task) -> "TaskDocument":
+        """The document of a task."""
+        return cls(
+            id=task.id,
+            digest=task.digest,
+            instruction=task.instruction,
+            workdir=task.workdir,
+            agent_timeout_s=task.agent_timeout_s,
+            verifier_timeout_s=task.verifier_timeout_s,
+            control=task.control,
+            passing_score=task.passing_score,
+            labels=task.labels.to_json(),
+        )
+
+
+class Installed(_Document):
+    """What an agent's installation brought: its digest and number of files."""
+
+    digest: str
+    files: int
+
+
+class Identity(_Document):
+    """Who was evaluated.
+
+    Attributes:
+        name, version: the agent's.
+        command: its command, cut, without secrets.
+        command_sha256: of the whole command without secrets, hexadecimal.
+        model: the model that it was given; empty where it had none.
+        environment: the variables that its definition sets.
+        brought: what its installation brought; None where nothing was installed.
+    """
+
+    name: str
+    version: str
+    command: str
+    command_sha256: str
+    model: str
+    environment: dict[str, str]
+    brought: Installed | None
+
+
+class Enforcement(_Document):
+    """How the contract was enforced.
+
+    Attributes:
+        mode, actions: in place of the contract's own.
+        attempts: in place of the contract's own; None: its own counts.
+        assurance: what had to stand behind the score at least; None: nothing was demanded.
+    """
+
+    mode: Mode
+    actions: Annotated[tuple[Action, ...], Field(strict=False)]
+    attempts: Attempts | None = None
+    assurance: Assurance | None = None
+
+    @property
+    def knows_attempts(self) -> bool:
+        """Whether it is of a version that tells attempts from violations."""
+        return "attempts" in self.model_fields_set
+
+
+class ProgramDocument(_Document):
+    """What a program's name stood for in the root file system; see `affidavit.sandbox.Program`."""
+
+    digest: str
+    via: Texts
+
+
+class EnvironmentDocument(_Document):
+    """``environment.json``: where, by what and under which terms a trial took place.
+
+    Attributes:
+        affidavit: version.
+        run_id, trial: None in bundles of version 0.1.
+        runtime, recorder, runtime_detail, recorder_why: what was used, and why.
+        kernel, machine: as uname(2) has them.
+        rootfs: digest of the root file system.
+        tests_rootfs: of the one that the tests have of their own; None: they have none.
+        verifier_cache: of the cache that answers what tests download: ``digest``, how many ``answers``, and whether
+            they had the web, for ``filling`` it; None: there is none.
+        agent: its name.
+        identity: None in bundles of version 0.1.
+        settings: what the sandbox enforced of the contract.
+        enforcement: None: the contract as it is.
+        terms: of suite and profile.
+        keep_until: the day until which the evidence is to be kept, in ISO 8601; None: nobody says.
+        programs: what programs' names stood for; None for a name that stood for nothing.
+    """
+
+    affidavit: str
+    run_id: str | None = None
+    trial: int | None = None
+    runtime: str
+    runtime_detail: str
+    recorder: str
+    recorder_why: str
+    kernel: str
+    machine: str
+    rootfs: str
+    tests_rootfs: str | None = None
+    verifier_cache: dict[str, Any] | None = None
+    agent: str
+    identity: Identity | None = None
+    settings: dict[str, Any]
+    enforcement: Enforcement | None = None
+    terms: dict[str, Any] = {}
+    keep_until: str | None = None
+    programs: dict[str, ProgramDocument | None] = {}
+
+    def program(self, path: str) -> Program | None:
+        """What a program's name stood for; None where it stood for nothing."""
+        of = self.programs.get(path)
+        return None if of is None else Program(of.digest, of.via)
+
+
+class ExitDocument(_Document):
+    """``exit.json`` of a part: how its command ended, see `affidavit.sandbox.Exit`.
+
+    Attributes:
+        halted: the contract ended it.
+    """
+
+    code: int | None
+    signal: int | None
+    timed_out: bool
+    oom: bool
+    duration_ms: int
+    halted: bool = False
+
+    @classmethod
+    def of(cls, ended: Exit, halted: bool) -> "ExitDocument":
+        """The document of an end."""
+        return cls(**asdict(ended), halted=halted)
+
+    @property
+    def exit(self) -> Exit:
+        """How the command ended."""
+        return Exit(self.code, self.signal, self.timed_out, self.oom, self.duration_ms)
+
+
+def diff_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """``diff.json``: what the agent changed."""
+    return [asdict(change) for change in changes]
+
+
+def read_diff(value: object) -> list[Change]:
+    """What `diff_json` wrote.
+
+    Raises:
+        EvidenceError: it did not.
+    """
+    names = {one.name for one in fields(Change)}
+    if not isinstance(value, list) or not all(isinstance(row, dict) and set(row) == names for row in value):
+        raise EvidenceError("diff.json: holds something that is not a change")
+    return [Change(**row) for row in value]
+
+
+@dataclass(frozen=True)
+class GradeDocument:
+    """``grade.json``, which is private, and ``grades.json``, which holds what everybody may know of it.
+
+    Attributes:
+        score: of all graders together; None where there is none.
+        graders: what each said; empty where the grading failed.
+        failed: why the grading broke off, which only a violation survives; None where it did not.
+        verifier: what the hidden tests left; None where there are none.
+        files, before: what the graders looked at among the final files and among those before the agent's work.
+        carried: paths of the changes that were carried over to grading, sorted.
+        public: it is ``grades.json``, which has none of the last four.
+    """
+
+    score: float | None
+    graders: tuple[Graded, ...] = ()
+    failed: str | None = None
+    verifier: VerifierRecord | None = None
+    files: Mapping[str, Any] = field(default_factory=dict)
+    before: Mapping[str, Any] = field(default_factory=dict)
+    carried: tuple[str, ...] = ()
+    public: bool = False
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> "GradeDocument":
+        """What `to_json` wrote.
+
+        Raises:
+            EvidenceError: it did not.
+        """
+        match value:
+            case {"score": None, "graders": [], "failed": str(why)}:
+                return cls(None, failed=why, public=True)
+            case {"score": int() | float() | None as score, "graders": [_, *_] as graders} if not (
+                isinstance(score, bool) or "failed" in value
+            ):
+                try:
+                    read = tuple(Graded.from_json(one) for one in graders)
+                except ValueError as error:
+                    raise EvidenceError(str(error)) from None
+            case _:
+                raise EvidenceError("grade.json: has no graders")
+        if "carried" not in value:
+            return cls(score, read, public=True)
+        match value:
+            case {
+                "verifier": dict() | None as verifier,
+                "files": dict(files),
+                "before": dict(before),
+                "carried": list(carried),
+            } if all(isinstance(path, str) for path in carried):
+                try:
+                    tested = None if verifier is None else VerifierRecord.read(verifier)
+                except ValueError as error:
+                    raise EvidenceError(str(error)) from None
+                return cls(score, read, None, tested, files, before, tuple(carried))
+        raise EvidenceError("grade.json: does not say what the graders looked at")
+
+    def to_json(self) -> dict[str, Any]:
+        """The document as JSON."""
+        value = {"score": self.score, "graders": [one.to_json() for one in self.graders]}
+        if self.failed is not None:
+            return {**value, "failed": self.failed}
+        if self.public:
+            return value
+        return {
+            **value,
+            "verifier": None if self.verifier is None else self.verifier.to_json(),
+            "files": self.files,
+            "before": self.before,
+            "carried": list(self.carried),
+        }
+
+    def published(self) -> "GradeDocument":
+        """``grades.json``: scores and findings, not what was expected, printed or found instead."""
+        failed = None if self.failed is None else NOT_PUBLISHED
+        return GradeDocument(self.score, tuple(published(one) for one in self.graders), failed, public=True)
