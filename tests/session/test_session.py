@@ -1,8 +1,11 @@
 """Sessions: many commands in one recorded sandbox, and one bundle."""
 
+import contextlib
 import json
+import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import affidavit
 from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
 from affidavit.trace import read_execs
 from affidavit.verification import own_keys, verify
-from harness import EBPF, Home, Way
+from harness import EBPF, Home, Way, parent, processes, wait_until_gone
 
 Make = Callable[..., Path]
 Open = Callable[..., affidavit.Session]
@@ -206,6 +209,33 @@ def test_after_the_agents_work_the_harness_looks_at_it_in_a_sandbox_of_its_own(
     assert (bundle.parent / "private/aftermath/events.parquet").is_file()
     shutil.copytree(bundle, tmp_path / "published")
     holds(tmp_path / "published")
+
+
+def test_a_session_that_is_killed_while_commands_enter_it_ends(
+    at_home: Home, task: Make, tmp_path: Path, nothing_left: None
+) -> None:
+    """What the runtime had begun by then holds up no end, and leaves no process behind."""
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+
+    def enter(session: affidavit.Session) -> None:
+        with contextlib.suppress(affidavit.AffidavitError):
+            while True:
+                session.exec(["true"])
+
+    made = task()
+    for number in range(6):
+        with affidavit.open_session(made, runtime="runc", out=tmp_path / "runs") as session:
+            threads = [threading.Thread(target=enter, args=(session,)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.1 + number / 50)
+            began = time.monotonic()
+            session.kill("the test has had enough")
+            assert time.monotonic() - began < 60
+            for thread in threads:
+                thread.join(60)
+    wait_until_gone(lambda: [str(pid) for pid in processes(lambda pid, line: parent(pid) == os.getpid() and not line)])
 
 
 def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing_left: None, tmp_path: Path) -> None:

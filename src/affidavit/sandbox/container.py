@@ -49,6 +49,7 @@ _KERNEL = ("/proc", "/sys", "/dev")
 _SHARED_MODE = 0o1777
 # How long a runtime may take for one step, seconds: generous, for a loaded machine.
 _STEP_S = 120.0
+_LOOK_S = 0.25
 _LAST_WORDS_S = 5.0
 
 
@@ -473,8 +474,12 @@ class OciSandbox:
         if self._watcher is None:
             # Not created yet: `create` sees to it, and `start` refuses.
             return
-        if not self._ended.wait(_STEP_S):
-            raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
+        deadline = time.monotonic() + _STEP_S
+        while not self._ended.wait(_LOOK_S):
+            # Whoever waits for a command of the sandbox has taken its end by now.
+            self._command.reap_entering(self._pid)
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
 
     def exit(self) -> Exit:
         """See the protocol. `code` and `signal` are both None where the runtime itself died under the sandbox."""

@@ -122,6 +122,21 @@ class RuntimeCommand:
                         os.kill(pid, signal.SIGKILL)
                     time.sleep(0.001)
 
+    def reap_entering(self, init: int) -> None:
+        """Take the ends of what was entering a sandbox when its init was killed. The runtime that had begun it is gone
+        too, so this process has inherited it, and the init does not end before it (pid_namespaces(7)).
+
+        Args:
+            init: the sandbox's, killed.
+        """
+        with contextlib.suppress(OSError):
+            namespace = Path(f"/proc/{init}/ns/pid").readlink()
+            for pid in _children():
+                with contextlib.suppress(OSError):
+                    name = Path(f"/proc/{pid}/comm").read_text()
+                    if name.startswith("runc:[") and Path(f"/proc/{pid}/ns/pid").readlink() == namespace:
+                        os.waitpid(pid, os.WNOHANG)
+
 
 class RunscCommand(RuntimeCommand):
     """gVisor's runsc: the pid that it gives is its sentry's, which ends with the status of the sandbox's init."""
