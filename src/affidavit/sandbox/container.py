@@ -375,6 +375,7 @@ class OciSandbox:
             self._dismiss_watchdog()
             code, by = self._reap()
             self._command.reap_orphans({self._pid} | ({self._launcher.pid} if self._launcher else set()))
+            self._command.reap_entering(self._pid)
             self._oom = oom_kills(self.name) > 0
             self._ending = _Ending(code, by, ended_at)
         finally:
