@@ -29,7 +29,7 @@ class Served:
     def attempts(self) -> list[tuple[str, str]]:
         """Verdict, and why, of every session that has ended without a bundle."""
         found = []
-        for folder in sorted(self.runs.iterdir()):
+        for folder in sorted(self.runs.glob("*")):
             for attempts in read_ledger(folder / LEDGER, own_keys()[0]).history.attempts.values():
                 found += [(one.verdict or "", one.why or "") for one in attempts if one.bundle is None and one.ended]
         return found
