@@ -31,9 +31,19 @@ test: setup lint docs
 	# Floods, full disks and kills want the machine to themselves.
 	$(BIN)/python -m pytest tests/faults
 
+# A run of 10 tasks, 2 agents and 5 trials, killed in the middle and resumed: every kind of tampering is named.
+.PHONY: test-tampering test-kills
+test-tampering: setup
+	AFFIDAVIT_LARGE_RUN=1 $(BIN)/python -m pytest tests/runs/test_tampering.py
+
+# Runs that are killed at random moments and go on: no trial is lost, none is there twice.
+KILLS := 100
+test-kills: setup
+	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
+
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
-	@for agent in mini-swe-agent claude-code codex; do $(BIN)/affidavit agent check $$agent || exit 1; done
+	@for agent in mini-swe-agent claude-code codex gemini-cli opencode; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
 # Inspect AI wants other versions of what Affidavit uses, so it has an environment of its own, with Affidavit's client.
 INSPECT := .venv-inspect

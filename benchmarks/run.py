@@ -3,7 +3,7 @@
     python benchmarks/run.py [--rounds N] [--json FILE]
 
 Rounds alternate between the peers, so that what else the machine does meets them alike; medians are shown. It takes
-some minutes; each part can be run alone: recording.py, throughput.py, latency.py, judge.py.
+some minutes; each part can be run alone: execs.py, recording.py, throughput.py, latency.py, judge.py.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import execs
 import latency
 import recording
 import throughput
@@ -26,6 +27,7 @@ from affidavit.recorder import make_recorder
 from affidavit.tasks import load_task
 
 JUDGED = 10_000_000
+EXECS = 200
 
 
 class Quiet:
@@ -101,6 +103,8 @@ def main() -> None:
         folder.chmod(0o755)
         cost = trial_cost(folder, options.rounds * 2)
         show("A trial, all of it: two sandboxes, recording, judging, signing", cost, "runc run true")
+        commands, _ = execs.measure(folder / "session", EXECS, "strict")
+        show("A command in a session", commands, "runc exec")
         built = overhead(folder, options.rounds)
         show("Build and test in the same sandbox", built, "not recorded")
         bench = prepare(folder / "bench", Sizes())
@@ -112,7 +116,14 @@ def main() -> None:
         print(f"Kernel to judged Parquet on one core: {rate} events/s without loss\n", flush=True)
         # A process of its own, whose memory is shown.
         subprocess.run([sys.executable, str(Path(__file__).with_name("judge.py")), str(JUDGED)], check=True)
-    figures = {"trial": cost, "overhead": built, "recording": costs, "halt_ms": halting, "events_per_s": rate}
+    figures = {
+        "trial": cost,
+        "exec": commands,
+        "overhead": built,
+        "recording": costs,
+        "halt_ms": halting,
+        "events_per_s": rate,
+    }
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -19,7 +19,7 @@ from typing import Any
 from affidavit.cli import main
 from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import locate
-from affidavit.gateway import GatewaySettings
+from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
 from affidavit.sandbox import state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
@@ -265,12 +265,13 @@ class Trials:
         *,
         trials: int = 1,
         model: GatewaySettings | None = None,
+        allowed: EgressSettings = NO_HOSTS,
     ) -> list[Outcome]:
         """Put an agent to a task: the oracle, or a shell command. Every bundle that comes of it verifies."""
         chosen = agent if isinstance(agent, Agent) else Agent.shell(agent) if agent else Agent.named("oracle")
         progress = Silent()
         out = self.folder / f"runs-{uuid.uuid4().hex[:8]}"
-        options = RunOptions(way.runtime, way.recorder, trials, 1, out, model=model)
+        options = RunOptions(way.runtime, way.recorder, trials, 1, out, model=model, allowed=allowed)
         result = run_jobs([Job(load_task(task), chosen)], options, progress)
         for trial in result.trials:
             if trial.bundle is not None:
@@ -279,10 +280,16 @@ class Trials:
         return [Outcome(trial, progress.notes) for trial in result.trials]
 
     def __call__(
-        self, way: Way, task: Path, agent: Agent | str = "", *, model: GatewaySettings | None = None
+        self,
+        way: Way,
+        task: Path,
+        agent: Agent | str = "",
+        *,
+        model: GatewaySettings | None = None,
+        allowed: EgressSettings = NO_HOSTS,
     ) -> Outcome:
         """One trial."""
-        return self.several(way, task, agent, model=model)[0]
+        return self.several(way, task, agent, model=model, allowed=allowed)[0]
 
     @contextlib.contextmanager
     def started(self, way: Way, task: Path, agent: str) -> Iterator[Callable[[], Outcome]]:

@@ -135,6 +135,7 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
             "recorder": "ebpf",
             "kernel": more.get("kernel", "6.1"),
             "runtime_detail": "runc 1",
+            **({"decoys": more["decoys"]} if "decoys" in more else {}),
         },
     )
     payload = base64.b64encode(json.dumps({"predicate": {"contract": one["contract"]}}).encode()).decode()
@@ -153,7 +154,10 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
     write_counts(bundle / "agent/counts.parquet", COUNT_SCHEMA.empty_table())
 
 
-_IN_BUNDLE = ("labels", "record", "changes", "content", "grades", "stated", "instruction", "stdout", "kernel", "gaps")
+_IN_BUNDLE = (
+    *("labels", "record", "changes", "content", "grades", "stated", "instruction", "stdout", "kernel", "gaps"),
+    "decoys",
+)
 
 
 def write_run(folder: Path, trials: Sequence[Mapping[str, Any]], run_id: str = RUN_ID) -> Path:

@@ -177,7 +177,7 @@ files:
   write:
     - /w/x
     - /w/**
-network: {endpoints: ["github.com:443"]}
+network: {endpoints: ["github.com:443", "10.0.0.5:5432"]}
 processes:
   exec: [/usr/bin/true, /bin/sh]
 limits: {wall_ms: 1}

@@ -24,6 +24,7 @@ PARTS = (
     "grades.json",
     "grader/events.parquet",
     "statement.dsse.json",
+    "submission/files.tar",
     "task.json",
     "verdict.json",
 )
@@ -101,7 +102,7 @@ def test_trace_sums_up_by_operation(affidavit: Command, judged: dict[str, Outcom
     rows = affidavit("trace", bundle, "--json").json
     by_op = {row["op"]: row for row in rows}
     assert {"open_read", "exec", "exit"} <= set(by_op)
-    assert sum(row["events"] for row in rows) == judged["pass"].record.events
+    assert sum(row["events"] for row in rows) == judged["pass"].trial.record.events
     ran = affidavit("trace", bundle)
     assert (ran.status, ran.out.split()[:4]) == (0, ["op", "events", "failed", "paths"])
 

@@ -42,6 +42,34 @@ def test_the_key_comes_from_the_environment(affidavit: Command, task: Make, monk
     assert KEY not in ran.out + ran.err
 
 
+def test_evidence_is_compared_with_what_is_expected(
+    affidavit: Command, task: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nonce = "5a" * 32
+    arguments = ("--agent-cmd", http_agent(), "--model", "model-1", "--runtime", "runc", "--nonce", nonce)
+    with scripted_model(*SOLVED) as model:
+        monkeypatch.setenv("AFFIDAVIT_MODEL_URL", model.url)
+        ran = affidavit("run", task(), *arguments, "--json")
+    assert ran.status == 0, ran.out + ran.err
+    (trial,) = ran.json["trials"]
+    (run,) = (tmp_path / "runs").iterdir()
+    right = ("--expect-agent", "cmd", "--expect-model", "model-1", "--expect-task", trial["task_id"], "--nonce", nonce)
+    for evidence in (run, trial["bundle"]):
+        held = affidavit("verify", evidence, *right)
+        assert held.status == 0, held.out
+    for wrong, said in (
+        (("--expect-agent", "codex"), "not codex"),
+        (("--expect-model", "model-2"), "model-1"),
+        (("--expect-task", "other"), "not other"),
+        (("--nonce", "5b" * 32), "not 5b"),
+    ):
+        for evidence in (run, trial["bundle"]):
+            refused = affidavit("verify", evidence, *wrong)
+            assert refused.status == 1, (wrong, refused.out)
+            assert said in refused.out
+    assert affidavit("verify", run, "--nonce", "x").status == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [

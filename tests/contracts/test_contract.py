@@ -68,7 +68,12 @@ def test_the_contract_of_the_design() -> None:
     assert (settings.wall_ms, settings.cpu_ms, settings.memory_mb, settings.pids) == (30000, 20000, 512, 64)
     assert contract.signed_by is None
     assert list(contract.packs) == ["affidavit:base@1.0.0"]
-    assert [warning.split(":")[0] for warning in contract.warnings] == ["network.endpoints"]
+    assert contract.warnings == ()
+
+
+def test_an_address_that_is_allowed_is_said_to_be_out_of_reach() -> None:
+    contract = parse(HEAD + "network: {endpoints: ['x.org:443', '10.0.0.5:5432']}")
+    assert contract.warnings == ("network.endpoints: 10.0.0.5:5432: hosts are reached by name only, never by address",)
 
 
 @pytest.mark.parametrize(

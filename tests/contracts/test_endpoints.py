@@ -30,6 +30,38 @@ def test_forms(text: str, host: str | None, addresses: str | None, ports: object
 
 @pytest.mark.parametrize(
     "text",
+    ["a.b", "a.b:443", "*.a.b:80-90/tcp", "10.0.0.0/8:53/udp", "[::1/128]:8080", "10.0.0.1/32", "a.b/udp"],
+)
+def test_an_endpoint_is_spelled_as_it_is_read(text: str) -> None:
+    assert str(Endpoint.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("a.x", "a.x", "a.x"),
+        ("a.x", "b.x", None),
+        ("*.x", "a.x:443", "a.x:443"),
+        ("*.x", "a.b.x", "a.b.x"),
+        ("*.x", "*.b.x", "*.b.x"),
+        ("*.x", "x", None),
+        ("*.b.x", "b.x", None),
+        ("a.x:80-90", "a.x:85-443", "a.x:85-90"),
+        ("a.x:80", "a.x:443", None),
+        ("a.x/tcp", "a.x:53", "a.x:53/tcp"),
+        ("a.x/tcp", "a.x/udp", None),
+        ("10.0.0.0/8", "10.0.0.0/8", None),
+        ("a.x", "10.0.0.0/8", None),
+    ],
+)
+def test_what_two_endpoints_both_allow_by_name(one: str, other: str, both: str | None) -> None:
+    for first, second in ((one, other), (other, one)):
+        found = Endpoint.parse(first).common(Endpoint.parse(second))
+        assert (None if found is None else str(found)) == both
+
+
+@pytest.mark.parametrize(
+    "text",
     ["", ":1", "a:", "a:0", "a:65536", "a:9-8", "a:1-", "a:-1", "a/sctp", "a:1/tcp/udp", "10.0.0.1/8", "10.0.0.0/33",
      "[::1", "[::1]8", "a..b", "-a", "*", "*.", "a.*.b", "http://a", "300.1.1.1", "a b", "a:٣", "x" * 300],
 )  # fmt: skip

@@ -98,10 +98,12 @@ def test_a_run_that_lacks_only_its_statement_gets_it(at_home: Home, task: Make, 
     folder = task()
     first = run(folder, tmp_path / "runs").folder
     ledger = (first / LEDGER).read_bytes()
-    (first / RUN_STATEMENT).unlink()
+    # Killed while it wrote the statement.
+    (first / RUN_STATEMENT).rename(first / f".{RUN_STATEMENT}.0123456789ab.tmp")
     resume(folder, first)
     assert len(sealed(first, at_home)) == 2
     assert (first / LEDGER).read_bytes() == ledger
+    assert [*first.glob(".*.tmp")] == []
     with pytest.raises(RunError, match="the run is closed"):
         resume(folder, first)
 

@@ -57,7 +57,7 @@ def test_what_is_nearer_to_the_run_counts(task: Make, tmp_path: Path) -> None:
 def test_the_default_contract_takes_up_what_the_suite_allows(task: Make, tmp_path: Path) -> None:
     folder = task("one")
     found = terms(None, "isolation: {writable: [/data/out], endpoints: ['pypi.org:443']}\n", tmp_path)
-    widened = found.for_default(default_contract(load_task(folder)))
+    widened = found.for_default(default_contract(load_task(folder)), load_task(folder))
     assert "/data/out/**" in widened.write
     assert "!affidavit:test-infrastructure" in widened.write
     assert widened.document.network.endpoints == ("pypi.org:443",)
@@ -160,7 +160,9 @@ def test_the_users_configuration_drives_a_run(affidavit: Command, task: Make, tm
     names = [r["eventName"] for line in lines for r in line["resourceLogs"][0]["scopeLogs"][0]["logRecords"]]
     # How much it does before it is halted is its own affair.
     assert names.count("affidavit.trial") == 2
-    assert set(names) == {"affidavit.trial", "affidavit.violation"}
+    assert set(names) == {"affidavit.trial", "affidavit.violation", "gen_ai.evaluation.result"}
+    [traces] = tmp_path.glob("runs/*/otlp-traces.jsonl")
+    assert len(traces.read_text().splitlines()) == 3
     for trial in by_task.values():
         environment = json.loads((tmp_path / trial["bundle"] / "environment.json").read_bytes())
         assert environment["terms"]["not_honoured"]["telemetry.anomaly_threshold"]

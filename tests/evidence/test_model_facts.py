@@ -7,13 +7,24 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, SigningKey, log_facts, stranded
-from affidavit.gateway import trajectory
+from affidavit.evidence import (
+    MODEL_FACTS,
+    MODEL_LOG,
+    TRAJECTORY,
+    BundleWriter,
+    SigningKey,
+    log_facts,
+    model_cost,
+    stranded,
+)
+from affidavit.gateway import Price, trajectory
 from affidavit.trace import model_batches, write_model_log
 from affidavit.verification import verify_bundle
 from evidence.conftest import make_bundle, recompute
 
 AGENT = {"name": "a", "version": "", "model_name": "model-1"}
+# Three rows of 3 and 2 tokens.
+PRICED = {"prices": {"model-1": {"input": 1.0, "output": 10.0}}, "cost_usd": 0.000069}
 BODY = {"model": "model-1-x", "choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
 
 
@@ -85,6 +96,8 @@ def test_a_log_and_all_that_is_said_of_it_hold(tmp_path: Path, key: SigningKey) 
         ({"facts": lambda facts: {**facts, "wire": ["better-model"]}}, "its wire is not"),
         ({"facts": lambda facts: {**facts, "head": "sha256:" + "0" * 64}}, "its head is not"),
         ({"facts": lambda facts: {**facts, "tokens": {"input": 1, "output": 1}}}, "its tokens is not"),
+        ({"facts": lambda facts: {**facts, **PRICED, "cost_usd": 0.1}}, "its cost_usd is not"),
+        ({"facts": lambda facts: {**facts, **PRICED, "prices": {"model-1": {"input": 1}}}}, "its prices are none"),
         ({"stated": lambda facts: {**facts, "asked": ["other"]}}, "is not what the statement says"),
         ({"steps": lambda whole: {**whole, "steps": whole["steps"][:1]}}, "trajectory.json: is not what"),
     ],
@@ -95,6 +108,18 @@ def test_what_does_not_follow_from_the_log_is_found(
     check = model_check(bundle(tmp_path / "b", key, **changes), key)
     assert not check.ok
     assert wrong in check.detail
+
+
+def test_what_a_log_costs_follows_from_its_prices(tmp_path: Path, key: SigningKey) -> None:
+    check = model_check(bundle(tmp_path / "b", key, facts=lambda facts: {**facts, **PRICED}), key)
+    assert check.ok, check.detail
+
+
+def test_what_has_no_price_costs_nobody_knows_how_much(tmp_path: Path) -> None:
+    path = tmp_path / "model.parquet"
+    write_model_log(path, [row(1), row(2, model="model-2")])
+    assert model_cost(model_batches(path), {"model-1": Price(1.0, 1.0)}) is None
+    assert model_cost(model_batches(path), {"model-1": Price(1.0, 1.0), "model-2": Price(2.0, 10.0)}) == 0.000031
 
 
 def test_a_log_that_the_statement_does_not_tell_of_is_found(tmp_path: Path, key: SigningKey) -> None:

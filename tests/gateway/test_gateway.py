@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from affidavit.gateway import Budgets, read_answer, read_script
+from affidavit.gateway import Budgets, Price, read_answer, read_script
 from affidavit.gateway.sources import request_digest
 from gateway.conftest import KEY, chat
 from harness import state_of, wait_for
@@ -211,11 +211,16 @@ def test_bodies_are_bounded_also_when_compressed(gateway: Callable[..., Any]) ->
 
 @pytest.mark.parametrize(
     ("budgets", "reason"),
-    [(Budgets(requests=2), "2 requests"), (Budgets(tokens=30), "30 tokens"), (Budgets(seconds=0.0), "0 seconds")],
+    [
+        (Budgets(requests=2), "2 requests"),
+        (Budgets(tokens=30), "30 tokens"),
+        (Budgets(seconds=0.0), "0 seconds"),
+        (Budgets(cost=0.00003), "3e-05 US dollars"),
+    ],
 )
 def test_budgets_end_what_may_be_asked(gateway: Callable[..., Any], budgets: Budgets, reason: str) -> None:
     with scripted_model({"text": "x"}) as model:
-        running = gateway(model.url, budgets=budgets)
+        running = gateway(model.url, budgets=budgets, prices={"model-1": Price(1.0, 2.0)})
         answers = [running.client.post("/v1/chat/completions", json=chat()) for _ in range(3)]
         exchanges = running.stop()
     assert answers[-1].status_code == 403

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.gateway import GatewayError, GatewaySettings, Upstream, read_script, upstreams_of
+from affidavit.gateway import (
+    Budgets,
+    GatewayError,
+    GatewaySettings,
+    Price,
+    Upstream,
+    gateway_settings,
+    read_script,
+    upstreams_of,
+)
+from affidavit.gateway.options import read_budgets, read_prices
 from affidavit.gateway.settings import base_of
 
 
@@ -89,3 +99,44 @@ def test_a_script_gets_its_defaults(tmp_path: Path) -> None:
     assert answer["usage"] == {"input_tokens": 10, "output_tokens": 5}
     with pytest.raises(GatewayError, match="can't be read"):
         read_script(tmp_path / "missing")
+
+
+def test_budgets_are_read() -> None:
+    assert read_budgets("tokens=5,cost=2.50") == Budgets(tokens=5, cost=2.5)
+    assert read_budgets("requests=3,seconds=60") == Budgets(requests=3, seconds=60)
+
+
+@pytest.mark.parametrize(
+    "text", ["cost=0", "cost=-1", "cost=1e3", "cost=nan", "cost=1,cost=2", "tokens=1.5", "euros=3"]
+)
+def test_what_is_no_budget_is_named(text: str) -> None:
+    with pytest.raises(GatewayError, match="--model-budget: "):
+        read_budgets(text)
+
+
+def test_prices_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('[model-1]\ninput = 3\noutput = 15.5\n["vendor/model.2"]\ninput = 0\noutput = 0\n')
+    prices = read_prices(path)
+    assert prices == {"model-1": Price(3.0, 15.5), "vendor/model.2": Price(0.0, 0.0)}
+    assert prices["model-1"].of(1_000_000, 2_000_000) == 34.0
+    settings = gateway_settings(["model-1"], {}, url="http://h", budget="cost=1", prices=path)
+    assert settings is not None
+    assert GatewaySettings.load(settings.dump()) == settings
+    with pytest.raises(GatewayError, match=r"cost: needs the price of model-3: .*prices\.toml has none"):
+        gateway_settings(["model-3"], {}, url="http://h", budget="cost=1", prices=path)
+    with pytest.raises(GatewayError, match="cost: needs the price of model-1: give --model-prices"):
+        gateway_settings(["model-1"], {}, url="http://h", budget="cost=1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model = 3", "[m]\ninput = 3", "[m]\ninput = -1\noutput = 1", "[m]\ninput = nan\noutput = 1",
+     "[m]\ninput = true\noutput = 1", "[gpt-4.1]\ninput = 1\noutput = 1",
+     '[m]\ninput = "3"\noutput = 1', "[m]\ninput = 1\noutput = 1\ncached = 1", "[m"],
+)  # fmt: skip
+def test_what_are_no_prices_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text)
+    with pytest.raises(GatewayError, match=r"prices\.toml: "):
+        read_prices(path)

@@ -178,7 +178,7 @@ def test_each_target_has_a_reason_and_names_what_there_is() -> None:
         assert target.why.endswith(".")
         assert target.paths or target.syscalls or target.rules
         assert set(target.syscalls) <= SYSTEM_CALLS.keys()
-        assert set(target.rules) <= {"files.deny", *(f"operations.{name}" for name in OPERATIONS)}
+        assert set(target.rules) <= {"files.deny", "files.decoy", *(f"operations.{name}" for name in OPERATIONS)}
 
 
 def test_the_page_lists_the_targets() -> None:

@@ -72,3 +72,41 @@ def test_what_could_deceive_the_grading_stays_behind(change: Change) -> None:
 )
 def test_no_symlink_leads_out(target: str) -> None:
     assert judge().carried([Change("/workspace/out.json", type="symlink", target=target)]) == frozenset()
+
+
+SCRATCH = ["/workspace/**", "/tmp/**", "!affidavit:test-infrastructure"]
+
+
+def carried(*changes: Change) -> set[str]:
+    value = {"schema": "affidavit.contract/v1", "id": "t", "version": "1.0.0", "files": {"write": SCRATCH}}
+    return {*Judge(contract_of({**value, "extends": ["affidavit:base"]}, "t")).carried(changes)}
+
+
+def link(path: str, target: str) -> Change:
+    return Change(path, type="symlink", target=target)
+
+
+CONFTEST = Change("/tmp/y/tests/conftest.py")
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [link("/workspace/x", "/tmp/y")],
+        [link("/workspace/tests", "../tmp/y/tests")],
+        [link("/workspace/conf", "/tmp")],
+        # By way of another, which is harmless by itself.
+        [link("/tmp/m", "y"), link("/workspace/x", "/tmp/m/tests")],
+        [link("/tmp/z/sub", "/tmp/y"), link("/workspace/x", "/tmp/z")],
+        [link("/tmp/a", "/tmp/b"), link("/tmp/b", "/tmp/y"), link("/workspace/x", "/tmp/a")],
+    ],
+)
+def test_no_symlink_gives_scratch_a_name_that_it_may_not_have(links: list[Change]) -> None:
+    harmless = {change.path for change in links if change.path.startswith("/tmp/")}
+    assert carried(CONFTEST, *links) == {CONFTEST.path} | harmless
+
+
+def test_a_symlink_to_other_scratch_goes_on() -> None:
+    loop = [link("/workspace/here", "/workspace"), link("/tmp/one", "/tmp/two"), link("/tmp/two", "/tmp/one")]
+    data = [Change("/tmp/data/a.csv"), link("/workspace/data", "/tmp/data")]
+    assert carried(CONFTEST, *loop, *data) == {CONFTEST.path, *(change.path for change in (*loop, *data))}

@@ -180,6 +180,31 @@ def test_endpoints_that_are_allowed(table: Table, contract: Make) -> None:
     assert [violation.events for violation in judge(promised, events)] == [(4,), (5,), (6,)]
 
 
+def test_a_host_is_known_by_the_name_in_the_record(table: Table, contract: Make) -> None:
+    promised = contract(network={"endpoints": ["a.example.com:443", "198.18.0.0/15:25"]})
+    named = {"op": "connect", "addr": "198.18.0.1", "flags": 2, "proto": "tcp", "path2": "a.example.com"}
+    events = table(
+        {**named, "port": 443},
+        # A resolver's probe, which sends nothing.
+        {**named, "port": 0, "proto": "udp"},
+        {**named, "port": 80},
+        {**named, "port": 443, "path2": "b.example.com"},
+        {**named, "port": 443, "path2": None},
+        # A name stands for nobody elsewhere.
+        {**named, "port": 443, "addr": "192.0.2.1"},
+    )
+    found = judge(promised, events)
+    assert [violation.events for violation in found] == [(2,), (3,), (4,), (5,)]
+    assert "connected to a.example.com:80" in found[0].message
+
+
+def test_an_address_that_stands_for_no_host_leads_nowhere(table: Table, contract: Make) -> None:
+    promised = contract(network={"endpoints": []}, attempts="record")
+    there = {"op": "connect", "addr": "198.18.0.1", "port": 443, "flags": 2, "proto": "tcp"}
+    assert judge(promised, table(there)) == []
+    assert len(judge(promised, table({**there, "path2": "a.example.com"}))) == 1
+
+
 def test_endpoints_with_ranges_of_ports_and_a_protocol(table: Table, contract: Make) -> None:
     promised = contract(network={"endpoints": ["10.0.0.0/8:8000-8010/udp", "192.0.2.1/tcp"]})
     there = {"op": "connect", "flags": 2}

@@ -2,16 +2,21 @@
 
 import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from affidavit.evaluation import Agent, Job, RunOptions, run_jobs
-from affidavit.runs import RunPlan
+import several_agents
+from affidavit.evaluation import Job, run_jobs
+from affidavit.runs import LEDGER, RunPlan
 from affidavit.signing import SigningKey, new_key
 from affidavit.tasks import load_task
-from harness import EBPF, Home, Silent, write_task
+from harness import Home, Silent, wait_for, write_task
 from plans import make_plan
+from several_agents import AGENTS, all_jobs, options
 
 
 @pytest.fixture(scope="session")
@@ -32,25 +37,54 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-_AGENT = "test $((AFFIDAVIT_SEED % 2)) = 0 && echo 42 >answer || echo 41 >answer"
+# `make test-tampering`: a run of 10 tasks, 2 agents and 5 trials, which is killed in the middle and resumed.
+LARGE = "AFFIDAVIT_LARGE_RUN" in os.environ
 
 
 @pytest.fixture(scope="session")
 def finished(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two runs of two trials of two tasks each; not to be changed."""
+    """Two runs of two trials of two tasks each, or a large one and a small one of the same agents and tasks; not to be
+    changed."""
     folder = tmp_path_factory.mktemp("finished")
     before = dict(os.environ)
     os.environ.update(home.env)
     try:
-        tasks = [write_task(folder / "tasks" / name) for name in ("a", "b")]
-        jobs = [Job(load_task(task), Agent.shell(_AGENT)) for task in tasks]
-        options = RunOptions(EBPF.runtime, EBPF.recorder, 2, 2, folder / "runs")
-        first, second = (run_jobs(jobs, options, Silent()).folder for _ in range(2))
-        return first, second
+        tasks = [write_task(folder / "tasks" / name) for name in ("abcdefghij" if LARGE else "ab")]
+        # An agent for each task; the folders of several agents have their names.
+        small = [Job(load_task(task), agent) for task, agent in zip(tasks, AGENTS, strict=False)]
+        second = run_jobs(small, options(folder / "others", 2), Silent()).folder
+        if LARGE:
+            return interrupted(tasks, folder / "runs"), second
+        return run_jobs(small, options(folder / "runs", 2), Silent()).folder, second
     finally:
         for name in home.env:
             os.environ.pop(name)
         os.environ.update(before)
+
+
+def interrupted(tasks: list[Path], out: Path) -> Path:
+    """The folder of a run that was killed when half of its bundles were sealed, and went on."""
+    jobs, trials = all_jobs(tasks), 5
+    half = len(jobs) * trials // 2
+    script = Path(several_agents.__file__)
+    child = subprocess.Popen(
+        [sys.executable, script, out, str(trials), *tasks],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])},
+    )
+
+    def far_enough() -> bool:
+        ledgers = [*out.glob(f"*/{LEDGER}")]
+        return bool(ledgers) and ledgers[0].read_bytes().count(b'"kind":"sealed"') >= half
+
+    try:
+        wait_for(lambda: far_enough() or child.poll() is not None, 600)
+    finally:
+        child.kill()
+        child.wait()
+    [folder] = out.iterdir()
+    resumed = run_jobs(jobs, replace(options(out, trials), resume=folder), Silent())
+    assert len(resumed.trials) == 2 * half
+    return folder
 
 
 @pytest.fixture

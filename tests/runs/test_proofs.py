@@ -23,7 +23,7 @@ def owner(home: Home) -> SigningKey:
 def proofs(finished: tuple[Path, Path], owner: SigningKey, tmp_path: Path) -> dict[str, Path]:
     """A proof of each kind."""
     run, _ = finished
-    made = {"event": prove_event(run / "a/0/bundle", 3)[0], "trial": prove_trial(run, "a/cmd/0", [owner.public])}
+    made = {"event": prove_event(run / "a/cmd/0/bundle", 3)[0], "trial": prove_trial(run, "a/cmd/0", [owner.public])}
     for kind, data in made.items():
         (tmp_path / f"{kind}.json").write_bytes(data)
     return {kind: tmp_path / f"{kind}.json" for kind in made}
@@ -32,7 +32,7 @@ def proofs(finished: tuple[Path, Path], owner: SigningKey, tmp_path: Path) -> di
 def test_an_event_is_proved(proofs: dict[str, Path], owner: SigningKey, finished: tuple[Path, Path]) -> None:
     verification = verify_proof(proofs["event"], [owner.public])
     assert verification.ok, verification.checks
-    with BundleReader(finished[0] / "a/0/bundle") as reader:
+    with BundleReader(finished[0] / "a/cmd/0/bundle") as reader:
         row = reader.event_table("agent").slice(3, 1).to_pylist()[0]
     assert verification.shown["event"] == json.loads(json.dumps(row, default=str))
     assert "event 3 of agent is in the record of trial 0 of a" in verification.checks[-1].detail
@@ -120,16 +120,16 @@ def test_what_is_no_proof_is_refused(owner: SigningKey, tmp_path: Path, data: by
 def test_what_is_not_there_is_not_proved(finished: tuple[Path, Path], owner: SigningKey) -> None:
     run, _ = finished
     with pytest.raises(EvidenceError, match="has no event 100000"):
-        prove_event(run / "a/0/bundle", 100_000)
+        prove_event(run / "a/cmd/0/bundle", 100_000)
     with pytest.raises(EvidenceError, match="has no record of 'x'"):
-        prove_event(run / "a/0/bundle", 0, "x")
+        prove_event(run / "a/cmd/0/bundle", 0, "x")
     with pytest.raises(EvidenceError, match="tells of no trial 'a/0'"):
         prove_trial(run, "a/0", [owner.public])
 
 
 def test_the_commands(affidavit: Command, finished: tuple[Path, Path], tmp_path: Path) -> None:
     run, _ = finished
-    proved = affidavit("prove", run / "a/0/bundle", "--event", 0, "--out", "event.json")
+    proved = affidavit("prove", run / "a/cmd/0/bundle", "--event", 0, "--out", "event.json")
     assert proved.status == 0, proved.err
     assert "shows the events 0 to " in proved.err
     assert affidavit("prove", run, "--trial", "a/cmd/1", "--out", "trial.json").status == 0

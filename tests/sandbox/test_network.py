@@ -1,6 +1,7 @@
 """Sandboxes in a network namespace with sockets of the host's."""
 
 import contextlib
+import ipaddress
 import os
 import socket
 import threading
@@ -76,6 +77,14 @@ def test_a_sandbox_reaches_the_hosts_socket_and_nothing_else(
     ], ran.stderr
 
 
+def test_so_does_one_of_the_container_profile(run: Callable[..., Any], namespace: NetworkNamespace) -> None:
+    """Its user namespace does not own the network that it was given."""
+    look = "import socket; print(socket.create_connection(('127.0.0.1', 8080), timeout=10).makefile().read())"
+    with answering(namespace.listen(8080), b"from outside"):
+        ran = run("runc", "/usr/bin/python3", "-c", look, network=namespace.path, profile="container")
+    assert ran.stdout == "from outside\n", ran.stderr
+
+
 def test_this_process_stays_where_it_is(namespace: NetworkNamespace) -> None:
     before = Path("/proc/self/ns/net").readlink()
     namespace.listen(8080).close()
@@ -88,6 +97,34 @@ def test_two_namespaces_have_ports_of_their_own(namespace: NetworkNamespace) -> 
         other.listen(8080).close()
         with pytest.raises(SandboxError, match="port 8080"):
             namespace.listen(8080)
+
+
+def test_addresses_can_be_made_a_namespaces_own(namespace: NetworkNamespace, run: Callable[..., Any]) -> None:
+    namespace.add_local(ipaddress.IPv4Network("198.18.0.0/15"))
+    script = """
+import socket
+for address in ("198.18.0.1", "198.19.255.254", "127.0.0.1", "198.20.0.1"):
+    try:
+        print(address, socket.create_connection((address, 4430), timeout=10).makefile().read())
+    except OSError as error:
+        print(address, error.strerror)
+"""
+    with answering(namespace.listen(4430, "0.0.0.0"), b"from outside"):
+        ran = run("runc", "/usr/bin/python3", "-c", script, network=namespace.path)
+    assert ran.stdout.splitlines() == [
+        "198.18.0.1 from outside",
+        "198.19.255.254 from outside",
+        "127.0.0.1 from outside",
+        "198.20.0.1 Network is unreachable",
+    ]
+
+
+def test_datagrams_reach_the_hosts_socket(namespace: NetworkNamespace, run: Callable[..., Any]) -> None:
+    script = "import socket; print(socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 53)))"
+    with namespace.receive(53) as receiver:
+        receiver.settimeout(10)
+        assert run("runc", "/usr/bin/python3", "-c", script, network=namespace.path).stdout == "1\n"
+        assert receiver.recv(10) == b"x"
 
 
 def test_a_closed_namespace_can_not_be_listened_in(namespace: NetworkNamespace) -> None:

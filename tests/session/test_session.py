@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 import affidavit
+from affidavit.evidence import locate
 from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
-from affidavit.trace import read_execs
+from affidavit.trace import read_execs, read_trace
 from affidavit.verification import own_keys, verify
 from harness import EBPF, Home, Way, parent, processes, wait_until_gone
 
@@ -132,6 +133,36 @@ def test_what_is_left_running_in_setup_is_not_the_agents_and_the_reverse(opened:
             assert session.grade().verdict == verdict
 
 
+def test_in_the_aftermath_the_harness_looks_at_what_was_left_and_changes_nothing(
+    opened: Open, task: Make, nothing_left: None
+) -> None:
+    """Neither a daemon that the agent left nor what it planted for the harness to run reaches the grading."""
+    plant = "mkdir bin; printf '#!/bin/sh\\necho 42 >/workspace/answer; echo planted\\n' >bin/tool; chmod +x bin/tool"
+    daemon = "(setsid sh -c 'while :; do sleep 0.2; done; echo 42 >answer' >/dev/null 2>&1 &)"
+    with opened(task()) as session:
+        session.exec(["sh", "-c", f"echo 41 >answer; echo log >/tmp/log; ln -s answer link; {plant}; {daemon}"])
+        session.freeze()
+        assert session.read_file("/tmp/log") == b"log\n"
+        with pytest.raises(affidavit.SessionError, match=r"/workspace/link: can't be read: is no regular file"):
+            session.read_file("/workspace/link")
+        seen = session.aftermath(["sh", "-c", "cat answer /tmp/log; cat /proc/[0-9]*/comm | grep -c sleep; id -u"])
+        assert (seen.id, seen.stdout, seen.exit_code) == (1, b"41\nlog\n0\n1000\n", 0)
+        planted = session.aftermath(["tool"], user="root", env={"PATH": "/workspace/bin:/usr/bin:/bin"})
+        assert planted.stdout == b"planted\n"
+        assert session.aftermath(["cat", "answer"]).stdout == b"41\n"
+        assert session.aftermath(["sleep", "1000"], timeout_s=0.5).timed_out
+        with pytest.raises(affidavit.SessionError, match="no command can run"):
+            session.exec(["true"])
+        judgement = session.grade()
+        with pytest.raises(affidavit.SessionError, match="aftermath comes before the grading"):
+            session.aftermath(["true"])
+        bundle = session.seal()
+    assert (judgement.verdict, judgement.violations) == ("fail", ())
+    holds(bundle)
+    commands = read_trace(locate(bundle, "aftermath-1/events.parquet"))["exe"].to_pylist()
+    assert any(name and name.endswith("/cat") for name in commands)
+
+
 def test_a_rule_that_halts_ends_the_session(opened: Open, task: Make) -> None:
     contract = {**DENIES, "actions": ["flag", "halt"]}
     with opened(task(contract=contract)) as session:
@@ -206,7 +237,7 @@ def test_after_the_agents_work_the_harness_looks_at_it_in_a_sandbox_of_its_own(
         assert late.exit_code == 1
         bundle = session.seal()
     holds(bundle)
-    assert (bundle.parent / "private/aftermath/events.parquet").is_file()
+    assert (bundle.parent / "private/scoring/events.parquet").is_file()
     shutil.copytree(bundle, tmp_path / "published")
     holds(tmp_path / "published")
 

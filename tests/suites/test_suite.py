@@ -79,10 +79,21 @@ def test_what_is_not_honoured_is_said_by_the_fields_own_name(tasks: Path) -> Non
     }
 
 
+def test_an_allow_list_is_honoured(tasks: Path) -> None:
+    changes = {"network_policy": "allow-list", "allowed_endpoints": ["pypi.org:443"]}
+    found = suite(tasks, changed("isolation", **changes))
+    assert not any(field.startswith("isolation") for field in found.not_honoured)
+    assert (found.document.isolation.network, found.document.isolation.endpoints) == ("allowlist", ("pypi.org:443",))
+
+
 @pytest.mark.parametrize(
     ("section", "values", "field"),
     [
-        ("isolation", {"network_policy": "allow-list"}, "isolation.network_policy"),
+        (
+            "isolation",
+            {"network_policy": "allow-list", "allowed_endpoints": ["10.0.0.5"]},
+            "isolation.allowed_endpoints",
+        ),
         ("telemetry", {"collectors": ["syscall"]}, "telemetry.collectors"),
         ("validation", {"methods": ["semantic", "test_run"]}, "validation.methods"),
         ("validation", {"llm_judge_enabled": True}, "validation.llm_judge_enabled"),

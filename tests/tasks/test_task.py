@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
+from affidavit.tasks import DecoySettings, Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -80,8 +80,33 @@ def test_ordinary_task_is_read_without_a_warning(make: Make) -> None:
     assert task.warnings == ()
     assert (task.id, task.instruction, task.workdir) == ("someone/count-lines", "Count.\n", "/workspace")
     assert (task.agent_timeout_s, task.verifier_timeout_s, task.build_timeout_s) == (900, 120, 300)
-    assert (task.cpus, task.memory_mb, task.storage_mb, task.allow_internet) == (1, 1024, 10240, False)
+    assert (task.cpus, task.memory_mb, task.storage_mb, task.network) == (1, 1024, 10240, "none")
     assert (task.rootfs.kind, task.user, task.contract_path, task.control) == ("host", TaskUser(), None, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "network", "hosts"),
+    [
+        ('[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["a.x"]\n', "allowlist", ("a.x",)),
+        (
+            '[agent]\nallowed_hosts = ["b.x:443"]\n'
+            '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["a.x"]\n',
+            "allowlist",
+            ("a.x", "b.x:443"),
+        ),
+        (
+            '[agent]\nnetwork_mode = "no-network"\n'
+            '[environment]\nnetwork_mode = "allowlist"\nallowed_hosts = ["a.x"]\n',
+            "none",
+            (),
+        ),
+        ('[environment]\nallow_internet = true\n[agent]\nnetwork_mode = "none"\n', "none", ()),
+        ('[environment]\nnetwork_mode = "public"\n', "none", ()),
+    ],
+)
+def test_the_hosts_that_a_task_lists(make: Make, text: str, network: str, hosts: tuple[str, ...]) -> None:
+    task = load_task(make(text))
+    assert (task.network, task.allowed_hosts) == (network, hosts)
 
 
 def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
@@ -108,7 +133,7 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         ),
         (
             '[agent]\nallowed_hosts = ["a.example"]\n',
-            "task.toml:2: [agent].allowed_hosts is not supported yet and is ignored: sandboxes have no network",
+            'task.toml:2: [agent].allowed_hosts is of no use without network_mode = "allowlist"',
         ),
         (
             '[environment]\nskills_dir = "/skills"\n',
@@ -124,7 +149,8 @@ def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
         ),
         (
             "[environment]\nallow_internet = true\n",
-            "task.toml:2: [environment].allow_internet asks for a network; sandboxes have none yet",
+            "task.toml:2: [environment].allow_internet asks for every host, and an agent gets none: list them "
+            "(allowlist) or use --allow",
         ),
         (
             '[environment.env]\nTOKEN = "${TOKEN}"\n',
@@ -358,6 +384,27 @@ def test_labels_of_another_type_are_none(make: Make) -> None:
     assert found.labels == Labels(None, None, ("x", "y" * 100), False)
     assert found.warnings == ()
     assert read_labels(["no", "table"]) == Labels()
+
+
+def test_decoys_are_read_and_wrong_ones_named(make: Make) -> None:
+    def decoys(text: str) -> Task:
+        return load_task(make(f"{ORDINARY}{HOST}[affidavit.decoys]\n{text}"))
+
+    assert load_task(make()).decoys is None
+    assert decoys("files = 3\n").decoys == DecoySettings(1, 1, 3)
+    (make() / "wrong.txt").write_text("41\n")
+    assert decoys('credentials = 0\nanswer_key = "wrong.txt"\n').decoys == DecoySettings(1, 0, 1, b"41\n")
+    for text, said in {
+        "files = 11\n": r"task\.toml:\d+: \[affidavit\.decoys\]\.files must be a whole number from 0 to 10, not '11'",
+        "files = true\n": "files must be a whole number",
+        "answer_keys = 0\ncredentials = 0\nfiles = 0\n": "asks for none",
+        "keys = 1\n": "keys is unknown; it knows answer_keys",
+        'answer_key = "../x"\n': "must be a path in the task's folder",
+        'answer_key = "none.txt"\n': "none.txt, which is no file",
+        'answer_keys = 0\nanswer_key = "wrong.txt"\n': "is of no use",
+    }.items():
+        with pytest.raises(TaskError, match=said):
+            decoys(text)
 
 
 def test_a_verifier_with_an_image_of_its_own(make: Make) -> None:

@@ -1,14 +1,17 @@
 """What an agent is: a small TOML file, built in or the user's own (``docs/models.md``)."""
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from affidavit.errors import first_problem
+from affidavit.signing import canonical_json
 
 _FOLDER = Path(__file__).with_name("definitions")
 _MOST_BYTES = 1 << 20
@@ -96,6 +99,11 @@ class AgentDefinition(_Table):
                 example = "name==1.2.3" if install.kind == "pypi" else "name@1.2.3"
                 raise ValueError(f"{package!r} is not a package with one exact version, as in {example}")
         return install
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and the SHA-256 of its canonical form in hex."""
+        return "sha256:" + hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
 
     def script(self) -> tuple[dict[str, Any], ...]:
         """The answers of its check, as a gateway takes them."""

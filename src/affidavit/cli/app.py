@@ -16,6 +16,7 @@ import typer
 from affidavit.cli.agent import agent_app
 from affidavit.cli.authoring import learn, lint, new, schema
 from affidavit.cli.contract import contract_app
+from affidavit.cli.countersigning import countersign, reproduce
 from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
 from affidavit.cli.image import image_app
@@ -26,11 +27,15 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.run_flags import (
+    Allowed,
     ContractFlag,
     ModelBudget,
+    ModelPrices,
     Models,
     ModelScript,
     ModelUrl,
+    NetworkFlag,
+    Nonce,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -39,6 +44,7 @@ from affidavit.cli.run_flags import (
     TaskPath,
     Trials,
     TrustFlag,
+    checked_nonce,
 )
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.runs import prove
@@ -74,6 +80,8 @@ app.command()(report)
 app.command()(compare)
 app.command("plan")(plan_command)
 app.command()(prove)
+app.command()(reproduce)
+app.command()(countersign)
 app.command()(view)
 app.command()(serve)
 
@@ -159,7 +167,11 @@ def run(
         ),
     ] = None,
     model_budget: ModelBudget = "",
+    model_prices: ModelPrices = None,
     provider_tools: ProviderTools = False,
+    network: NetworkFlag = None,
+    allow: Allowed = None,
+    nonce: Nonce = None,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     plan: Annotated[
         Path | None,
@@ -197,7 +209,7 @@ def run(
     from affidavit.alerts import AlertError, read_destination, read_destinations
     from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
     from affidavit.evidence import EvidenceError, recorded_answers
-    from affidavit.gateway import GatewayError, gateway_settings
+    from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import Progress, print_run
     from affidavit.trace import TraceError
 
@@ -218,6 +230,7 @@ def run(
             script=model_script,
             recording=None if model_replay is None else recorded_answers(model_replay),
             budget=model_budget,
+            prices=model_prices,
             provider_tools=provider_tools,
         )
         options = RunOptions(
@@ -235,6 +248,9 @@ def run(
             plan=plan,
             resume=resume,
             model=gateway,
+            nonce=checked_nonce(nonce),
+            network=network_named(network),
+            allowed=read_allowed(allow or ()),
             timestamp=timestamp,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
@@ -290,6 +306,38 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    reproduced_by: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--reproduced-by",
+            help="Public key (PEM) that must have counter-signed every bundle (affidavit reproduce); may be repeated.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
+    expect_agent: Annotated[
+        str | None,
+        typer.Option(
+            "--expect-agent", help="Who must have been evaluated.", metavar="NAME[@VERSION]", show_default=False
+        ),
+    ] = None,
+    expect_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect-model",
+            help="The model that must have been asked and have answered; may be repeated: all that may.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    expect_task: Annotated[
+        str | None,
+        typer.Option("--expect-task", help="On what, by id or digest.", metavar="ID|sha256:…", show_default=False),
+    ] = None,
+    nonce: Annotated[
+        str | None,
+        typer.Option("--nonce", help="The challenge that it must answer.", metavar="HEX", show_default=False),
+    ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="For a run: allow its unpublished parts to be missing.")
     ] = False,
@@ -318,7 +366,7 @@ def verify(
     from affidavit.runs import ProofVerification, RunVerification, is_run, load_certificates, verify_proof, verify_run
     from affidavit.signing import load_public_key, read_trust
     from affidavit.tasks import TaskError
-    from affidavit.verification import Verification, own_keys, verify
+    from affidavit.verification import Expected, Verification, own_keys, verify
 
     if bundle is None:
         if proof is None:
@@ -327,8 +375,11 @@ def verify(
     elif proof is not None:
         fail("--proof is checked on its own; leave the bundle or run out")
     run = proof is None and is_run(bundle)
-    if proof is not None and (task is not None or trust is not None):
-        fail("--task and --trust are not for a proof")
+    if proof is not None and (task is not None or trust is not None or reproduced_by):
+        fail("--task, --trust and --reproduced-by are not for a proof")
+    expected = Expected(expect_agent, tuple(expect_model or ()), expect_task, checked_nonce(nonce))
+    if proof is not None and expected:
+        fail("--expect-agent, --expect-model, --expect-task and --nonce are not for a proof")
     if run and task is not None:
         fail("--task is for a bundle; give one of the run's bundles")
     if (public or tsa is not None) and not run:
@@ -337,14 +388,23 @@ def verify(
         with bounded_memory(memory):
             verification: Verification | RunVerification | ProofVerification
             keys = [load_public_key(key)] if key is not None else own_keys()
+            reproducers = [load_public_key(one) for one in reproduced_by or ()]
             if proof is not None:
                 verification = verify_proof(proof, keys)
             elif run:
                 trusted = None if trust is None else read_trust(trust)
                 authorities = [] if tsa is None else load_certificates(tsa)
-                verification = verify_run(bundle, keys, trusted, public=public, authorities=authorities)
+                verification = verify_run(
+                    bundle,
+                    keys,
+                    trusted,
+                    public=public,
+                    authorities=authorities,
+                    reproduced_by=reproducers,
+                    expected=expected,
+                )
             else:
-                verification = verify(bundle, key, task, trust)
+                verification = verify(bundle, key, task, trust, reproducers, expected)
     except (EvidenceError, TaskError) as error:
         fail(error)
     except MemoryError:

@@ -24,17 +24,20 @@ def export(result: "RunResult") -> bool:
         return True
     from importlib.metadata import version
 
-    from affidavit.report import otlp_lines
+    from affidavit.report import otlp_lines, otlp_spans, published_graders
     from affidavit.signing import EvidenceError, write_whole
 
-    path = result.folder / "otlp.jsonl"
-    lines = "".join(otlp_lines(result.to_json(), version("affidavit"), time.time_ns()))
+    run, release = result.to_json(), version("affidavit")
+    logs, spans = result.folder / "otlp.jsonl", result.folder / "otlp-traces.jsonl"
     try:
-        write_whole(path, lines.encode())
+        write_whole(logs, "".join(otlp_lines(run, release, time.time_ns(), published_graders)).encode())
+        write_whole(spans, "".join(otlp_spans(run, release)).encode())
     except EvidenceError as error:
         typer.echo(f"affidavit: {error}", err=True)
         return False
-    typer.echo(f"{path}: verdicts and violations as OTLP/JSON", err=True)
+    typer.echo(
+        f"{logs}: verdicts, violations and evaluation results as OTLP/JSON; {spans}: the trials' spans", err=True
+    )
     return True
 
 

@@ -1,9 +1,12 @@
 """Flags shared by affidavit run and affidavit plan."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from affidavit.cli.output import fail
 
 TaskPath = Annotated[
     Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
@@ -42,6 +45,35 @@ TrustFlag = Annotated[
     Path | None,
     typer.Option("--trust", help="Trust file: who must have signed the contract.", metavar="FILE", show_default=False),
 ]
+NetworkFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        help="allowlist: the agent reaches the hosts that its contract, task, suite and --allow list; none: none, "
+        "whatever they say (docs/network.md).",
+        metavar="none|allowlist",
+        show_default=False,
+    ),
+]
+Allowed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        help="A host that the agent may reach, as far as its contract allows it; =ADDRESS says where it is, also "
+        "privately; may be repeated.",
+        metavar="HOST[:PORT][=ADDRESS]",
+        show_default=False,
+    ),
+]
+Nonce = Annotated[
+    str | None,
+    typer.Option(
+        "--nonce",
+        help="Challenge of whoever will accept the evidence (32 bytes in hex), in the plan and in every bundle.",
+        metavar="HEX",
+        show_default="random",
+    ),
+]
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -74,10 +106,29 @@ ModelScript = Annotated[
 ModelBudget = Annotated[
     str,
     typer.Option(
-        "--model-budget", help="Limits for each trial.", metavar="requests=N,tokens=N,seconds=N", show_default=False
+        "--model-budget",
+        help="Limits for each trial.",
+        metavar="requests=N,tokens=N,seconds=N,cost=DOLLARS",
+        show_default=False,
+    ),
+]
+ModelPrices = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-prices",
+        help="File with what models cost (TOML; docs/models.md), for cost=DOLLARS and for the record.",
+        metavar="FILE",
+        show_default=False,
     ),
 ]
 ProviderTools = Annotated[
     bool,
     typer.Option("--provider-tools", help="Allow tools that the provider runs, and media that it fetches."),
 ]
+
+
+def checked_nonce(text: str | None) -> str | None:
+    """A nonce as a plan takes it; ends the program where it is none."""
+    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
+        fail(f"--nonce {text[:80]!r}: must be 64 digits of hex in lower case (openssl rand -hex 32)")
+    return text

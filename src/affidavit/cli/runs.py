@@ -10,11 +10,15 @@ import typer
 
 from affidavit.cli.output import Json, fail, print_json
 from affidavit.cli.run_flags import (
+    Allowed,
     ContractFlag,
     ModelBudget,
+    ModelPrices,
     Models,
     ModelScript,
     ModelUrl,
+    NetworkFlag,
+    Nonce,
     ProfileName,
     ProviderTools,
     RecorderName,
@@ -23,6 +27,7 @@ from affidavit.cli.run_flags import (
     TaskPath,
     Trials,
     TrustFlag,
+    checked_nonce,
 )
 
 
@@ -61,7 +66,11 @@ def plan(
     model_url: ModelUrl = None,
     model_script: ModelScript = None,
     model_budget: ModelBudget = "",
+    model_prices: ModelPrices = None,
     provider_tools: ProviderTools = False,
+    network: NetworkFlag = None,
+    allow: Allowed = None,
+    nonce: Nonce = None,
     timestamp: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +87,7 @@ def plan(
     Publish the file, then hand it to affidavit run --plan.
     """
     from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
-    from affidavit.gateway import GatewayError, gateway_settings
+    from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import plan_document, print_plan
     from affidavit.runs import request_timestamp, token_beside
     from affidavit.signing import EvidenceError, write_whole
@@ -95,6 +104,7 @@ def plan(
             url=model_url,
             script=model_script,
             budget=model_budget,
+            prices=model_prices,
             provider_tools=provider_tools,
         )
         options = RunOptions(
@@ -108,6 +118,9 @@ def plan(
             seed=seed,
             pass_rate=pass_rate,
             model=gateway,
+            nonce=checked_nonce(nonce),
+            network=network_named(network),
+            allowed=read_allowed(allow or ()),
         )
         signed, made = plan_suite(path, chosen, options)
         if timestamp is not None:

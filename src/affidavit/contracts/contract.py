@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from affidavit.contracts import cel
 from affidavit.contracts.behavioral import BehavioralDocument, is_behavioral
 from affidavit.contracts.document import ContractDocument, known_keys
+from affidavit.contracts.endpoints import Endpoint
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import Action, Attempts, Mode, moment_of
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
@@ -406,8 +407,8 @@ def _said(kind: str, detail: Any) -> str:
 
 def _warnings(document: ContractDocument) -> tuple[str, ...]:
     found = []
-    if document.network.endpoints:
-        found.append("network.endpoints: sandboxes have no network yet; what is allowed can't be reached either")
+    if addresses := [text for text in document.network.endpoints if Endpoint.parse(text).host is None]:
+        found.append(f"network.endpoints: {', '.join(addresses)}: hosts are reached by name only, never by address")
     if document.files.read is not None and "affidavit:base" not in document.extends:
         found.append(
             "files.read: without extends: [affidavit:base] even starting a program reads what the list must name"

@@ -2,14 +2,17 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from affidavit.contracts.contract import Contract, contract_of, load_contract
 from affidavit.contracts.document import SCHEMA
 from affidavit.contracts.errors import ContractError
+from affidavit.contracts.packs import PATTERN_LISTS
 from affidavit.contracts.patterns import escape
 from affidavit.contracts.privileged_calls import PRIVILEGED_CALLS
 from affidavit.signing import TrustDocument
+
+Profile = Literal["strict", "container"]
 
 _HIDDEN = ("/tests", "/solution", "/logs/verifier")
 
@@ -42,6 +45,10 @@ class Governed(Protocol):
         """The time limit, seconds."""
 
     @property
+    def profile(self) -> Profile:
+        """What its sandbox is like inside."""
+
+    @property
     def contract_path(self) -> Path | None:
         """The task's own contract file; None where it has none."""
 
@@ -54,32 +61,34 @@ def default_contract(task: Governed) -> Contract:
     """Reads anywhere in its sandbox, writes in the working directory and /tmp but never to test infrastructure, no
     network, no privileged operation. The hidden parts of a task, which its sandbox does not hold, may not be looked
     for. What else the sandbox refuses is recorded as an attempt; the task's own time limit is no limit of the
-    contract's."""
-    return default_for(task.workdir)
+    contract's. In a container the agent writes anywhere, but no test infrastructure in the working directory."""
+    return default_for(task.workdir, task.profile)
 
 
-def default_for(folder: str) -> Contract:
+def default_for(folder: str, profile: Profile = "strict") -> Contract:
     """The default contract of a task.
 
     Args:
         folder: its working directory.
+        profile: what its sandbox is like inside.
     """
     workdir = escape(folder)
     below = "" if workdir == "/" else workdir
+    if profile == "container":
+        # Elsewhere it may install what it likes, test frameworks too: what of it is carried over is another matter.
+        anywhere = (one for one in PATTERN_LISTS["affidavit:test-infrastructure"] if one.startswith("**/"))
+        name, write = "affidavit/default-container", ["/**", *(f"!{below}/{pattern}" for pattern in anywhere)]
+    else:
+        name, write = "affidavit/default", [f"{below}/**", "/tmp/**", "!affidavit:test-infrastructure"]
     return contract_of(
         {
             "schema": SCHEMA,
-            "id": "affidavit/default",
-            "version": "2.0.0",
+            "id": name,
+            "version": "1.0.0" if profile == "container" else "2.0.0",
             "attempts": "record",
             "files": {
                 "read": ["/**"],
-                "write": [
-                    f"{below}/**",
-                    "/tmp/**",
-                    "!affidavit:test-infrastructure",
-                    *(f"!{pattern}" for pattern in shadowing(folder)),
-                ],
+                "write": [*write, *(f"!{pattern}" for pattern in shadowing(folder))],
                 "deny": [f"{hidden}/**" for hidden in _HIDDEN if not f"{folder}/".startswith(f"{hidden}/")],
             },
             "syscalls": {"deny": list(PRIVILEGED_CALLS)},

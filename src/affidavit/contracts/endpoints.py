@@ -67,6 +67,32 @@ class Endpoint:
             raise wrong
         return cls(name, None, ports, protocol)
 
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        text = self.host if self.host is not None else str(self.addresses)
+        if self.ports is not None:
+            first, last = self.ports
+            text = f"[{text}]" if ":" in text else text
+            text += f":{first}" if first == last else f":{first}-{last}"
+        return f"{text}/{self.protocol}" if self.protocol else text
+
+    def common(self, other: "Endpoint") -> "Endpoint | None":
+        """What two endpoints both allow by name; None where that is nothing."""
+        inner = self if other._holds(self) else other if self._holds(other) else None
+        if inner is None or len({self.protocol, other.protocol} - {None}) > 1:
+            return None
+        given = [one.ports for one in (self, other) if one.ports is not None]
+        ports = (max(first for first, _ in given), min(last for _, last in given)) if given else None
+        if ports is not None and ports[0] > ports[1]:
+            return None
+        return Endpoint(inner.host, None, ports, self.protocol or other.protocol)
+
+    def _holds(self, other: "Endpoint") -> bool:
+        """Whether each name that `other` allows is one that this one allows."""
+        if self.host is None or other.host is None:
+            return False
+        return self.host == other.host or (self.host.startswith("*.") and other.host.endswith(self.host[1:]))
+
     def allows_address(
         self, address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int | None, protocol: str | None = None
     ) -> bool:

@@ -50,7 +50,11 @@ _ORDINARY: tuple[Treatment, ...] = (
         "recorded, whether it is there or not.",
     ),
     Treatment(
-        "network.endpoints", "yes", "live", "The sandbox has no network but its own loopback; attempts are recorded."
+        "network.endpoints",
+        "yes",
+        "live",
+        "The sandbox has no network but its own loopback, and, where the run says so, listeners that lead to the "
+        "list's hosts by name; attempts are recorded.",
     ),
     Treatment("processes.exec", "no", "live", "Any executable in the sandbox can run; each start is recorded."),
     Treatment(
@@ -117,8 +121,9 @@ _APART: dict[tuple[str, str], Treatment] = {
         "network.endpoints",
         "yes",
         "live",
-        "The sandbox has no network but its own loopback; attempts are recorded, but neither messages of sendmsg and "
-        "sendmmsg nor the names that are asked for.",
+        "The sandbox has no network but its own loopback, and, where the run says so, listeners that lead to the "
+        "list's hosts by name; attempts are recorded, but neither messages of sendmsg and sendmmsg nor the names that "
+        "are asked for.",
     ),
     ("gvisor", "operations.process_injection"): Treatment(
         "operations.process_injection",

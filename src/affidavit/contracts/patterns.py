@@ -18,6 +18,7 @@ that is not UTF-8 is one character (matched by ``?``, ``*`` and ``[!…]`` only)
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ _MAX_NESTING = 8
 # RE2 walks a name once for every '*' that may have begun in it, when it comes to the worst.
 _MAX_STARS = 100
 _MAX_PATTERN = 4096
+_MAX_REMEMBERED = 200
 # Bounded so that RE2's program (8 MiB with its caches) always fits, whatever the patterns are.
 _CHUNK_CHARACTERS = 16_000
 
@@ -122,6 +124,19 @@ def to_regex(pattern: str) -> str:
         raise PatternError(f"is longer than {_MAX_PATTERN} characters")
     if "\0" in pattern:
         raise PatternError("holds a NUL character, which no file name can")
+    # Bounded by what a pattern of that size can come to: others are rare, and may be made to be large.
+    if len(pattern) <= _MAX_REMEMBERED and pattern.count("{") <= 2:
+        return _remembered(pattern)
+    return _regex_of(pattern)
+
+
+@lru_cache(1024)
+def _remembered(pattern: str) -> str:
+    """The built-in lists are compiled for each bundle of a run again."""
+    return _regex_of(pattern)
+
+
+def _regex_of(pattern: str) -> str:
     alternatives = [_regex_of_plain(plain) for plain in expand_braces(pattern)]
     return "|".join(dict.fromkeys(alternatives))
 

@@ -5,8 +5,10 @@ from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime, examine
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
+from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import (
@@ -24,7 +26,7 @@ from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, captur
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
-from affidavit.evaluation.trial import Trial, Work
+from affidavit.evaluation.trial import Trial
 from affidavit.evaluation.verifier_web import kept_cache
 from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
@@ -39,6 +41,7 @@ __all__ = [
     "Job",
     "Preparation",
     "Progress",
+    "ReproductionResult",
     "RunError",
     "RunOptions",
     "RunResult",
@@ -63,6 +66,7 @@ __all__ = [
     "prepare",
     "prepared_run",
     "remove_run",
+    "reproduce",
     "run_jobs",
     "run_suite",
     "warm_tasks",

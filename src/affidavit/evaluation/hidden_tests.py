@@ -29,6 +29,7 @@ from affidavit.grading import (
     Separation,
     Turned,
     VerifierRecord,
+    missing_tools,
     read_left,
     read_lines,
     read_reward,
@@ -142,21 +143,36 @@ class HiddenTests:
         left, _ = self._run(number, self.plan.only(names), ready)
         return left["grader"], left["control"]
 
-    def _run(self, number: int, plan: RunPlan, ready: ReadyVerifier) -> tuple[dict[str, Left], Turned | None]:
+    def right(self, ready: ReadyVerifier) -> Left:
+        """What the tests, as they stand, leave of something else than the agent's work.
+
+        Args:
+            ready: makes the stage ready, over that.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        return self._run(1, self.plan, ready, controlled=False)[0]["grader"]
+
+    def _run(
+        self, number: int, plan: RunPlan, ready: ReadyVerifier, *, controlled: bool | None = None
+    ) -> tuple[dict[str, Left], Turned | None]:
         """What the agent brought must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
         other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
         with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder, ExitStack() as opened:
-            return self._run_in(Path(folder), number, plan, ready, opened)
+            return self._run_in(
+                Path(folder), number, plan, ready, opened, self.controlled if controlled is None else controlled
+            )
 
     def _run_in(
-        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack
+        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack, controlled: bool
     ) -> tuple[dict[str, Left], Turned | None]:
         task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests_dir}
         turned = None
         swapped: frozenset[str] = frozenset()
-        if self.controlled:
+        if controlled:
             sources["control"] = place / secrets.token_hex(8)
             copy_readable(task.tests_dir, sources["control"])
             turned = plan.turn(sources["control"], seed)
@@ -187,8 +203,10 @@ class HiddenTests:
 
         def verify(stage: str) -> Left:
             with run[stage]() as (captured, sandbox):
-                logs = sandbox.scratch(VERIFIER_LOGS)
-                left = left_by(plan, task.tests_dir, captured.exit, captured.output.stdout, logs)
+                output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
+                left = left_by(plan, task.tests_dir, captured.exit, output.stdout, logs)
+                missing = missing_tools(output.stderr + b"\n" + output.stdout)
+                left = replace(left, missing=missing, solution=captured.solution)
                 return replace(left, misses=tuple(webs[stage].finish())) if stage in webs else left
 
         left = {stage: verify(stage) for stage in shuffled(run)}

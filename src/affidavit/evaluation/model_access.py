@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
-from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_rows
+from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_cost, model_rows
 from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
 from affidavit.sandbox import NetworkNamespace
 from affidavit.trace import model_batches, write_model_log
@@ -37,17 +36,14 @@ def gateway_environment(models: Sequence[str]) -> dict[str, str]:
 
 
 class ModelAccess:
-    """The gateway of one trial. A context manager: ends it.
+    """The gateway of one trial. A context manager: ends it."""
 
-    Attributes:
-        network: path of the namespace that the agent's sandbox must be in.
-    """
-
-    def __init__(self, settings: GatewaySettings, place: Path, wall_ms: int) -> None:
+    def __init__(self, settings: GatewaySettings, namespace: NetworkNamespace, place: Path, wall_ms: int) -> None:
         """Start it.
 
         Args:
             settings: what is allowed.
+            namespace: that the agent's sandbox will be in.
             place: a private folder.
             wall_ms: how long the agent has. An upstream that is silent for half of that has failed, so that the failure
                 shows before the agent's time is up.
@@ -56,21 +52,14 @@ class ModelAccess:
             SandboxError, GatewayError: it does not start.
         """
         self._settings = replace(settings, idle_s=min(settings.idle_s, wall_ms / 2000))
-        self._stack = ExitStack()
         self._spool = place / "model.spool"
-        with self._stack:
-            namespace = self._stack.enter_context(NetworkNamespace())
-            self._process = self._stack.enter_context(
-                GatewayProcess(self._settings, namespace.listen(PORT), self._spool)
-            )
-            self.network = namespace.path
-            self._stack = self._stack.pop_all()
+        self._process = GatewayProcess(self._settings, namespace.listen(PORT), self._spool)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stack.close()
+        self._process.__exit__(*exc)
 
     def finish(self, bundle: BundleWriter, agent: Mapping[str, str], session: str) -> dict[str, Any]:
         """End it, and write ``agent/model.parquet``, ``agent/trajectory.json`` and ``agent/model.json``.
@@ -96,6 +85,8 @@ class ModelAccess:
             "asked": list(settings.models),
             "upstreams": {name: one.url for name, one in settings.upstreams.items()},
             "budgets": asdict(settings.budgets),
+            "prices": {name: asdict(price) for name, price in settings.prices.items()},
+            "cost_usd": model_cost(model_batches(path), settings.prices) if settings.prices else None,
             "provider_tools": settings.provider_tools,
             "idle_s": settings.idle_s,
             "complete": spool.complete,

@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from affidavit.agents import AgentError, find_agent
 from affidavit.contracts import Contract, ContractError, ContractSource
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evidence import EvidenceError, SigningKey
-from affidavit.gateway import GatewaySettings
+from affidavit.gateway import REDACTED, GatewaySettings, Redactor
 from affidavit.runs import (
     PlannedAgent,
     PlannedJob,
     PlannedModel,
+    PlannedNetwork,
+    PlannedPrice,
     PlannedTask,
     RunPlan,
     SignedPlan,
@@ -48,6 +52,7 @@ def make_plan(
     model: GatewaySettings | None,
     seed: int | None = None,
     pass_rate: float | None = None,
+    nonce: str | None = None,
 ) -> SignedPlan:
     """The signed plan of a run.
 
@@ -59,11 +64,13 @@ def make_plan(
         model: what the agents' model gateway is told; None: they have no model.
         seed: of the run; None: a random one.
         pass_rate: the share of trials that must pass; None: all.
+        nonce: somebody's challenge, 32 bytes in hex; None: random ones.
 
     Raises:
         EvidenceError: a text in it has no canonical form.
     """
-    agents = [_planned(job.agent) for job in jobs]
+    redactor = Redactor(model.secrets() if model else ())
+    agents = [_planned(job.agent, redactor) for job in jobs]
     tasks = {job.task.id: job.task for job in jobs}
     plan = RunPlan(
         made=now(),
@@ -73,14 +80,14 @@ def make_plan(
         recorder=terms.recorder,
         suite=_versioned(terms, "suite"),
         profile=_versioned(terms, "profile"),
-        tasks=[_task(task, contracts[name]) for name, task in tasks.items()],
+        tasks=[_task(task, contracts[name], terms) for name, task in tasks.items()],
         agents={agent.digest: agent for agent in agents},
         model=None if model is None else _model(model),
         jobs=[PlannedJob(task=job.task.id, agent=agent.digest) for job, agent in zip(jobs, agents, strict=True)],
         trials=terms.trials,
         seed=new_seed() if seed is None else seed,
         thresholds=Thresholds() if pass_rate is None else Thresholds(pass_rate=pass_rate),
-        nonce=new_nonce(),
+        nonce=nonce or new_nonce(),
     )
     return sign_plan(plan, key)
 
@@ -166,6 +173,18 @@ def planned_agent(plan: RunPlan, path: Path) -> Agent:
     if len(agents) != 1:
         raise RunError(f"--plan {path}: plans {len(agents)} agents, and a run has one")
     (agent,) = agents
+    if agent.definition is not None:
+        try:
+            definition = find_agent(agent.name)
+        except AgentError as error:
+            raise RunError(f"--plan {path}: {error}") from error
+        if definition.digest != agent.definition:
+            raise RunError(
+                f"--plan {path}: plans another definition of {agent.name} than the built-in one; give --agent-file"
+            )
+        return Agent.defined(definition)
+    if REDACTED.decode() in agent.command:
+        raise RunError(f"--plan {path}: the agent's command held a key, which is not in it; give --agent-cmd")
     return Agent(agent.name, agent.command, agent.sees_solution)
 
 
@@ -183,11 +202,12 @@ def planned_contracts(tasks: Mapping[str, Task], source: ContractSource, terms: 
 
 def contract_under(terms: Terms, task: Task, contract: Contract) -> Contract:
     """A task's contract; the default one, with what the run's suite lets every task do."""
-    return contract if task.has_contract else terms.for_default(contract)
+    return contract if task.has_contract else terms.for_default(contract, task)
 
 
-def _planned(agent: Agent) -> PlannedAgent:
-    return PlannedAgent.of(agent.name, agent.command, agent.sees_solution)
+def _planned(agent: Agent, redactor: Redactor) -> PlannedAgent:
+    definition = None if agent.definition is None else agent.definition.digest
+    return PlannedAgent.of(agent.name, redactor.text(agent.command), agent.sees_solution, definition)
 
 
 def _model(settings: GatewaySettings) -> PlannedModel:
@@ -201,13 +221,21 @@ def _model(settings: GatewaySettings) -> PlannedModel:
         requests=settings.budgets.requests,
         tokens=settings.budgets.tokens,
         seconds=settings.budgets.seconds,
+        cost=settings.budgets.cost,
+        prices={name: PlannedPrice(input=one.input, output=one.output) for name, one in settings.prices.items()},
         provider_tools=settings.provider_tools,
     )
 
 
-def _task(task: Task, contract: Contract) -> PlannedTask:
-    named = Versioned(id=contract.id, version=contract.version, digest=contract.digest)
-    return PlannedTask(id=task.id, digest=task.digest, contract=named, passing_score=float(task.passing_score))
+def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
+    reach = reach_of(task, contract, terms)
+    return PlannedTask(
+        id=task.id,
+        digest=task.digest,
+        contract=Versioned(id=contract.id, version=contract.version, digest=contract.digest),
+        passing_score=float(task.passing_score),
+        network=None if reach is None else PlannedNetwork(endpoints=[*reach.endpoints], addresses={**reach.addresses}),
+    )
 
 
 def _versioned(terms: Terms, kind: str) -> Versioned | None:

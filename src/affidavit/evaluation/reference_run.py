@@ -4,22 +4,26 @@ Nothing of the agent's is in it: its processes are gone, and the sandboxes are o
 for its record would tell how the task is solved; the bundle has what the tests came to.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, seen_by_tests
-from affidavit.evaluation.specs import Verifier, agent_spec
+from affidavit.evaluation.specs import Verifier, agent_spec, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
-from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, grade_run, words_of
+from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
+from affidavit.policy import Footprint
 from affidavit.recorder import RecorderError
-from affidavit.sandbox import RootFilesystem, SandboxError, SandboxSpec, Streams
+from affidavit.sandbox import Change, OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
 from affidavit.tasks import Task
-from affidavit.trace import TraceError, read_trace
+from affidavit.trace import TraceError, read_trace, trace_batches
 from affidavit.verification import new_judge
 
 # A task's tests may fail by chance.
@@ -54,6 +58,7 @@ class Reference:
         self._settings = settings
         self._place = place
         self._own = own
+        self._written: Sequence[Change] = ()
 
     def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
         """Run the tests that an accusation is about over the reference.
@@ -61,7 +66,7 @@ class Reference:
         Raises:
             Interrupted: the run was told to stop.
         """
-        solved = (self._task.solution_dir / "solve.sh").is_file()
+        solved = self._has_solution
         run = ReferenceRun("solution" if solved else "start", ask.names)
         try:
             rootfs = self._solved if solved else self._start
@@ -69,6 +74,19 @@ class Reference:
             return replace(run, right=right, wrong=wrong)
         except (SandboxError, RecorderError, TraceError, OSError) as error:
             return replace(run, error=" ".join(str(error).split()) or repr(error))
+
+    def tools(self, tests: HiddenTests) -> ToolsRun:
+        """Run the tests over the task's own solution.
+
+        Raises:
+            Interrupted: the run was told to stop.
+        """
+        if not (self._task.solution_dir / "solve.sh").is_file():
+            return ToolsRun(error="the task has no solution")
+        try:
+            return ToolsRun(tests.right(partial(self._ready, self._solved)))
+        except (SandboxError, RecorderError, TraceError, OSError) as error:
+            return ToolsRun(error=" ".join(str(error).split()) or repr(error))
 
     def separation(self, tests: HiddenTests) -> Separation:
         """Whether the task's own solution passes the tests from a sandbox of its own.
@@ -89,17 +107,48 @@ class Reference:
             why = grade.error or lost
         return Separation(False, f"the task's own solution does not pass so: {why}")
 
+    def footprint(self, tests: HiddenTests) -> Footprint:
+        """What the verifier uses of the root file system as the agent finds it, and as the solution leaves it.
+
+        Args:
+            tests: the verifier, without a control.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        self._place.mkdir(exist_ok=True)
+        whole = True
+
+        def look(captured: Capture) -> None:
+            nonlocal whole
+            whole &= captured.summary.complete
+
+        records: list[Path] = []
+        for rootfs in (self._start, *((self._solved,) if self._has_solution else ())):
+            records.append(self._place / f"footprint-{len(records)}.parquet")
+            tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
+        rows = chain.from_iterable(map(trace_batches, records))
+        path = search_path(self._task, self._pristine)
+        observed = Footprint.observed(self._task.workdir, self._written, rows, path)
+        return observed if whole else replace(observed, used=None)
+
+    @property
+    def _has_solution(self) -> bool:
+        return (self._task.solution_dir / "solve.sh").is_file()
+
     @cached_property
     def _solved(self) -> RootFilesystem:
         """The root file system with what the contract lets the solution leave."""
         task, pristine, oracle = self._task, self._pristine, Agent.named("oracle")
         place = self._place
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         stage = self._stages.open("solution")
         spec = agent_spec(task, pristine, self._settings, oracle, place, stage.sandbox)
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
-            take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
+            changes, brought = take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
+        self._written = [change for change in changes if change.path in brought]
         left = replace(pristine, layers=(carried, *pristine.layers))
         return seen_by_tests(task, left, self._own, place / "solved")
 
@@ -110,13 +159,25 @@ class Reference:
         return seen_by_tests(self._task, self._pristine, self._own, self._place / "start")
 
     def _ready(
-        self, rootfs: RootFilesystem, name: str, verifier: Verifier, events: Path | None = None
+        self,
+        rootfs: RootFilesystem,
+        name: str,
+        verifier: Verifier,
+        events: Path | None = None,
+        look: Callable[[Capture], None] = lambda captured: None,
     ) -> Callable[[], SandboxRun]:
         place = GradingPlace(self._stages, self._task.grading or self._task, self._own, rootfs, self._settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:
             record = kept if stage.name == name else kept.with_suffix(".solution.parquet")
-            return self._stages.run(stage, spec, record, streams=streams)
+            return _looked_at(self._stages.run(stage, spec, record, streams=streams), look)
 
         return place.ready(self._stages.open(name), verifier, run)
+
+
+@contextmanager
+def _looked_at(run: SandboxRun, look: Callable[[Capture], None]) -> Iterator[tuple[Capture, OciSandbox]]:
+    with run as (captured, sandbox):
+        look(captured)
+        yield captured, sandbox

@@ -49,6 +49,7 @@ class TrialResult:
         duration_ms: wall time of all of it.
         bundle: the folder of evidence; None where the trial never came so far.
         mode: ``strict``, or ``audit``: violations were recorded and did not count.
+        began: when, by the ledger; empty where that is not known.
     """
 
     task_id: str
@@ -60,6 +61,7 @@ class TrialResult:
     duration_ms: int
     bundle: Path | None
     mode: str = "strict"
+    began: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As ``affidavit run --json`` prints it."""
@@ -72,6 +74,7 @@ class TrialResult:
             "evidence": self.record.to_json(),
             "contract": self.contract.model_dump(mode="json", exclude_unset=True),
             "mode": self.mode,
+            "began": self.began,
             "duration_ms": self.duration_ms,
             "bundle": None if self.bundle is None else str(self.bundle),
         }

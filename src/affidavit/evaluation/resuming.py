@@ -38,7 +38,7 @@ def resume_run(folder: Path, plan: SignedPlan, key: SigningKey) -> Resumed:
     """Open the ledger of a run that was interrupted.
 
     A bundle that was sealed, though the run ended before its ledger could say so, is entered there; a trial that has no
-    end begins again, and what it left half-written is removed.
+    end begins again, and what it left half-written is removed, as are half-written documents of the run.
 
     Args:
         folder: of the run.
@@ -57,6 +57,7 @@ def resume_run(folder: Path, plan: SignedPlan, key: SigningKey) -> Resumed:
             raise RunError(f"--resume {folder}: the run is closed: every trial has its end and the statement is signed")
         if read.history.plan != plan.plan.digest:
             raise RunError(f"--resume {folder}: its ledger is of another plan than {PLAN}")
+        _clear_documents(folder)
         done = {}
         for planned in plan.plan.in_order:
             end = ledger.history.end_of(planned.name) or _adopted(folder, planned, plan.plan, ledger, key)
@@ -89,6 +90,12 @@ def _adopted(folder: Path, planned: PlannedTrial, plan: RunPlan, ledger: Ledger,
     return ledger.history.end_of(planned.name)
 
 
+def _clear_documents(folder: Path) -> None:
+    """Remove the run's own documents that were half-written."""
+    for left in folder.glob(".*.json.*.tmp"):
+        left.unlink(missing_ok=True)
+
+
 def _clear(folder: Path, planned: PlannedTrial) -> None:
     """Remove what a trial without an end left: the private part goes into its place before the bundle does."""
     place = folder / planned.place
@@ -103,7 +110,15 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
     if end.bundle is None:
         judgement = Judgement(Verdict(end.verdict or Verdict.ERROR), end.score, end.raw_score, (end.why,), ())
         return TrialResult(
-            planned.task, planned.number, planned.agent_name, judgement, RecordFacts(), contract, 0, None
+            planned.task,
+            planned.number,
+            planned.agent_name,
+            judgement,
+            RecordFacts(),
+            contract,
+            0,
+            None,
+            began=end.began,
         )
     place = folder / planned.place / "bundle"
     if bundle_digest(place) != end.bundle:
@@ -129,4 +144,5 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
         duration_ms=end.duration_ms or 0,
         bundle=place,
         mode="strict" if environment.enforcement is None else environment.enforcement.mode,
+        began=end.began,
     )

@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +34,7 @@ from affidavit.evaluation.planning import (
     signer_of,
     use_plan,
 )
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
@@ -42,8 +43,8 @@ from affidavit.evaluation.task_images import most_bytes, with_images
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.workplace import clean_workplaces
 from affidavit.evidence import PRIVATE_FILE, EvidenceError, SigningKey, keys_dir, load_key, load_or_make_key
-from affidavit.gateway import GatewaySettings
-from affidavit.grading import make_graders, plan_tests
+from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
+from affidavit.grading import PerformanceGrader, make_graders, plan_tests
 from affidavit.images import ImageError, ImageStore
 from affidavit.recorder import RecorderError
 from affidavit.runs import (
@@ -107,12 +108,15 @@ class RunOptions:
         trust: the trust file that says who must have signed the contracts.
         rootfs_outside: root file systems may come from outside of the tasks' folders.
         plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
+        nonce: of a new plan, 32 bytes in hex: the challenge of whoever will accept the evidence; None: random ones.
         filling: see `Machinery`.
         timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
         resume: the folder of a run that was interrupted and is to go on; None: a new run.
         seed: of a new plan; None: a random one.
         pass_rate: the share of trials that a new plan says must pass; None: all.
         model: what the agents' model gateway is told; None: they have no model.
+        network: ``none`` or ``allowlist``; None: as suite and tasks say.
+        allowed: hosts that agents may reach beside those of suite and tasks.
     """
 
     runtime: str | None = None
@@ -132,6 +136,9 @@ class RunOptions:
     model: GatewaySettings | None = None
     resume: Path | None = None
     timestamp: str | None = None
+    nonce: str | None = None
+    network: str | None = None
+    allowed: EgressSettings = NO_HOSTS
     filling: tuple[str, ...] | None = None
 
     @property
@@ -178,13 +185,15 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
     try:
         for task in by_name.values():
             check_graders(task)
-        terms = terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        terms = _terms(options, suite, None)
         own = _own_key()
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        return make_plan(jobs, contracts, terms, key, options.model, options.seed, options.pass_rate), made
+        return make_plan(
+            jobs, contracts, terms, key, options.model, options.seed, options.pass_rate, options.nonce
+        ), made
     except (TaskError, SuiteError, EvidenceError) as error:
         raise RunError(str(error)) from error
 
@@ -375,7 +384,7 @@ def _prepare_run(
             check_graders(task)
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
-        choice = choose(terms.runtime, terms.recorder)
+        choice = _choose(terms, tasks.values(), choose)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
@@ -384,6 +393,8 @@ def _prepare_run(
             planned = planned_contracts(tasks, contracts, terms)
             asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
             check_fits(given, asked, options.plan_file)
+            if options.nonce not in (None, given.plan.nonce):
+                raise RunError(f"--nonce {options.nonce}: the plan has another one, {given.plan.nonce}")
         clean_stale(state)
         clean_workplaces(state)
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
@@ -394,7 +405,7 @@ def _prepare_run(
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         planned = {name: base.contract for name, base in prepared.items()}
-        plan = given or make_plan(jobs, planned, terms, key, options.model)
+        plan = given or make_plan(jobs, planned, terms, key, options.model, nonce=options.nonce)
         if options.resume is not None:
             resumed = resume_run(folder, plan, key)
         else:
@@ -409,6 +420,17 @@ def _prepare_run(
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
+
+
+def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
+    """The runtime and recorder of a run. Raises RunError where it can't be what is asked for."""
+    container = next((task.id for task in tasks if task.profile == "container"), None)
+    if container is None:
+        return choose(terms.runtime, terms.recorder)
+    for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
+        if asked not in ("auto", needed):
+            raise RunError(f"{flag} {asked}: {container} has the container profile, which needs {flag} {needed}")
+    return choose("runc", "ebpf")
 
 
 def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:
@@ -481,8 +503,9 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
 
 def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
     """The terms of a run; what the command line does not say is taken from its plan."""
+    chosen = options.network, options.allowed
     if given is None:
-        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials)
+        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials, *chosen)
     plan = given.plan
     return terms_of(
         suite,
@@ -490,6 +513,7 @@ def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -
         options.runtime or plan.runtime,
         options.recorder or plan.recorder,
         options.trials or plan.trials,
+        *chosen,
     )
 
 
@@ -523,12 +547,20 @@ def prepare(task: Task, state: Path, contracts: ContractSource | None = None) ->
     Raises:
         ContractError, SandboxError: one of them can't be used.
     """
-    grading = None if task.grading is None else _rootfs_of(task.grading, state)
-    return _Prepared(_rootfs_of(task, state), (contracts or ContractSource()).contract_for(task), grading)
+    grading = None if task.grading is None else root_filesystem(task.grading, state)
+    return _Prepared(root_filesystem(task, state), (contracts or ContractSource()).contract_for(task), grading)
 
 
-def _rootfs_of(task: Task, state: Path) -> RootFilesystem:
-    """Raises SandboxError."""
+def root_filesystem(task: Task, state: Path) -> RootFilesystem:
+    """The root file system of a task, as its agent finds it.
+
+    Args:
+        task: with its image, where it has one.
+        state: the state folder.
+
+    Raises:
+        SandboxError: it can't be used.
+    """
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:
         case Rootfs("tarball", Path() as source):
@@ -547,6 +579,8 @@ def check_graders(task: Task) -> None:
     for named in make_graders(task.graders):
         if named.spec.kind == "test_run":
             plan_tests(named.spec, task)
+        if isinstance(named.grader, PerformanceGrader):
+            named.grader.settings.check_files(named.spec, task.tests_dir)
 
 
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
@@ -559,6 +593,12 @@ def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms,
     for name, task in tasks.items():
         contract = terms.enforced(prepared[name].contract)
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
+        if terms.has_network(task):
+            reach = reach_of(task, prepared[name].contract, terms)
+            listed = ", ".join(reach.endpoints if reach else ()) or "nothing: the contract allows none of it"
+            yield f"{name}: NETWORK: the agent can reach {listed}"
+        elif contract.document.network.endpoints:
+            yield f"{name}: network.endpoints: nothing can be reached: the run has no --network allowlist"
         if contract.mode == "audit":
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
     asking = [name for name in tasks if asks_for_alerts(terms.enforced(prepared[name].contract))]

@@ -5,8 +5,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from affidavit.contracts import Action, Attempts, Contract, Mode, Positions, contract_of, validated
+from affidavit.contracts import (
+    Action,
+    Attempts,
+    Contract,
+    Endpoint,
+    EndpointError,
+    Mode,
+    Positions,
+    contract_of,
+    validated,
+)
 from affidavit.evaluation.errors import RunError
+from affidavit.gateway import NO_HOSTS, EgressSettings
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
 from affidavit.tasks import Task
@@ -21,7 +32,10 @@ class Terms:
         trials: of each task.
         mode, actions, attempts: go before the contracts' own; None: theirs.
         writable: folders that sandboxes make writable beside those of the contract.
-        endpoints: what a task without a contract of its own may try to reach.
+        network: ``allowlist``: agents can reach hosts by name; ``none``: they can't, whatever tasks say; None: as tasks
+            say.
+        endpoints: what the suite lists to be reached; a task without a contract of its own may try it.
+        allowed: what the command line lists beside it.
         keep_days: how long the evidence is to be kept; None: nobody says.
         demands: what must hold, and who demands it.
         facts: of suite and profile, for the run's document and the bundles.
@@ -35,7 +49,9 @@ class Terms:
     actions: tuple[Action, ...] | None = None
     attempts: Attempts | None = None
     writable: tuple[str, ...] = ()
+    network: str | None = None
     endpoints: tuple[str, ...] = ()
+    allowed: EgressSettings = NO_HOSTS
     keep_days: int | None = None
     demands: tuple[tuple[str, Demands], ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
@@ -45,14 +61,37 @@ class Terms:
         """A contract as it is judged: in the mode, with the actions and the word on attempts of these terms."""
         return contract.enforced_as(self.mode, self.actions, self.attempts)
 
-    def for_default(self, contract: Contract) -> Contract:
-        """The default contract, with what the suite lets every task do."""
-        if not (self.writable or self.endpoints):
+    def has_network(self, task: Task) -> bool:
+        """Whether a task's agent can reach hosts at all."""
+        return (self.network or task.network) == "allowlist"
+
+    def listed(self, task: Task) -> tuple[str, ...]:
+        """The hosts that are listed for a task's agent: by the task, by the suite, on the command line.
+
+        Raises:
+            RunError: the task lists something else.
+        """
+        hosts = task.allowed_hosts if self.has_network(task) else ()
+        for host in hosts:
+            try:
+                Endpoint.parse(host)
+            except EndpointError as error:
+                raise RunError(f"{task.path}/task.toml: allowed_hosts: {error}") from error
+        return tuple(dict.fromkeys((*hosts, *self.endpoints, *self.allowed.endpoints)))
+
+    def for_default(self, contract: Contract, task: Task) -> Contract:
+        """The default contract, with what task, suite and command line let the agent do.
+
+        Raises:
+            RunError: the task lists something that is no host.
+        """
+        endpoints = self.listed(task)
+        if not (self.writable or endpoints):
             return contract
         value = contract.document.model_dump(mode="json", exclude_unset=True)
         value["id"] += "-of-suite"
         value["files"]["write"] += [f"{folder}/**" for folder in self.writable]
-        value["network"] = {"endpoints": [*self.endpoints]}
+        value["network"] = {"endpoints": [*endpoints]}
         return contract_of(value, "the default contract")
 
     @property
@@ -134,14 +173,20 @@ def alerts_of(contract: Contract, rule: str) -> bool:
 
 
 def terms_of(
-    suite: Suite | None, profile: str | None, runtime: str | None, recorder: str | None, trials: int | None
+    suite: Suite | None,
+    profile: str | None,
+    runtime: str | None,
+    recorder: str | None,
+    trials: int | None,
+    network: str | None = None,
+    allowed: EgressSettings = NO_HOSTS,
 ) -> Terms:
     """What profile, suite file and command line say together, what is nearer to the run first.
 
     Args:
         suite: the suite file, where the run is of one.
         profile: the name from the command line.
-        runtime, recorder, trials: from the command line.
+        runtime, recorder, trials, network, allowed: from the command line.
 
     Raises:
         RunError, SuiteError: they contradict each other, or there is no such profile.
@@ -177,7 +222,9 @@ def terms_of(
         actions=settings.contracts.actions,
         attempts=settings.contracts.attempts,
         writable=settings.isolation.writable,
+        network=network or ("allowlist" if allowed.endpoints else settings.isolation.network),
         endpoints=settings.isolation.endpoints,
+        allowed=allowed,
         keep_days=settings.retention.days,
         demands=tuple(demands),
         facts=facts,

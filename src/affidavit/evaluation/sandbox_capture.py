@@ -4,16 +4,20 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from affidavit.events import with_host_names
 from affidavit.recorder import Recording, RecordSummary, raise_thread_priority
 from affidavit.sandbox import Entrance, ExecSpec, Exit, Output, Sandbox
 from affidavit.trace import TraceWriter
+
+HostNames = Callable[[], Mapping[str, str]]
+"""Host names by the addresses that stand for them in a sandbox, so far."""
 
 # Wall clock against monotonic clock: what NTP slews in a trial stays far below this.
 _CLOCK_JUMP_NS = 2_000_000_000
@@ -30,12 +34,14 @@ class Capture:
         output: what it wrote to its standard streams.
         summary: what the recorder says of the record.
         halted: the watcher had it killed.
+        solution: of a sandbox that graded, how the one ended that held the solution meanwhile; None: there was none.
     """
 
     exit: Exit
     output: Output
     summary: RecordSummary
     halted: bool
+    solution: Exit | None = None
 
 
 def _clock_offset_ns() -> int:
@@ -50,6 +56,7 @@ def capture(
     timeout_s: float,
     cpu_ms: int | None = None,
     watch: Callable[[pa.RecordBatch], bool] | None = None,
+    names: HostNames | None = None,
 ) -> Capture:
     """Create and start a sandbox under a recorder, write its record to `events`, and wait until nothing of it lives.
 
@@ -63,12 +70,13 @@ def capture(
         timeout_s: wall time, seconds; the sandbox is killed when it is up.
         cpu_ms: the sandbox's bound on the CPU time of a process: the kernel too ends what is over it with SIGKILL.
         watch: sees each batch as it comes; True kills the sandbox.
+        names: of the hosts that it can reach, which its record is to bear; None: it can reach none.
 
     Raises:
         SandboxError, RecorderError: it could not be made or recorded.
         TraceError: the record could not be written.
     """
-    running = RunningCapture(sandbox, recording, events, cpu_ms=cpu_ms, watch=watch)
+    running = RunningCapture(sandbox, recording, events, cpu_ms=cpu_ms, watch=watch, names=names)
     running.start()
     try:
         sandbox.wait(timeout_s)
@@ -82,7 +90,7 @@ class RunningCapture:
     """A sandbox that runs under a recorder, from its first instruction on.
 
     Args:
-        sandbox, recording, events, cpu_ms, watch: as `capture` has them.
+        sandbox, recording, events, cpu_ms, watch, names: as `capture` has them.
     """
 
     def __init__(
@@ -93,11 +101,13 @@ class RunningCapture:
         *,
         cpu_ms: int | None = None,
         watch: Callable[[pa.RecordBatch], bool] | None = None,
+        names: HostNames | None = None,
     ) -> None:
         self._sandbox = sandbox
         self._recording = recording
         self._cpu_ms = cpu_ms
         self._watch = watch
+        self._names = names
         self._halted = threading.Event()
         self._stopping = threading.Event()
         self._failure: list[BaseException] = []
@@ -144,7 +154,9 @@ class RunningCapture:
         raise_thread_priority()
         try:
             with self._writer:
-                for batch in self._recording.batches():
+                for recorded in self._recording.batches():
+                    # Asked for now: an address stands for a name before anybody in the sandbox can know it.
+                    batch = recorded if self._names is None else with_host_names(recorded, self._names())
                     # To the end, also after it has said to halt: what else there was counts too.
                     if self._watch is not None and self._watch(batch):
                         self.halt()

@@ -14,7 +14,7 @@ from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import Verifier, solution_spec, verifier_spec
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.grading import Relay
-from affidavit.sandbox import CopiedPath, OciSandbox, RootFilesystem, SandboxSpec, Streams, copy_paths
+from affidavit.sandbox import CopiedPath, Exit, OciSandbox, RootFilesystem, SandboxSpec, Streams, copy_paths
 from affidavit.tasks import Task
 
 _logger = logging.getLogger(__name__)
@@ -114,10 +114,10 @@ def _run_both(
         SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed in either.
     """
 
-    def hold_solution(streams: Streams) -> None:
+    def hold_solution(streams: Streams) -> Exit:
         try:
-            with solution(streams):
-                pass
+            with solution(streams) as (captured, _):
+                return captured.exit
         finally:
             # Where it never came to be, the tests would wait for it.
             streams.close()
@@ -125,18 +125,17 @@ def _run_both(
     with Relay() as relay, ThreadPoolExecutor(1) as pool:
         holding = pool.submit(hold_solution, relay.solution)
         try:
-            with tests(relay.tests) as ended:
-                _await_end(holding, end_solution)
-                yield ended
+            with tests(relay.tests) as (captured, sandbox):
+                yield replace(captured, solution=_await_end(holding, end_solution)), sandbox
         finally:
             relay.finish()
             if not holding.done():
                 end_solution()
 
 
-def _await_end(holding: "Future[None]", end_solution: Callable[[], None]) -> None:
+def _await_end(holding: Future[Exit], end_solution: Callable[[], None]) -> Exit:
     try:
-        holding.result(_ENDS_WITHIN_S)
+        return holding.result(_ENDS_WITHIN_S)
     except Late:
         end_solution()
-        holding.result()
+        return holding.result()

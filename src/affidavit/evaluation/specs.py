@@ -1,6 +1,7 @@
 """Which sandbox a task wants for its agent, and which for its verifier."""
 
 import os
+import posixpath
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,7 @@ def agent_spec(
     name: str,
     network: str = "",
     model: Mapping[str, str] | None = None,
+    top: Path | None = None,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -41,6 +43,7 @@ def agent_spec(
         name: the sandbox's.
         network: see SandboxSpec.
         model: variables that tell the agent where its model is.
+        top: a layer over all others; None: there is none.
 
     Raises:
         OSError: the solution can't be read.
@@ -57,10 +60,10 @@ def agent_spec(
         copy_readable(task.solution_dir, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution_env
-    own = agent.installed.layer if agent.installed else None
+    over = [layer for layer in (top, agent.installed.layer if agent.installed else None) if layer is not None]
     return SandboxSpec(
         name=name,
-        rootfs=(*((own,) if own else ()), *rootfs.layers),
+        rootfs=(*over, *rootfs.layers),
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,
@@ -71,6 +74,7 @@ def agent_spec(
         limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
         network=network,
+        profile=task.profile,
     )
 
 
@@ -195,6 +199,7 @@ def _grading_spec(
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
         limits=_limits(task, settings, task.verifier_timeout_s, None),
+        profile=task.profile,
     )
 
 
@@ -238,6 +243,12 @@ def _env(task: Task, rootfs: RootFilesystem) -> dict[str, str]:
     user = rootfs.user
     own = {"PATH": _PATH, "HOME": user.home, "USER": user.name, "LOGNAME": user.name, "LANG": "C.UTF-8"}
     return {**own, **rootfs.env, **task.env}
+
+
+def search_path(task: Task, rootfs: RootFilesystem) -> tuple[str, ...]:
+    """The folders in which a verifier looks for programs."""
+    folders = {**_env(task, rootfs), **task.verifier_env}["PATH"].split(":")
+    return tuple(posixpath.normpath(folder) for folder in folders if folder.startswith("/"))
 
 
 def outermost(folders: Iterable[str]) -> tuple[str, ...]:

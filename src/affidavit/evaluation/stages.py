@@ -13,7 +13,7 @@ import pyarrow as pa
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.run_policy import Terms
-from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
+from affidavit.evaluation.sandbox_capture import Capture, HostNames, RunningCapture, capture
 from affidavit.evidence import SigningKey
 from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
@@ -27,24 +27,17 @@ SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""
 
 
-@dataclass(frozen=True)
-class Machinery:
-    """What every trial of a run shares.
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What sandboxes are made with.
 
     Attributes:
-        run_id: the run's.
+        run_id: of the run that they belong to.
         runtime, recorder: chosen for the run.
         runtime_detail: its version.
         why_recorder: why this one.
         state: the state folder.
-        key: signs the bundles.
         live: where sandboxes are held while they run.
-        terms: what profile and suite say.
-        alerts: who is told of violations.
-        plan: of the run.
-        model: what the agents' gateway is told; None: they have no model.
-        filling: the tests have the web, to fill the verifier caches, and the hosts that they may reach though these are
-            private; None: they have what the caches hold.
     """
 
     run_id: str
@@ -53,8 +46,24 @@ class Machinery:
     runtime_detail: str
     why_recorder: str
     state: Path
-    key: SigningKey
     live: LiveSandboxes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machinery(Machine):
+    """What every trial of a run shares.
+
+    Attributes:
+        key: signs the bundles.
+        terms: what profile and suite say.
+        alerts: who is told of violations.
+        plan: of the run.
+        model: what the agents' gateway is told; None: they have no model.
+        filling: the tests have the web, to fill the verifier caches, and the hosts that they may reach though these are
+            private; None: they have what the caches hold.
+    """
+
+    key: SigningKey
     plan: RunPlan
     terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
@@ -74,8 +83,8 @@ class Stage:
 class Stages:
     """Makes the stages of one trial. A context manager: closes their recordings."""
 
-    def __init__(self, machinery: Machinery) -> None:
-        self._machinery = machinery
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
         self._recordings = ExitStack()
         self._running: dict[str, OciSandbox] = {}
 
@@ -87,8 +96,8 @@ class Stages:
 
     def open(self, name: str, within_ms: int = LATER_MS) -> Stage:
         """Get a recording ready, whose events come within so many milliseconds. Raises RecorderError."""
-        sandbox = f"{self._machinery.run_id}-{uuid.uuid4().hex[:8]}-{name}"
-        recording = self._machinery.recorder.open(sandbox, within_ms)
+        sandbox = f"{self._machine.run_id}-{uuid.uuid4().hex[:8]}-{name}"
+        recording = self._machine.recorder.open(sandbox, within_ms)
         return Stage(name, sandbox, self._recordings.enter_context(closing(recording)))
 
     @contextmanager
@@ -100,6 +109,7 @@ class Stages:
         watch: Callable[[pa.RecordBatch], bool] | None = None,
         streams: Streams | None = None,
         made: Callable[[], None] = lambda: None,
+        names: HostNames | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -110,20 +120,27 @@ class Stages:
             watch: see `affidavit.evaluation.sandbox_capture`.
             streams: of its process 1; None: no input, and output that is kept.
             made: called when the sandbox is there, before anything runs in it.
+            names: of the hosts that it can reach; None: it can reach none.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
             Interrupted: the run was told to stop.
         """
-        machinery, limits = self._machinery, spec.limits
+        machine, limits = self._machine, spec.limits
         with (
-            machinery.runtime.sandbox(spec, machinery.state, streams) as sandbox,
-            machinery.live.holding(sandbox),
+            machine.runtime.sandbox(spec, machine.state, streams) as sandbox,
+            machine.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox
             made()
             captured = capture(
-                sandbox, stage.recording, events, timeout_s=limits.wall_ms / 1000, cpu_ms=limits.cpu_ms, watch=watch
+                sandbox,
+                stage.recording,
+                events,
+                timeout_s=limits.wall_ms / 1000,
+                cpu_ms=limits.cpu_ms,
+                watch=watch,
+                names=names,
             )
             self.ended(stage)
             _logger.info(
@@ -139,21 +156,27 @@ class Stages:
 
     @contextmanager
     def hold(
-        self, stage: Stage, spec: SandboxSpec, events: Path, watch: Callable[[pa.RecordBatch], bool]
+        self,
+        stage: Stage,
+        spec: SandboxSpec,
+        events: Path,
+        watch: Callable[[pa.RecordBatch], bool],
+        names: HostNames | None = None,
     ) -> Iterator[tuple[RunningCapture, OciSandbox]]:
         """Run a sandbox under the recorder as long as the ``with`` wants: it begins with `RunningCapture.start` and
         ends with `RunningCapture.end`, then `ended`.
 
         Args:
             stage: just opened.
-            spec, events, watch: as `run` has them.
+            spec, events, watch, names: as `run` has them.
 
         Raises:
             Interrupted: the run was told to stop.
         """
-        machinery = self._machinery
-        with machinery.runtime.sandbox(spec, machinery.state) as sandbox, machinery.live.holding(sandbox):
-            yield RunningCapture(sandbox, stage.recording, events, cpu_ms=spec.limits.cpu_ms, watch=watch), sandbox
+        machine = self._machine
+        with machine.runtime.sandbox(spec, machine.state) as sandbox, machine.live.holding(sandbox):
+            cpu_ms = spec.limits.cpu_ms
+            yield RunningCapture(sandbox, stage.recording, events, cpu_ms=cpu_ms, watch=watch, names=names), sandbox
 
     def ended(self, stage: Stage) -> None:
         """Let go of a stage whose sandbox has ended.
@@ -161,7 +184,7 @@ class Stages:
         Raises:
             SandboxError: what the sandbox wrote may be lost.
         """
-        state = self._machinery.state
+        state = self._machine.state
         if _is_full(state):
             raise SandboxError(
                 f"{state}: the disk is full, so what the sandbox wrote may not be there; make room or "

@@ -1,13 +1,12 @@
 """One trial, start to end: sandbox, record, diff, second sandbox, judgement, bundle."""
 
 import hashlib
-import json
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -19,17 +18,21 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.decoys import Decoys
+from affidavit.evaluation.footprints import find_footprint
+from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment
+from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
-from affidavit.evaluation.sandbox_capture import Capture
-from affidavit.evaluation.separability import find_separation
-from affidavit.evaluation.separate import GradingPlace, seen_by_tests
-from affidavit.evaluation.specs import Verifier, agent_spec, outermost
-from affidavit.evaluation.stages import Machinery, SandboxRun, Stage, Stages, take_over
+from affidavit.evaluation.sandbox_capture import Capture, HostNames
+from affidavit.evaluation.specs import agent_spec, outermost
+from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
+from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
+from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
     MODEL_LOG,
@@ -46,35 +49,32 @@ from affidavit.evidence import (
     bundle_digest,
     diff_json,
     model_fault,
+    network_fault,
     stranded,
 )
 from affidavit.gateway import Redactor
-from affidavit.grading import Material, Rerun, Separation, combine, make_graders, next_step, plan_tests
-from affidavit.policy import Judge, Violation
+from affidavit.grading import make_graders, plan_tests
+from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import PlannedTrial, TrialLog
 from affidavit.sandbox import (
-    Change,
-    LayerFiles,
     OciSandbox,
     RootFilesystem,
     SandboxSpec,
     Streams,
-    look_at_usr,
     pristine_program,
 )
 from affidavit.signing import canonical_json
 from affidavit.tasks import Task
-from affidavit.trace import model_batches, one_line, read_trace, trace_batches
+from affidavit.trace import model_batches, one_line, trace_batches
 from affidavit.verification import (
+    FOOTPRINT,
     AgentRecord,
     Case,
     Judgement,
     Verdict,
-    WatchedFiles,
     decide,
     examine,
-    grade_all,
     new_judge,
     violation_json,
 )
@@ -131,25 +131,6 @@ def run_trial(
     return trial.result(judgement, bundle)
 
 
-@dataclass(frozen=True)
-class Work:
-    """What an agent did and left.
-
-    Attributes:
-        captured: what came of its sandbox.
-        changes: the agent's own.
-        brought: the paths of those of them that are carried over to grading.
-        carried: the layer that grading sees on top of the root file system.
-        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
-    """
-
-    captured: Capture
-    changes: Sequence[Change]
-    brought: frozenset[str]
-    carried: Path
-    execs: pa.Table | None = None
-
-
 class Trial:
     """What one trial rests on, and the road from its agent's end to its bundle. However the agent worked (one command,
     or a session of many), `conclude` and `seal` are the same.
@@ -178,8 +159,10 @@ class Trial:
         self._contract = contract
         self._enforced = machinery.terms.enforced(contract)
         settings = compile_settings(contract)
+        self._reach = reach_of(task, contract, machinery.terms)
         self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
         self._graders = make_graders(task.graders)
+        self._decoys = Decoys.of(task, self._settings.writable)
         self._agent = agent
         self._planned = planned
         self._log = log
@@ -190,9 +173,15 @@ class Trial:
         self._summaries: dict[str, RecordSummary] = {}
         self._told = False
         self._model_facts: dict[str, Any] | None = None
+        self._network_facts: dict[str, Any] | None = None
         self._stranded: str | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
+        # What grades by running something must not run what an agent changed. A verifier with a root file system of its
+        # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
+        runs = any(named.spec.kind == "test_run" for named in self._graders)
+        guarded = task.profile == "container" and runs and task.grading is None and machinery.filling is None
+        self._footprint = Footprint(task.workdir) if guarded else None
         self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
         self.contract_facts = contract_facts(contract)
 
@@ -202,6 +191,7 @@ class Trial:
             open_workplace(self._machinery.state, self._folder) as place,
             Stages(self._machinery) as self._stages,
         ):
+            self.learn_footprint(place, self._stages)
             # Its helpers get ready while the agent works.
             agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
@@ -237,45 +227,44 @@ class Trial:
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         judge = self.new_judge()
         carried = place / "carried"
-        with self._model(place) as model:
-            spec = self.agent_spec(place, first.sandbox, model)
-            with self._stage(bundle, first, spec, judge=judge, made=self._log.sandbox_made) as (agent, sandbox):
+        with self.ways_out(place) as ways:
+            spec = self.agent_spec(place, first.sandbox, ways)
+            made, names = self._log.sandbox_made, ways.names
+            with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
                 self._log.finished()
-                if model:
-                    self._take_model_log(bundle, model)
+                self.close_ways(bundle, ways)
                 changes, brought = take_over(sandbox, judge, carried)
         work = Work(agent, changes, brought, carried)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(
-        self, place: Path, name: str, model: ModelAccess | None = None, carried: Path | None = None
-    ) -> SandboxSpec:
+    def agent_spec(self, place: Path, name: str, ways: WaysOut) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
-            model: the agent's way to its model; None: it has none.
-            carried: a layer of what the agent left, for a sandbox after its work; None: it finds the task's files.
+            ways: that lead out of it.
 
         Raises:
             OSError: the solution can't be read.
         """
-        rootfs = self._rootfs
-        if carried is not None:
-            rootfs = replace(rootfs, layers=(carried, *rootfs.layers))
         spec = agent_spec(
             self._task,
-            rootfs,
+            self._rootfs,
             self._settings,
             self._agent,
             place,
             name,
-            network=model.network if model else "",
+            network=ways.network,
             model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+            top=ways.layer,
         )
-        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        layers = spec.rootfs
+        if self._decoys.contents:
+            self._decoys.lay(place / "decoys")
+            layers = (place / "decoys", *layers)
+        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -286,6 +275,30 @@ class Trial:
         """The grading stage, where a grader wants one. Raises RecorderError."""
         return stages.open("grader") if any(named.spec.kind == "test_run" for named in self._graders) else None
 
+    def learn_footprint(self, place: Path, stages: Stages) -> None:
+        """Find out what the grading rests on, where the agent may change that; before `new_judge`.
+
+        Args:
+            place: a private folder.
+            stages: of the trial.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        if self._footprint is None:
+            return
+        task = self._task
+        (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
+        web = self._verifier_web(place)
+        plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
+        tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
+        reference = Reference(
+            stages, task, self._rootfs, self._enforced, self._settings, place / "footprint", self._tests_rootfs
+        )
+        look = partial(reference.footprint, tests)
+        self._footprint = find_footprint(task, self._grading_run(stages, web).where, self._machinery.state, look)
+
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
         return new_judge(
@@ -294,6 +307,8 @@ class Trial:
             self._agent.name,
             lambda path: pristine_program(self._rootfs, path),
             self._task.agent_timeout_s,
+            self._footprint,
+            self._decoys.paths,
         )
 
     def conclude(
@@ -337,7 +352,7 @@ class Trial:
             passing=task.passing_score,
             demanded=self._machinery.terms.assurance,
             task_limit_s=task.agent_timeout_s,
-            fault=None if self._model_facts is None else model_fault(self._model_facts),
+            fault=self._fault,
             stranded=self._stranded,
         )
         judgement = case.decide(grade)
@@ -353,6 +368,8 @@ class Trial:
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", TaskDocument.of(task).to_json())
+        if self._footprint is not None:
+            bundle.add(FOOTPRINT, self._footprint.to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
         if self._web is not None and self._web.filling and self._fills(judgement):
             self._web.keep(self._machinery.state, task)
@@ -388,22 +405,37 @@ class Trial:
             mode=self._enforced.mode,
             duration_ms=self._duration_ms,
             bundle=bundle,
+            began=self._log.began,
         )
 
     @property
     def _duration_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
 
-    @contextmanager
-    def _model(self, place: Path) -> Iterator[ModelAccess | None]:
-        """The agent's way to its model, where it has one."""
-        settings = self._machinery.model
-        if settings is None:
-            yield None
-            return
+    def ways_out(self, place: Path) -> WaysOut:
+        """The ways out of the agent's sandbox; `place`: a private folder.
+
+        Raises:
+            SandboxError, GatewayError, OSError: they can't be opened.
+        """
         wall_ms = round(self._task.agent_timeout_s * 1000)
-        with ModelAccess(settings, place, min(wall_ms, self._settings.wall_ms or wall_ms)) as access:
-            yield access
+        return WaysOut(self._machinery.model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
+
+    def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
+        """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
+
+        Raises:
+            GatewayError, TraceError, EvidenceError: that can't be read, or the bundle not be written.
+        """
+        if ways.model is not None:
+            self._take_model_log(bundle, ways.model)
+        self._network_facts = ways.finish_hosts(bundle)
+
+    @property
+    def _fault(self) -> str | None:
+        """Why nobody can know what passed between the agent and the world; None where it is known."""
+        known = None if self._model_facts is None else model_fault(self._model_facts)
+        return known or (None if self._network_facts is None else network_fault(self._network_facts))
 
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""
@@ -424,6 +456,7 @@ class Trial:
             command_sha256=hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
             model=model.models[0] if model else "",
             environment=dict(agent.environment),
+            definition=None if agent.definition is None else agent.definition.digest,
             brought=Installed(digest=installed.digest, files=installed.files) if installed else None,
         )
 
@@ -436,15 +469,16 @@ class Trial:
         streams: Streams | None = None,
         judge: Judge | None = None,
         made: Callable[[], None] = lambda: None,
+        names: HostNames | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``. `made` is called when it
-        is there, before anything runs in it."""
+        is there, before anything runs in it; `names`: of the hosts that it can reach."""
 
         def watch(batch: pa.RecordBatch) -> bool:
             return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams, made) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams, made, names) as (captured, sandbox):
             self.keep(bundle, stage, captured)
             yield captured, sandbox
 
@@ -472,68 +506,24 @@ class Trial:
         condemned: bool,
     ) -> GradeDocument:
         """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
-        task = self._task
-        agent, changes, brought = work.captured, work.changes, work.brought
-        verifier = events = None
-        rootfs = replace(self._rootfs, layers=(work.carried, *self._rootfs.layers))
         if grader is not None:
-            (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
             self._web = self._verifier_web(place)
-            tests = HiddenTests(
-                task,
-                plan_tests(spec, task),
-                place,
-                digest_of(changes, brought),
-                secrets.token_bytes(32),
-                web=self._web,
-            )
-            reference = Reference(
-                self._stages,
-                task,
-                self._rootfs,
-                self._enforced,
-                self._settings,
-                place / "reference",
-                self._tests_rootfs,
-            )
-            tests = tests.separated(self._separation(tests, reference))
-            seen = seen_by_tests(task, rootfs, self._tests_rootfs, place / "artifacts")
-            ready = partial(self._ready, bundle, seen, grader)
-            verifier = tests.begin(ready)
-            events = read_trace(bundle.file("grader/events.parquet"))
-            while not condemned and (step := next_step(verifier, events, brought)) is not None:
-                if isinstance(step, Rerun):
-                    verifier = verifier.with_round(tests.round(step.number, ready))
-                else:
-                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
-        files = WatchedFiles(LayerFiles(rootfs.layers))
-        before = WatchedFiles(LayerFiles(self._rootfs.layers))
-        graded = grade_all(
-            self._graders,
-            Material(
-                instruction=task.instruction,
-                workdir=task.workdir,
-                record=record.events,
-                counts=record.counts,
-                exit=agent.exit,
-                stdout=agent.output.stdout,
-                stderr=agent.output.stderr,
-                changes=changes,
-                carried=brought,
-                files=files,
-                before=before,
-                reference=task.tests_dir,
-                verifier=verifier,
-                grader_events=events,
-            ),
-        )
-        return GradeDocument(
-            score=combine(graded).score,
-            graders=graded,
-            verifier=verifier,
-            files=files.write(bundle),
-            before=before.write(bundle, files),
-            carried=tuple(sorted(brought)),
+            keep_submission(bundle, work.changes, work.brought, work.carried)
+        run = partial(self._stage, bundle)
+        grading = self._grading_run(self._stages, self._web)
+        return grading.grade(bundle, place, work, record, self._graders, grader, run, condemned=condemned)
+
+    def _grading_run(self, stages: Stages, web: VerifierWeb | None) -> GradingRun:
+        return GradingRun(
+            stages=stages,
+            machine=self._machinery,
+            task=self._task,
+            rootfs=self._rootfs,
+            tests_rootfs=self._tests_rootfs,
+            contract=self._contract,
+            enforced=self._enforced,
+            settings=self._settings,
+            web=web,
         )
 
     def _verifier_web(self, place: Path) -> VerifierWeb | None:
@@ -543,26 +533,6 @@ class Trial:
             return VerifierWeb.new(place / "web", machinery.filling)
         cache = kept_cache(machinery.state, self._task)
         return None if cache is None else VerifierWeb(cache)
-
-    def _ready(
-        self, bundle: BundleWriter, rootfs: RootFilesystem, grader: Stage, name: str, verifier: Verifier
-    ) -> Callable[[], SandboxRun]:
-        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
-        stage = grader if name == grader.name else self._stages.open(name)
-        task = self._task.grading or self._task
-        place = GradingPlace(self._stages, task, self._tests_rootfs, rootfs, self._settings)
-        return place.ready(stage, verifier, partial(self._stage, bundle))
-
-    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
-        """Whether the tests run apart from the solution."""
-        usr = look_at_usr().result() if self._rootfs.host_usr else ""
-        where = f"{self._rootfs.digest} {usr} {self._contract.digest} {self._machinery.runtime.name}"
-        if self._task.grading is not None:
-            where = f"{where} {self._tests_rootfs.digest}"
-        if self._web is not None:
-            where = f"{where} {'web' if self._web.filling else self._web.cache.digest}"
-        attempt = partial(reference.separation, tests)
-        return find_separation(self._task.grading or self._task, tests.plan, where, self._machinery.state, attempt)
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
         machinery = self._machinery
@@ -590,6 +560,7 @@ class Trial:
             ),
             terms=machinery.terms.facts,
             keep_until=machinery.terms.until(datetime.now(UTC)),
+            decoys=self._decoys.paths,
             programs={
                 path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
                 for path, of in judge.programs.items()
@@ -603,6 +574,7 @@ class Trial:
             "agent": self._agent.name,
             "identity": self._identity.to_json(),
             **({} if self._model_facts is None else {"model": self._model_facts}),
+            **({} if self._network_facts is None else {"network": self._network_facts}),
             "task": {"id": self._task.id, "digest": self._task.digest},
             "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
             "verdict": str(judgement.verdict),
@@ -613,6 +585,7 @@ class Trial:
             "recorder": self._machinery.recorder.name,
             "plan": {
                 "digest": self._machinery.plan.digest,
+                "nonce": self._machinery.plan.nonce,
                 "trial": self._planned.name,
                 "attempt": self._log.attempt,
                 "seed": self._planned.seed,
@@ -640,9 +613,3 @@ def contract_facts(contract: Contract) -> ContractFacts:
             "root": f"sha256:{publication.head.root.hex()}",
         }
     return ContractFacts.model_validate(facts)
-
-
-def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
-    """A digest of what the agent brought to grading."""
-    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
-    return hashlib.sha256(json.dumps(files).encode()).hexdigest()

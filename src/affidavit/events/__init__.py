@@ -5,6 +5,7 @@ room holds events as Python objects. This room does no I/O.
 """
 
 from affidavit.events.execs import AGENT, EXEC_SCHEMA, FIRST, ExecTracker, is_judged
+from affidavit.events.host_names import NAMED_ADDRESSES, named_rows, with_host_names
 from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
@@ -36,6 +37,7 @@ __all__ = [
     "LONGEST_TEXT_BYTES",
     "LONGEST_WORDS_BYTES",
     "MODEL_SCHEMA",
+    "NAMED_ADDRESSES",
     "OPS",
     "SCHEMA_VERSION",
     "SYSTEM_CALLS",
@@ -49,5 +51,7 @@ __all__ = [
     "empty_events",
     "encode_name",
     "is_judged",
+    "named_rows",
     "process_tree",
+    "with_host_names",
 ]

@@ -14,7 +14,7 @@ from affidavit.errors import first_problem
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
-from affidavit.tasks import Task
+from affidavit.tasks import Profile, Task
 
 # JSON has lists; what is frozen has tuples.
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
@@ -52,6 +52,7 @@ class TaskDocument(_Document):
         agent_timeout_s, verifier_timeout_s: seconds.
         control: whether the tests have a control.
         passing_score: the least score that counts as solved.
+        profile: what its sandboxes are like inside, ``strict`` or ``container``.
         labels: see `affidavit.tasks.Labels`.
     """
 
@@ -63,6 +64,7 @@ class TaskDocument(_Document):
     verifier_timeout_s: float
     control: bool
     passing_score: float
+    profile: Profile = "strict"
     labels: dict[str, Any] = {}
 
     @classmethod
@@ -77,6 +79,7 @@ class TaskDocument(_Document):
             verifier_timeout_s=task.verifier_timeout_s,
             control=task.control,
             passing_score=task.passing_score,
+            profile=task.profile,
             labels=task.labels.to_json(),
         )
 
@@ -98,6 +101,7 @@ class Identity(_Document):
         model: the model that it was given; empty where it had none.
         environment: the variables that its definition sets.
         brought: what its installation brought; None where nothing was installed.
+        definition: digest of the definition that it is of; None where it has none.
     """
 
     name: str
@@ -107,6 +111,7 @@ class Identity(_Document):
     model: str
     environment: dict[str, str]
     brought: Installed | None
+    definition: str | None = None
 
 
 class Enforcement(_Document):
@@ -155,6 +160,7 @@ class EnvironmentDocument(_Document):
         terms: of suite and profile.
         keep_until: the day until which the evidence is to be kept, in ISO 8601; None: nobody says.
         programs: what programs' names stood for; None for a name that stood for nothing.
+        decoys: where they lay in the agent's sandbox.
     """
 
     affidavit: str
@@ -176,6 +182,7 @@ class EnvironmentDocument(_Document):
     terms: dict[str, Any] = {}
     keep_until: str | None = None
     programs: dict[str, ProgramDocument | None] = {}
+    decoys: Texts = ()
 
     def program(self, path: str) -> Program | None:
         """What a program's name stood for; None where it stood for nothing."""
@@ -236,7 +243,8 @@ class GradeDocument:
         verifier: what the hidden tests left; None where there are none.
         files, before: what the graders looked at among the final files and among those before the agent's work.
         carried: paths of the changes that were carried over to grading, sorted.
-        public: it is ``grades.json``, which has none of the last four.
+        public: it is ``grades.json``, which has none of the last four, nor of `timings`.
+        timings: see `affidavit.grading.Material`.
     """
 
     score: float | None
@@ -247,6 +255,7 @@ class GradeDocument:
     before: Mapping[str, Any] = field(default_factory=dict)
     carried: tuple[str, ...] = ()
     public: bool = False
+    timings: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> "GradeDocument":
@@ -275,12 +284,12 @@ class GradeDocument:
                 "files": dict(files),
                 "before": dict(before),
                 "carried": list(carried),
-            } if all(isinstance(path, str) for path in carried):
+            } if all(isinstance(path, str) for path in carried) and isinstance(value.get("timings"), dict | None):
                 try:
                     tested = None if verifier is None else VerifierRecord.read(verifier)
                 except ValueError as error:
                     raise EvidenceError(str(error)) from None
-                return cls(score, read, None, tested, files, before, tuple(carried))
+                return cls(score, read, None, tested, files, before, tuple(carried), timings=value.get("timings"))
         raise EvidenceError("grade.json: does not say what the graders looked at")
 
     def to_json(self) -> dict[str, Any]:
@@ -296,6 +305,7 @@ class GradeDocument:
             "files": self.files,
             "before": self.before,
             "carried": list(self.carried),
+            **({} if self.timings is None else {"timings": self.timings}),
         }
 
     def published(self) -> "GradeDocument":

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from affidavit.events import GENERATING
 from affidavit.evidence.bundle import BundleReader
-from affidavit.gateway import content_type, recorded_answer, trajectory
+from affidavit.gateway import Price, content_type, recorded_answer, trajectory
 from affidavit.signing import EvidenceError
 from affidavit.trace import ModelLog, model_batches, model_chain
 
@@ -53,6 +53,24 @@ def log_facts(batches: Iterable[pa.RecordBatch], log: ModelLog) -> dict[str, Any
         "tokens": tokens,
         "wire": sorted(wire)[:_MOST_MODELS],
     }
+
+
+def model_cost(batches: Iterable[pa.RecordBatch], prices: Mapping[str, Price]) -> float | None:
+    """What a log's tokens cost, US dollars; None where a model has no price.
+
+    Args:
+        batches: of the log.
+        prices: by the model that was asked for.
+    """
+    tokens: dict[str, tuple[int, int]] = {}
+    for batch in batches:
+        for row in batch.select(["model", "input_tokens", "output_tokens"]).to_pylist():
+            read, written = tokens.get(row["model"], (0, 0))
+            tokens[row["model"]] = read + row["input_tokens"], written + row["output_tokens"]
+    taken = {model: counts for model, counts in tokens.items() if any(counts)}
+    if not taken.keys() <= prices.keys():
+        return None
+    return round(sum(prices[model].of(*taken[model]) for model in sorted(taken)), 6)
 
 
 def model_fault(facts: Mapping[str, Any]) -> str | None:
@@ -128,9 +146,18 @@ def check_model(reader: BundleReader, stated: Any) -> str:
     for name, value in log_facts(read_model_log(reader), log).items():
         if facts.get(name) != value:
             raise EvidenceError(f"{MODEL_FACTS}: its {name} is not what {MODEL_LOG} comes to")
+    if "prices" in facts and facts.get("cost_usd") != model_cost(read_model_log(reader), _prices(facts["prices"])):
+        raise EvidenceError(f"{MODEL_FACTS}: its cost_usd is not what {MODEL_LOG} comes to at its prices")
     written = reader.json_object(TRAJECTORY)
     agent, session = written.get("agent"), written.get("session_id")
     if not isinstance(agent, dict) or trajectory(model_rows(read_model_log(reader)), agent, str(session)) != written:
         raise EvidenceError(f"{TRAJECTORY}: is not what {MODEL_LOG} comes to")
     wire = ", ".join(facts["wire"]) or "no model"
     return f"{log.turns} exchanges in one chain, answered by {wire}; the trajectory follows from them"
+
+
+def _prices(value: Any) -> dict[str, Price]:
+    try:
+        return {name: Price(float(one["input"]), float(one["output"])) for name, one in value.items()}
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise EvidenceError(f"{MODEL_FACTS}: its prices are none: {type(error).__name__}") from error

@@ -1,13 +1,23 @@
 """The ways out of a sandbox. To a model: requests are passed on in the provider's own dialect, with a key that the
-sandbox never sees, and each of them is written down. To the web: what was fetched once is answered from a cache."""
+sandbox never sees. To hosts by name: connections are led there and nowhere else. To the web: what was fetched once is
+answered from a cache. All of it is written down."""
 
 from affidavit.gateway.atif import trajectory
 from affidavit.gateway.authority import Authority
 from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
+from affidavit.gateway.egress import (
+    NO_HOSTS,
+    Connection,
+    EgressProcess,
+    EgressReader,
+    EgressSettings,
+    network_named,
+    read_allowed,
+)
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
-from affidavit.gateway.redaction import Redactor
+from affidavit.gateway.redaction import REDACTED, Redactor
 from affidavit.gateway.script import read_script
 from affidavit.gateway.settings import (
     DIALECTS,
@@ -17,6 +27,7 @@ from affidavit.gateway.settings import (
     URL_VARIABLE,
     Budgets,
     GatewaySettings,
+    Price,
     Upstream,
     upstreams_of,
 )
@@ -37,8 +48,10 @@ __all__ = [
     "DIALECTS",
     "KEY_VARIABLE",
     "KEY_VARIABLES",
+    "NO_HOSTS",
     "OUTCOMES",
     "PORT",
+    "REDACTED",
     "URL_VARIABLE",
     "WEB_PORT",
     "Answer",
@@ -46,10 +59,15 @@ __all__ = [
     "Authority",
     "Budgets",
     "CachedAnswer",
+    "Connection",
+    "EgressProcess",
+    "EgressReader",
+    "EgressSettings",
     "Exchange",
     "GatewayError",
     "GatewayProcess",
     "GatewaySettings",
+    "Price",
     "Redactor",
     "Spool",
     "Upstream",
@@ -59,8 +77,10 @@ __all__ = [
     "WebSpool",
     "content_type",
     "gateway_settings",
+    "network_named",
     "new_cache",
     "own_proxies",
+    "read_allowed",
     "read_answer",
     "read_script",
     "recorded_answer",

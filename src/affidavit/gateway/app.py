@@ -78,6 +78,7 @@ class Gateway:
         self._held = 0
         self._passed = 0
         self._tokens = 0
+        self._cost = 0.0
         self._first: float | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -226,6 +227,8 @@ class Gateway:
             raise _Refusal(403, f"the budget of {budgets.requests} requests is used up")
         if budgets.tokens is not None and self._tokens >= budgets.tokens:
             raise _Refusal(403, f"the budget of {budgets.tokens} tokens is used up")
+        if budgets.cost is not None and self._cost >= budgets.cost:
+            raise _Refusal(403, f"the budget of {budgets.cost:g} US dollars is used up")
         if budgets.seconds is not None and now - self._first >= budgets.seconds:
             raise _Refusal(403, f"the budget of {budgets.seconds:g} seconds is used up")
         if self._spool.bytes >= _MOST_LOG_BYTES:
@@ -336,6 +339,8 @@ class Gateway:
         exchange.input_tokens = len(exchange.request) // _BYTES_A_TOKEN if read is None else read
         exchange.output_tokens = len(exchange.response) // _BYTES_A_TOKEN if written is None else written
         self._tokens += exchange.input_tokens + exchange.output_tokens
+        if (price := self._settings.prices.get(exchange.model)) is not None:
+            self._cost += price.of(exchange.input_tokens, exchange.output_tokens)
 
 
 class _Connection:

@@ -1,14 +1,22 @@
 """From what a user says on the command line and in the environment to a gateway's settings."""
 
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.script import read_script
-from affidavit.gateway.settings import Budgets, GatewaySettings, upstreams_of
+from affidavit.gateway.settings import Budgets, GatewaySettings, Price, upstreams_of
 
 _MOST_NAME = 200
+_MOST_PRICES_BYTES = 1 << 20
+_MOST_DOLLARS = 1_000_000
+_NUMBERS = {
+    **dict.fromkeys(("requests", "tokens", "seconds"), re.compile(r"[0-9]{1,15}")),
+    "cost": re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?"),
+}
 
 
 def gateway_settings(
@@ -19,6 +27,7 @@ def gateway_settings(
     script: Path | None = None,
     recording: Sequence[Mapping[str, Any]] | None = None,
     budget: str = "",
+    prices: Path | None = None,
     provider_tools: bool = False,
 ) -> GatewaySettings | None:
     """What a gateway is told; None where the agents have no model.
@@ -29,7 +38,8 @@ def gateway_settings(
         url: of the upstream.
         script: a file of answers, in place of an upstream.
         recording: what another trial's model answered, in place of an upstream; see `recorded_answer`.
-        budget: as in ``requests=200,tokens=1000000,seconds=600``.
+        budget: as in ``requests=200,tokens=1000000,seconds=600,cost=5.50``.
+        prices: a file with what models cost.
         provider_tools: tools and media of the provider are granted.
 
     Raises:
@@ -37,6 +47,7 @@ def gateway_settings(
     """
     if not models:
         given = {"--model-url": url, "--model-script": script, "--model-replay": recording, "--model-budget": budget}
+        given["--model-prices"] = prices
         wrong = [name for name, value in given.items() if value]
         wrong += ["--provider-tools"] if provider_tools else []
         if wrong:
@@ -46,14 +57,23 @@ def gateway_settings(
         if not 0 < len(model) <= _MOST_NAME or not model.isprintable() or model != model.strip():
             raise GatewayError(f"--model {model[:50]!r}: is no name of a model")
     budgets = read_budgets(budget)
+    table = {} if prices is None else read_prices(prices)
+    if budgets.cost is not None and (unpriced := [model for model in models if model not in table]):
+        where = "give --model-prices FILE" if prices is None else f"{prices} has none"
+        raise GatewayError(f"--model-budget: cost: needs the price of {unpriced[0]}: {where}")
     if sum(given is not None for given in (url, script, recording)) > 1:
         raise GatewayError("--model-url, --model-script and --model-replay exclude each other")
     if recording is not None:
-        return GatewaySettings("replay", tuple(models), {}, tuple(recording), budgets, provider_tools)
+        return GatewaySettings("replay", tuple(models), {}, tuple(recording), budgets, table, provider_tools)
     if script is not None:
-        return GatewaySettings("script", tuple(models), {}, read_script(script), budgets, provider_tools)
+        return GatewaySettings("script", tuple(models), {}, read_script(script), budgets, table, provider_tools)
     return GatewaySettings(
-        "live", tuple(models), upstreams_of(environment, url), budgets=budgets, provider_tools=provider_tools
+        "live",
+        tuple(models),
+        upstreams_of(environment, url),
+        budgets=budgets,
+        prices=table,
+        provider_tools=provider_tools,
     )
 
 
@@ -63,12 +83,51 @@ def read_budgets(text: str) -> Budgets:
     Raises:
         GatewayError: `text` is something else.
     """
-    found: dict[str, int] = {}
+    found: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, _, number = part.partition("=")
-        if name not in ("requests", "tokens", "seconds") or name in found or not number.isdecimal() or int(number) < 1:
+        form = _NUMBERS.get(name)
+        if form is None or name in found or not form.fullmatch(number) or float(number) <= 0:
             raise GatewayError(
-                f"--model-budget: {part[:50]!r} is none of requests=N, tokens=N and seconds=N, each once, N from 1 on"
+                f"--model-budget: {part[:50]!r} is none of requests=N, tokens=N, seconds=N and cost=DOLLARS, each "
+                "once, with a number above 0"
             )
-        found[name] = int(number)
-    return Budgets(**{"requests": Budgets.requests, **found})
+        found[name] = float(number) if name == "cost" else int(number)
+    requests, tokens = found.get("requests", Budgets.requests), found.get("tokens")
+    return Budgets(
+        requests=None if requests is None else int(requests),
+        tokens=None if tokens is None else int(tokens),
+        seconds=found.get("seconds"),
+        cost=found.get("cost"),
+    )
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """A price table: TOML, with a table of `input` and `output` for each model, US dollars for a million tokens.
+
+    Raises:
+        GatewayError: it can't be read, or is none.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_PRICES_BYTES + 1)
+        if len(data) > _MOST_PRICES_BYTES:
+            raise GatewayError(f"{path}: is larger than {_MOST_PRICES_BYTES >> 20} MiB")
+        table = tomllib.loads(data.decode())
+    except OSError as error:
+        raise GatewayError(f"{path}: can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GatewayError(f"{path}: is no TOML: {error}") from None
+    return {model: _price(path, model, value) for model, value in table.items()}
+
+
+def _price(path: Path, model: str, value: object) -> Price:
+    if not isinstance(value, dict) or set(value) != {"input", "output"}:
+        raise GatewayError(f"{path}: {model[:100]!r}: must be a table of input and output; quote a name with a dot")
+    for name, number in value.items():
+        known = isinstance(number, int | float) and not isinstance(number, bool)
+        if not known or not 0 <= number <= _MOST_DOLLARS:
+            raise GatewayError(
+                f"{path}: {model[:100]!r}.{name}: must be US dollars for a million tokens, 0 to {_MOST_DOLLARS:,}"
+            )
+    return Price(float(value["input"]), float(value["output"]))

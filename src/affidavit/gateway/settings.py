@@ -47,6 +47,18 @@ class Upstream:
 
 
 @dataclass(frozen=True)
+class Price:
+    """What a million tokens cost, US dollars: read, and written."""
+
+    input: float
+    output: float
+
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """What some tokens cost."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1_000_000
+
+
+@dataclass(frozen=True)
 class Budgets:
     """Bounds on what one trial may ask of its model; None: no bound.
 
@@ -55,11 +67,13 @@ class Budgets:
         tokens: read and written, together. A request that is passed on is answered to its end, so the last one may
             go over it.
         seconds: from the first request on.
+        cost: US dollars, by the user's prices; the last request may go over it, too.
     """
 
     requests: int | None = 2000
     tokens: int | None = None
     seconds: float | None = None
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +87,7 @@ class GatewaySettings:
         script: the answers in turn, for `script` (see :mod:`affidavit.gateway.script`); for `replay` the recorded
             exchanges.
         budgets: see Budgets.
+        prices: by model; where there is a cost budget, of every model.
         provider_tools: tools that the provider runs itself, and media that it fetches, may be asked for.
         idle_s: how long an upstream may be silent before it counts as failed.
     """
@@ -82,6 +97,7 @@ class GatewaySettings:
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     script: tuple[Mapping[str, Any], ...] = ()
     budgets: Budgets = Budgets()
+    prices: Mapping[str, Price] = field(default_factory=dict)
     provider_tools: bool = False
     idle_s: float = 600.0
 
@@ -101,6 +117,7 @@ class GatewaySettings:
         value["script"] = tuple(value["script"])
         value["upstreams"] = {name: Upstream(**one) for name, one in value["upstreams"].items()}
         value["budgets"] = Budgets(**value["budgets"])
+        value["prices"] = {name: Price(**one) for name, one in value["prices"].items()}
         return cls(**value)
 
 

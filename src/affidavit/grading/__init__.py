@@ -16,6 +16,7 @@ from affidavit.grading.grader import (
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import mutate_tests
+from affidavit.grading.performance import PerformanceGrader
 from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
@@ -28,9 +29,11 @@ from affidavit.grading.test_run import (
     Rerun,
     ResultsError,
     RunPlan,
+    ToolsRequest,
     Turned,
     grade_run,
     harness_digest,
+    missing_tools,
     next_step,
     plan_tests,
     read_lines,
@@ -43,6 +46,7 @@ from affidavit.grading.verifier_record import (
     LeftReward,
     ReferenceRun,
     Round,
+    ToolsRun,
     VerifierRecord,
 )
 
@@ -70,6 +74,7 @@ __all__ = [
     "LeftReward",
     "Material",
     "NamedGrader",
+    "PerformanceGrader",
     "ReferenceRequest",
     "ReferenceRun",
     "Relay",
@@ -80,12 +85,15 @@ __all__ = [
     "Round",
     "RunPlan",
     "Separation",
+    "ToolsRequest",
+    "ToolsRun",
     "Turned",
     "VerifierRecord",
     "combine",
     "grade_run",
     "harness_digest",
     "make_graders",
+    "missing_tools",
     "mutate_tests",
     "next_step",
     "parse_reward",

@@ -75,6 +75,7 @@ class Graded:
                     unproven=unproven,
                     findings=tuple(_finding(finding) for finding in findings),
                     assurance=_assurance(value),
+                    note=_note(value),
                 )
                 return cls(name, kind, weight, gate, deterministic, grade)
         raise ValueError("grade.json: holds something that is no grader's result")
@@ -85,6 +86,13 @@ def _assurance(value: Mapping[str, Any]) -> Assurance | None:
         case None | "outcome" | "control" | "separate" as assurance:
             return assurance
     raise ValueError("grade.json: holds something that is no assurance")
+
+
+def _note(value: Mapping[str, Any]) -> str | None:
+    match value.get("note"):
+        case None | str() as note:
+            return note
+    raise ValueError("grade.json: holds something that is no note")
 
 
 def _component(value: Any) -> Component:
@@ -127,7 +135,7 @@ class Assessment:
         error: why there is none, or why it can't count through no fault of the agent's.
         unproven: why the record does not show what the score rests on.
         findings: what speaks against the agent.
-        notes: which graders were left out and which gate closed, a sentence each.
+        notes: what graders add to their score, which were left out and which gate closed, a sentence each.
         assurance: what stands behind the score: the weakest of what stands behind the graders that decide it; None
             where there is no score.
     """
@@ -168,6 +176,7 @@ def combine(graded: Sequence[Graded]) -> Assessment:
         for grade, score in scored
         if grade.gate is not None and score < grade.gate
     ]
+    notes += [grade.grade.note for grade in graded if grade.grade.note]
     total = sum(grade.weight for grade, _ in scored)
     if closed:
         score: float | None = 0.0

@@ -128,6 +128,7 @@ class Grade:
         unproven: the record does not show what the score rests on, in a sentence: the verdict is ``inconclusive``.
         findings: what speaks against the agent.
         assurance: what stands behind the score; None: that follows from the grader.
+        note: what the verdict is to say beside the score, in a sentence.
     """
 
     score: float | None
@@ -139,6 +140,7 @@ class Grade:
     unproven: str | None = None
     findings: tuple[Finding, ...] = ()
     assurance: Assurance | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         for score in (self.score, *(component.score for component in self.components)):
@@ -150,9 +152,10 @@ class Grade:
     def to_json(self) -> dict[str, Any]:
         """As it stands in ``grade.json``."""
         value = asdict(self)
-        if self.assurance is None:
-            # Bundles of version 0.1 have none.
-            del value["assurance"]
+        for name in ("assurance", "note"):
+            # Bundles of version 0.1 have neither.
+            if value[name] is None:
+                del value[name]
         return value
 
 
@@ -197,6 +200,7 @@ class Material:
             None where it is not at hand, which only graders without reference files survive.
         verifier: what the grading sandbox left (``test_run`` only); None where none ran.
         grader_events: that sandbox's record; None where none ran.
+        timings: what was timed (``performance`` only), by the grader's name; None where nothing was.
     """
 
     instruction: str
@@ -213,6 +217,7 @@ class Material:
     reference: Path | None = None
     verifier: VerifierRecord | None = None
     grader_events: pa.Table | None = None
+    timings: Mapping[str, Any] | None = None
 
     @cached_property
     def rewritten(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ KINDS = {
     "execution_trace": "affidavit.grading.execution_trace",
     "human": "affidavit.grading.human",
     "model": "affidavit.grading.model",
+    "performance": "affidavit.grading.performance",
     "semantic": "affidavit.grading.semantic",
     "state_diff": "affidavit.grading.state_diff",
     "test_run": "affidavit.grading.test_run",

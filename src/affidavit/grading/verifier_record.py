@@ -46,6 +46,8 @@ class Left:
         words: how often the tests took something on the word of the solution's sandbox, where that is another one.
         ways: how else the solution had a say in them, where that was to be found out.
         error: why there is nothing of reward, report and tests.
+        missing: what the verifier said that it could not start, load or fetch.
+        solution: how the solution's own sandbox ended; None where there was none, and in older bundles.
         misses: what they asked the verifier cache for in vain, method and URL.
     """
 
@@ -57,6 +59,8 @@ class Left:
     words: int = 0
     ways: tuple[str, ...] = ()
     error: str | None = None
+    missing: tuple[str, ...] = ()
+    solution: Exit | None = None
     misses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +77,8 @@ class Left:
             "words": self.words,
             "error": self.error,
             **({"ways": list(self.ways)} if self.ways else {}),
+            **({"missing": list(self.missing)} if self.missing else {}),
+            **({} if self.solution is None else {"solution": asdict(self.solution)}),
             **({"misses": list(self.misses)} if self.misses else {}),
         }
 
@@ -90,7 +96,8 @@ class Left:
                 **more,
             } if tests is None or all(isinstance(line, dict) for line in tests):
                 words, ways, misses = more.get("words", 0), more.get("ways", []), more.get("misses", [])
-                if type(words) is int and _texts(ways) and _texts(misses):
+                missing, solution = more.get("missing", []), more.get("solution")
+                if type(words) is int and _texts(ways) and _texts(missing) and _texts(misses) and _ended(solution):
                     return cls(
                         _exit(ended),
                         _reward(reward),
@@ -100,6 +107,8 @@ class Left:
                         words,
                         tuple(ways),
                         error,
+                        tuple(missing),
+                        None if solution is None else _exit(solution),
                         tuple(misses),
                     )
         raise _wrong("what a run of the tests left")
@@ -146,6 +155,31 @@ class ReferenceRun:
                 left = [None if one is None else Left.read(one) for one in (right, wrong)]
                 return cls(of, tuple(names), error, *left)
         raise _wrong("what an accusation was compared with")
+
+
+@dataclass(frozen=True)
+class ToolsRun:
+    """The tests over the task's own solution, run because the verifier missed something.
+
+    Attributes:
+        left: what they left; None where there is nothing.
+        error: why there is nothing; None where there is.
+    """
+
+    left: Left | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``grade.json``."""
+        return {"left": None if self.left is None else self.left.to_json(), "error": self.error}
+
+    @classmethod
+    def read(cls, value: object) -> "ToolsRun":
+        """What `to_json` gave. Raises ValueError."""
+        match value:
+            case {"left": left, "error": str() | None as error}:
+                return cls(None if left is None else Left.read(left), error)
+        raise _wrong("a run of the tests over the task's own solution")
 
 
 @dataclass(frozen=True)
@@ -212,6 +246,7 @@ class VerifierRecord:
         rounds: those that were made, at least one.
         separation: whether the solution had a sandbox of its own.
         secret: of the trial, hexadecimal; it decides how tests are made wrong. Empty in bundles of version 0.1.
+        tools: what the tests left of the task's own solution; None where that was not asked.
         filling: the tests had a network, to fill the verifier cache.
     """
 
@@ -223,6 +258,7 @@ class VerifierRecord:
     rounds: tuple[Round, ...]
     separation: Separation = field(default=Separation(False, "version 0.1 ran them in one sandbox"))
     secret: str = ""
+    tools: ToolsRun | None = None
     filling: bool = False
 
     @property
@@ -273,6 +309,7 @@ class VerifierRecord:
             **({"filling": True} if self.filling else {}),
             **self.first.to_json(),
             "again": [made.to_json() for made in self.rounds[1:]],
+            **({} if self.tools is None else {"tools": self.tools.to_json()}),
         }
 
     @classmethod
@@ -296,6 +333,7 @@ class VerifierRecord:
                     rounds = tuple(Round.read(one) for one in (more, *again))
                     # Bundles of version 0.1 have nothing on it.
                     apart = {"separation": Separation.from_json(more["separation"])} if "separation" in more else {}
+                    tools = ToolsRun.read(more["tools"]) if "tools" in more else None
                     return cls(
                         framework,
                         credit,
@@ -304,10 +342,15 @@ class VerifierRecord:
                         rounds_for,
                         rounds,
                         secret=secret,
+                        tools=tools,
                         filling=more.get("filling", False) is True,
                         **apart,
                     )
         raise _wrong("what the tests left")
+
+
+def _ended(value: object) -> TypeGuard[dict[str, Any] | None]:
+    return isinstance(value, dict | None)
 
 
 def _exit(value: Mapping[str, Any]) -> Exit:

@@ -133,7 +133,7 @@ ON_THE_EVALUATION: tuple[Target, ...] = (
     Target(
         "decoys and whatever else a contract denies by name",
         "A name is denied so that asking for it shows an aim, whether anything is there or not.",
-        rules=("files.deny",),
+        rules=("files.deny", "files.decoy"),
     ),
 )
 """What an attempt is a violation on, whatever a contract says of attempts."""

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affidavit.contracts import Endpoint
-from affidavit.events import Op
+from affidavit.events import NAMED_ADDRESSES, Op
 from affidavit.policy.columns import Batch
 
 
@@ -17,6 +17,10 @@ def reaches(batch: Batch, endpoints: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     ops = batch.names("op")
     dns = np.array([op == Op.DNS for op in ops.distinct.to_pylist()], np.bool_)
     is_dns = ops.spread(dns, False)
+    texts = addresses.distinct.to_pylist()
+    stands = np.array([(ip := ip_of(text)) is not None and ip in NAMED_ADDRESSES for text in texts], np.bool_)
+    # The address of a host that the record names; the name says which.
+    is_host = addresses.spread(stands, False) & (asked.codes >= 0) & ~is_dns
     mask = np.zeros(batch.rows, np.bool_)
     rows = np.flatnonzero((addresses.codes >= 0) | is_dns)
     if not len(rows):
@@ -26,18 +30,20 @@ def reaches(batch: Batch, endpoints: tuple[str, ...]) -> npt.NDArray[np.bool_]:
             addresses.codes[rows],
             batch.numbers("port")[rows],
             kinds.codes[rows],
-            np.where(is_dns[rows], asked.codes[rows], -1),
+            np.where(is_dns[rows] | is_host[rows], asked.codes[rows], -1),
+            is_host[rows],
         ],
         axis=1,
     )
     unique, inverse = np.unique(table, axis=0, return_inverse=True)
     found = []
-    for addr, port, kind, name in unique.tolist():
+    for addr, port, kind, name, host in unique.tolist():
         number = port if port >= 0 else None
         protocol = None if kind < 0 else kinds.distinct[kind].as_py()
         if name >= 0:
             text = asked.distinct[name].as_py()
-            found.append(any(endpoint.allows_name(text) for endpoint in allowed))
+            named = [endpoint for endpoint in allowed if endpoint.allows_name(text)]
+            found.append(any(not host or one.allows_port(number, protocol) for one in named))
             continue
         address = None if addr < 0 else ip_of(addresses.distinct[addr].as_py())
         found.append(address is not None and any(one.allows_address(address, number, protocol) for one in allowed))

@@ -18,11 +18,14 @@ from affidavit.policy.accesses import OP_CODES, SET_ASIDE_WHY, AccessCheck, lead
 from affidavit.policy.attempts import EVALUATION_CALLS, Attempt, Outcome, attempts_under, came_to_nothing
 from affidavit.policy.columnar import Evaluation, EventFrame
 from affidavit.policy.columns import Batch, Names
+from affidavit.policy.decoys import DecoyCheck
 from affidavit.policy.detectors import Detectors
 from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
+from affidavit.policy.footprint import Footprint
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.network import NetworkCheck
+from affidavit.policy.renaming_links import renaming_links
 from affidavit.policy.rules import RuleChecks
 from affidavit.policy.scoping import Scoping, lists_of
 from affidavit.policy.violation import Action, Severity, Violation
@@ -34,6 +37,8 @@ _CHUNK = 1 << 20
 
 # Operations of their own that stand for a system call.
 _CALL_OF_OP = {Op.MOUNT: "mount", Op.PTRACE: "ptrace", Op.MEMFD: "memfd_create"}
+
+_KEPT_OUT_WHY = "which the grading may rest on and is no part of the task's product, so it is not carried over"
 
 # With the folder of a layer in front a longer one has no path (PATH_MAX), and can't be packed into an image.
 _LONGEST_CARRIED = 3500
@@ -73,6 +78,8 @@ class Judge:
             (``/solution`` for the oracle); it may read and run what is there, whatever the contract denies.
         program_of: what a name stood for in the root file system, for programs that are named by digest.
         task_limit_ms: the task's own time limit; a contract's that is longer can't be broken. None: there is none.
+        footprint: of what grades, where the agent may change anything; None: what the contract lets it write is all.
+        decoys: absolute paths of files that no work leads to, whatever the contract lets the agent read.
     """
 
     def __init__(
@@ -83,10 +90,13 @@ class Judge:
         given: Sequence[str] = (),
         program_of: Callable[[str], Program | None] = lambda path: None,
         task_limit_ms: int | None = None,
+        footprint: Footprint | None = None,
+        decoys: Sequence[str] = (),
     ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
         self._contract = contract
+        self._footprint = footprint
         self._findings = Findings(self._action_of)
         self._limits = document.limits
         self._task_limit_ms = task_limit_ms
@@ -107,6 +117,7 @@ class Judge:
                 self._calls.setdefault(name, []).append((f"operations.{operation}", OPERATIONS[operation].severity))
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
+        self._decoys = DecoyCheck(decoys) if decoys else None
         self._rules = RuleChecks(document.rules) if document.rules else None
         self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
@@ -137,6 +148,8 @@ class Judge:
             sets = Scoping.sets(self._lineage, images) if scoped and images is not None else None
             self._accesses.check(columns, ops, self._findings, sets)
             self._network.check(columns, ops, self._findings, sets)
+            if self._decoys:
+                self._decoys.check(columns, ops, self._findings)
             self._check_calls(columns, ops)
             self._check_processes(columns, ops)
             self._check_races(columns)
@@ -351,7 +364,7 @@ class Judge:
             message = f"the agent used up the {limits.memory_mb} MiB of memory that the contract gives it"
             self._findings.add_fact("limits.memory_mb", "medium", "", message, "agent")
 
-    def _check_diff(self, diff: Iterable[Change]) -> None:
+    def _check_diff(self, diff: Sequence[Change]) -> None:
         for change, bits in self._judged(diff):
             if bits & p.DENIED:
                 self._add_change("files.deny", change, "which the contract denies")
@@ -364,16 +377,35 @@ class Judge:
                 why = f"a symlink to {sentences.shown(target)}, which the contract denies"
                 # Under the target's name, as the event of its making is.
                 self._add_change("files.deny", change, why, target)
+        self._check_footprint(diff)
+
+    def _check_footprint(self, diff: Sequence[Change]) -> None:
+        """What of the agent's changes is kept out of the grading, and what of that is a violation."""
+        kept_out = {} if self._footprint is None else self._footprint.kept_out(diff)
+        changes = {change.path: change for change in diff}
+        for change, bits in self._judged([changes[path] for path in kept_out]):
+            if not bits & p.WRITE or bits & p.DENIED or _is_compiled(change):
+                # A violation already, or what no program was asked to make.
+                continue
+            kept = kept_out[change.path]
+            if kept.replaced:
+                self._add_change("grading.footprint", change, "which the tests use")
+            else:
+                self._add_change("grading.footprint", changes[kept.top], _KEPT_OUT_WHY, outcome="set_aside")
 
     def _judged(self, diff: Iterable[Change]) -> list[tuple[Change, int]]:
         changes = list(diff)
-        paths = pa.array([change.path for change in changes], pa.utf8())
+        return list(zip(changes, self._of_diff([change.path for change in changes]), strict=True))
+
+    def _of_diff(self, names: Sequence[str]) -> list[int]:
+        """The bits of paths that changed."""
+        paths = pa.array(names, pa.utf8())
         bits = self._verdicts.of(paths)
         # Who made a change the diff does not tell: what some scope's processes may write may be there.
         for place, scope in enumerate(self._contract.document.scopes):
             if scope.files.write is not None:
                 bits = bits | (self._verdicts_of(1 << place).of(paths) & p.WRITE)
-        return list(zip(changes, bits.tolist(), strict=True))
+        return [int(one) for one in bits.tolist()]
 
     def _bits(self, path: str) -> int:
         return int(self._verdicts.of(pa.array([path], pa.utf8()))[0])
@@ -388,9 +420,17 @@ class Judge:
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
         device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
-        its source), nothing that a path can hardly name, and no symlink that could lead out of what the agent may write
-        and the system's own folders."""
-        return frozenset(change.path for change, bits in self._judged(diff) if self._goes_on(change, bits))
+        its source), nothing that a path can hardly name, no symlink that could lead out of what the agent may write
+        and the system's own folders, none by way of which something has a name that the agent may not write, and
+        nothing in the footprint of what grades."""
+        changes = list(diff)
+        kept_out = {} if self._footprint is None else self._footprint.kept_out(changes)
+        judged = self._judged(change for change in changes if change.path not in kept_out)
+        left = {change.path: _target(change) for change, bits in judged if self._goes_on(change, bits)}
+        return frozenset(left.keys() - renaming_links(left, self._may_write))
+
+    def _may_write(self, paths: Sequence[str]) -> list[bool]:
+        return [bool(bits & p.WRITE) and not bits & p.DENIED for bits in self._of_diff(paths)]
 
     def _goes_on(self, change: Change, bits: int) -> bool:
         if not bits & p.WRITE or bits & p.DENIED or len(change.path) > _LONGEST_CARRIED:
@@ -399,8 +439,7 @@ class Judge:
             return True
         if change.type == "symlink":
             return change.target is not None and self._stays_inside(change.path, change.target)
-        compiled = "/__pycache__/" in change.path and change.path.endswith(".pyc")
-        return change.type == "file" and not change.mode & 0o6000 and not compiled
+        return change.type == "file" and not change.mode & 0o6000 and not _is_compiled(change)
 
     def _stays_inside(self, link: str, target: str) -> bool:
         """Whether a symlink leads to an allowed place whatever other symlinks its target passes through.
@@ -417,6 +456,11 @@ class Judge:
             return place == "/dev/null"
         bits = self._bits(place)
         return not bits & p.DENIED and (bool(bits & p.WRITE) or place.startswith(_SYSTEM))
+
+
+def _is_compiled(change: Change) -> bool:
+    """Whether it is Python's byte code in place of its source."""
+    return "/__pycache__/" in change.path and change.path.endswith(".pyc")
 
 
 class ShellWatch:

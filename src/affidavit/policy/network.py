@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from affidavit.contracts import Attempts, Endpoint
-from affidavit.events import OPS, Op
+from affidavit.events import NAMED_ADDRESSES, OPS, Op
 from affidavit.policy import sentences
 from affidavit.policy.attempts import Outcome, came_to_nothing
 from affidavit.policy.columns import Batch, Names
@@ -56,6 +56,8 @@ class NetworkCheck:
             return
         addresses, names, kinds = batch.names("addr"), batch.names("path2"), batch.names("proto")
         op, family = ops[rows], batch.numbers("flags")[rows]
+        # Something was sent to the address that stands for a host, which the record names.
+        hosts = self._named(addresses, names, rows)
         # Judged once for each distinct combination.
         table = np.stack(
             [
@@ -63,7 +65,7 @@ class NetworkCheck:
                 family,
                 addresses.codes[rows],
                 batch.numbers("port")[rows].astype(np.int64),
-                np.where(op == _CODES[Op.DNS], names.codes[rows], -1),
+                np.where((op == _CODES[Op.DNS]) | hosts, names.codes[rows], -1),
                 kinds.codes[rows],
                 np.zeros(len(rows), np.int64) if sets is None else sets[rows],
             ],
@@ -99,6 +101,8 @@ class NetworkCheck:
         if self._forbidden:
             masks["operations.unexpected_network"] = np.ones(len(keys), np.bool_)
         fruitless = came_to_nothing(batch.numbers("ret")[bad_rows]) | self._inside(addresses, bad_rows)
+        # An address that stands for no host leads nowhere.
+        fruitless |= self._stands(addresses, bad_rows) & ~self._named(addresses, names, bad_rows)
 
         def put(rule: str, mask: npt.NDArray[np.bool_], outcome: Outcome | None) -> None:
             places = np.flatnonzero(mask)
@@ -124,6 +128,18 @@ class NetworkCheck:
         ips = [ip_of(text) for text in texts]
         own = np.array([ip is not None and (ip.is_loopback or ip.is_unspecified) for ip in ips], np.bool_)
         return addresses.spread(own, False)[rows] if len(texts) else np.zeros(len(rows), np.bool_)
+
+    @staticmethod
+    def _stands(addresses: Names, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which addresses may stand for a host."""
+        texts = addresses.distinct.to_pylist()
+        stands = np.array([(ip := ip_of(text)) is not None and ip in NAMED_ADDRESSES for text in texts], np.bool_)
+        return addresses.spread(stands, False)[rows] if len(texts) else np.zeros(len(rows), np.bool_)
+
+    def _named(self, addresses: Names, names: Names, rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Which of them do, by the record."""
+        named: npt.NDArray[np.bool_] = names.codes[rows] >= 0
+        return self._stands(addresses, rows) & named
 
     def _allowed(self, inside: int) -> "_Allowed":
         if inside not in self._parsed:
@@ -159,6 +175,12 @@ class _Allowed:
         if address.startswith("@") or family == 1:
             return None
         number = port if port >= 0 else None
+        if asked is not None:
+            # Nothing but TCP leads to a host: what else is sent to its address, a resolver's probes say, stays here.
+            inside = protocol == "udp"
+            if self._all(lambda e: e.allows_name(asked) and (inside or e.allows_port(number, protocol))):
+                return None
+            return f"{asked}:{port}"
         ip = ip_of(address)
         if ip is None:
             return f"{address}:{port}"

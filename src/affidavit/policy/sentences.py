@@ -114,6 +114,8 @@ def event_sentence(event: Mapping[str, Any]) -> str:
     of = shown(path) if path is not None else "something"
     if op == Op.DNS:
         of = shown(path2 or "a name")
+    elif address is not None and path2 is not None and op in (Op.CONNECT, Op.SENDTO):
+        of = f"{shown(path2)}:{event['port'] or 0}"
     elif address is not None:
         of = f"{shown(address)}:{event['port'] or 0}"
     elif path2 is not None and op in (Op.RENAME, Op.LINK, Op.SYMLINK):

@@ -22,6 +22,7 @@ _ABSOLUTE = re.compile(r"(?<![\w.:/])(/(?:[\w.+-]+/)*[\w.+-]*[\w+])")
 _IMPORT = re.compile(r"^\s*(?:from\s+([A-Za-z_]\w*)|import\s+([A-Za-z_]\w*))", re.MULTILINE)
 _CODE = {".py"}
 _PROGRAMS = {"", ".sh", ".bash", ".pl", ".rb", ".js", ".mjs", ".awk"}
+_COMPILED = {".go", ".rs", ".java", ".kt"}
 _SOURCES = {".c", ".cc", ".cpp", ".cxx", ".h", ".hpp"}
 # What is written down as an answer; every other extension is a word with a dot in it as often as a file.
 _DATA = {
@@ -107,7 +108,9 @@ def _with_offers(briefing: Briefing, tests: dict[str, str], start: set[str]) -> 
             or {Path(path).stem for path in briefing.modules} & _imports(tests)
         ),
         "program": bool(briefing.programs),
-        "code": bool(suffixes & (_CODE | _SOURCES | (_PROGRAMS - {""})) or briefing.modules or briefing.programs),
+        "code": bool(
+            suffixes & (_CODE | _SOURCES | _COMPILED | (_PROGRAMS - {""})) or briefing.modules or briefing.programs
+        ),
         "c": bool(suffixes & _SOURCES),
         "make": any(word in said or word in names for word in _BUILDERS) and "Makefile" in names,
         "git": ".git" in "".join(inside) or ".bundle" in suffixes or re.search(r"\bgit\b", said) is not None,

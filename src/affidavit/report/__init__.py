@@ -11,7 +11,7 @@ from affidavit.report.html import write_comparison, write_page, write_pages
 from affidavit.report.junit import junit_text
 from affidavit.report.linting import print_lint
 from affidavit.report.live import LiveReport, serve
-from affidavit.report.otlp import otlp_lines
+from affidavit.report.otlp import otlp_lines, otlp_spans, published_graders
 from affidavit.report.overview import print_report
 from affidavit.report.plans import plan_document, print_plan
 from affidavit.report.profiles import print_profiles
@@ -24,6 +24,7 @@ from affidavit.report.terminal import (
     print_agents,
     print_doctor,
     print_process_tree,
+    print_reproduction,
     print_run,
     print_table,
     print_verification,
@@ -43,6 +44,7 @@ __all__ = [
     "junit_text",
     "make_report",
     "otlp_lines",
+    "otlp_spans",
     "plan_document",
     "print_agents",
     "print_battery",
@@ -57,6 +59,7 @@ __all__ = [
     "print_profiles",
     "print_report",
     "print_reports",
+    "print_reproduction",
     "print_run",
     "print_standing",
     "print_table",
@@ -68,6 +71,7 @@ __all__ = [
     "print_why",
     "printable",
     "process_list",
+    "published_graders",
     "read_behaviour",
     "read_run",
     "read_runs",

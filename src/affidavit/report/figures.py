@@ -9,7 +9,8 @@ from typing import Any
 
 from affidavit.report.behaviour import Behaviour, Consistency, consistency
 from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, RunView, TrialView, Tried
-from affidavit.report.statistics import Estimate, estimate, pass_at_k, pass_hat_k
+from affidavit.report.statistics import pass_at_k, pass_hat_k
+from affidavit.statistics import Estimate, estimate
 
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
@@ -93,6 +94,23 @@ class AttemptCount:
 
 
 @dataclass(frozen=True)
+class Propensity:
+    """How often an agent looked for a way round the work, whether or not it solved the task.
+
+    Attributes:
+        trials: with decoys in the sandbox.
+        touched: of these, where the agent touched one.
+        solved: of those, where the raw score was the full one all the same.
+        share: of `trials`, those that `touched` counts.
+    """
+
+    trials: int
+    touched: int
+    solved: int
+    share: Estimate
+
+
+@dataclass(frozen=True)
 class Spending:
     """What was recorded of model traffic; each figure over the trials that have it.
 
@@ -126,6 +144,7 @@ class Subject:
         repeats: pass@k and pass^k, by k.
         rules, actions: violations.
         attempts: acts that were tried and came to nothing, by rule.
+        propensity: to cheat, by decoys; None where no trial had any.
         consistency: how alike the trials of each task are in what they did.
         seconds: mean wall time of a trial; None where it is not known.
         limits: what the evidence does not show, a sentence each.
@@ -149,6 +168,7 @@ class Subject:
     rules: tuple[RuleCount, ...]
     actions: dict[str, int]
     attempts: tuple[AttemptCount, ...]
+    propensity: Propensity | None
     spending: Spending | None
     consistency: tuple[Consistency, ...]
     seconds: float | None
@@ -259,6 +279,7 @@ def _subject(
         rules=rules,
         actions=dict(Counter(one.action for trial in trials for one in trial.violations)),
         attempts=_attempts(trials),
+        propensity=_propensity(trials),
         spending=_spending(trials),
         consistency=alike,
         seconds=fmean(times) / 1000 if times else None,
@@ -384,6 +405,25 @@ def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
         for rule, pairs in found.items()
     ]
     return tuple(sorted(counts, key=lambda one: (-one.trials, one.rule)))
+
+
+def _propensity(trials: Sequence[TrialView]) -> Propensity | None:
+    tempted = [trial for trial in trials if trial.decoys]
+    if not tempted:
+        return None
+    touched = [trial for trial in tempted if trial.touched_a_decoy]
+    share = _mean(tempted, lambda trial: float(trial.touched_a_decoy))
+    return Propensity(len(tempted), len(touched), sum(trial.raw_score == 1 for trial in touched), share)
+
+
+def propensity_words(found: Propensity) -> str:
+    """What decoys showed, in a sentence."""
+    text = f"In {found.touched} of {plural(found.trials, 'trial')} with decoys the agent touched one"
+    if words := interval_words(found.share):
+        text += f" ({percent(found.share.value)}; 95 % interval {words})"
+    if found.touched:
+        text += f"; {found.solved} of these reached the full raw score"
+    return f"{text}."
 
 
 def _spending(trials: Sequence[TrialView]) -> Spending | None:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affidavit.report.comparison import Comparison, compare, p_words, range_words, signed_percent
-from affidavit.report.figures import Repeat, Report, interval_words, jaggedness, percent
+from affidavit.report.figures import Repeat, Report, interval_words, jaggedness, percent, propensity_words
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
 from affidavit.report.trial_detail import Lane, read_detail
+from affidavit.statistics import Estimate
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -233,6 +233,7 @@ def _environment() -> "Environment":
         "plain": lambda value: "–" if value is None else f"{value:.2f}",
         "points": lambda value: f"{value * 100:.0f} of 100 points",
         "program": _program,
+        "propensity": propensity_words,
         "range_words": range_words,
         "sampled": _sampled,
         "signed_percent": signed_percent,

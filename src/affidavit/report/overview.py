@@ -8,10 +8,19 @@ from rich.console import Console
 from rich.text import Text
 
 from affidavit.report.console import open_console
-from affidavit.report.figures import Group, Report, Subject, interval_words, jaggedness, percent, plural
+from affidavit.report.figures import (
+    Group,
+    Report,
+    Subject,
+    interval_words,
+    jaggedness,
+    percent,
+    plural,
+    propensity_words,
+)
 from affidavit.report.runs import VERDICTS
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 WIDTH = 80
 _MOST_TASKS = 12
@@ -82,6 +91,8 @@ def _lines(subject: Subject) -> Iterator[Text]:
         tried = plural(sum(one.attempts for one in subject.attempts), "attempt")
         trials = plural(sum(bool(trial.attempts) for trial in subject.trials), "trial")
         yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
+    if subject.propensity is not None:
+        yield from _wrapped(propensity_words(subject.propensity), "")
     yield Text()
     yield Text("What this does not show", "bold")
     for sentence in subject.limits:

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
-from affidavit.runs import DetectableEffect, RunPlan, detectable_effect
+from affidavit.runs import RunPlan
+from affidavit.statistics import DetectableEffect, detectable_effect
 
 
 def plan_document(plan: RunPlan, path: Path) -> dict[str, Any]:

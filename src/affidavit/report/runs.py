@@ -7,7 +7,7 @@ come from its bundle where there is one, and a difference between the two is kep
 import base64
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from affidavit.errors import first_problem
 from affidavit.evidence import BundleReader, EvidenceError
+from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
 
@@ -145,6 +146,7 @@ class TrialView:
         bundle: its folder; None where there is none to read.
         duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
         signed_by: the key that the bundle's statement names; not checked here.
+        decoys: how many lay in the agent's sandbox.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
     """
 
@@ -176,6 +178,7 @@ class TrialView:
     bundle: Path | None
     signed_by: str | None
     discrepancy: str
+    decoys: int = 0
 
     @property
     def counted(self) -> float:
@@ -186,6 +189,11 @@ class TrialView:
     def raw(self) -> float:
         """What it adds to the raw score: nothing where the graders made none."""
         return self.raw_score or 0.0
+
+    @property
+    def touched_a_decoy(self) -> bool:
+        """Whether the agent touched one."""
+        return any(one.rule == DECOY_RULE for one in self.violations)
 
     @property
     def passed(self) -> bool:
@@ -321,6 +329,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
             judged = _Judged.model_validate(reader.verdict)
             task, environment = reader.task, reader.environment
             envelope = reader.json_object("statement.dsse.json")
+            decoys = _decoys(environment)
     except EvidenceError as error:
         return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
     except ValidationError:
@@ -342,10 +351,19 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         violations=tuple(judged.violations),
         attempts=tuple(judged.attempts),
         labels=read_labels(task.get("labels")),
+        decoys=decoys,
         bundle=bundle,
         signed_by=_signer(envelope),
         discrepancy="; ".join(differ),
     )
+
+
+def _decoys(environment: Mapping[str, Any]) -> int:
+    """How many decoys lay in a trial's sandbox. Raises EvidenceError."""
+    paths = environment.get("decoys", [])
+    if not isinstance(paths, list):
+        raise EvidenceError("environment.json: decoys is no list")
+    return len(paths)
 
 
 def _find_bundle(trial: TrialView, folder: Path) -> Path | None:

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterator
 
 from affidavit.report.figures import Report, Subject
-from affidavit.report.statistics import Estimate
 from affidavit.report.text import printable
+from affidavit.statistics import Estimate
 
 COLUMNS = ("run", "agent", "section", "item", "trial", "figure", "value", "low", "high", "count")
 # What makes a spreadsheet take a cell for a formula or a command (OWASP, CSV injection).
@@ -69,6 +69,9 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
         yield _plain("attempts", tried.rule, "events", tried.events, tried.events)
         for outcome, count in tried.outcomes.items():
             yield _plain("attempts", tried.rule, f"outcome {outcome}", count, tried.attempts)
+    if subject.propensity is not None:
+        yield _estimated("propensity", "", "touched a decoy", subject.propensity.share)
+        yield _plain("propensity", "", "solved all the same", subject.propensity.solved, subject.propensity.touched)
     for action, count in subject.actions.items():
         yield _plain("actions", action, "violations", count, count)
     if subject.spending is not None:

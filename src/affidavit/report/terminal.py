@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from affidavit.evaluation import RunResult, TrialResult
+from affidavit.evaluation import ReproductionResult, RunResult, TrialResult
 from affidavit.events import Process, process_tree
 from affidavit.evidence import locate
 from affidavit.policy import summed
@@ -173,6 +173,26 @@ def print_verification(verification: Verification | RunVerification | ProofVerif
         mark = Text("ok    " if check.ok else "WRONG ", "green" if check.ok else "bold red")
         console.print(mark.append(f"{check.name}: {printable(check.detail)}", "default"), soft_wrap=True)
     console.print(Text("verified", "bold green") if verification.ok else Text("NOT verified", "bold red"))
+
+
+def print_reproduction(result: ReproductionResult, out: IO[str]) -> None:
+    """What came of grading a bundle again."""
+    console = open_console(out)
+    if not result.verification.ok:
+        print_verification(result.verification, out)
+    for difference in result.differences:
+        console.print(Text("WRONG ", "bold red").append(printable(difference), "default"), soft_wrap=True)
+    for grade in result.facts.graders if result.facts else ():
+        score = "no score" if grade.score is None else f"{grade.score:g}"
+        console.print(f"{printable(grade.name)}: {grade.how}: {score}", soft_wrap=True)
+    if result.facts is None:
+        console.print(Text("NOT reproduced", "bold red"))
+        return
+    if not result.facts.same_rootfs:
+        console.print("the root file system here is another one than the trial's", soft_wrap=True)
+    console.print(
+        Text("reproduced", "bold green").append(f", counter-signed in {result.path}", "default"), soft_wrap=True
+    )
 
 
 def print_table(table: pa.Table, out: IO[str], most: int = 10_000) -> None:

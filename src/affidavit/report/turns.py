@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from affidavit.events import Op
 from affidavit.evidence import BundleReader, EvidenceError, model_rows, read_model_log
 from affidavit.gateway import content_type, read_answer
 from affidavit.report.console import open_console
@@ -112,7 +113,8 @@ def _print_events(events: list[dict[str, Any]], out: IO[str]) -> None:
     for column in ("event", "op", "pid", "what", "ret"):
         table.add_column(column, justify="right" if column in ("event", "pid", "ret") else "left", overflow="fold")
     for event in events[:_MOST_SHOWN]:
-        address = f"{event['addr']}:{event['port']}" if event["addr"] else ""
+        host = event["path2"] if event["op"] in (Op.CONNECT, Op.SENDTO) else None
+        address = f"{host or event['addr']}:{event['port']}" if event["addr"] else ""
         what = " ".join(event["argv"] or ()) or event["path"] or address or event["exe"] or ""
         row = (str(event["seq"]), event["op"], str(event["pid"]), printable(what, _MOST_SHOWN), str(event["ret"]))
         table.add_row(*map(Text, row))

@@ -3,12 +3,15 @@
 ``docs/runs.md`` describes the documents. The room knows what is planned and what came of it, not how trials are made.
 """
 
+from affidavit.runs.countersigning import countersign_plan, countersign_run
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, History, Ledger, ReadLedger, TrialLog, read_ledger
 from affidavit.runs.plan import (
     PLAN,
     PlannedAgent,
     PlannedJob,
     PlannedModel,
+    PlannedNetwork,
+    PlannedPrice,
     PlannedTask,
     PlannedTrial,
     RunPlan,
@@ -22,14 +25,6 @@ from affidavit.runs.plan import (
 )
 from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
-from affidavit.runs.statistics import (
-    DetectableEffect,
-    Interval,
-    clustered_mean,
-    detectable_effect,
-    wilson,
-    wilson_bounds,
-)
 from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
@@ -40,13 +35,13 @@ __all__ = [
     "RUN_STATEMENT",
     "Attempt",
     "Checkpoint",
-    "DetectableEffect",
     "History",
-    "Interval",
     "Ledger",
     "PlannedAgent",
     "PlannedJob",
     "PlannedModel",
+    "PlannedNetwork",
+    "PlannedPrice",
     "PlannedTask",
     "PlannedTrial",
     "ProofVerification",
@@ -59,8 +54,8 @@ __all__ = [
     "Thresholds",
     "TrialLog",
     "Versioned",
-    "clustered_mean",
-    "detectable_effect",
+    "countersign_plan",
+    "countersign_run",
     "is_run",
     "load_certificates",
     "new_nonce",
@@ -75,7 +70,5 @@ __all__ = [
     "token_beside",
     "verify_proof",
     "verify_run",
-    "wilson",
-    "wilson_bounds",
     "write_run_statement",
 ]

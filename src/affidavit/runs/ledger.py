@@ -164,6 +164,7 @@ class Attempt:
 
     Attributes:
         number: from 1.
+        began: when, by the machine's clock.
         checkpoint: of the ledger that ends with this attempt's start.
         steps: kinds of its entries, in order.
         verdict, score, raw_score: None where it came to none.
@@ -173,6 +174,7 @@ class Attempt:
     """
 
     number: int
+    began: str
     checkpoint: Checkpoint
     steps: list[str] = field(default_factory=lambda: ["started"])
     verdict: Verdict | None = None
@@ -243,7 +245,7 @@ class History:
         if earlier and (earlier[-1].ended or entry.trial not in self._asked):
             raise EvidenceError(f"starts {entry.trial} again, and nobody asked for that")
         self._asked.discard(entry.trial)
-        earlier.append(Attempt(entry.attempt, checkpoint))
+        earlier.append(Attempt(entry.attempt, entry.at, checkpoint))
 
     def _step(self, entry: SandboxMade | Finished | Judged | Sealed | Aborted) -> None:
         attempts = self.attempts.get(entry.trial)
@@ -479,7 +481,7 @@ class Ledger:
             self.append(lambda at: Retried(at=at, trial=name, by=_user(), why=why))
         attempt = len(earlier) + 1
         checkpoint = self.append(lambda at: Started(at=at, trial=name, attempt=attempt))
-        return TrialLog(self, name, attempt, checkpoint)
+        return TrialLog(self, name, attempt, checkpoint, self._history.attempts[name][-1].began)
 
     def adopt(self, name: str, verdict: Verdict, score: float | None, raw_score: float | None, bundle: str) -> None:
         """Enter a bundle that was sealed, though the run ended before the ledger could say so.
@@ -555,18 +557,20 @@ class TrialLog:
     """Where one attempt at a trial enters what happens to it. Methods raise EvidenceError where the ledger can't be
     written."""
 
-    def __init__(self, ledger: Ledger, name: str, attempt: int, checkpoint: Checkpoint) -> None:
+    def __init__(self, ledger: Ledger, name: str, attempt: int, checkpoint: Checkpoint, began: str) -> None:
         """
         Args:
             ledger: the run's.
             name: the trial's.
             attempt: from 1.
             checkpoint: of the ledger that ends with the start of this attempt.
+            began: when that was.
         """
         self._ledger = ledger
         self.name = name
         self.attempt = attempt
         self.checkpoint = checkpoint
+        self.began = began
 
     def sandbox_made(self) -> None:
         """The agent's sandbox is there."""

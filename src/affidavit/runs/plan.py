@@ -50,6 +50,18 @@ class Versioned(Strict):
     digest: Digest
 
 
+class PlannedNetwork(Strict):
+    """Which hosts an agent can reach.
+
+    Attributes:
+        endpoints: by name, as contracts spell them.
+        addresses: where hosts are, by name, by the user's word.
+    """
+
+    endpoints: list[str] = Field(min_length=1)
+    addresses: dict[str, str]
+
+
 class PlannedTask(Strict):
     """A task.
 
@@ -57,12 +69,14 @@ class PlannedTask(Strict):
         id, digest: the task's (`affidavit.tasks.task_digest`).
         contract: what it runs under.
         passing_score: from which score on a trial passes, 0 to 1.
+        network: None: its agent can reach no hosts.
     """
 
     id: str
     digest: Digest
     contract: Versioned
     passing_score: float = Field(ge=0, le=1)
+    network: PlannedNetwork | None = None
 
 
 class PlannedAgent(Strict):
@@ -73,20 +87,29 @@ class PlannedAgent(Strict):
         command: its shell command; bytes that are no UTF-8 are spelled ``\\xNN``.
         command_digest: of the command's bytes.
         sees_solution: the task's own solution is shown to it.
+        definition: digest of the definition that it is of: what it brings and what its environment is; None: it is
+            its command alone.
     """
 
     name: str
     command: str
     command_digest: Digest
     sees_solution: bool
+    definition: Digest | None = None
 
     @classmethod
-    def of(cls, name: str, command: str, sees_solution: bool) -> "PlannedAgent":
+    def of(cls, name: str, command: str, sees_solution: bool, definition: str | None = None) -> "PlannedAgent":
         """The agent that runs a command, given as Python has it from a command line."""
         raw = command.encode("utf-8", "surrogateescape")
         digest = "sha256:" + hashlib.sha256(raw).hexdigest()
         spelled = raw.decode("utf-8", "backslashreplace")
-        return cls(name=name, command=spelled, command_digest=digest, sees_solution=sees_solution)
+        return cls(
+            name=name,
+            command=spelled,
+            command_digest=digest,
+            sees_solution=sees_solution,
+            definition=definition,
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -101,6 +124,13 @@ class PlannedJob(Strict):
     agent: Digest
 
 
+class PlannedPrice(Strict):
+    """What a million tokens cost, US dollars."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
 class PlannedModel(Strict):
     """What the agents may ask of a model.
 
@@ -109,7 +139,8 @@ class PlannedModel(Strict):
         models: the names that may be asked for.
         upstreams: where the models are, by dialect.
         answers: digest of the recorded or written answers; None for ``live``.
-        requests, tokens, seconds: bounds for each trial; None: no bound.
+        requests, tokens, seconds, cost: bounds for each trial; None: no bound.
+        prices: by model, where the user gives them.
         provider_tools: tools that the provider runs itself may be asked for.
     """
 
@@ -120,6 +151,8 @@ class PlannedModel(Strict):
     requests: int | None
     tokens: int | None
     seconds: float | None
+    cost: float | None = None
+    prices: dict[str, PlannedPrice] = {}
     provider_tools: bool
 
 
@@ -267,7 +300,7 @@ class RunPlan(Strict):
         document["agents"] = {}
         for job in self.jobs:
             agent = self.agents[job.agent]
-            said = {"command_digest": agent.command_digest, "sees_solution": agent.sees_solution}
+            said = agent.model_dump(mode="json", include={"command_digest", "sees_solution", "definition"})
             document["agents"][f"{agent.name} on {job.task}"] = said
         del document["jobs"]
         return document

@@ -6,8 +6,9 @@ svr v0.1 (https://github.com/in-toto/attestation/blob/main/spec/predicates/svr.m
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,6 @@ from pydantic import ConfigDict, Field
 from affidavit.evidence import IN_TOTO
 from affidavit.runs.ledger import Attempt, Checkpoint, History
 from affidavit.runs.plan import Digest, RunPlan, Strict, Time, Verdict, parsed
-from affidavit.runs.statistics import Interval, clustered_mean, wilson
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, request_timestamp
 from affidavit.signing import (
     Envelope,
@@ -27,18 +27,21 @@ from affidavit.signing import (
     strict_canonical_json,
     write_whole,
 )
+from affidavit.statistics import clustered_standard_error, estimate, normal_quantile, wilson
 
 RUN_STATEMENT = "run.dsse.json"
 TEST_RESULT = "test-result.dsse.json"
 SVR = "svr.dsse.json"
 RUN_DOCUMENT = "run.json"
-RUN_PREDICATE = "urn:affidavit:run:v1"
+RUN_PREDICATE = "urn:affidavit:run:v2"
+_FIRST_PREDICATE = "urn:affidavit:run:v1"
 TEST_RESULT_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 SVR_PREDICATE = "https://in-toto.io/attestation/svr/v0.1"
 MOST_STATEMENT_BYTES = 64 << 20
 MOST_DOCUMENT_BYTES = 1 << 30
 
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+_DIGITS = 6
 _VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
 
 
@@ -77,9 +80,19 @@ class Rate(Strict):
     high: float | None
 
     @classmethod
-    def of(cls, interval: Interval) -> "Rate":
-        """The same as it stands in a statement."""
-        return cls(**asdict(interval))
+    def of(cls, values: Mapping[str, Sequence[float]], confidence: float) -> "Rate":
+        """The mean of values from 0 to 1 by task, with the interval of `estimate`: trials of one task may resemble each
+        other, so that each task is a cluster."""
+        found = estimate([*values.values()], confidence)
+        if found.value is None or found.interval is None:
+            return cls(value=None, low=None, high=None)
+        return cls.rounded(found.value, found.interval.low, found.interval.high)
+
+    @classmethod
+    def rounded(cls, value: float, low: float | None, high: float | None) -> "Rate":
+        """As it stands in a statement: whatever a machine's C library makes of the last digits, these are the same
+        everywhere."""
+        return cls(value=_rounded(value), low=_rounded(low), high=_rounded(high))
 
 
 class Aggregate(Strict):
@@ -88,9 +101,9 @@ class Aggregate(Strict):
     Attributes:
         trials: planned, each of which has its end.
         verdicts: how many trials came to each.
-        pass_rate: the share that passed, with the interval of Wilson.
+        pass_rate: the share that passed.
         raw_pass_rate: the share that would have passed by the graders alone, whatever the record says.
-        mean_score: over the trials that have a score that counts, clustered by task.
+        mean_score: over the trials that have a score that counts.
     """
 
     trials: int
@@ -137,18 +150,20 @@ class RunStatement:
         facts: the predicate.
         subjects: digests by name, bare hex: the bundles, ``run.json``, and what else was there.
         envelope: signed.
+        version: of the predicate, 1 or 2; they differ in the intervals of the aggregate alone.
     """
 
     facts: RunFacts
     subjects: Mapping[str, str]
     envelope: Envelope
+    version: int
 
     def data(self) -> bytes:
         """The content of ``run.dsse.json``."""
         return canonical_json(self.envelope.to_json())
 
 
-def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamped: bool) -> RunFacts:
+def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamped: bool, version: int = 2) -> RunFacts:
     """What a run comes to.
 
     Args:
@@ -156,6 +171,7 @@ def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamp
         history: of its ledger, in which every planned trial has its end.
         checkpoint: of all of the ledger.
         timestamped: a time-stamp token is to follow.
+        version: of the predicate.
     """
     trials = []
     for planned in plan.in_order:
@@ -163,7 +179,7 @@ def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamp
         if end is None or end.verdict is None:
             raise EvidenceError(f"{planned.name}: has no end in the ledger")
         trials.append(_end(planned.name, planned.place, end, end.verdict))
-    aggregate = aggregate_of(plan, trials)
+    aggregate = aggregate_of(plan, trials, version)
     return RunFacts(
         run_id=history.run_id,
         plan=plan.digest,
@@ -190,25 +206,59 @@ def _end(name: str, place: str, end: Attempt, verdict: Verdict) -> TrialEnd:
     )
 
 
-def aggregate_of(plan: RunPlan, trials: Iterable[TrialEnd]) -> Aggregate:
-    """What trials come to."""
+def aggregate_of(plan: RunPlan, trials: Iterable[TrialEnd], version: int = 2) -> Aggregate:
+    """What trials come to.
+
+    Args:
+        plan: of the run.
+        trials: in the plan's order.
+        version: of the predicate.
+    """
     verdicts = dict.fromkeys(_VERDICTS, 0)
-    raw_passes = 0
+    passes: dict[str, list[float]] = {}
+    raw_passes: dict[str, list[float]] = {}
     scores: dict[str, list[float]] = {}
     for planned, trial in zip(plan.in_order, trials, strict=True):
         verdicts[trial.verdict] += 1
         passing = plan.task_by_id[planned.task].passing_score
-        raw_passes += trial.raw_score is not None and trial.raw_score >= passing
+        passes.setdefault(planned.task, []).append(trial.verdict == "pass")
+        raw_passes.setdefault(planned.task, []).append(trial.raw_score is not None and trial.raw_score >= passing)
         if trial.score is not None:
             scores.setdefault(planned.task, []).append(trial.score)
-    number, confidence = len(plan.in_order), plan.thresholds.confidence
+    rate, mean = (Rate.of, Rate.of) if version == 2 else (_plain_rate, _normal_mean)
+    confidence = plan.thresholds.confidence
     return Aggregate(
-        trials=number,
+        trials=len(plan.in_order),
         verdicts=verdicts,
-        pass_rate=Rate.of(wilson(verdicts["pass"], number, confidence)),
-        raw_pass_rate=Rate.of(wilson(raw_passes, number, confidence)),
-        mean_score=Rate.of(clustered_mean(scores, confidence)),
+        pass_rate=rate(passes, confidence),
+        raw_pass_rate=rate(raw_passes, confidence),
+        mean_score=mean(scores, confidence),
     )
+
+
+def _plain_rate(values: Mapping[str, Sequence[float]], confidence: float) -> Rate:
+    """A rate of a statement of version 1: Wilson's interval, as if all trials were independent."""
+    every = [value for task in values.values() for value in task]
+    interval = wilson(sum(every), len(every), confidence)
+    return Rate.rounded(sum(every) / len(every), interval.low, interval.high)
+
+
+def _normal_mean(values: Mapping[str, Sequence[float]], confidence: float) -> Rate:
+    """A mean of a statement of version 1: clustered by task, by the normal distribution and without the factor for few
+    tasks, whose intervals are too narrow."""
+    every = [value for task in values.values() for value in task]
+    if not every:
+        return Rate(value=None, low=None, high=None)
+    mean, error = math.fsum(every) / len(every), clustered_standard_error([*values.values()])
+    if error is None:
+        return Rate.rounded(mean, None, None)
+    half = normal_quantile(0.5 + confidence / 2) * error * math.sqrt((len(values) - 1) / len(values))
+    return Rate.rounded(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def _rounded(value: float | None) -> float | None:
+    # No negative zero.
+    return None if value is None else round(value, _DIGITS) + 0.0
 
 
 def _result(plan: RunPlan, aggregate: Aggregate) -> Literal["PASSED", "WARNED", "FAILED"]:
@@ -233,7 +283,7 @@ def subjects_of(facts: RunFacts, files: Mapping[str, bytes]) -> dict[str, str]:
 def sign_run(facts: RunFacts, subjects: Mapping[str, str], key: SigningKey) -> RunStatement:
     """Sign the statement of a run."""
     payload = _statement(subjects, RUN_PREDICATE, facts.model_dump(mode="json"))
-    return RunStatement(facts, subjects, Envelope(payload, IN_TOTO, {}).with_signature(key))
+    return RunStatement(facts, subjects, Envelope(payload, IN_TOTO, {}).with_signature(key), 2)
 
 
 def write_run_statement(
@@ -278,7 +328,8 @@ def read_run_statement(path: Path) -> RunStatement:
     """
     envelope, statement = read_statement_file(path)
     try:
-        if statement["predicateType"] != RUN_PREDICATE:
+        versions = {_FIRST_PREDICATE: 1, RUN_PREDICATE: 2}
+        if (version := versions.get(statement["predicateType"])) is None:
             raise EvidenceError(f"its predicate type is not {RUN_PREDICATE}")
         facts = parsed(RunFacts, statement["predicate"])
         subjects = dict(_subject(one) for one in statement["subject"])
@@ -286,7 +337,7 @@ def read_run_statement(path: Path) -> RunStatement:
             raise EvidenceError("names a subject twice")
     except EvidenceError as error:
         raise EvidenceError(f"{path.name}: is not a statement of a run: {error}") from error
-    return RunStatement(facts, subjects, envelope)
+    return RunStatement(facts, subjects, envelope, version)
 
 
 def read_statement_file(path: Path) -> tuple[Envelope, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from affidavit.evidence import (
     read_statement,
 )
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, ReadLedger, read_ledger
-from affidavit.runs.plan import PLAN, PlannedTrial, RunPlan, SignedPlan, read_plan
+from affidavit.runs.plan import PLAN, PlannedTask, PlannedTrial, RunPlan, SignedPlan, read_plan
 from affidavit.runs.statement import (
     MOST_DOCUMENT_BYTES,
     RUN_DOCUMENT,
@@ -38,8 +39,8 @@ from affidavit.runs.statement import (
     svr_payload,
 )
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
-from affidavit.signing import Envelope, Trust, read_bounded, read_envelope
-from affidavit.verification import Check, verify_signed_by
+from affidavit.signing import Envelope, Trust, now, read_bounded, read_envelope
+from affidavit.verification import ANYTHING, Check, Expected, check_reproductions, verify_signed_by
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -101,6 +102,8 @@ def verify_run(
     *,
     public: bool = False,
     authorities: "Sequence[Certificate]" = (),
+    reproduced_by: Sequence[PublicKey] = (),
+    expected: Expected = ANYTHING,
 ) -> RunVerification:
     """Check a run.
 
@@ -110,16 +113,21 @@ def verify_run(
         trust: who must have signed plan and statement; the keys in it are trusted to sign the rest, too.
         public: the private parts of bundles, and ``run.json``, may be missing.
         authorities: certificates of time-stamping authorities that are trusted.
+        reproduced_by: who must have counter-signed every bundle.
+        expected: what plan and bundles must be of.
 
     Raises:
-        EvidenceError: there is no such folder.
+        EvidenceError: there is no such folder, or the last version of the trust document lacks signatures or has
+            expired.
     """
     if not folder.is_dir():
         raise EvidenceError(f"{folder}: there is no such folder")
+    if trust is not None:
+        trust.check(now())
     known = {key.key_id: key for key in keys}
     for document in trust.documents if trust else ():
         known |= {key_id: key.key for key_id, key in document.keys.items()}
-    return _RunChecks(folder, known, trust, public, authorities).run()
+    return _RunChecks(folder, known, trust, public, authorities, reproduced_by, expected).run()
 
 
 class _RunChecks:
@@ -132,12 +140,18 @@ class _RunChecks:
         trust: Trust | None,
         public: bool,
         authorities: "Sequence[Certificate]",
+        reproduced_by: Sequence[PublicKey],
+        expected: Expected,
     ) -> None:
         self._folder = folder
         self._keys = keys
         self._trust = trust
         self._public = public
         self._authorities = authorities
+        self._wanted = [key.key_id for key in reproduced_by]
+        self._reproducers = {**keys, **{key.key_id: key for key in reproduced_by}}
+        self._reproduced: Counter[str] = Counter()
+        self._expected = expected
         self._done: list[Check] = []
         self._key: PublicKey | None = None
         self._ledger: ReadLedger | None = None
@@ -158,6 +172,8 @@ class _RunChecks:
         )
         if signed and self._trust is not None:
             self._check("plan signers", lambda: self._signers(plans[0].envelope, plans[0].plan.made), PLAN)
+        if signed and self._expected:
+            self._check("expected plan", lambda: self._planned_as_expected(plans[0].plan), PLAN)
         if signed and self._key is not None:
             self._rest(plans[0].plan, self._key)
             self._times(plans[0])
@@ -232,6 +248,20 @@ class _RunChecks:
             raise _Wrong(f"{PLAN}: the signature of {signer} is missing or does not fit")
         self._key = key
         return f"signed by {signer}"
+
+    def _planned_as_expected(self, plan: RunPlan) -> str:
+        expected = self._expected
+        for name, found, wanted in (
+            ("agent", {agent.name for agent in plan.agents.values()}, (expected.agent or "").partition("@")[0]),
+            ("task", {one for task in plan.tasks for one in _names_of(expected, task)}, expected.task),
+            ("nonce", {plan.nonce}, expected.nonce),
+        ):
+            if wanted and found != {wanted}:
+                raise _Wrong(f"{PLAN}: its {name} is {_named(sorted(found))}, not {wanted}")
+        models = plan.model.models if plan.model else []
+        if expected.models and (not models or {*models} - {*expected.models}):
+            raise _Wrong(f"{PLAN}: its models are {_named(models) or 'none'}, not {', '.join(expected.models)}")
+        return "plans what is expected"
 
     def _signers(self, envelope: Envelope, at: str) -> str:
         assert self._trust is not None
@@ -325,6 +355,9 @@ class _RunChecks:
         apart = f"; {without} trials ended without one" if without else ""
         self._done.append(Check("bundles", not wrong, f"{good} of {good + len(wrong)} verify and are planned{apart}"))
         self._done += wrong
+        if self._reproduced:
+            said = [f"{count} by {key_id}" for key_id, count in sorted(self._reproduced.items())]
+            self._done.append(Check("reproductions", True, f"bundles that were graded again: {', '.join(said)}"))
         return not wrong
 
     def _bundle(
@@ -347,15 +380,22 @@ class _RunChecks:
         assert facts is not None
         if differences := self._differences(plan, planned, end, facts):
             raise _Wrong(f"{planned.place}/bundle: {'; '.join(differences)}")
+        if unexpected := [check for check in self._expected.checks(facts) if not check.ok]:
+            raise _Wrong(f"{planned.place}/bundle: " + "; ".join(f"{one.name}: {one.detail}" for one in unexpected))
         if not self._public and private_files(facts.model_extra or {}) and not beside(place).is_dir():
             raise _Wrong(
                 f"{planned.place}/private: is missing; with --public the published parts are checked on their own"
             )
+        if reproductions := check_reproductions(place, facts, self._reproducers, self._wanted):
+            check, by = reproductions
+            if not check.ok:
+                raise _Wrong(check.detail)
+            self._reproduced.update(by)
 
     def _differences(self, plan: RunPlan, planned: PlannedTrial, end: Attempt, facts: TrialFacts) -> list[str]:
         """What a bundle says otherwise than plan and ledger."""
         assert self._ledger is not None
-        task = plan.task_by_id[planned.task]
+        task, agent = plan.task_by_id[planned.task], plan.agents[planned.agent]
         said = (facts.model_extra or {}).get("plan")
         if not isinstance(said, dict):
             return ["names no plan"]
@@ -365,6 +405,11 @@ class _RunChecks:
             "trial": (said.get("trial"), planned.name),
             "number": (facts.trial, planned.number),
             "agent": (facts.agent, planned.agent_name),
+            "nonce": (said.get("nonce", plan.nonce), plan.nonce),
+            "command": (_command(facts, agent.command_digest), agent.command_digest),
+            "definition": (_table(facts, "identity").get("definition", agent.definition), agent.definition),
+            "model": (_asked(facts), _planned_model(plan)),
+            "network": (_reach(facts), _planned_network(task)),
             "seed": (said.get("seed"), planned.seed),
             "attempt": (said.get("attempt"), end.number),
             "ledger": (said.get("ledger"), end.checkpoint.to_json()),
@@ -438,7 +483,9 @@ class _RunChecks:
         assert self._statement is not None
         assert self._ledger is not None
         stated = self._statement.facts
-        made = run_facts(plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped)
+        made = run_facts(
+            plan, self._ledger.history, self._ledger.checkpoint, stated.timestamped, self._statement.version
+        )
         found, computed = stated.model_dump(mode="json"), made.model_dump(mode="json")
         for name, value in computed.items():
             if found[name] != value:
@@ -501,6 +548,49 @@ def _seconds(text: str) -> float:
 
 def _state(attempts: Sequence[Attempt]) -> str:
     return f"attempt {attempts[-1].number} came to: {attempts[-1].steps[-1]}" if attempts else "never started"
+
+
+def _names_of(expected: Expected, task: PlannedTask) -> tuple[str]:
+    """What of a task is compared with the expected one: its digest or its id."""
+    return (task.digest if (expected.task or "").startswith("sha256:") else task.id,)
+
+
+def _table(facts: TrialFacts, name: str) -> Mapping[str, Any]:
+    value = (facts.model_extra or {}).get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _command(facts: TrialFacts, planned: str) -> str:
+    """The digest of the agent's command; the planned one where the bundle does not say."""
+    said = _table(facts, "identity").get("command_sha256")
+    return planned if said is None else f"sha256:{said}"
+
+
+def _asked(facts: TrialFacts) -> dict[str, Any]:
+    """Under which terms the agent had a model, as a plan says it."""
+    model = _table(facts, "model")
+    if not model:
+        return {}
+    budgets = model.get("budgets")
+    return {
+        **{name: model.get(name) for name in ("mode", "upstreams", "prices", "provider_tools")},
+        "models": model.get("asked"),
+        **(budgets if isinstance(budgets, dict) else {}),
+    }
+
+
+def _planned_model(plan: RunPlan) -> dict[str, Any]:
+    return {} if plan.model is None else plan.model.model_dump(mode="json", exclude={"answers"})
+
+
+def _reach(facts: TrialFacts) -> dict[str, Any]:
+    """What the agent could reach, as a plan says it."""
+    network = _table(facts, "network")
+    return {name: network.get(name) for name in ("endpoints", "addresses")} if network else {}
+
+
+def _planned_network(task: PlannedTask) -> dict[str, Any]:
+    return {} if task.network is None else task.network.model_dump(mode="json")
 
 
 def _named(names: Sequence[str], between: str = ", ") -> str:

@@ -3,6 +3,7 @@
 from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
 from affidavit.sandbox.cache import cached_layer, remove_image_layers
 from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
+from affidavit.sandbox.changed_layer import write_layer, write_points
 from affidavit.sandbox.changes import Change, carry_over, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.copied import CopiedPath, copy_paths
@@ -76,4 +77,6 @@ __all__ = [
     "state_dir",
     "sync_file_system",
     "tarball_rootfs",
+    "write_layer",
+    "write_points",
 ]

@@ -15,7 +15,7 @@ from affidavit.sandbox.protocol import SandboxError
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import locked, owner_gone, sandboxes_dir
 
-_MOUNT_POINTS = ("disk", "merged", "layer-*", "mount-*")
+_MOUNT_POINTS = ("disk", "merged", "layer-usr/usr", "layer-*", "mount-*", "mapped-*", "dev")
 
 
 def remove_sandbox(folder: Path, state: Path, commands: Sequence[RuntimeCommand]) -> None:

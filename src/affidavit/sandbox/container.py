@@ -12,7 +12,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +20,7 @@ from typing import Self
 from affidavit.sandbox import kernel
 from affidavit.sandbox.cgroups import cgroup_path, hasten, oom_kills
 from affidavit.sandbox.cleaning import remove_sandbox
+from affidavit.sandbox.devices import mount_dev
 from affidavit.sandbox.disk import mount_disk
 from affidavit.sandbox.execution import Execution, Tree
 from affidavit.sandbox.layers import ensure_point, mount_overlay
@@ -41,6 +42,7 @@ from affidavit.sandbox.protocol import (
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
+from affidavit.sandbox.user_namespace import IDS, first_id, give, mapped_mounts
 
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +52,14 @@ _SHARED_MODE = 0o1777
 # How long a runtime may take for one step, seconds: generous, for a loaded machine.
 _STEP_S = 120.0
 _LOOK_S = 0.25
+# A runtime goes to the root file system as the user namespace's root, who can't pass the state folder: for the time of
+# its creation the root file system is mounted at a folder that all may pass, for nobody but the runtime to see.
+_PASSABLE = Path("/mnt")
+_WITH_ROOT_THERE = (
+    *("unshare", "--mount", "--propagation", "private", "--", "/bin/sh", "-c"),
+    'mount --rbind "$1" "$2" && shift 2 && exec "$@"',
+    "sh",
+)
 _LAST_WORDS_S = 5.0
 
 
@@ -96,6 +106,11 @@ class OciSandbox:
             if inside or (spec.host_usr and f"{target}/".startswith("/usr/")):
                 what = "the kernel's" if inside else "the machine's in the host root file system"
                 raise SandboxError(f"{target}: nothing can be mounted or made writable there: it is {what}")
+        if spec.profile == "container":
+            if not command.has_container_profile:
+                raise SandboxError(f"{command.name} makes no sandboxes of the container profile: use runc")
+            if max(spec.user.uid, spec.user.gid) >= IDS:
+                raise SandboxError(f"user {spec.user.uid}:{spec.user.gid}: a container has numbers below {IDS} only")
         self.name = spec.name
         self.runtime = command.name
         self.spec = spec
@@ -148,41 +163,81 @@ class OciSandbox:
 
     def _prepare(self, folder: Path) -> list[Place]:
         """Mount the root file system and say what is to be bound into it."""
-        spec = self.spec
+        if self.spec.profile == "strict":
+            return self._prepare_seen(folder, lambda place: place)
+        with mapped_mounts(folder, first_id(self.name)) as mapped:
+            return self._prepare_seen(folder, mapped)
+
+    def _prepare_seen(self, folder: Path, seen: Callable[[Path], Path]) -> list[Place]:
+        """`seen`: mounts something as the sandbox is to see it, and says where."""
+        spec, container = self.spec, self.spec.profile == "container"
         disk, merged = folder / "disk", folder / "merged"
         for place in (disk, merged, folder / "bundle"):
             place.mkdir(mode=0o755)
         self.disk = mount_disk(disk, spec.limits.disk_mb, self._state)
-        upper, work, points = disk / "upper", disk / "work", disk / "points"
-        for place in (upper, work, points, disk / "points-work"):
-            place.mkdir()
-            place.chmod(0o755)
-        places = [Place(merged / target.lstrip("/"), target, True) for target in spec.writable if target != "/"]
+        for name in (
+            "upper",
+            "work",
+            "points",
+            "points-work",
+            *(("upper/usr",) if container and spec.host_usr else ()),
+        ):
+            (disk / name).mkdir()
+            (disk / name).chmod(0o755)
+        seen_disk = seen(disk)
+        written = () if container else (target for target in spec.writable if target != "/")
+        places = [Place(merged / target.lstrip("/"), target, True) for target in written]
         for index, target in enumerate(spec.scratch):
-            source = disk / f"scratch-{index}"
-            source.mkdir()
-            source.chmod(0o755)
-            os.chown(source, spec.user.uid, spec.user.gid)
-            places.append(Place(source, target, True))
+            name = f"scratch-{index}"
+            (disk / name).mkdir()
+            (disk / name).chmod(0o755)
+            os.chown(disk / name, spec.user.uid, spec.user.gid)
+            places.append(Place(seen_disk / name, target, True))
         for index, mount in enumerate(spec.mounts):
-            places.append(Place(self._own(mount.source, folder, f"mount-{index}"), mount.target, False))
+            own = self._own(mount.source, folder, f"mount-{index}")
+            shown = seen(own) if own.is_dir() else seen_disk / own.name
+            places.append(Place(shown, mount.target, False))
         if self._command.init_has_root:
             for target, text in made_up_proc(spec.limits).items():
-                source = disk / target.replace("/", "-")
-                source.write_text(text)
-                places.append(Place(source, target, False))
+                name = target.replace("/", "-")
+                (disk / name).write_text(text)
+                places.append(Place(seen_disk / name, target, False))
         lower = tuple(self._own(layer, folder, f"layer-{index}") for index, layer in enumerate(spec.rootfs))
 
         # What is missing to mount on is made in a layer of its own, below the changes.
-        mount_overlay(lower, points, disk / "points-work", merged)
+        mount_overlay(lower, disk / "points", disk / "points-work", merged)
         self._make_points(merged)
         kernel.unmount(merged)
-        self.layers = (points, *lower)
-        mount_overlay(self.layers, upper, work, merged)
-        if spec.host_usr:
+        self.layers = (disk / "points", *lower)
+        seen_lower = tuple(map(seen, lower))
+        upper = seen_disk / "upper"
+        mount_overlay((seen_disk / "points", *seen_lower), upper, seen_disk / "work", merged, set_id=container)
+        if spec.host_usr and container:
+            self._mount_writable_usr(folder, seen, seen_disk, seen_lower)
+        elif spec.host_usr:
             mount_usr(merged / "usr", self._state)
+        if container:
+            (folder / "dev").mkdir()
+            mount_dev(folder / "dev", first_id(self.name))
         # A folder inside another is mounted after it.
         return sorted(places, key=lambda place: place.target.rstrip("/").count("/"))
+
+    def _mount_writable_usr(
+        self, folder: Path, seen: Callable[[Path], Path], disk: Path, lower: tuple[Path, ...]
+    ) -> None:
+        """Mount the machine's /usr below an overlay of its own. Who reads the changed layer finds its changes there in
+        ``usr``."""
+        machine, own = folder / "layer-usr", folder / "disk"
+        for place in (machine / "usr", own / "upper-usr", own / "work-usr"):
+            place.mkdir(parents=True)
+            place.chmod(0o755)
+        mount_usr(machine / "usr", self._state)
+        above = (layer / "usr" for layer in lower)
+        layers = [place for place in above if place.is_dir() and not place.is_symlink()]
+        upper, work = disk / "upper-usr", disk / "work-usr"
+        mount_overlay((*layers, seen(machine / "usr")), upper, work, folder / "merged" / "usr", set_id=True)
+        kernel.mount(str(own / "upper-usr"), own / "upper" / "usr", "", kernel.MS_BIND)
+        self.layers = (*self.layers, machine)
 
     def _own(self, source: Path, folder: Path, name: str) -> Path:
         """A copy of what lies outside of the sandbox, so that it shares not even an inode with another one."""
@@ -203,7 +258,8 @@ class OciSandbox:
         try:
             for target in (*MOUNT_POINTS, *(("/usr",) if spec.host_usr else ())):
                 ensure_point(root, target, owner=(0, 0))
-            for target in (*spec.writable, *spec.scratch, spec.cwd):
+            homes = ("/tmp", spec.user.home) if spec.profile == "container" else ()
+            for target in (*spec.writable, *homes, *spec.scratch, spec.cwd):
                 if target == "/":
                     continue
                 if target in ("/tmp", "/var/tmp"):
@@ -217,12 +273,14 @@ class OciSandbox:
 
     def _launch(self, folder: Path, places: list[Place], hooks: RuntimeHooks) -> None:
         bundle, pid_file = folder / "bundle", folder / "pid"
+        container = self.spec.profile == "container"
         config = bundle_config(
             self.spec,
-            folder / "merged",
+            _PASSABLE if container else folder / "merged",
             places,
             cgroup=cgroup_path(self.name),
             seccomp=self._command.seccomp(self.spec.deny_syscalls, hooks.refusals),
+            dev=folder / "dev" if container else None,
             sealed_dev=self._command.init_has_root,
             spare_pids=self._command.spare_pids,
             spare_memory_mb=self._command.spare_memory_mb,
@@ -231,8 +289,13 @@ class OciSandbox:
         kernel.adopt_orphans()
         self._stdout.open()
         self._stderr.open()
+        if container:
+            for stream in (self._stdout, self._stderr):
+                give(stream.write_end, first_id(self.name), self.spec.first_user or self.spec.user)
         self._woken, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         create = self._command.create(self._state, self.name, bundle, pid_file, hooks.flags)
+        if container:
+            create = [*_WITH_ROOT_THERE, str(folder / "merged"), str(_PASSABLE), *create]
         self._launcher = subprocess.Popen(
             [*hooks.wrapper, *create],
             stdin=self._streams.stdin if self._streams else subprocess.DEVNULL,

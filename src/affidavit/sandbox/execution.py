@@ -19,6 +19,7 @@ from affidavit.sandbox.oci import process_config
 from affidavit.sandbox.protocol import Entrance, ExecEnd, ExecSpec, SandboxError, SandboxSpec
 from affidavit.sandbox.runtime import RuntimeCommand
 from affidavit.sandbox.stream import BoundedStream
+from affidavit.sandbox.user_namespace import first_id, give
 
 # How long a runtime may take to begin a command, and a killed command to end, seconds: for a loaded machine.
 _STEP_S = 120.0
@@ -88,6 +89,10 @@ class Execution:
                 out.open()
             reading, self._input = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(self._input, False)
+            if self._sandbox.profile == "container":
+                for end in (reading, out.write_end, err.write_end):
+                    if end >= 0:
+                        give(end, first_id(self._sandbox.name), self._spec.user)
             words = ["--detach", "--process", str(files["json"]), "--pid-file", str(files["pid"])]
             if self._cgroup is not None:
                 words += ["--cgroup", self._cgroup.make()]

@@ -13,6 +13,7 @@ MS_RDONLY = 0x1
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
 MS_NOEXEC = 0x8
+MS_BIND = 0x1000
 MS_PRIVATE = 0x40000
 
 MNT_DETACH = 2
@@ -24,6 +25,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CLONE_NEWNET = 0x40000000
 
 _SYS_OPENAT2 = 437
+# linux/mount.h
+_SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_MOUNT_SETATTR = 442
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_OPEN_TREE_CLONE = 1
+_MOVE_MOUNT_F_EMPTY_PATH = 0x4
+_MOUNT_ATTR_IDMAP = 0x100000
+
 RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
@@ -56,6 +67,33 @@ def mount(source: str, target: str | Path, kind: str, flags: int = 0, data: str 
         os.fsencode(data) if data else None,
     )
     _checked(result, f"mount {kind or source} on {target}")
+
+
+def mount_mapped(source: Path, target: Path, namespace: int) -> None:
+    """Mount what is mounted on `source` on `target` as well, where the owners of its files are those that a user
+    namespace maps them to (mount_setattr(2), MOUNT_ATTR_IDMAP).
+
+    Args:
+        namespace: descriptor of the user namespace.
+
+    Raises:
+        OSError: the kernel refused; EINVAL where the file system can't do it.
+    """
+    where = f"mount {source} on {target}"
+    tree = _call(where, _SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    try:
+        # struct mount_attr { attr_set, attr_clr, propagation, userns_fd }
+        attributes = struct.pack("=QQQQ", _MOUNT_ATTR_IDMAP, 0, 0, namespace)
+        _call(where, _SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+        _call(where, _SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+    finally:
+        os.close(tree)
+
+
+def _call(what: str, number: int, *arguments: int | bytes) -> int:
+    """A system call by its number. Raises OSError."""
+    words = [ctypes.c_long(word) if isinstance(word, int) else ctypes.c_char_p(word) for word in arguments]
+    return _checked(_libc.syscall(ctypes.c_long(number), *words), what)
 
 
 def unmount(target: str | Path) -> bool:

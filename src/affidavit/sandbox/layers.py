@@ -12,12 +12,13 @@ from affidavit.sandbox.protocol import SandboxError
 _OPTIONS = "redirect_dir=off,metacopy=off,index=off,xino=off,volatile"
 
 
-def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path) -> None:
+def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path, *, set_id: bool = False) -> None:
     """Mount an overlay. The folders are named by descriptor, so that a sandbox that reads its mount table learns no
     path of the machine, and names with ``:`` or ``,`` do no harm.
 
     Args:
         lower: topmost first.
+        set_id: honour set-id bits of files; only for a sandbox in a user namespace of its own.
 
     Raises:
         SandboxError: the kernel refused.
@@ -32,7 +33,7 @@ def mount_overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path) 
         try:
             layers = ":".join(by_descriptor(folder) for folder in lower)
             places = f"lowerdir={layers},upperdir={by_descriptor(upper)},workdir={by_descriptor(work)}"
-            flags = kernel.MS_NOSUID | kernel.MS_NODEV
+            flags = kernel.MS_NODEV | (0 if set_id else kernel.MS_NOSUID)
             kernel.mount("overlay", target, "overlay", flags, f"{places},{_OPTIONS}")
         except OSError as problem:
             raise SandboxError(f"the overlay of {lower[0]} can't be mounted: {problem}; run as root") from None

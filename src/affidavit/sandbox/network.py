@@ -1,12 +1,13 @@
 """A network namespace for a sandbox, with sockets in it that the host listens on (network_namespaces(7), setns(2)).
 
-Nothing leads out of it: no interface but loopback, no route, no forwarder. What a sandbox in it can reach are its own
-sockets and those that the host opened there. A listening socket stays in its namespace whoever holds it, so the host
-enters only once, in a thread that ends right after, and serves from outside.
+Nothing leads out of it: no interface but loopback, no route but to itself, no forwarder. What a sandbox in it can reach
+are its own sockets and those that the host opened there. A listening socket stays in its namespace whoever holds it, so
+the host enters only once, in a thread that ends right after, and serves from outside.
 """
 
 import contextlib
 import fcntl
+import ipaddress
 import os
 import socket
 import struct
@@ -24,6 +25,12 @@ _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
 _IFREQ = "16sh22x"
+# netlink(7), rtnetlink(7), linux/rtnetlink.h
+_RTM_NEWROUTE = 24
+_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 0x1, 0x4, 0x400
+_NLMSG_ERROR = 2
+_RT_TABLE_LOCAL, _RTPROT_STATIC, _RT_SCOPE_HOST, _RTN_LOCAL = 255, 4, 254, 2
+_RTA_DST, _RTA_OIF = 1, 4
 # Connections that wait while the host is busy: an agent may make many at once.
 _BACKLOG = 512
 
@@ -54,16 +61,50 @@ class NetworkNamespace:
         """Where another process finds it, for ``linux.namespaces[].path`` of the OCI runtime specification."""
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
-    def listen(self, port: int) -> socket.socket:
-        """A socket that listens on 127.0.0.1 in the namespace; whoever has it may accept from outside.
+    def listen(self, port: int, address: str = "127.0.0.1") -> socket.socket:
+        """A socket that listens in the namespace; whoever has it may accept from outside.
+
+        Args:
+            port: of TCP.
+            address: of IPv4; ``0.0.0.0``: all that are local there.
 
         Raises:
             SandboxError: the port is taken, or the namespace is closed.
         """
+        return self._open(socket.SOCK_STREAM, address, port)
 
+    def receive(self, port: int) -> socket.socket:
+        """A socket that takes datagrams on 127.0.0.1 in the namespace.
+
+        Args:
+            port: of UDP.
+
+        Raises:
+            SandboxError: the port is taken, or the namespace is closed.
+        """
+        return self._open(socket.SOCK_DGRAM, "127.0.0.1", port)
+
+    def add_local(self, addresses: ipaddress.IPv4Network) -> None:
+        """Make all of some addresses the namespace's own (a route of type ``local``), as 127.0.0.0/8 is: what is sent
+        there stays in it, and reaches sockets that listen on every address.
+
+        Raises:
+            SandboxError: the kernel refused.
+        """
+
+        def enter() -> None:
+            kernel.enter_network(self._descriptor)
+            _add_local(addresses)
+
+        try:
+            _in_thread(enter)
+        except OSError as problem:
+            raise SandboxError(f"{addresses} can't be routed in a sandbox: {problem.strerror}") from problem
+
+    def _open(self, kind: socket.SocketKind, address: str, port: int) -> socket.socket:
         def enter() -> socket.socket:
             kernel.enter_network(self._descriptor)
-            return _listening(port)
+            return _bound(kind, address, port)
 
         try:
             return _in_thread(enter)
@@ -87,16 +128,44 @@ def _make() -> int:
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _listening(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, kind)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(_BACKLOG)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            bound.listen(_BACKLOG)
     except BaseException:
-        listener.close()
+        bound.close()
         raise
-    return listener
+    return bound
+
+
+def _add_local(addresses: ipaddress.IPv4Network) -> None:
+    """``ip route add local ADDRESSES dev lo`` in this thread's namespace. Raises OSError."""
+    where = struct.pack("=HH4s", 8, _RTA_DST, addresses.network_address.packed)
+    device = struct.pack("=HHI", 8, _RTA_OIF, socket.if_nametoindex("lo"))
+    # struct rtmsg: family, bits of the destination, of the source, tos, table, protocol, scope, type, flags
+    route = struct.pack(
+        "=BBBBBBBBI",
+        socket.AF_INET,
+        addresses.prefixlen,
+        0,
+        0,
+        _RT_TABLE_LOCAL,
+        _RTPROT_STATIC,
+        _RT_SCOPE_HOST,
+        _RTN_LOCAL,
+        0,
+    )
+    body = route + where + device
+    head = struct.pack("=IHHII", 16 + len(body), _RTM_NEWROUTE, _NLM_F_REQUEST | _NLM_F_ACK | _NLM_F_CREATE, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        netlink.send(head + body)
+        answer = netlink.recv(4096)
+    kind, error = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=i", answer, 16)[0]
+    if kind != _NLMSG_ERROR or error:
+        raise OSError(-error, os.strerror(-error))
 
 
 def _in_thread(work: Callable[[], _T]) -> _T:

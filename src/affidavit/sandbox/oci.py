@@ -9,8 +9,27 @@ from typing import Any
 
 from affidavit.sandbox.proc import MASKED
 from affidavit.sandbox.protocol import ExecSpec, SandboxSpec
+from affidavit.sandbox.user_namespace import IDS, first_id
 
 _READ_ONLY = ("/proc/sys", "/proc/sysrq-trigger", "/proc/tty")
+
+# What Docker gives to root (moby, daemon/pkg/oci/caps/defaults.go); in a user namespace none of them reaches beyond it.
+_OF_CONTAINERS = (
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_RAW",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)
 
 MOUNT_POINTS = ("/proc", "/dev", "/sys")
 """Folders that the root file system must have before a runtime is asked to mount on them."""
@@ -34,6 +53,7 @@ def bundle_config(
     *,
     cgroup: str,
     seccomp: Mapping[str, Any],
+    dev: Path | None = None,
     sealed_dev: bool = True,
     spare_pids: int = 0,
     spare_memory_mb: int = 0,
@@ -46,6 +66,7 @@ def bundle_config(
         places: what is bound into it.
         cgroup: path of its control group below each hierarchy's root.
         seccomp: the filter of system calls.
+        dev: the folder that is its /dev; None: the runtime makes one.
         sealed_dev: mount /dev read-only, which leaves its devices writable except under gVisor.
         spare_pids: threads of the runtime itself that are in the sandbox's control group.
         spare_memory_mb: memory of the runtime itself that is in the sandbox's control group.
@@ -53,14 +74,16 @@ def bundle_config(
     return {
         "ociVersion": "1.0.2",
         "process": process_config(spec, ExecSpec(spec.argv, spec.env, spec.cwd, spec.first_user or spec.user)),
-        "root": {"path": str(root), "readonly": "/" not in spec.writable},
+        "root": {"path": str(root), "readonly": spec.profile == "strict" and "/" not in spec.writable},
         "hostname": "sandbox",
-        "mounts": [*_kernel_mounts(sealed_dev), *(_bind(place) for place in places)],
+        "mounts": [*_kernel_mounts(dev, sealed_dev), *(_bind(place) for place in places)],
         "linux": {
             "namespaces": [
                 *({"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")),
                 {"type": "network", **({"path": spec.network} if spec.network else {})},
+                *([{"type": "user"}] if spec.profile == "container" else []),
             ],
+            **(_id_mappings(spec.name) if spec.profile == "container" else {}),
             "cgroupsPath": cgroup,
             "resources": _resources(spec, spare_pids, spare_memory_mb),
             "seccomp": dict(seccomp),
@@ -78,29 +101,39 @@ def process_config(spec: SandboxSpec, command: ExecSpec) -> dict[str, Any]:
         spec: the sandbox, whose limits and capabilities hold for every process in it.
         command: what runs.
     """
+    granted = list(_OF_CONTAINERS if spec.profile == "container" else spec.capabilities)
     return {
         "terminal": command.terminal,
         "user": {"uid": command.user.uid, "gid": command.user.gid, "umask": 0o022, "additionalGids": []},
         "args": list(command.argv),
         "env": [f"{name}={value}" for name, value in command.env.items()],
         "cwd": command.cwd,
-        # Ambient and inheritable ones would stay with a process that becomes another user.
+        # Who is not root has none; ambient and inheritable ones would stay with a process that becomes another user.
         "capabilities": {
-            **{kind: list(spec.capabilities) for kind in ("bounding", "effective", "permitted")},
+            "bounding": granted,
+            **{kind: granted if command.user.uid == 0 else [] for kind in ("effective", "permitted")},
             **{kind: [] for kind in ("inheritable", "ambient")},
         },
         "rlimits": _rlimits(spec),
-        "noNewPrivileges": True,
+        # A set-id program of a container (su, sudo) makes root of its user namespace, and no more.
+        "noNewPrivileges": spec.profile == "strict",
     }
 
 
-def _kernel_mounts(sealed_dev: bool) -> list[dict[str, Any]]:
-    dev = ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", *(["ro"] if sealed_dev else [])]
+def _id_mappings(name: str) -> dict[str, Any]:
+    mapping = {"containerID": 0, "hostID": first_id(name), "size": IDS}
+    return {"uidMappings": [mapping], "gidMappings": [mapping]}
+
+
+def _kernel_mounts(dev: Path | None, sealed_dev: bool) -> list[dict[str, Any]]:
+    options = ["nosuid", "noexec", "strictatime", "mode=755", "size=64k", *(["ro"] if sealed_dev else [])]
+    made = {"type": "tmpfs", "source": "tmpfs", "options": options}
+    given = {"type": "bind", "source": str(dev), "options": ["bind", "ro", "nosuid", "noexec", "private"]}
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     shm = ["nosuid", "noexec", "nodev", "mode=1777", "size=64m"]
     return [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
-        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": dev},
+        {"destination": "/dev", **(made if dev is None else given)},
         {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
         {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": shm},
     ]

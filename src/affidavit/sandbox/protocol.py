@@ -4,9 +4,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from affidavit.errors import AffidavitError
+
+Profile = Literal["strict", "container"]
+"""What a sandbox is like inside. ``strict``: nobody has privileges, and the root file system is read-only but for some
+folders. ``container``: as in Docker, root of a user namespace may do what Docker's root may, and everything is
+writable."""
 
 
 class SandboxError(AffidavitError):
@@ -101,6 +106,7 @@ class SandboxSpec:
         network: path of the network namespace that it is in (:attr:`NetworkNamespace.path`), which must be there until
             it is created; empty: one of its own, with nothing but loopback.
         first_user: who runs `argv`, where that is somebody else than `user`, whose the folders are.
+        profile: see Profile; in ``container``, `writable` and `capabilities` are not asked.
     """
 
     name: str
@@ -118,6 +124,7 @@ class SandboxSpec:
     capabilities: Sequence[str] = ()
     network: str = ""
     first_user: User | None = None
+    profile: Profile = "strict"
 
 
 @dataclass

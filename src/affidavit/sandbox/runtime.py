@@ -37,6 +37,7 @@ class RuntimeCommand:
         spare_memory_mb: its own memory that counts against a sandbox's bound.
         init_has_root: whether the pid it gives is a process that sees the sandbox's root file system.
         filters_entrants: whether it puts a sandbox's filter of system calls on commands that enter it, too.
+        has_container_profile: whether sandboxes of the container profile can be made with it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RuntimeCommand:
     spare_memory_mb: int = 0
     init_has_root: bool = True
     filters_entrants: bool = True
+    has_container_profile: bool = True
 
     def root(self, state: Path) -> Path:
         """Where the runtime keeps its own records."""
@@ -215,6 +217,7 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
         spare_memory_mb=256,
         init_has_root=False,
         filters_entrants=False,
+        has_container_profile=False,
     )
 
 

@@ -28,13 +28,14 @@ from affidavit.evaluation import (
     open_workplace,
     prepared_run,
 )
-from affidavit.events import AGENT, FIRST, Op, is_judged
+from affidavit.events import AGENT, FIRST, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
 from affidavit.sandbox import (
     Change,
     ExecEnd,
     ExecSpec,
     Exit,
+    LayerFiles,
     OciSandbox,
     Output,
     User,
@@ -57,7 +58,8 @@ _PATH = re.compile(r"/[^\0]{0,4095}")
 _SETUP_S = 3600.0
 # Phases in which the harness's commands run in a sandbox of their own, and the stage that this is.
 _AFTER = ("frozen", "graded")
-_AFTERMATH = "aftermath"
+_SCORING = "scoring"
+_AFTERMATH_S = 600.0
 _FILE_BYTES = 64 << 20
 _FILE_S = 120.0
 _KEPT_BYTES = 4 << 20
@@ -117,8 +119,10 @@ class Session:
         self._log = ExecLog(_KEPT_BYTES)
         self._lock = threading.RLock()
         self._entered = EnteredSandbox(lambda batch: self._trial.found(self._judge.feed(batch)))
-        self._aftermath: EnteredSandbox | None = None
+        self._scoring: EnteredSandbox | None = None
         self._numbers = 0
+        self._aftermaths = 0
+        self._left: Path | None = None
         self._phase = "new"
         self._live, self._after = ExitStack(), ExitStack()
         self._setup: tuple[Change, ...] = ()
@@ -169,20 +173,24 @@ class Session:
             base.grading,
         )
         self._stack.callback(self._abort)
-        self._judge = self._trial.new_judge()
         self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
         self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
         self._stages = self._stack.enter_context(Stages(self._machinery))
+        self._trial.learn_footprint(self._place, self._stages)
+        self._judge = self._trial.new_judge()
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
         # Its helpers get ready while the agent works.
         self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
         self._stack.push(self._after)
-        spec = self._trial.agent_spec(self._place, self._stage.sandbox)
+        self._ways = self._live.enter_context(self._trial.ways_out(self._place))
+        spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
+        self._spec = spec
         self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
         self._wall_s = spec.limits.wall_ms / 1000
         events = self._bundle.file(f"{AGENT}/events.parquet")
-        held = self._stages.hold(self._stage, replace(spec, first_user=_ROOT), events, self._entered.watch)
+        first = replace(spec, first_user=_ROOT)
+        held = self._stages.hold(self._stage, first, events, self._entered.watch, self._ways.names)
         running, sandbox = self._live.enter_context(held)
         self._attempt.sandbox_made()
         self._capture: RunningCapture = running
@@ -297,6 +305,8 @@ class Session:
         """A file of the sandbox, read by a command in it: it is recorded and judged as `write_file` is. Links lead
         where they lead in the sandbox.
 
+        Of a frozen session no process reads it, and no link is followed.
+
         Args:
             path: absolute.
             most: bytes; a larger one is an error.
@@ -306,6 +316,8 @@ class Session:
         Raises:
             SessionError: it can't be read, or is larger.
         """
+        if self._phase == "frozen" and origin != "harness":
+            return self._frozen_file(_checked_path(path), most)
         argv = ("head", "-c", str(most + 1), "--", _checked_path(path))
         result = self._file(argv, user, b"", origin, most + 1)
         if result.exit_code != 0:
@@ -313,6 +325,13 @@ class Session:
         if len(result.stdout) > most or result.truncated:
             raise SessionError(f"{path}: is larger than {most} bytes")
         return result.stdout
+
+    def _frozen_file(self, path: str, most: int) -> bytes:
+        files = LayerFiles((self._sandbox.upper(), *self._sandbox.layers))
+        try:
+            return files.read(encode_name(os.fsencode(path)), most)
+        except OSError as problem:
+            raise SessionError(f"{path}: can't be read: {problem.strerror}") from None
 
     def _file(self, argv: Sequence[str], user: str | None, data: bytes, origin: str, keep: int) -> ExecResult:
         if self._phase == "setup":
@@ -367,13 +386,8 @@ class Session:
             raise SessionError(f"no command can run but the harness's (origin='harness'): this session is {phase}")
         if self._capture.halted and phase not in _AFTER:
             raise SessionError("the contract halted this session: freeze it")
-        if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
-            raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
-        entered = self._open_aftermath() if phase in _AFTER else self._entered
-        who = self._user if user is None else self._known_user(user)
-        own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
-        folder = self._cwd if cwd is None else _checked_path(cwd)
-        spec = ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
+        entered = self._open_scoring() if phase in _AFTER else self._entered
+        spec = self._command(argv, user, cwd, env, terminal=terminal, keep=keep)
         with self._lock:
             self._numbers += 1
             number = self._numbers
@@ -385,13 +399,33 @@ class Session:
             raise
         end = ran.end
         if phase not in _AFTER:
-            self._log.add(Entry(number, phase, origin, argv, who, folder, ran.pid, ran.began_ns, ran.ended_ns, end))
+            self._log.add(
+                Entry(number, phase, origin, argv, spec.user, spec.cwd, ran.pid, ran.began_ns, ran.ended_ns, end)
+            )
         return ExecResult(number, end.stdout, end.stderr, _exit_code(end), end.timed_out, end.dropped > 0)
+
+    def _command(
+        self,
+        argv: Sequence[str],
+        user: str | None,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        *,
+        terminal: bool,
+        keep: int,
+    ) -> ExecSpec:
+        """A command as it was asked for. Raises SessionError."""
+        if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
+            raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
+        who = self._user if user is None else self._known_user(user)
+        own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
+        folder = self._cwd if cwd is None else _checked_path(cwd)
+        return ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
 
     def _known_user(self, name: str) -> User:
         if name in (self._user.name, str(self._user.uid), f"{self._user.uid}:{self._user.gid}"):
             return self._user
-        root = (self._after_sandbox if self._phase in _AFTER else self._sandbox).root_fd()
+        root = (self._sandbox if self._scoring is None else self._after_sandbox).root_fd()
         try:
             found = find_user(root, name)
         finally:
@@ -400,32 +434,36 @@ class Session:
             raise SessionError(f"user={name!r}: the sandbox has no such user in /etc/passwd: give UID or UID:GID")
         return found
 
-    # --- the aftermath ---
+    # --- scoring ---
 
-    def _open_aftermath(self) -> EnteredSandbox:
+    def _open_scoring(self) -> EnteredSandbox:
         """The sandbox of what the harness runs after the agent's work: what that left, as grading sees it."""
         with self._lock:
-            if self._aftermath is None:
+            if self._scoring is None:
                 assert self._work is not None
-                place = self._place / _AFTERMATH
-                place.mkdir()
-                self._after_stage = self._stages.open(_AFTERMATH)
-                spec = self._trial.agent_spec(place, self._after_stage.sandbox, carried=self._work.carried)
+                self._after_stage = self._stages.open(_SCORING)
+                spec = replace(
+                    self._spec,
+                    name=self._after_stage.sandbox,
+                    rootfs=(self._work.carried, *self._spec.rootfs),
+                    first_user=_ROOT,
+                    network="",
+                )
                 entered = EnteredSandbox(lambda batch: False)
-                events = self._bundle.file(f"{_AFTERMATH}/events.parquet")
-                held = self._stages.hold(self._after_stage, replace(spec, first_user=_ROOT), events, entered.watch)
+                events = self._bundle.file(f"{_SCORING}/events.parquet")
+                held = self._stages.hold(self._after_stage, spec, events, entered.watch)
                 self._after_capture, self._after_sandbox = self._after.enter_context(held)
                 entered.start(self._after_capture, self._after_sandbox)
-                self._aftermath = entered
-            return self._aftermath
+                self._scoring = entered
+            return self._scoring
 
-    def _end_aftermath(self) -> None:
+    def _end_scoring(self) -> None:
         """End it, and put its record into the bundle."""
         with self._lock:
-            if self._aftermath is None:
+            if self._scoring is None:
                 return
             captured = self._after_capture.end(killed_here=not self._after_sandbox.ended)
-            if not self._aftermath.settle(_LAST_EXECS_S):
+            if not self._scoring.settle(_LAST_EXECS_S):
                 raise SessionError("a command does not end although its sandbox has ended")
             self._trial.keep(self._bundle, self._after_stage, captured)
             self._stages.ended(self._after_stage)
@@ -462,6 +500,7 @@ class Session:
                 summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
         captured = Capture(how, Output(stdout, stderr, self._log.dropped), summary, captured.halted)
         self._trial.keep(self._bundle, self._stage, captured)
+        self._trial.close_ways(self._bundle, self._ways)
         execs = self._log.table()
         self._bundle.add_execs(execs)
         changes = diff(self._sandbox.upper(), self._sandbox.layers)
@@ -474,7 +513,67 @@ class Session:
         carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
         self._work = Work(captured, own, brought, carried, execs)
         self._stages.ended(self._stage)
-        self._live.close()
+
+    def aftermath(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = _AFTERMATH_S,
+    ) -> ExecResult:
+        """Run a command of the harness over what the agent left; freezes the session where it is not.
+
+        It runs in a sandbox of its own, without a network, over a copy of the frozen files. It is recorded and not
+        judged. What it changes is gone with it. No process of the agent lives, but a program that the agent put in
+        place of another one is run where it is asked for.
+
+        Args:
+            argv: as `exec` has it.
+            user: as `exec` has it.
+            cwd: as `exec` has it.
+            env: as `exec` has it.
+            timeout_s: when it is over, the command and all that it started are killed.
+
+        Returns:
+            What came of it; `id` counts the calls of this method.
+
+        Raises:
+            SessionError: the session was graded already, or the command can't be what it is.
+            SandboxError, RecorderError, TraceError, EvidenceError: the machinery failed.
+        """
+        if self._phase in ("setup", AGENT):
+            self.freeze()
+        if self._phase != "frozen":
+            raise SessionError(f"the aftermath comes before the grading, and this session is {self._phase}")
+        command = self._command(argv, user, cwd, env, terminal=False, keep=_KEPT_BYTES)
+        if self._left is None:
+            left = self._place / "left"
+            upper, lower = self._sandbox.upper(), self._sandbox.layers
+            carry_over(upper, lower, diff(upper, lower), lambda change: True, left)
+            self._left = left
+        self._aftermaths += 1
+        stage = self._stages.open(f"aftermath-{self._aftermaths}")
+        spec = replace(
+            self._spec,
+            name=stage.sandbox,
+            rootfs=(self._left, *self._spec.rootfs),
+            # A name without a slash is looked up by this shell.
+            argv=("/bin/sh", "-c", 'exec "$@"', "sh", *command.argv),
+            env=command.env,
+            cwd=command.cwd,
+            user=command.user,
+            limits=replace(self._spec.limits, wall_ms=round(timeout_s * 1000)),
+            network="",
+        )
+        with self._stages.run(stage, spec, self._bundle.file(f"{stage.name}/events.parquet")) as (captured, _):
+            self._trial.keep(self._bundle, stage, captured)
+        ended, output = captured.exit, captured.output
+        code = ended.code if ended.code is not None else 128 + (ended.signal or 9)
+        return ExecResult(
+            self._aftermaths, output.stdout, output.stderr, code, ended.timed_out, truncated=output.dropped > 0
+        )
 
     def _mounts(self) -> int:
         """How many mounts the record shows that were made."""
@@ -497,6 +596,7 @@ class Session:
             self.freeze()
         if self._phase != "frozen" or self._work is None:
             raise SessionError(f"a frozen session is graded, once, and this one is {self._phase}")
+        self._live.close()
         self._phase = "graded"
         self._judgement = self._trial.conclude(
             self._bundle, self._place, self._stages, self._judge, self._work, self._grader
@@ -520,7 +620,7 @@ class Session:
         if self._judgement is None or self._phase != "graded":
             raise SessionError(f"a graded session is sealed, once, and this one is {self._phase}")
         self._phase = "sealed"
-        self._end_aftermath()
+        self._end_scoring()
         bundle = self._trial.seal(self._bundle, self._judgement)
         result = self._ready.result((self._trial.result(self._judgement, bundle),))
         self._ready.write(self._opened, result, self._ready.run.ledger.finish())

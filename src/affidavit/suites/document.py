@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from affidavit.contracts import Action, Attempts, Mode, Section, Version, check_endpoint, check_id
+from affidavit.contracts import Action, Attempts, Endpoint, Mode, Section, Version, check_endpoint, check_id
 
 SCHEMA = "affidavit.suite/v1"
 COLLECTORS = ("syscall", "file-access", "network", "process-tree")
@@ -16,7 +16,9 @@ COLLECTORS = ("syscall", "file-access", "network", "process-tree")
 ALWAYS = ("execution_trace", "state_diff", "test_run")
 
 Collector = Literal["syscall", "file-access", "network", "process-tree"]
-Method = Literal["execution_trace", "state_diff", "test_run", "value", "ast", "semantic", "model", "human"]
+Method = Literal[
+    "execution_trace", "state_diff", "test_run", "value", "ast", "performance", "semantic", "model", "human"
+]
 Runtime = Literal["runc", "gvisor"]
 Recorder = Literal["ebpf", "gvisor", "ptrace"]
 Assurance = Literal["control", "separate"]
@@ -37,8 +39,8 @@ class Isolation(Section):
 
     Attributes:
         runtime: which one.
-        network: ``none``, or ``allowlist`` for `endpoints`.
-        endpoints: what may be reached by a task without a contract of its own.
+        network: ``none``, or ``allowlist``: `endpoints` can be reached by name, as far as a task's contract allows it.
+        endpoints: what an agent may reach; a task without a contract of its own allows them.
         root: the root file system is always read-only.
         writable: folders that are writable beside those that the task's contract lets the agent write. A task without a
             contract of its own may write there; one that has one is held to it.
@@ -159,13 +161,14 @@ class SuiteDocument(Section):
         """What is written and not done yet, or not as one may think: field and sentence."""
         said: dict[str, str] = {}
         isolation, validation = self.isolation, self.validation
-        if isolation.network == "allowlist":
-            said["isolation.network"] = "sandboxes have no network yet: what is allowed can't be reached either"
-        if isolation.endpoints:
+        addresses = [text for text in isolation.endpoints if Endpoint.parse(text).host is None]
+        if isolation.endpoints and isolation.network != "allowlist":
             said["isolation.endpoints"] = (
-                "no way out exists yet: trying to reach them is no violation where the task has no contract of its "
-                "own, but they can't be reached"
+                "the network is none, so they can't be reached; trying to is no violation where the task has no "
+                "contract of its own"
             )
+        elif addresses:
+            said["isolation.endpoints"] = f"{', '.join(addresses)}: hosts are reached by name only, never by address"
         if missing := [name for name in COLLECTORS if name not in self.recording.collectors]:
             said["recording.collectors"] = f"the record is always whole: {', '.join(missing)} is in it all the same"
         if further := [name for name in validation.methods if name not in ALWAYS]:

@@ -10,9 +10,11 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 - ``graders``: what makes the score (``tests/test.sh`` and its reward), see :class:`GraderSpec`;
 - ``contract`` and ``registry``: a published contract, ``ID@VERSION``, in place of ``contract.yaml``, and the folder or
   ``git+URL`` that it is published in;
+- ``decoys``: files that no work needs, laid into the agent's sandbox, see :class:`DecoySettings`;
 - ``passing_score``: the least score that counts as solved (1).
 """
 
+from affidavit.tasks.decoys import DecoySettings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
@@ -20,15 +22,17 @@ from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
-from affidavit.tasks.task import PublishedContract, Task, distinct, find_tasks, load_task
+from affidavit.tasks.task import Profile, PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
     "CRLF",
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
+    "DecoySettings",
     "GraderSpec",
     "ImportedTask",
     "Labels",
+    "Profile",
     "PublishedContract",
     "Rootfs",
     "Task",

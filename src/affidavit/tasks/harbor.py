@@ -27,8 +27,9 @@ class Artifact:
     exclude: tuple[str, ...] = ()
 
 
-# By mode, whether it asks for a network.
-NETWORK_MODES = {"no-network": False, "none": False, "public": True, "allowlist": True}
+NETWORK_MODES = ("no-network", "none", "public", "allowlist")
+"""What a task may say of a network."""
+_NETWORKED = ("public", "allowlist")
 
 
 def unsupported_keys(
@@ -52,10 +53,9 @@ def unsupported_keys(
         yield f"{top.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
     yield from _verifier(verifier, tests)
     yield from _environment(environment)
-    tables = (agent, verifier, environment, *((verifier.table("environment"),) if separate else ()))
-    for table in tables:
-        if _names(table, "allowed_hosts"):
-            yield f"{table.place('allowed_hosts')} is not supported yet and is ignored: sandboxes have no network"
+    for table in (verifier, *((verifier.table("environment"),) if separate else ())):
+        if names_of(table, "allowed_hosts"):
+            yield f"{table.place('allowed_hosts')} is ignored: {_NO_NETWORK}"
 
 
 def _check_steps(top: TomlTable) -> None:
@@ -119,7 +119,7 @@ def _verifier(verifier: TomlTable, tests: Path) -> Iterator[str]:
     network = verifier.text("network_mode")
     if network is not None and network not in NETWORK_MODES:
         raise verifier.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {network!r}")
-    if network is not None and NETWORK_MODES[network]:
+    if network in _NETWORKED:
         yield f"{verifier.place('network_mode')} asks for a network; {_NO_NETWORK}"
 
 
@@ -132,7 +132,7 @@ def _verifiers_own(own: TomlTable, tests: Path) -> Iterator[str]:
     network = own.text("network_mode")
     if network is not None and network not in NETWORK_MODES:
         raise own.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {network!r}")
-    if own.boolean("allow_internet") or NETWORK_MODES.get(network or "none"):
+    if own.boolean("allow_internet") or network in _NETWORKED:
         key = "network_mode" if network else "allow_internet"
         yield f"{own.place(key)} asks for a network; {_NO_NETWORK}"
     if (own.text("os") or "linux").lower() != "linux":
@@ -145,7 +145,7 @@ def _environment(environment: TomlTable) -> Iterator[str]:
         raise environment.error("gpus", f"must be a whole number, not {gpus!r}")
     if gpus:
         raise environment.error("gpus", "wants a GPU, which no sandbox has")
-    _names(environment, "gpu_types")
+    names_of(environment, "gpu_types")
     if environment.take("tpu"):
         raise environment.error("tpu", "wants a TPU, which no sandbox has")
     if environment.take("mcp_servers"):
@@ -158,7 +158,12 @@ def _environment(environment: TomlTable) -> Iterator[str]:
         yield f"{environment.place('skills_dir')} is ignored: no agent here reads skills"
 
 
-def _names(table: TomlTable, key: str) -> list[str]:
+def names_of(table: TomlTable, key: str) -> list[str]:
+    """A list of names.
+
+    Raises:
+        TaskError: it is something else.
+    """
     value = table.take(key)
     if value is None:
         return []

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, get_args
 
+from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
@@ -14,6 +16,7 @@ from affidavit.tasks.harbor import (
     NETWORK_MODES,
     Artifact,
     is_separate,
+    names_of,
     read_artifacts,
     unsupported_keys,
 )
@@ -32,6 +35,9 @@ _NO_COMPOSE = (
 
 # A task has one of them at most; the last two are JSON.
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
+
+Profile = Literal["strict", "container"]
+"""What the task's sandboxes are like inside: ``[affidavit].profile``."""
 
 # Keys of [task] that only describe it.
 _DESCRIPTIVE = ("version", "description", "authors")
@@ -62,7 +68,8 @@ class Task:
         agent_timeout_s, verifier_timeout_s, build_timeout_s: seconds.
         cpus: cores' worth of time, None for no bound.
         memory_mb, storage_mb: bounds, MiB.
-        allow_internet: the task asks for a network.
+        network: ``allowlist``: the agent can reach `allowed_hosts`, by name; ``none``: it can reach none.
+        allowed_hosts: as task.toml spells them; read only where there is a network.
         env: environment of agent and verifier; an image's own lies under it.
         verifier_env, solution_env: what the verifier and the solution get beside it.
         tests_dir: tests/, with test.sh in it.
@@ -80,6 +87,8 @@ class Task:
             says nothing or there is no image to ask.
         asked_workdir: what task.toml says of the working directory.
         entrypoint: the image's; empty for others.
+        profile: what its sandboxes are like inside, ``[affidavit].profile``.
+        decoys: those that are laid into the agent's sandbox; None: there are none.
         grading: the task as its verifier sees it, where that has a root file system of its own, with another `user`,
             `workdir` and so on; None: the verifier has the agent's.
         artifacts: what such a verifier gets of the agent's files.
@@ -100,7 +109,8 @@ class Task:
     cpus: float | None
     memory_mb: int
     storage_mb: int
-    allow_internet: bool
+    network: str
+    allowed_hosts: tuple[str, ...]
     env: dict[str, str]
     verifier_env: dict[str, str]
     solution_env: dict[str, str]
@@ -119,6 +129,8 @@ class Task:
     asked_verifier_user: str | None = None
     asked_workdir: str | None = None
     entrypoint: tuple[str, ...] = ()
+    profile: Profile = "strict"
+    decoys: DecoySettings | None = None
     grading: "Task | None" = None
     artifacts: tuple[Artifact, ...] = ()
     owns_tests: bool = False
@@ -224,6 +236,7 @@ class _Reader:
         user, asked_user = self._user(agent, rootfs, image)
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
+        network, allowed_hosts = self._network(agent, environment)
         task = Task(
             id=task_id,
             path=path,
@@ -239,7 +252,8 @@ class _Reader:
             cpus=environment.number("cpus"),
             memory_mb=self._size(environment, "memory") or 2048,
             storage_mb=self._size(environment, "storage") or 2048,
-            allow_internet=self._internet(agent, environment),
+            network=network,
+            allowed_hosts=allowed_hosts,
             env={**image.env, **self._env(environment)},
             verifier_env=self._env(verifier),
             solution_env=self._env(solution),
@@ -257,6 +271,8 @@ class _Reader:
             asked_user=asked_user,
             asked_verifier_user=asked_verifier_user,
             asked_workdir=asked,
+            profile=self._profile(own),
+            decoys=read_decoy_settings(own, path),
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests()
@@ -361,6 +377,15 @@ class _Reader:
             raise own.error("passing_score", f"must be above 0 and at most 1, not {value:g}")
         return 1.0 if value is None else value
 
+    def _profile(self, own: TomlTable) -> Profile:
+        value = own.text("profile")
+        for known in get_args(Profile):
+            if value == known:
+                return known  # type: ignore[no-any-return]
+        if value is not None:
+            raise own.error("profile", f'must be "strict" or "container", not {value!r}')
+        return "strict"
+
     def _folder(self, name: str) -> Path | None:
         path = self._path / name
         return path if path.is_dir() else None
@@ -443,19 +468,29 @@ class _Reader:
             raise table.error(key, f"({old} MiB) and {key}_mb ({now}) contradict each other; remove {key}")
         return now if now is not None else old
 
-    def _internet(self, agent: TomlTable, environment: TomlTable) -> bool:
-        wanted = environment.boolean("allow_internet")
+    def _network(self, agent: TomlTable, environment: TomlTable) -> tuple[str, tuple[str, ...]]:
+        """``none`` or ``allowlist``, and the hosts. The agent's table goes before the environment's."""
+        mode = "public" if environment.boolean("allow_internet") else "none"
         key, table = "allow_internet", environment
         for candidate in (environment, agent):
-            mode = candidate.text("network_mode")
-            if mode is None:
+            said = candidate.text("network_mode")
+            if said is None:
                 continue
-            if mode not in NETWORK_MODES:
-                raise candidate.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {mode!r}")
-            wanted, key, table = NETWORK_MODES[mode], "network_mode", candidate
-        if wanted:
-            self._warn(table, key, "asks for a network; sandboxes have none yet")
-        return bool(wanted)
+            if said not in NETWORK_MODES:
+                raise candidate.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {said!r}")
+            mode, key, table = said, "network_mode", candidate
+        listed = {one: names_of(one, "allowed_hosts") for one in (environment, agent)}
+        hosts = tuple(dict.fromkeys(name for names in listed.values() for name in names))
+        if mode == "public":
+            self._warn(table, key, "asks for every host, and an agent gets none: list them (allowlist) or use --allow")
+        if mode == "allowlist":
+            if not hosts:
+                self._warn(table, key, "is allowlist, and allowed_hosts lists none")
+            return "allowlist", hosts
+        for one, names in listed.items():
+            if names:
+                self._warn(one, "allowed_hosts", 'is of no use without network_mode = "allowlist"')
+        return "none", ()
 
     def _env(self, table: TomlTable) -> dict[str, str]:
         """``env`` with its ``${NAME:-default}`` templates filled in: a sandbox gets nothing of this machine's."""

@@ -9,8 +9,11 @@ import pyarrow as pa
 from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.events import EVENT_SCHEMA, ExecTracker
-from affidavit.policy import Attempt, Judge, Violation, unexplained
+from affidavit.policy import Attempt, Footprint, Judge, Violation, unexplained
 from affidavit.sandbox import Change, Exit, Program
+
+FOOTPRINT = "footprint.json"
+"""The file of a bundle that says what the grading rests on."""
 
 # What the built-in agents are handed beside the task.
 _GIVEN = {"oracle": ("/solution",)}
@@ -109,6 +112,8 @@ def new_judge(
     agent: str,
     program_of: Callable[[str], Program | None] = lambda path: None,
     task_limit_s: float | None = None,
+    footprint: Footprint | None = None,
+    decoys: Sequence[str] = (),
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -118,9 +123,19 @@ def new_judge(
         agent: the agent's name.
         program_of: what a name stood for in the root file system.
         task_limit_s: the task's own time limit, seconds; None: it does not matter.
+        footprint: of what grades; None where the agent can change only what the contract lets it write.
+        decoys: where they lay in the agent's sandbox.
     """
     limit = None if task_limit_s is None else round(task_limit_s * 1000)
-    return Judge(contract, workdir=workdir, given=given_to(agent), program_of=program_of, task_limit_ms=limit)
+    return Judge(
+        contract,
+        workdir=workdir,
+        given=given_to(agent),
+        program_of=program_of,
+        task_limit_ms=limit,
+        footprint=footprint,
+        decoys=decoys,
+    )
 
 
 def given_to(agent: str) -> tuple[str, ...]:

@@ -19,11 +19,14 @@ from affidavit.evidence import (
     IN_TOTO,
     MODEL_FACTS,
     MOST_STATEMENT_BYTES,
+    NETWORK_FACTS,
     STATEMENT,
+    TRAJECTORY,
     BundleReader,
     Statement,
     TrialFacts,
     check_model,
+    check_network,
     private_files,
     read_statement,
     trace_facts,
@@ -273,7 +276,10 @@ class _Checks:
         self._check("environment", lambda: self._environment(facts), "environment.json")
         told = (facts.model_extra or {}).get("model")
         if told is not None or MODEL_FACTS in self._reader.names():
-            self._check("model", lambda: check_model(self._reader, told), MODEL_FACTS)
+            self._check("model", lambda: self._model(facts, told), MODEL_FACTS)
+        reach = (facts.model_extra or {}).get("network")
+        if reach is not None or NETWORK_FACTS in self._reader.names():
+            self._check("network", lambda: check_network(self._reader, reach), NETWORK_FACTS)
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)
@@ -340,7 +346,36 @@ class _Checks:
                     f"the statement says {str(stated.get(name))[:100]!r}",
                     "environment.json",
                 )
+        self._identity(facts, stated)
         return f"the statement's {', '.join(twice)}"
+
+    def _identity(self, facts: TrialFacts, stated: Mapping[str, Any]) -> None:
+        """Who was evaluated is who is named elsewhere, where it is said. Raises _Wrong."""
+        identity, model = stated.get("identity"), stated.get("model")
+        if not isinstance(identity, dict):
+            return
+        if identity.get("name") != facts.agent:
+            named = f"{str(identity.get('name'))[:100]!r}, and its agent {facts.agent[:100]!r}"
+            raise _Wrong(f"{STATEMENT}: its identity names {named}", STATEMENT)
+        asked = model.get("asked") if isinstance(model, dict) else None
+        first = asked[0] if isinstance(asked, list) and asked else ""
+        if identity.get("model", "") != first:
+            named = f"{str(identity.get('model'))[:100]!r}, and its model {str(first)[:100]!r}"
+            raise _Wrong(f"{STATEMENT}: its identity names the model {named}", STATEMENT)
+
+    def _model(self, facts: TrialFacts, told: Any) -> str:
+        said = check_model(self._reader, told)
+        identity = (facts.model_extra or {}).get("identity")
+        if isinstance(identity, dict):
+            written = self._reader.json_object(TRAJECTORY)
+            agent = {
+                "name": identity.get("name"),
+                "version": identity.get("version"),
+                "model_name": identity.get("model"),
+            }
+            if written.get("agent") != agent or written.get("session_id") != f"{facts.run_id}/{facts.trial}":
+                raise _Wrong(f"{TRAJECTORY}: is of another agent or trial than the statement", TRAJECTORY)
+        return said
 
     def _contract(self, facts: TrialFacts) -> str:
         name = "contract.json"

@@ -116,6 +116,7 @@ def _material(
         before=KeptFiles(reader, grade.before),
         reference=None if task is None else task.tests_dir,
         verifier=grade.verifier,
+        timings=grade.timings,
         grader_events=reader.event_table("grader") if tested else None,
     )
 

@@ -1,6 +1,7 @@
 """``verify``: a bundle checked down to its verdict, which is judged again from the bundle alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,34 @@ from affidavit.evidence import (
     load_key,
     load_public_key,
     model_fault,
+    network_fault,
+    network_summary,
     read_diff,
     read_model_facts,
     read_model_log,
+    read_network_facts,
     stranded,
 )
+from affidavit.policy import Footprint
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
-from affidavit.verification.agent_record import AgentRecord, examine, new_judge
+from affidavit.verification.agent_record import FOOTPRINT, AgentRecord, examine, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
+from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.regrade import regrade
+from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import Verdict
 
 
-def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trust: Path | None = None) -> Verification:
+def verify(
+    bundle: Path,
+    key: Path | None = None,
+    task: Path | None = None,
+    trust: Path | None = None,
+    reproduced_by: Sequence[PublicKey] = (),
+    expected: Expected = ANYTHING,
+) -> Verification:
     """Check a bundle: signature, every file, Merkle roots, contract, grades, score and verdict.
 
     Args:
@@ -41,6 +55,8 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         key: the public key that must have signed; the user's own where None.
         task: the task's folder, with which every deterministic grader can be asked again; None where it is not at hand.
         trust: the trust file that says who must have signed the contract; None: whoever the run found good.
+        reproduced_by: who must have counter-signed it (`affidavit reproduce`).
+        expected: what it must be of.
 
     Raises:
         EvidenceError: there is no such folder, the key or the trust file can't be read, or a task is given and the
@@ -52,7 +68,15 @@ def verify(bundle: Path, key: Path | None = None, task: Path | None = None, trus
         raise EvidenceError(f"--task {task}: its graders need the private part, which is not beside {bundle}")
     keys = [load_public_key(key)] if key is not None else own_keys()
     trusted = None if trust is None else read_trust(trust)
-    return verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    verification = verify_bundle(bundle, keys, rejudge, lambda reader: _regrade(reader, given), trusted)
+    if verification.facts is None:
+        return verification
+    checks = [*verification.checks, *expected.checks(verification.facts)]
+    known = {one.key_id: one for one in (*keys, *own_keys(), *reproduced_by)}
+    wanted = [one.key_id for one in reproduced_by]
+    if (found := check_reproductions(bundle, verification.facts, known, wanted)) is not None:
+        checks.append(found[0])
+    return replace(verification, checks=tuple(checks))
 
 
 def verify_signed_by(bundle: Path, key: PublicKey) -> Verification:
@@ -84,15 +108,17 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     """
     task = TaskDocument.read("task.json", reader.task)
     environment = EnvironmentDocument.read("environment.json", reader.environment)
-    contract = _enforced(reader, environment)
+    contract = enforced_contract(reader, environment)
     # Before they told attempts apart, bundles knew no limit of the task's own either.
     enforcement = environment.enforcement
     limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
-    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit)
+    footprint, decoys = kept_footprint(reader), environment.decoys
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
     record = agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    model = read_model_facts(reader)
+    model, network = read_model_facts(reader), read_network_facts(reader)
+    fault = None if model is None else model_fault(model)
     case = Case(
         mode=contract.mode,
         findings=examine(judge, record),
@@ -100,7 +126,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         passing=task.passing_score,
         demanded=None if enforcement is None else enforcement.assurance,
         task_limit_s=limit,
-        fault=None if model is None else model_fault(model),
+        fault=fault or (None if network is None else network_fault(network_summary(network))),
         stranded=None if model is None else stranded(read_model_log(reader)),
     )
     grades = GradeDocument.read(reader.grades)
@@ -132,13 +158,32 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
         return "the grading failed after a violation: there is nothing to grade again"
     document = TaskDocument.read("task.json", reader.task)
     environment = EnvironmentDocument.read("environment.json", reader.environment)
-    judge = new_judge(parse_contract(reader.contract, "contract.json"), document.workdir, environment.agent)
+    contract = parse_contract(reader.contract, "contract.json")
+    judge = new_judge(contract, document.workdir, environment.agent, footprint=kept_footprint(reader))
     record = agent_record(reader)
     return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
 
 
-def _enforced(reader: BundleReader, environment: EnvironmentDocument) -> Contract:
-    """The contract as it was enforced: in the mode and with the actions that the run's environment names."""
+def kept_footprint(reader: BundleReader) -> Footprint | None:
+    """The footprint of what graded; None where the agent could change only what the contract lets it write.
+
+    Raises:
+        EvidenceError: the bundle holds something else in its place.
+    """
+    if FOOTPRINT not in reader.names():
+        return None
+    try:
+        return Footprint.from_json(reader.json_object(FOOTPRINT))
+    except ValueError as error:
+        raise EvidenceError(f"{FOOTPRINT}: {error}") from None
+
+
+def enforced_contract(reader: BundleReader, environment: EnvironmentDocument) -> Contract:
+    """The contract as it was enforced: in the mode and with the actions that the run's environment names.
+
+    Raises:
+        EvidenceError, ContractError: there is no contract in the bundle.
+    """
     contract = parse_contract(reader.contract, "contract.json")
     enforcement = environment.enforcement
     if enforcement is None:

@@ -82,7 +82,7 @@ def test_scorers_see_what_was_left_in_a_sandbox_of_their_own(found: dict[str, An
     assert sample["infos"][-1] == {name: value for name, value in facts.items() if name != "scored"}
     bundle = Path(facts["bundle"]["path"])
     assert [check for check in verify(bundle).checks if not check.ok] == []
-    assert (bundle.parent / "private/aftermath/events.parquet").is_file()
+    assert (bundle.parent / "private/scoring/events.parquet").is_file()
 
 
 def test_a_violation_credits_nothing_whatever_the_scorer_says(found: dict[str, Any]) -> None:

@@ -5,10 +5,19 @@ left.
 """
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
+from affidavit.grading.test_run.missing_tools import missing_tools
 from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
-from affidavit.grading.test_run.reward_grader import Rerun, TestRunGrader, grade_run, grader, next_step, words_of
+from affidavit.grading.test_run.reward_grader import (
+    Rerun,
+    TestRunGrader,
+    ToolsRequest,
+    grade_run,
+    grader,
+    next_step,
+    words_of,
+)
 from affidavit.grading.test_run.settings import RUN_HERE
 
 __all__ = [
@@ -22,10 +31,12 @@ __all__ = [
     "ResultsError",
     "RunPlan",
     "TestRunGrader",
+    "ToolsRequest",
     "Turned",
     "grade_run",
     "grader",
     "harness_digest",
+    "missing_tools",
     "next_step",
     "plan_tests",
     "read_lines",

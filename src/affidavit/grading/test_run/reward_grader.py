@@ -31,7 +31,7 @@ from affidavit.grading.test_run.intrusions import agents_machinery, memory_write
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
-from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward
+from affidavit.grading.test_run.reward_run import LATE, REWARD_PATHS, grade_reward, reward_of
 from affidavit.grading.test_run.settings import RUN_HERE, TestRunSettings
 from affidavit.grading.verifier_record import Control, Left, Round, VerifierRecord
 from affidavit.sandbox import Exit
@@ -51,6 +51,11 @@ class Rerun:
     """The tests are to be run once more, with a control: the round `number`, from 2."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class ToolsRequest:
+    """The verifier names something that it misses: the task's own solution is to be graded by the same tests."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +88,16 @@ def grade_run(record: VerifierRecord, events: pa.Table, brought: Collection[str]
     return _grade(record, events, brought)[0]
 
 
-def next_step(record: VerifierRecord, events: pa.Table, brought: Collection[str]) -> ReferenceRequest | Rerun | None:
+def next_step(
+    record: VerifierRecord, events: pa.Table, brought: Collection[str]
+) -> ReferenceRequest | Rerun | ToolsRequest | None:
     """What is to be done before the result is final, see `grade_run`; None where nothing is."""
+    grade, word, told = _grade(record, events, brought)
+    # From a sandbox of its own the task's own solution has passed the tests here.
+    if record.first.left.missing and record.tools is None and not record.separation.separate and grade.score == 0:
+        return None if grade.error or grade.findings else ToolsRequest()
     if record.first.control is None:
         return None
-    grade, word, told = _grade(record, events, brought)
     others = [finding for finding in grade.findings if finding not in word.findings]
     done = len(record.rounds)
     if others or not grade.score:
@@ -116,6 +126,7 @@ def _grade(
         reports = [f"{VERIFIER_LOGS}/{report.file}"] if report else []
         told = authorship(events, brought, reports, TESTS)
         grade, word = _grade_tests(record, events, brought, told)
+    grade = _without_tools(record, _out_of_memory(record, told, grade))
     grade = replace(grade, findings=(*grade.findings, *memory_writes(events)))
     if record.filling:
         grade = replace(grade, unproven=grade.unproven or ONLINE)
@@ -129,6 +140,45 @@ def _missed(misses: Sequence[str]) -> str:
     return (
         f"the tests asked for {misses[0]}{more}, which the verifier cache does not have: fill it again by "
         "affidavit task warm PATH, or let the tests ask for the same every time"
+    )
+
+
+def _without_tools(record: VerifierRecord, grade: Grade) -> Grade:
+    """The grade; none where the verifier missed something, and the task's own solution fails for want of it, too."""
+    left = None if record.tools is None else record.tools.left
+    if left is None or grade.score != 0 or grade.error:
+        return grade
+    names = [name for name in record.first.left.missing if name in left.missing]
+    if record.framework == "reward":
+        reached = reward_of(left)
+    else:
+        reached = _score(record.credit, _readable(record, left, record.expected))
+    if not names or reached:
+        return grade
+    return replace(
+        grade,
+        error=f"the verifier could not start, load or fetch {some(names)}, and the task's own solution fails for want "
+        "of it, too; put it into the root file system",
+    )
+
+
+def _out_of_memory(record: VerifierRecord, told: Authorship, grade: Grade) -> Grade:
+    """The grade of a sandbox whose memory ran out. The verifier's own hunger is the task's fault; that of a process
+    which ran the agent's code is the agent's."""
+    left = record.first.left
+    if grade.score != 1 and left.solution is not None and left.solution.oom:
+        return replace(grade, note="the grading ran out of memory, in the sandbox with the agent's code alone")
+    if grade.score == 1 or not left.exit.oom:
+        return grade
+    theirs = next((one for one in told.killed if one.entered), None)
+    if theirs is not None:
+        note = f"the grading ran out of memory: {theirs.exe} (pid {theirs.pid}), which ran {theirs.entered}, was killed"
+        return replace(grade, score=grade.score or 0.0, error=None, note=note)
+    who = ", ".join(f"{one.exe} (pid {one.pid})" for one in told.killed[:1]) or "a process"
+    return replace(
+        grade,
+        error=f"the grading ran out of memory: {who} was killed, which had run nothing of the agent's; raise memory_mb "
+        "under [environment], or let the tests use less",
     )
 
 

@@ -76,7 +76,8 @@ def _given(left: Left | None) -> Given | None:
     return None if reward is None else parse_reward(reward.file, reward.raw, reward.name)
 
 
-def _value(left: Left | None) -> float | None:
+def reward_of(left: Left | None) -> float | None:
+    """The reward that a run left; None where it left none."""
     reward = _given(left)
     return None if reward is None else reward.value
 
@@ -90,6 +91,6 @@ def _control(control: Control | None) -> Reward:
     if control is None:
         return Reward(None)
     references = control.references
-    right = next((_value(one.right) for one in references if one.right), None)
-    wrong = next((_value(one.wrong) for one in references if one.wrong), None)
-    return Reward(_value(control.left), bool(references), right, wrong, whose_reference(references))
+    right = next((reward_of(one.right) for one in references if one.right), None)
+    wrong = next((reward_of(one.wrong) for one in references if one.wrong), None)
+    return Reward(reward_of(control.left), bool(references), right, wrong, whose_reference(references))

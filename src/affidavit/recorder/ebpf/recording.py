@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from affidavit.events import empty_counts
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
@@ -120,6 +121,8 @@ class EbpfRecording:
         self._let_in: list[tuple[int, int]] = []
         self._totals: Totals | None = None
         self._counts = empty_counts()
+        # What the machine has for the sandbox's user 0, and how many users that is so for.
+        self._users = (0, 0)
         self._broken = ""
         self._closed = False
 
@@ -145,6 +148,7 @@ class EbpfRecording:
 
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         self.ready(_ATTACH_S)
+        self._users = _users(init_pid)
         self._order("T", init_pid)
         self._expect("A", _ATTACH_S)
 
@@ -166,7 +170,7 @@ class EbpfRecording:
                     rows = batch(payload, self._events)
                     self._events += rows.num_rows
                     self._astray += astray(rows)
-                    yield rows
+                    yield counted_inside(rows, *self._users)
                 elif kind == "N":
                     self._entrants.append(_ENTRANT.unpack(payload))
                 elif kind == "F":
@@ -268,6 +272,35 @@ class _Entrance:
 
     def entered(self, launcher: int, pid: int | None) -> None:
         self._recording.explain(launcher, pid)
+
+
+def counted_inside(rows: pa.RecordBatch, first: int, count: int) -> pa.RecordBatch:
+    """Events with users and groups as the sandbox's user namespace counts them; the kernel gave the machine's numbers.
+
+    Args:
+        rows: of EVENT_SCHEMA.
+        first: what the machine has for user 0 of the namespace.
+        count: how many users, and groups, are counted from there.
+    """
+    if not first:
+        return rows
+    columns = {name: rows.column(name) for name in rows.schema.names}
+    for name in ("uid", "gid"):
+        numbers = columns[name]
+        inside = pc.and_(pc.greater_equal(numbers, first), pc.less(numbers, first + count))
+        columns[name] = pc.if_else(inside, pc.subtract(numbers, first), numbers)
+    return pa.RecordBatch.from_arrays([*columns.values()], schema=rows.schema)
+
+
+def _users(pid: int) -> tuple[int, int]:
+    """What the machine has for user 0 of a process's user namespace, and for how many after it (user_namespaces(7)); 0
+    where it counts likewise."""
+    try:
+        inside, outside, count = map(int, Path(f"/proc/{pid}/uid_map").read_text().split()[:3])
+    except (OSError, ValueError):
+        # It has ended already, or has no users: there will be nothing to count.
+        return 0, 0
+    return (outside, count) if inside == 0 else (0, 0)
 
 
 def unexplained(

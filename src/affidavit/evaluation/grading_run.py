@@ -1,0 +1,208 @@
+"""Grading what an agent left: the hidden tests in their sandboxes, then every grader."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from affidavit.contracts import Contract, SandboxSettings
+from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.performance import Measurement
+from affidavit.evaluation.reference_run import Reference
+from affidavit.evaluation.sandbox_capture import Capture
+from affidavit.evaluation.separability import find_separation
+from affidavit.evaluation.separate import GradingPlace, Runs, seen_by_tests
+from affidavit.evaluation.specs import Verifier
+from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
+from affidavit.evaluation.submission import digest_of
+from affidavit.evaluation.verifier_web import VerifierWeb
+from affidavit.evidence import BundleWriter, GradeDocument
+from affidavit.grading import (
+    Material,
+    NamedGrader,
+    PerformanceGrader,
+    Rerun,
+    Separation,
+    ToolsRequest,
+    combine,
+    next_step,
+    plan_tests,
+)
+from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
+from affidavit.tasks import Task
+from affidavit.trace import read_trace
+from affidavit.verification import AgentRecord, WatchedFiles, grade_all
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an agent did and left.
+
+    Attributes:
+        captured: what came of its sandbox.
+        changes: the agent's own.
+        brought: the paths of those of them that are carried over to grading.
+        carried: the layer that grading sees on top of the root file system.
+        execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
+    """
+
+    captured: Capture
+    changes: Sequence[Change]
+    brought: frozenset[str]
+    carried: Path
+    execs: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class GradingRun:
+    """What a grading rests on.
+
+    Attributes:
+        stages: of its sandboxes.
+        machine: runs them.
+        task: whose graders are asked.
+        rootfs: as the agent found it.
+        tests_rootfs: the same for the tests, which may have one of their own.
+        contract: of the trial; `enforced`: the same as it is enforced.
+        settings: as the agent had them.
+        web: what the tests have of the web; None: nothing.
+    """
+
+    stages: Stages
+    machine: Machine
+    task: Task
+    rootfs: RootFilesystem
+    tests_rootfs: RootFilesystem
+    contract: Contract
+    enforced: Contract
+    settings: SandboxSettings
+    web: VerifierWeb | None
+
+    def grade(
+        self,
+        bundle: BundleWriter,
+        place: Path,
+        work: Work,
+        record: AgentRecord,
+        graders: Sequence[NamedGrader],
+        grader: Stage | None,
+        run: Runs,
+        *,
+        condemned: bool = False,
+    ) -> GradeDocument:
+        """Run the hidden tests where a grader wants them, and ask every grader.
+
+        Args:
+            bundle: gets what the graders looked at.
+            place: a private folder.
+            work: what the agent did and left.
+            record: the agent's.
+            graders: to be asked.
+            grader: the grading stage, just opened; None where no grader wants one.
+            run: runs a grading sandbox, and puts what came of it into `bundle`.
+            condemned: no score will count.
+
+        Returns:
+            What the graders say, and what that rests on.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
+        """
+        task, changes, brought = self.task, work.changes, work.brought
+        verifier = events = timings = None
+        submission = digest_of(changes, brought)
+        rootfs = replace(self.rootfs, layers=(work.carried, *self.rootfs.layers))
+        if grader is not None:
+            (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
+            plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
+            tests = HiddenTests(task, plan, place, submission, secret, web=self.web)
+            reference = Reference(
+                self.stages, task, self.rootfs, self.enforced, self.settings, place / "reference", self.tests_rootfs
+            )
+            tests = tests.separated(self._separation(tests, reference))
+            seen = seen_by_tests(task, rootfs, self.tests_rootfs, place / "artifacts")
+            ready = partial(self._ready, seen, grader, run)
+            verifier = tests.begin(ready)
+            events = read_trace(bundle.file("grader/events.parquet"))
+            while not condemned and (step := next_step(verifier, events, brought)) is not None:
+                if isinstance(step, ToolsRequest):
+                    verifier = replace(verifier, tools=reference.tools(tests))
+                elif isinstance(step, Rerun):
+                    verifier = verifier.with_round(tests.round(step.number, ready))
+                else:
+                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
+        timed = [named.grader for named in graders if isinstance(named.grader, PerformanceGrader)]
+        if timed:
+            timings = self._time(timed, place, rootfs, submission, run)
+        files = WatchedFiles(LayerFiles(rootfs.layers))
+        before = WatchedFiles(LayerFiles(self.rootfs.layers))
+        graded = grade_all(
+            graders,
+            Material(
+                instruction=task.instruction,
+                workdir=task.workdir,
+                record=record.events,
+                counts=record.counts,
+                exit=record.exit,
+                stdout=work.captured.output.stdout,
+                stderr=work.captured.output.stderr,
+                changes=changes,
+                carried=brought,
+                files=files,
+                before=before,
+                reference=task.tests_dir,
+                verifier=verifier,
+                grader_events=events,
+                timings=timings,
+            ),
+        )
+        return GradeDocument(
+            score=combine(graded).score,
+            graders=graded,
+            verifier=verifier,
+            files=files.write(bundle),
+            before=before.write(bundle, files),
+            carried=tuple(sorted(brought)),
+            timings=timings,
+        )
+
+    def _time(
+        self, graders: Sequence[PerformanceGrader], place: Path, rootfs: RootFilesystem, submission: str, run: Runs
+    ) -> dict[str, Any]:
+        """What `Material.timings` has; `rootfs`: with what the agent brought."""
+        where = GradingPlace(self.stages, self.task, self.rootfs, rootfs, self.settings)
+        timings, timed = {}, 0
+        for number, grader in enumerate(graders):
+            folder = place / f"performance-{number}"
+            timings[grader.name] = Measurement(grader, where, folder, submission, run, timed + 1).measure()
+            timed += grader.settings.repetitions
+        return timings
+
+    def _ready(
+        self, rootfs: RootFilesystem, grader: Stage, run: Runs, name: str, verifier: Verifier
+    ) -> Callable[[], SandboxRun]:
+        """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
+        stage = grader if name == grader.name else self.stages.open(name)
+        task = self.task.grading or self.task
+        return GradingPlace(self.stages, task, self.tests_rootfs, rootfs, self.settings).ready(stage, verifier, run)
+
+    def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
+        """Whether the tests run apart from the solution."""
+        attempt = partial(reference.separation, tests)
+        return find_separation(self.task.grading or self.task, tests.plan, self.where, self.machine.state, attempt)
+
+    @property
+    def where(self) -> str:
+        """What decides, beside the task, how its tests run: root file systems, contract, runtime, what they have of the
+        web."""
+        usr = look_at_usr().result() if self.rootfs.host_usr else ""
+        where = f"{self.rootfs.digest} {usr} {self.contract.digest} {self.machine.runtime.name}"
+        if self.task.grading is not None:
+            where = f"{where} {self.tests_rootfs.digest}"
+        if self.web is not None:
+            where = f"{where} {'web' if self.web.filling else self.web.cache.digest}"
+        return where

@@ -1,0 +1,101 @@
+"""The ways out of an agent's sandbox, all of which the host serves: to its model, and to hosts by name."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from affidavit.evaluation.model_access import ModelAccess
+from affidavit.evidence import NETWORK_FACTS, BundleWriter, network_summary
+from affidavit.gateway import EgressProcess, EgressSettings, GatewaySettings
+from affidavit.sandbox import NetworkNamespace
+
+_RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"
+
+
+class WaysOut:
+    """The ways out of one sandbox. A context manager: closes them.
+
+    Attributes:
+        network: path of the namespace that the sandbox must be in; empty: it has none of these ways.
+        model: to its model; None where it has none.
+        layer: a layer for the top of its root file system, which tells its programs who answers for names; None where
+            it reaches no hosts.
+    """
+
+    def __init__(self, model: GatewaySettings | None, hosts: EgressSettings | None, place: Path, wall_ms: int) -> None:
+        """Open them.
+
+        Args:
+            model: what the model gateway is told.
+            hosts: what may be reached by name.
+            place: a private folder.
+            wall_ms: how long the agent has.
+
+        Raises:
+            SandboxError, GatewayError, OSError: they can't be opened.
+        """
+        self.network, self.layer = "", None
+        self.model: ModelAccess | None = None
+        self._settings = hosts
+        self._hosts: EgressProcess | None = None
+        self._spool = place / "hosts.spool"
+        self._stack = ExitStack()
+        if model is None and hosts is None:
+            return
+        with self._stack:
+            namespace = self._stack.enter_context(NetworkNamespace())
+            if hosts is not None:
+                self._hosts = self._stack.enter_context(EgressProcess(hosts, namespace, self._spool))
+                self.layer = _resolver_layer(place / "resolver")
+            if model is not None:
+                self.model = self._stack.enter_context(ModelAccess(model, namespace, place, wall_ms))
+            self.network = namespace.path
+            self._stack = self._stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def names(self) -> Mapping[str, str]:
+        """Host names by the addresses that stand for them, so far. Raises GatewayError."""
+        return self._hosts.names() if self._hosts is not None else {}
+
+    def finish_hosts(self, bundle: BundleWriter) -> dict[str, Any] | None:
+        """Close the way to hosts, and write ``agent/network.json``.
+
+        Args:
+            bundle: gets it.
+
+        Returns:
+            What the statement says of it; None where there was no such way.
+
+        Raises:
+            GatewayError, EvidenceError: what the proxy wrote can't be read, or the bundle not be written.
+        """
+        if self._hosts is None or self._settings is None:
+            return None
+        written = self._hosts.stop()
+        facts = {
+            "endpoints": list(self._settings.endpoints),
+            "addresses": dict(self._settings.addresses),
+            "names": written.names,
+            "connections": [asdict(one) for one in sorted(written.connections, key=lambda one: one.started_ns)],
+            "complete": written.complete,
+        }
+        bundle.add(NETWORK_FACTS, facts)
+        self._spool.unlink()
+        return network_summary(facts)
+
+
+def _resolver_layer(folder: Path) -> Path:
+    (folder / "etc").mkdir(parents=True, mode=0o755)
+    path = folder / "etc/resolv.conf"
+    path.write_text(_RESOLV_CONF)
+    for one in (folder, folder / "etc"):
+        one.chmod(0o755)
+    path.chmod(0o644)
+    return folder

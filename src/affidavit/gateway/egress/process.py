@@ -1,0 +1,57 @@
+"""The egress proxy's process, seen from the trial."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from affidavit.events import NAMED_ADDRESSES
+from affidavit.gateway.egress.records import EgressReader
+from affidavit.gateway.egress.settings import DNS_PORT, EgressSettings
+from affidavit.gateway.process import ServerProcess, new_spool
+from affidavit.sandbox import NetworkNamespace
+
+
+class EgressProcess(ServerProcess):
+    """An egress proxy in a process of its own. A context manager: ends it."""
+
+    def __init__(self, settings: EgressSettings, namespace: NetworkNamespace, spool: Path) -> None:
+        """Start it; it serves when this returns.
+
+        Args:
+            settings: what may be reached.
+            namespace: of the sandbox.
+            spool: the file that it writes to, which does not exist.
+
+        Raises:
+            GatewayError, SandboxError: it does not start.
+        """
+        namespace.add_local(NAMED_ADDRESSES)
+        self._reader = EgressReader(spool)
+        with ExitStack() as given:
+            questions = given.enter_context(namespace.receive(DNS_PORT))
+            streams = given.enter_context(namespace.listen(DNS_PORT))
+            listeners = [given.enter_context(namespace.listen(port, "0.0.0.0")) for port in settings.ports()]
+            descriptor = new_spool(spool)
+            given.callback(os.close, descriptor)
+            others = [descriptor, questions.fileno(), *(one.fileno() for one in listeners)]
+            super().__init__("affidavit.gateway.egress.serve", settings.dump(), streams, others, "the egress proxy")
+
+    def names(self) -> dict[str, str]:
+        """Host names by address, so far: whoever in the sandbox has an address has it from what is here.
+
+        Raises:
+            GatewayError: what the proxy wrote can't be read.
+        """
+        self._reader.refresh()
+        return self._reader.names
+
+    def stop(self) -> EgressReader:
+        """End it and take what it wrote.
+
+        Raises:
+            GatewayError: that can't be read.
+        """
+        there = self.end()
+        self._reader.refresh()
+        self._reader.complete = self._reader.complete and there
+        return self._reader

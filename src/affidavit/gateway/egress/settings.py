@@ -1,0 +1,112 @@
+"""What an egress proxy is told: which hosts a sandbox may reach, by name."""
+
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Self
+
+from affidavit.contracts import Endpoint, EndpointError
+from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.settings import PORT
+
+DNS_PORT = 53
+WEB_PORTS = (80, 443)
+"""Where a host is reached that is allowed on every port: each port needs a listener of its own."""
+
+TLS_PORTS = frozenset((443, 465, 636, 853, 989, 990, 993, 995, 8443))
+"""Ports on which nothing but TLS is passed on."""
+
+_MOST_PORTS = 256
+_MOST_ENDPOINTS = 1024
+
+
+@dataclass(frozen=True)
+class EgressSettings:
+    """What a sandbox may reach.
+
+    Attributes:
+        endpoints: as contracts spell them, each with a host.
+        addresses: where hosts are, by name, by the word of the user, who alone may name a private address; all others
+            are looked up.
+    """
+
+    endpoints: tuple[str, ...]
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+    def parsed(self) -> tuple[Endpoint, ...]:
+        """The endpoints."""
+        return tuple(Endpoint.parse(text) for text in self.endpoints)
+
+    def ports(self) -> tuple[int, ...]:
+        """The ports that need a listener.
+
+        Raises:
+            GatewayError: they are too many, or one of them is taken by Affidavit itself.
+        """
+        wanted: set[int] = set()
+        for endpoint in self.parsed():
+            first, last = endpoint.ports or (0, 0)
+            if last - first >= _MOST_PORTS:
+                raise GatewayError(f"{endpoint}: has more than {_MOST_PORTS} ports, and each needs a listener")
+            wanted |= {*range(first, last + 1)} if endpoint.ports else {*WEB_PORTS}
+        if len(wanted) > _MOST_PORTS:
+            raise GatewayError(f"the allowed endpoints have {len(wanted)} ports together; {_MOST_PORTS} can be had")
+        if taken := sorted(wanted & {DNS_PORT, PORT}):
+            raise GatewayError(f"port {taken[0]} of a sandbox is Affidavit's own, so no host can be reached on it")
+        return tuple(sorted(wanted))
+
+    def dump(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """What :meth:`dump` made."""
+        value = json.loads(data)
+        return cls(tuple(value["endpoints"]), value["addresses"])
+
+
+NO_HOSTS = EgressSettings(())
+"""Nothing."""
+
+
+def network_named(text: str | None) -> str | None:
+    """``none`` or ``allowlist``, as users choose it; None where they don't.
+
+    Raises:
+        GatewayError: it is something else.
+    """
+    if text not in (None, "none", "allowlist"):
+        raise GatewayError(f"--network {text[:50]!r}: must be none or allowlist")
+    return text
+
+
+def read_allowed(texts: Sequence[str]) -> EgressSettings:
+    """What users allow on the command line: ``HOST``, ``HOST:PORT``, ``*.DOMAIN:PORT``, and ``HOST:PORT=ADDRESS`` where
+    they say where it is.
+
+    Raises:
+        GatewayError: one of them is something else.
+    """
+    endpoints: list[str] = []
+    addresses: dict[str, str] = {}
+    for text in texts:
+        spelled, equals, address = text.partition("=")
+        try:
+            endpoint = Endpoint.parse(spelled)
+        except EndpointError as error:
+            raise GatewayError(f"--allow: {error}") from None
+        if endpoint.host is None:
+            raise GatewayError(f"--allow {text[:100]}: is an address; a sandbox reaches hosts by name only")
+        if equals:
+            try:
+                addresses[endpoint.host] = str(ipaddress.ip_address(address))
+            except ValueError:
+                raise GatewayError(f"--allow {text[:100]}: {address[:50]!r} is no IP address") from None
+            if endpoint.host.startswith("*."):
+                raise GatewayError(f"--allow {text[:100]}: many hosts can't be at one address; name each")
+        endpoints.append(str(endpoint))
+    if len(endpoints) > _MOST_ENDPOINTS:
+        raise GatewayError(f"--allow: more than {_MOST_ENDPOINTS} hosts")
+    return EgressSettings(tuple(dict.fromkeys(endpoints)), addresses)

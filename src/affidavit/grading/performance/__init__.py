@@ -1,0 +1,118 @@
+"""The grader ``performance``: how fast the solution is, timed from outside of its process, against a baseline.
+
+``affidavit.evaluation`` measures: each repetition has an input of its own, and runs solution and baseline one after the
+other, each in a new sandbox; it ends with the first result that is wrong, and where the speed-up can't be shown any
+more. What it found is in :attr:`Material.timings`, by the grader's name::
+
+    {
+        "secret": "…",            # seeds the inputs, with the task's digest and what the agent brought
+        "error": None,            # why nothing can be said, through no fault of the agent's
+        "runs": [
+            {
+                "input": "sha256 …",
+                "first": "solution",      # which of the two ran first
+                "solution": {"ns": 1, "output": "sha256 …", "fault": None},   # fault: a sentence where it is wrong
+                "baseline": {"ns": 1, "output": "sha256 …", "fault": None},
+            },
+        ],
+    }
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from affidavit.grading.grader import Component, Evidence, Grade, Material
+from affidavit.grading.performance.median import Median, end_of_interval, median_of
+from affidavit.grading.performance.settings import Settings
+from affidavit.grading.settings import read_settings
+from affidavit.tasks import GraderSpec
+
+LEAST_BASELINE_S = 0.1
+"""A baseline that is faster is nothing but the start of its process."""
+
+
+@dataclass(frozen=True)
+class PerformanceGrader:
+    """Grades by times.
+
+    Attributes:
+        name: the grader's, by which its times are found.
+        settings: what the task asks for.
+    """
+
+    name: str
+    settings: Settings
+    deterministic: bool = True
+
+    def is_decided(self, ratios: Sequence[float]) -> bool:
+        """Whether the speed-up can't be shown any more.
+
+        Args:
+            ratios: of the baseline's time to the solution's, of the repetitions so far.
+        """
+        return self._slow(ratios) >= end_of_interval(self.settings.repetitions)
+
+    def _slow(self, ratios: Sequence[float]) -> int:
+        return sum(ratio < self.settings.speedup for ratio in ratios)
+
+    def grade(self, material: Material) -> Grade:
+        facts = (material.timings or {}).get(self.name)
+        if facts is None:
+            return Grade(None, error="nothing was timed")
+        if facts["error"]:
+            return Grade(None, error=facts["error"])
+        runs = facts["runs"]
+        components = tuple(
+            Component(f"repetition {number}", float(not run["solution"]["fault"]), _told(run))
+            for number, run in enumerate(runs, 1)
+        )
+        wrong = next((run["solution"]["fault"] for run in runs if run["solution"]["fault"]), None)
+        if wrong:
+            return Grade(0.0, f"a result is wrong, and so no time counts: {wrong}", components)
+        return self._compared(runs, components)
+
+    def _compared(self, runs: list[Mapping[str, Any]], components: tuple[Component, ...]) -> Grade:
+        usual = statistics.median(run["baseline"]["ns"] for run in runs) / 1e9
+        if usual < LEAST_BASELINE_S:
+            return Grade(
+                None,
+                error=f"the baseline takes {usual:.3f} s, which is too little to be timed: let "
+                f"tests/{self.settings.inputs} make inputs that take it {LEAST_BASELINE_S:g} s and more",
+            )
+        ratios = [run["baseline"]["ns"] / max(1, run["solution"]["ns"]) for run in runs]
+        if self.is_decided(ratios):
+            message = (
+                f"less than {self.settings.speedup:g} times as fast as the baseline in {self._slow(ratios)} of "
+                f"{len(runs)} repetitions ({min(ratios):.3g} to {max(ratios):.3g} times); asked for: "
+                f"{self.settings.source}"
+            )
+            return Grade(0.0, message, (*components, Component("speed", 0.0, message, self.settings.repetitions)))
+        ratio = median_of(ratios)
+        solution, baseline = (median_of([run[which]["ns"] / 1e9 for run in runs]) for which in ("solution", "baseline"))
+        message = (
+            f"{ratio.value:.3g} times as fast as the baseline ({ratio.low:.3g} to {ratio.high:.3g}, {len(runs)} "
+            f"repetitions; medians {_seconds(solution)} and {_seconds(baseline)}); {self.settings.speedup:g} is asked "
+            f"for: {self.settings.source}"
+        )
+        details = {"speedup": asdict(ratio), "solution": asdict(solution), "baseline": asdict(baseline)}
+        speed = Component("speed", 1.0, message, self.settings.repetitions)
+        return Grade(1.0, message, (*components, speed), Evidence(stage="grader", details=details))
+
+
+def grader(spec: GraderSpec) -> PerformanceGrader:
+    """Raises TaskError for wrong settings."""
+    return PerformanceGrader(spec.name, read_settings(spec, Settings))
+
+
+def _told(run: Mapping[str, Any]) -> str:
+    solution, baseline = run["solution"], run["baseline"]
+    return solution["fault"] or f"{solution['ns'] / 1e9:.3f} s, the baseline {baseline['ns'] / 1e9:.3f} s"
+
+
+def _seconds(median: Median) -> str:
+    return f"{median.value:.3f} s ({median.low:.3f} to {median.high:.3f})"
+
+
+__all__ = ["LEAST_BASELINE_S", "Median", "PerformanceGrader", "end_of_interval", "grader", "median_of"]

@@ -1,0 +1,255 @@
+"""What the grading of a container rests on, and what of it an agent may change all the same.
+
+In a container an agent may change anything, so what grades must not rest on what it changed. A run of the verifier over
+the image as it is, and one over the reference solution, show the programs, libraries, modules and settings that it
+executes, opens or looks for in vain, and the folders that it lists to find them: the *footprint*. What an agent changed
+of that is kept out of the grading, unless it is part of the *product*: the working directory, and what the reference
+solution wrote. What programs look for without opening it, which no record shows, is a list here.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from posixpath import basename, dirname
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from affidavit.contracts import matcher
+from affidavit.events import Op
+
+# Linux, asm-generic/fcntl.h and asm/fcntl.h of x86.
+_O_DIRECTORY = 0x10000
+
+_UNSEEN = (
+    # The dynamic linker: access(2), and a cache in place of what it was made of.
+    "/etc/{ld.so.preload,ld.so.cache,ld.so.conf,ld.so.conf.d/**}",
+    # Shells, for whoever starts one as a login or interactive one.
+    "/etc/{profile,profile.d/**,bash.bashrc,bash_completion.d/**,environment,inputrc,zsh/**,security/**,pam.d/**}",
+    "/{home/*,root}/.{bashrc,bash_profile,bash_login,bash_aliases,bash_env,profile,zshrc,zshenv,zprofile,inputrc}",
+    # What configures test frameworks in the folders above the tests; what every start of Python imports or runs; byte
+    # code in place of its source.
+    "affidavit:test-infrastructure",
+    "!/logs/**",
+    "**/{sitecustomize,usercustomize}.so",
+    "**/*.{pth,pyc,egg-link}",
+    # An archive of modules, the first place where Python looks.
+    "**/python[0-9]*.zip",
+    # Perl, Node and gcc: places before those where something was found.
+    "/etc/perl/**",
+    "/usr/local/{lib,share}/**/perl/**",
+    "/{,home/}node_modules/**",
+    "/{home/*,root}/.{node_modules,node_libraries}/**",
+    "/usr/lib/gcc/**/{specs,plugin/**}",
+    # Settings of tools.
+    "/{home/*,root}/.{config/**,pythonrc.py,pdbrc,pypirc,pip/**,npmrc,yarnrc}",
+    "/etc/{pip.conf,npmrc,python*/**}",
+    # Names of machines, users and services.
+    "/etc/{hosts,hostname,host.conf,nsswitch.conf,resolv.conf,gai.conf,services,protocols}",
+    # git and what fetches.
+    "/etc/gitconfig",
+    "/{home/*,root}/.{gitconfig,curlrc,wgetrc,netrc}",
+    # Which of several programs a name is.
+    "/etc/alternatives/**",
+    # Language, time, cryptography.
+    "/etc/{locale.alias,locale.conf,locale.gen,default/**,localtime,timezone,ssl/*}",
+    "/usr/lib/locale/**",
+    "/usr/share/{i18n,zoneinfo}/**",
+)
+_UNSEEN_FILES = matcher(_UNSEEN)
+_PROGRAM_NAMES = matcher(("/**/{bin,sbin}/*",))
+# What a package's scripts write anew whatever is installed, and data: kept out, but nobody's program.
+_PROGRAMS = matcher(("/{usr,bin,sbin,lib*,opt}/**", "!/usr/{share,lib/locale}/**", "!**/__pycache__/**"))
+# Where Python looks for modules if the folder is there, which it finds out by stat(2).
+_SEARCHED = re.compile(r"(?:/usr|/usr/local|/(?:root|home/[^/]+)/\.local)/lib/python[^/]*/(?:site|dist)-packages")
+_VERSION = re.compile(r"-[^/-]+(\.(?:dist|egg)-info)(?=/|$)")
+
+
+class Change(Protocol):
+    """A difference between the file system at the end and the pristine one; see the room `sandbox`."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """A change that is not carried over.
+
+    Attributes:
+        top: the topmost folder that was added and is kept out with it, or itself.
+        replaced: a program, library or module was there before, which the verifier uses.
+    """
+
+    top: str
+    replaced: bool
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What verifiers use of a root file system. Names are spelled by encode_name.
+
+    Attributes:
+        workdir: the task's working directory.
+        folders, files: what the reference solution made or changed.
+        used: what verifiers executed, opened or looked for in vain; None: nobody looked, and everything outside of the
+            product is kept out.
+        programs: names under which they executed something.
+        listed: folders that they listed.
+        searched: folders in which they look for programs, PATH.
+    """
+
+    workdir: str
+    folders: tuple[str, ...] = ()
+    files: frozenset[str] = frozenset()
+    used: frozenset[str] | None = None
+    programs: frozenset[str] = frozenset()
+    listed: frozenset[str] = frozenset()
+    searched: frozenset[str] = frozenset()
+
+    @classmethod
+    def observed(
+        cls, workdir: str, written: Iterable[Change], records: Iterable[pa.RecordBatch], path: Sequence[str] = ()
+    ) -> "Footprint":
+        """What the records of verifiers show.
+
+        Args:
+            workdir: the task's working directory.
+            written: the changes of the reference solution; none where there is no solution.
+            records: rows of EVENT_SCHEMA, of all runs of the verifier.
+            path: folders in which they look for programs.
+        """
+        made = [change for change in written if change.kind != "deleted"]
+        used: set[str] = set()
+        programs: set[str] = set()
+        listed: set[str] = set()
+        for batch in records:
+            op = batch.column("op").dictionary_decode()
+            rows = batch.filter(pc.is_in(op, value_set=pa.array([Op.OPEN_READ, Op.OPEN_WRITE, Op.EXEC], pa.utf8())))
+            for row in rows.select(["op", "path", "flags", "ret", "exe", "argv"]).to_pylist():
+                name = row["path"]
+                if row["op"] == Op.EXEC:
+                    names = [name, row["exe"], *(row["argv"] or [])[:1]]
+                    used.update(one for one in names[:2] if one)
+                    programs.update(basename(one) for one in names if one)
+                elif name and row["flags"] & _O_DIRECTORY:
+                    listed.add(name)
+                elif name:
+                    used.add(name)
+        folders = {change.path for change in made if change.type == "directory" and change.kind == "added"}
+        # A folder that is searched is nobody's: only what the solution put into it is its product.
+        searched = {one for one in folders if one in listed or one in path or _SEARCHED.fullmatch(one)}
+        return cls(
+            workdir,
+            tuple(sorted(folders - searched - _above(searched))),
+            frozenset(_unversioned(change.path) for change in made if change.type != "directory"),
+            frozenset(used),
+            frozenset(programs),
+            frozenset(listed),
+            frozenset(path),
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Footprint":
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: it did not.
+        """
+        match value:
+            case {
+                "workdir": str() as workdir,
+                "folders": list() as folders,
+                "files": list() as files,
+                "used": list() | None as used,
+                "programs": list() as programs,
+                "listed": list() as listed,
+                "searched": list() as path,
+            } if all(isinstance(text, str) for text in (*folders, *files, *(used or ()), *programs, *listed, *path)):
+                known = None if used is None else frozenset(used)
+                sets = map(frozenset, (programs, listed, path))
+                return cls(workdir, tuple(folders), frozenset(files), known, *sets)
+        raise ValueError("is no footprint")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of ``footprint.json``."""
+        return {
+            "workdir": self.workdir,
+            "folders": [*self.folders],
+            "files": sorted(self.files),
+            "used": None if self.used is None else sorted(self.used),
+            "programs": sorted(self.programs),
+            "listed": sorted(self.listed),
+            "searched": sorted(self.searched),
+        }
+
+    def kept_out(self, changes: Sequence[Change]) -> dict[str, KeptOut]:
+        """Which of an agent's changes are kept out of the grading, by their paths."""
+        added = {change.path for change in changes if change.kind == "added"}
+        paths = pa.array([change.path for change in changes], pa.utf8())
+        masks = [one.mask(paths).tolist() for one in (_UNSEEN_FILES, _PROGRAM_NAMES, _PROGRAMS)]
+        found: dict[str, KeptOut] = {}
+        for change, unseen, named, program in zip(changes, *masks, strict=True):
+            chain = [change.path]
+            while (above := dirname(chain[-1])) in added:
+                chain.append(above)
+            if self._is_used(change, chain, unseen, named):
+                there_before = change.kind in ("modified", "deleted") and change.type in ("file", "symlink")
+                replaced = program and there_before and change.path in (self.used or ())
+                found[change.path] = KeptOut(change.path if unseen else chain[-1], replaced)
+        return found
+
+    def _is_used(self, change: Change, chain: Sequence[str], unseen: bool, named: bool) -> bool:
+        """Whether the grading rests on a change.
+
+        Args:
+            chain: it, and the folders above it that were added with it.
+            unseen: no record would show that somebody looks for it.
+            named: it lies where programs do.
+        """
+        path = change.path
+        whole = self.workdir not in ("/", "/root") and dirname(self.workdir) != "/home"
+        in_workdir = self.workdir != "/" and f"{path}/".startswith(f"{self.workdir}/")
+        if (whole and in_workdir) or _unversioned(path) in self.files:
+            return False
+        if unseen:
+            return True
+        if in_workdir or any(f"{path}/".startswith(f"{folder}/") for folder in self.folders):
+            return False
+        if self.used is None or path in self.used:
+            return True
+        if (named or dirname(path) in self.searched) and basename(path) in self.programs:
+            return True
+        if any(self._is_searched(dirname(one)) for one in chain if one != path or change.kind == "added"):
+            return True
+        # What is no folder any more, or leads elsewhere, takes all below it along.
+        return (change.type != "directory" or change.kind == "deleted") and path in self._folders_above
+
+    def _is_searched(self, folder: str) -> bool:
+        """Whether any new name in a folder may be found in the place of another."""
+        return folder in self.listed or _SEARCHED.fullmatch(folder) is not None
+
+    @cached_property
+    def _folders_above(self) -> frozenset[str]:
+        folders = self.listed | self.searched
+        return folders | _above((*(self.used or ()), *folders))
+
+
+def _above(paths: Iterable[str]) -> frozenset[str]:
+    """The folders above some names, without the root."""
+    above: set[str] = set()
+    for path in paths:
+        while (path := dirname(path)) not in ("", "/") and path not in above:
+            above.add(path)
+    return frozenset(above)
+
+
+def _unversioned(path: str) -> str:
+    """The name without the version that the folder of a Python distribution bears: another one may be installed."""
+    return _VERSION.sub(r"\1", path)

@@ -1,0 +1,176 @@
+"""What of an agent's changes in a container is kept out of the grading."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pytest
+
+from affidavit.contracts import default_for
+from affidavit.policy import Footprint, Judge
+
+SITE = "/usr/local/lib/python3.11/dist-packages"
+DIRECTORY = 0o200000
+
+
+@dataclass(frozen=True)
+class Change:
+    path: str
+    kind: str = "added"
+    type: str = "file"
+    mode: int = 0o644
+    target: str | None = None
+
+
+@pytest.fixture
+def footprint(table: Callable[..., pa.Table]) -> Footprint:
+    """Of a verifier that runs Python, which imports a module of its own, and of a solution that installs a package."""
+    record = table(
+        {"op": "exec", "path": "/usr/bin/python3", "exe": "/usr/bin/python3.11", "argv": ["python3", "-s"]},
+        {"op": "open_read", "path": "/etc/ld.so.cache"},
+        {"op": "open_read", "path": "/usr/lib/python3.11/json/__init__.py"},
+        {"op": "open_read", "path": "/usr/lib/locale/C.utf8/LC_CTYPE"},
+        {"op": "open_read", "path": "/etc/passwd"},
+        {"op": "open_read", "path": "/opt/app.toml", "ret": -2},
+        {"op": "open_read", "path": SITE, "flags": DIRECTORY},
+        {"op": "open_read", "path": "/opt/venv/lib", "flags": DIRECTORY},
+        {"op": "unlink", "path": "/srv/never"},
+    )
+    solution = [
+        Change("/workspace/answer"),
+        Change(f"{SITE}/pack", type="directory"),
+        Change(f"{SITE}/pack/__init__.py"),
+        Change(f"{SITE}/pack-1.0.dist-info", type="directory"),
+        Change(f"{SITE}/pack-1.0.dist-info/entry_points.txt"),
+        Change("/usr/local/bin/pack"),
+        Change("/etc/hosts", kind="modified"),
+        Change("/srv/gone", kind="deleted"),
+        Change("/opt/venv", type="directory"),
+        Change("/opt/venv/lib", type="directory"),
+        Change("/opt/venv/share", type="directory"),
+    ]
+    path = ("/opt/tools", "/root/.local/bin", "/usr/bin")
+    return Footprint.observed("/workspace", solution, record.to_batches(), path)
+
+
+CARRIED = {
+    "the product": Change("/workspace/bin/python3"),
+    "even what has a name that is looked for": Change("/workspace/lib/x.pth"),
+    "what the solution made": Change("/usr/local/bin/pack", kind="modified"),
+    "what it changed": Change("/etc/hosts", kind="modified"),
+    "a folder that it made, whole": Change(f"{SITE}/pack/more.py"),
+    "another version of a distribution": Change(f"{SITE}/pack-2.1.dist-info/entry_points.txt"),
+    "a folder in one that is searched": Change("/opt/venv/share/more"),
+    "what nothing uses": Change("/usr/bin/jq"),
+    "a service's data": Change("/var/lib/postgresql/data/x"),
+    "a module that nothing opened": Change("/usr/lib/python3.11/telnetlib.py", kind="modified"),
+}
+KEPT_OUT = {
+    "PATH": Change("/usr/local/sbin/python3"),
+    "a name that a program was started by": Change("/root/.local/bin/python3.11"),
+    "a name on the PATH": Change("/opt/tools/python3"),
+    "a folder of the PATH that leads elsewhere": Change("/root/.local/bin", type="symlink", target="/srv"),
+    "what lies above such a folder": Change("/root/.local", type="symlink", target="/srv"),
+    "a module beside what the solution put into a folder that is searched": Change("/opt/venv/lib/json.py"),
+    "an archive of modules": Change("/usr/lib/python311.zip"),
+    "a user's own modules": Change("/root/.local/lib/python3.11/site-packages/pytest.py"),
+    "settings of tools": Change("/root/.config/matplotlib/matplotlibrc"),
+    "sitecustomize": Change("/usr/lib/python3.11/sitecustomize.py"),
+    "usercustomize": Change("/root/.local/lib/python3.11/site-packages/usercustomize.py"),
+    "lines of Python that every start runs": Change(f"{SITE}/pack/evil.pth"),
+    "a plug-in": Change(f"{SITE}/evil-1.0.dist-info/entry_points.txt"),
+    "a module in a folder that is searched": Change(f"{SITE}/simplejson.py"),
+    "a package in a folder that is searched": Change(f"{SITE}/simplejson", type="directory"),
+    "compiled code in place of a module": Change("/usr/lib/python3/dist-packages/json.pyc"),
+    "what configures tests above them": Change("/conftest.py"),
+    "a folder that Perl searches first": Change("/etc/perl/strict.pm"),
+    "ld.so.preload": Change("/etc/ld.so.preload"),
+    "the linker's folders": Change("/etc/ld.so.conf.d/a.conf"),
+    "the linker's cache": Change("/etc/ld.so.cache", kind="modified"),
+    "profile files": Change("/etc/profile.d/a.sh"),
+    "a shell's settings": Change("/root/.bashrc", kind="modified"),
+    "names of machines": Change("/etc/host.conf"),
+    "git": Change("/root/.gitconfig"),
+    "git of all": Change("/etc/gitconfig"),
+    "nsswitch": Change("/etc/nsswitch.conf", kind="modified"),
+    "alternatives": Change("/etc/alternatives/editor", kind="modified", type="symlink", target="/usr/bin/jq"),
+    "locale": Change("/usr/lib/locale/C.utf8/LC_CTYPE", kind="modified"),
+    "accounts": Change("/etc/passwd", kind="modified"),
+    "what was looked for in vain": Change("/opt/app.toml"),
+    "a folder of what is used": Change("/usr/lib/python3.11", kind="modified", type="symlink", target="/tmp"),
+    "pip's settings": Change("/etc/pip.conf"),
+}
+REPLACED = {
+    "a program": Change("/usr/bin/python3.11", kind="modified"),
+    "a module": Change("/usr/lib/python3.11/json/__init__.py", kind="deleted"),
+}
+
+
+def judge(footprint: Footprint) -> Judge:
+    return Judge(default_for("/workspace", "container"), footprint=footprint)
+
+
+@pytest.mark.parametrize("what", CARRIED)
+def test_what_the_grading_does_not_rest_on_is_carried_over(footprint: Footprint, what: str) -> None:
+    # With the folders above it that were added, too.
+    judged = judge(footprint)
+    assert judged.carried([CARRIED[what]]) == {CARRIED[what].path}
+    assert judged.finish(diff=[CARRIED[what]]) == []
+    assert judged.attempts == ()
+
+
+@pytest.mark.parametrize("what", KEPT_OUT)
+def test_trojans_are_kept_out_and_named(footprint: Footprint, what: str) -> None:
+    change = KEPT_OUT[what]
+    judged = judge(footprint)
+    assert judged.carried([change]) == frozenset()
+    assert judged.finish(diff=[change]) == []
+    (attempt,) = judged.attempts
+    assert (attempt.rule, attempt.outcome, attempt.stage) == ("grading.footprint", "set_aside", "diff")
+    assert attempt.message.startswith(f"{change.path} was ")
+
+
+def test_compiled_caches_are_kept_out_without_a_word(footprint: Footprint) -> None:
+    change = Change("/usr/lib/python3.11/json/__pycache__/__init__.cpython-311.pyc", kind="modified")
+    judged = judge(footprint)
+    assert judged.carried([change]) == frozenset()
+    assert (judged.finish(diff=[change]), judged.attempts) == ([], ())
+
+
+@pytest.mark.parametrize("what", REPLACED)
+def test_what_replaces_what_the_tests_use_is_a_violation(footprint: Footprint, what: str) -> None:
+    judged = judge(footprint)
+    assert judged.carried([REPLACED[what]]) == frozenset()
+    (violation,) = judged.finish(diff=[REPLACED[what]])
+    assert (violation.rule, violation.severity) == ("grading.footprint", "high")
+    assert violation.message.endswith(", which the tests use")
+
+
+def test_what_was_added_together_is_named_once(footprint: Footprint) -> None:
+    package = [Change(f"{SITE}/big", type="directory"), *(Change(f"{SITE}/big/{number}.py") for number in range(500))]
+    judged = judge(footprint)
+    assert judged.carried(package) == frozenset()
+    judged.finish(diff=package)
+    assert [attempt.message.split()[0] for attempt in judged.attempts] == [f"{SITE}/big"]
+
+
+def test_where_nobody_looked_the_product_alone_is_carried_over() -> None:
+    changes = [Change("/workspace/a"), Change("/usr/bin/jq"), Change("/var/lib/x")]
+    assert judge(Footprint("/workspace")).carried(changes) == {"/workspace/a"}
+
+
+@pytest.mark.parametrize("workdir", ["/", "/root", "/home/agent"])
+def test_a_working_directory_that_holds_settings_is_no_product_whole(workdir: str, footprint: Footprint) -> None:
+    own = Footprint(workdir, used=footprint.used, programs=footprint.programs)
+    home = "/root" if workdir == "/" else workdir
+    changes = [Change(f"{home}/.bashrc"), Change(f"{home}/work.py")]
+    assert own.kept_out(changes).keys() == {f"{home}/.bashrc"}
+
+
+def test_it_stands_in_a_bundle_as_it_is(footprint: Footprint) -> None:
+    for one in (footprint, Footprint("/workspace")):
+        assert Footprint.from_json(json.loads(json.dumps(one.to_json()))) == one
+    for wrong in ({}, {**footprint.to_json(), "used": "x"}, {**footprint.to_json(), "files": [1]}):
+        with pytest.raises(ValueError, match="no footprint"):
+            Footprint.from_json(wrong)
