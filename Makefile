@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test test-agents lint redteam docs bench fuzz clean
+.PHONY: setup demo test test-agents test-inspect lint redteam docs bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -45,6 +45,19 @@ test-kills: setup
 test-agents: setup
 	@for agent in mini-swe-agent claude-code codex gemini-cli opencode; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
+# Inspect AI wants other versions of what Affidavit uses, so it has an environment of its own, with Affidavit's client.
+INSPECT := .venv-inspect
+INSPECT_LOCK := examples/integrations/inspect/requirements.lock
+$(INSPECT)/.ready: build/debian.ready $(INSPECT_LOCK) pyproject.toml
+	test -x $(INSPECT)/bin/python || /usr/bin/python3 -m venv $(INSPECT)
+	$(INSPECT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(INSPECT_LOCK)
+	$(INSPECT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test-inspect: setup $(INSPECT)/.ready
+	$(BIN)/mypy --python-executable $(INSPECT)/bin/python src/affidavit/integrations/inspect
+	$(BIN)/python -m pytest tests/integrations/inspect
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -73,4 +86,4 @@ bench: setup
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf build $(VENV) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(RECORDER)/_build

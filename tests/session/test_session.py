@@ -1,7 +1,11 @@
 """Sessions: many commands in one recorded sandbox, and one bundle."""
 
+import contextlib
 import json
+import os
+import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from affidavit.evidence import locate
 from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
 from affidavit.trace import read_execs, read_trace
 from affidavit.verification import own_keys, verify
-from harness import EBPF, Home, Way
+from harness import EBPF, Home, Way, parent, processes, wait_until_gone
 
 Make = Callable[..., Path]
 Open = Callable[..., affidavit.Session]
@@ -212,6 +216,63 @@ def test_phases_come_in_their_order(opened: Open, task: Make) -> None:
         session.seal()
     with pytest.raises(affidavit.SessionError, match="entered once"), session:
         pass
+
+
+def test_after_the_agents_work_the_harness_looks_at_it_in_a_sandbox_of_its_own(
+    opened: Open, task: Make, nothing_left: None, tmp_path: Path
+) -> None:
+    with opened(task(contract=DENIES)) as session:
+        session.exec(["sh", "-c", "echo 42 >answer; sleep 1000 & sleep 1000 &"])
+        session.freeze()
+        with pytest.raises(affidavit.SessionError, match="no command can run but the harness's"):
+            session.write_file("/workspace/answer", b"41\n")
+        with pytest.raises(affidavit.SessionError, match="no such user"):
+            session.exec(["true"], user="nobody-of-that-name", origin="harness")
+        running = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 10[0]0'"
+        seen = session.exec(["sh", "-c", f"cat answer; {running}; cat; echo 41 >answer"], origin="harness", input=b"x")
+        assert (seen.stdout, seen.exit_code) == (b"42\n0\nx", 0), seen
+        assert session.exec(["id", "-u"], origin="harness", user="root").stdout == b"0\n"
+        session.write_file("/workspace/more", b"more", origin="harness")
+        judgement = session.grade()
+        assert (judgement.verdict, judgement.score) == ("pass", 1.0), judgement
+        assert session.read_file("/workspace/more", origin="harness") == b"more"
+        late = session.exec(["sh", "-c", "sleep 1000 & cat secret"], origin="harness", timeout_s=20)
+        assert late.exit_code == 1
+        bundle = session.seal()
+    holds(bundle)
+    assert (bundle.parent / "private/scoring/events.parquet").is_file()
+    shutil.copytree(bundle, tmp_path / "published")
+    holds(tmp_path / "published")
+
+
+def test_a_session_that_is_killed_while_commands_enter_it_ends(
+    at_home: Home, task: Make, tmp_path: Path, nothing_left: None
+) -> None:
+    """What the runtime had begun by then holds up no end, and leaves no process behind."""
+    if EBPF.missing:
+        pytest.skip(f"{EBPF.missing}: not installed")
+
+    def enter(session: affidavit.Session) -> None:
+        with contextlib.suppress(affidavit.AffidavitError):
+            while True:
+                session.exec(["true"])
+
+    made = task()
+    for number in range(6):
+        with affidavit.open_session(made, runtime="runc", out=tmp_path / "runs") as session:
+            threads = [threading.Thread(target=enter, args=(session,)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.1 + number / 50)
+            began = time.monotonic()
+            session.kill("the test has had enough")
+            assert time.monotonic() - began < 60
+            for thread in threads:
+                thread.join(60)
+    # What ends later than its sandbox goes with the next one.
+    with affidavit.open_session(made, runtime="runc", out=tmp_path / "runs"):
+        pass
+    wait_until_gone(lambda: [str(pid) for pid in processes(lambda pid, line: parent(pid) == os.getpid() and not line)])
 
 
 def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing_left: None, tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ from affidavit.cli.run_flags import (
 )
 from affidavit.cli.runs import plan as plan_command
 from affidavit.cli.runs import prove
+from affidavit.cli.serve import serve
 from affidavit.cli.task import task_app
 from affidavit.cli.trust import trust_app
 from affidavit.cli.verbosity import is_quiet, set_up_logging
@@ -82,6 +83,7 @@ app.command()(prove)
 app.command()(reproduce)
 app.command()(countersign)
 app.command()(view)
+app.command()(serve)
 
 
 def _version(wanted: bool) -> None:

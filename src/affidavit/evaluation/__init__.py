@@ -1,8 +1,9 @@
 """Trials and runs: the only room that knows all the others."""
 
+from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import choose_runtime, examine
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime, examine
 from affidavit.evaluation.changed_texts import changed_texts
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
@@ -29,12 +30,15 @@ from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.trial import Trial
 from affidavit.evaluation.verifier_web import kept_cache
 from affidavit.evaluation.warming import Warmed, warm_tasks
-from affidavit.evaluation.workplace import open_workplace
+from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
 __all__ = [
     "Agent",
     "Capture",
+    "ChooseRuntime",
+    "Chosen",
     "ExpiredRun",
+    "Interrupted",
     "Job",
     "Preparation",
     "Progress",
@@ -54,6 +58,7 @@ __all__ = [
     "check_agent",
     "check_places",
     "choose_runtime",
+    "clean_workplaces",
     "examine",
     "expired_runs",
     "kept_cache",

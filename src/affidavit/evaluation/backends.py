@@ -23,6 +23,10 @@ class Chosen:
     second_best: bool
 
 
+ChooseRuntime = Callable[[str, str], Chosen]
+"""What finds runtime and recorder of a run, by their names or ``auto``: `choose_runtime`, or what keeps its answers."""
+
+
 def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
     """The runtime and recorder for a run.
 

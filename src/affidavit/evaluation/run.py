@@ -19,7 +19,7 @@ from affidavit.alerts import Alerts, Destination
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
 from affidavit.evaluation.active_sandboxes import Interrupted, LiveSandboxes
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import Chosen, choose_runtime
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
@@ -319,6 +319,7 @@ def prepared_run(
     options: RunOptions,
     suite: Suite | None = None,
     tell: Callable[[str], None] | None = None,
+    choose: ChooseRuntime | None = None,
 ) -> Iterator[Preparation]:
     """Find everything that can be known to be wrong with a run, and make what it needs: its folder, plan and ledger.
     What an affidavit that was killed left on the machine is removed first. The ledger is open, and no image of the
@@ -329,6 +330,7 @@ def prepared_run(
         options: how the run is made.
         suite: where the tasks are a suite's.
         tell: is told what is being done.
+        choose: finds runtime and recorder; `choose_runtime` where None.
 
     Raises:
         RunError: the run can't be made as asked.
@@ -336,7 +338,7 @@ def prepared_run(
     if os.geteuid() != 0:
         raise RunError("making sandboxes needs root: run affidavit with sudo, or in a container that is root")
     with _images_in_use(jobs):
-        ready = _prepare_run(jobs, options, suite, tell)
+        ready = _prepare_run(jobs, options, suite, tell, choose or choose_runtime)
         try:
             yield ready
         finally:
@@ -359,7 +361,11 @@ def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
 
 
 def _prepare_run(
-    jobs: Sequence[Job], options: RunOptions, suite: Suite | None, tell: Callable[[str], None] | None
+    jobs: Sequence[Job],
+    options: RunOptions,
+    suite: Suite | None,
+    tell: Callable[[str], None] | None,
+    choose: ChooseRuntime,
 ) -> Preparation:
     state = state_dir()
     jobs = [replace(job, task=_with_contract(job.task, options)) for job in jobs]
@@ -378,7 +384,7 @@ def _prepare_run(
             check_graders(task)
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
-        choice = _choose(terms, tasks.values())
+        choice = _choose(terms, tasks.values(), choose)
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
@@ -416,15 +422,15 @@ def _prepare_run(
     return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
 
 
-def _choose(terms: Terms, tasks: Iterable[Task]) -> Chosen:
+def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
     """The runtime and recorder of a run. Raises RunError where it can't be what is asked for."""
     container = next((task.id for task in tasks if task.profile == "container"), None)
     if container is None:
-        return choose_runtime(terms.runtime, terms.recorder)
+        return choose(terms.runtime, terms.recorder)
     for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
         if asked not in ("auto", needed):
             raise RunError(f"{flag} {asked}: {container} has the container profile, which needs {flag} {needed}")
-    return choose_runtime("runc", "ebpf")
+    return choose("runc", "ebpf")
 
 
 def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -> RunResult:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from affidavit.sandbox import Owner
@@ -25,9 +25,11 @@ def open_workplace(state: Path, output: Path) -> Iterator[Path]:
     """
     parent = state / "trials"
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent) as name:
+    owner = Owner.me()
+    # The name tells the owner until the record is there.
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{owner.pid}.{owner.start}.") as name:
         place = Path(name)
-        (place / _RECORD).write_text(json.dumps({**asdict(Owner.me()), "output": str(output.absolute())}))
+        (place / _RECORD).write_text(json.dumps({**asdict(owner), "output": str(output.absolute())}))
         yield place
 
 
@@ -42,10 +44,19 @@ def clean_workplaces(state: Path) -> None:
                 owner = Owner(**record)
             except (OSError, ValueError, TypeError, KeyError, AttributeError):
                 # Killed before the record was written, or being made right now: it holds nothing yet.
-                with suppress(OSError):
-                    place.rmdir()
+                if _owner_by_name(place.name).gone():
+                    with suppress(OSError):
+                        place.rmdir()
                 continue
             if owner.gone():
                 for unsealed in output.glob(".bundle.*.tmp"):
                     shutil.rmtree(unsealed, ignore_errors=True)
                 shutil.rmtree(place, ignore_errors=True)
+
+
+def _owner_by_name(name: str) -> Owner:
+    """Whose a workplace without a record is: as it counts here and since this boot; nobody's where its name says no
+    more."""
+    pid, start, *_ = (*name.split("."), "", "")
+    numbers = pid.isdecimal() and start.isdecimal()
+    return replace(Owner.me(), pid=int(pid) if numbers else 0, start=int(start) if numbers else 0)

@@ -51,6 +51,7 @@ _KERNEL = ("/proc", "/sys", "/dev")
 _SHARED_MODE = 0o1777
 # How long a runtime may take for one step, seconds: generous, for a loaded machine.
 _STEP_S = 120.0
+_LOOK_S = 0.25
 # A runtime goes to the root file system as the user namespace's root, who can't pass the state folder: for the time of
 # its creation the root file system is mounted at a folder that all may pass, for nobody but the runtime to see.
 _PASSABLE = Path("/mnt")
@@ -437,6 +438,7 @@ class OciSandbox:
             self._dismiss_watchdog()
             code, by = self._reap()
             self._command.reap_orphans({self._pid} | ({self._launcher.pid} if self._launcher else set()))
+            self._command.reap_entering(self._pid)
             self._oom = oom_kills(self.name) > 0
             self._ending = _Ending(code, by, ended_at)
         finally:
@@ -536,8 +538,12 @@ class OciSandbox:
         if self._watcher is None:
             # Not created yet: `create` sees to it, and `start` refuses.
             return
-        if not self._ended.wait(_STEP_S):
-            raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
+        deadline = time.monotonic() + _STEP_S
+        while not self._ended.wait(_LOOK_S):
+            # Whoever waits for a command of the sandbox has taken its end by now.
+            self._command.reap_entering(self._pid)
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{self.name}: the sandbox does not end although it was killed")
 
     def exit(self) -> Exit:
         """See the protocol. `code` and `signal` are both None where the runtime itself died under the sandbox."""

@@ -126,6 +126,9 @@ class Execution:
         finally:
             if launcher is not None:
                 entrance.entered(launcher.pid, own)
+                if launcher.returncode != 0:
+                    # It may have been broken off with its sandbox, and have left its helpers to us.
+                    self._command.reap_orphans({launcher.pid})
             if console is not None:
                 console.close()
             for file in files.values():

@@ -124,6 +124,24 @@ class RuntimeCommand:
                         os.kill(pid, signal.SIGKILL)
                     time.sleep(0.001)
 
+    def reap_entering(self, init: int) -> None:
+        """Take the ends of runc's helpers that were broken off, with which nobody else has to do: this process has
+        inherited them. The init of a sandbox does not end before what was entering it (pid_namespaces(7)).
+
+        Args:
+            init: the sandbox's, killed.
+        """
+        namespace = None
+        with contextlib.suppress(OSError):
+            namespace = Path(f"/proc/{init}/ns/pid").readlink()
+        for pid in _children():
+            with contextlib.suppress(OSError):
+                name = Path(f"/proc/{pid}/comm").read_text().strip()
+                if name == "runc:[1:CHILD]" or (
+                    name == "runc:[2:INIT]" and Path(f"/proc/{pid}/ns/pid").readlink() == namespace
+                ):
+                    os.waitpid(pid, os.WNOHANG)
+
 
 class RunscCommand(RuntimeCommand):
     """gVisor's runsc: the pid that it gives is its sentry's, which ends with the status of the sandbox's init."""

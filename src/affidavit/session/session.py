@@ -4,13 +4,12 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.alerts import Alerts
@@ -18,6 +17,8 @@ from affidavit.errors import AffidavitError
 from affidavit.evaluation import (
     Agent,
     Capture,
+    ChooseRuntime,
+    Interrupted,
     Job,
     RunningCapture,
     RunOptions,
@@ -28,22 +29,21 @@ from affidavit.evaluation import (
     open_workplace,
     prepared_run,
 )
-from affidavit.events import AGENT, FIRST, ExecTracker, Op, encode_name, is_judged
+from affidavit.events import AGENT, FIRST, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
 from affidavit.sandbox import (
     Change,
-    Entrance,
     ExecEnd,
     ExecSpec,
     Exit,
     LayerFiles,
     OciSandbox,
     Output,
-    RuntimeHooks,
     User,
     carry_over,
     diff,
 )
+from affidavit.session.entered import EnteredSandbox
 from affidavit.session.log import Entry, ExecLog
 from affidavit.session.result import ExecResult
 from affidavit.session.users import find_user
@@ -57,6 +57,9 @@ _IDLE = "while :; do sleep 2147483647 & wait $!; done"
 _ROOT = User(0, 0, "root", "/root")
 _PATH = re.compile(r"/[^\0]{0,4095}")
 _SETUP_S = 3600.0
+# Phases in which the harness's commands run in a sandbox of their own, and the stage that this is.
+_AFTER = ("frozen", "graded")
+_SCORING = "scoring"
 _AFTERMATH_S = 600.0
 _FILE_BYTES = 64 << 20
 _FILE_S = 120.0
@@ -98,8 +101,6 @@ def open_session(
         TaskError: there is no such task.
         RunError: the session can't be held as asked. Nothing was run.
     """
-    if not agent.strip() or agent == "oracle":
-        raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
     opened = task if isinstance(task, Task) else load_task(Path(task))
     options = RunOptions(runtime, recorder, 1, 1, Path(out), contract=None if contract is None else str(contract))
     return Session(opened, options, agent)
@@ -108,24 +109,23 @@ def open_session(
 class Session:
     """A session; see `open_session`. Commands may come from any thread, also at the same time; all else is for one."""
 
-    def __init__(self, task: Task, options: RunOptions, agent: str) -> None:
+    def __init__(self, task: Task, options: RunOptions, agent: str, choose: ChooseRuntime | None = None) -> None:
+        if not agent.strip() or agent == "oracle":
+            raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
         self._stack = ExitStack()
         # A session is a run of one trial, planned before its sandbox is there.
         job = Job(task, Agent(agent, _IDLE))
-        self._ready = self._stack.enter_context(prepared_run([job], options))
+        self._ready = self._stack.enter_context(prepared_run([job], options, choose=choose))
         self._machinery = self._ready.machinery(Alerts(()))
-        self._tracker = ExecTracker()
         self._log = ExecLog(_KEPT_BYTES)
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
-        self._held: list[pa.RecordBatch] = []
-        self._entering = 0
-        self._running = 0
+        self._entered = EnteredSandbox(lambda batch: self._trial.found(self._judge.feed(batch)))
+        self._scoring: EnteredSandbox | None = None
         self._numbers = 0
         self._aftermaths = 0
         self._left: Path | None = None
         self._phase = "new"
-        self._live = ExitStack()
+        self._live, self._after = ExitStack(), ExitStack()
         self._setup: tuple[Change, ...] = ()
         self._has_setup = False
         self._work_began: float | None = None
@@ -142,7 +142,8 @@ class Session:
         try:
             self._open()
         except BaseException as error:
-            self._why = one_line(error)
+            if not isinstance(error, Interrupted):
+                self._why = one_line(error)
             self.close()
             raise
         return self
@@ -182,6 +183,7 @@ class Session:
         # Its helpers get ready while the agent works.
         self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
+        self._stack.push(self._after)
         self._ways = self._live.enter_context(self._trial.ways_out(self._place))
         spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
         self._spec = spec
@@ -189,7 +191,7 @@ class Session:
         self._wall_s = spec.limits.wall_ms / 1000
         events = self._bundle.file(f"{AGENT}/events.parquet")
         first = replace(spec, first_user=_ROOT)
-        held = self._stages.hold(self._stage, first, events, self._watch, self._ways.names)
+        held = self._stages.hold(self._stage, first, events, self._entered.watch, self._ways.names)
         running, sandbox = self._live.enter_context(held)
         self._attempt.sandbox_made()
         self._capture: RunningCapture = running
@@ -197,10 +199,8 @@ class Session:
         # gVisor puts a sandbox's filter of system calls on what begins with it, and not on what its exec lets in.
         self._unfiltered = not sandbox.filters_entrants
         self._phase, self._opened_at = "setup", time.monotonic()
-        with self._entrance():
-            began = time.monotonic_ns()
-            running.start()
-            self._tracker.enter(FIRST, sandbox.first_process, judged=False)
+        began = time.monotonic_ns()
+        self._entered.start(running, sandbox)
         self._log.add(
             Entry(FIRST, "setup", "harness", spec.argv, _ROOT, spec.cwd, sandbox.first_process, began, began, None)
         )
@@ -260,7 +260,8 @@ class Session:
                 from its first command on, is a bound too.
             terminal: give it a pseudo-terminal.
             origin: ``harness`` for what the harness does for itself meanwhile (looking at logs): it is recorded and not
-                judged. What it does for the agent is the agent's.
+                judged. What it does for the agent is the agent's. After `freeze` only the harness's commands run, in a
+                sandbox of their own: over what the agent left, as grading sees it, with no process of the agent's.
 
         Raises:
             SessionError: the session is not open, the agent's time is up, the contract halted it, or the command can't
@@ -269,6 +270,9 @@ class Session:
         """
         if origin not in (AGENT, "harness"):
             raise SessionError(f"origin={origin!r}: is agent or harness")
+        if self._phase in _AFTER:
+            bound = _SETUP_S if timeout_s is None else timeout_s
+            return self._run(self._phase, origin, argv, user, cwd, env, input, bound, terminal=terminal)
         self._begin_work()
         left = self._time_left()
         bound = left if timeout_s is None else min(timeout_s, left)
@@ -313,7 +317,7 @@ class Session:
         Raises:
             SessionError: it can't be read, or is larger.
         """
-        if self._phase == "frozen":
+        if self._phase == "frozen" and origin != "harness":
             return self._frozen_file(_checked_path(path), most)
         argv = ("head", "-c", str(most + 1), "--", _checked_path(path))
         result = self._file(argv, user, b"", origin, most + 1)
@@ -334,6 +338,8 @@ class Session:
         if self._phase == "setup":
             self._has_setup = True
             return self._run("setup", "harness", argv, user, None, None, data, _FILE_S, keep=keep)
+        if self._phase in _AFTER:
+            return self._run(self._phase, origin, argv, user, None, None, data, _FILE_S, keep=keep)
         left = self._time_left()
         return self._run(AGENT, origin, argv, user, None, None, data, min(_FILE_S, left), keep=keep)
 
@@ -375,34 +381,28 @@ class Session:
         terminal: bool = False,
         keep: int = _KEPT_BYTES,
     ) -> ExecResult:
-        if self._phase not in ("setup", AGENT):
+        if self._phase not in ("setup", AGENT, *_AFTER):
             raise SessionError(f"no command can run: this session is {self._phase}")
-        if self._capture.halted:
+        if phase in _AFTER and origin != "harness":
+            raise SessionError(f"no command can run but the harness's (origin='harness'): this session is {phase}")
+        if self._capture.halted and phase not in _AFTER:
             raise SessionError("the contract halted this session: freeze it")
+        entered = self._open_scoring() if phase in _AFTER else self._entered
         spec = self._command(argv, user, cwd, env, terminal=terminal, keep=keep)
         with self._lock:
             self._numbers += 1
             number = self._numbers
-            self._running += 1
-        entrance = _Entrance(self, self._capture.entrance(spec), number, judged=is_judged(phase, origin))
-        began = time.monotonic_ns()
         try:
-            end = self._sandbox.exec(
-                spec, data=data, timeout_s=timeout_s, entrance=entrance, tree=lambda pid: self._alive(number)
-            )
-            entry = Entry(
-                number, phase, origin, argv, spec.user, spec.cwd, entrance.pid, began, time.monotonic_ns(), end
-            )
-            self._log.add(entry)
+            ran = entered.run(spec, number, data, timeout_s, judged=is_judged(phase, origin))
         except AffidavitError:
-            if self._capture.halted:
+            if self._capture.halted and phase not in _AFTER:
                 raise SessionError("the contract halted this session: freeze it") from None
             raise
-        finally:
-            entrance.let_go()
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
+        end = ran.end
+        if phase not in _AFTER:
+            self._log.add(
+                Entry(number, phase, origin, argv, spec.user, spec.cwd, ran.pid, ran.began_ns, ran.ended_ns, end)
+            )
         return ExecResult(number, end.stdout, end.stderr, _exit_code(end), end.timed_out, end.dropped > 0)
 
     def _command(
@@ -426,7 +426,7 @@ class Session:
     def _known_user(self, name: str) -> User:
         if name in (self._user.name, str(self._user.uid), f"{self._user.uid}:{self._user.gid}"):
             return self._user
-        root = self._sandbox.root_fd()
+        root = (self._sandbox if self._scoring is None else self._after_sandbox).root_fd()
         try:
             found = find_user(root, name)
         finally:
@@ -435,52 +435,40 @@ class Session:
             raise SessionError(f"user={name!r}: the sandbox has no such user in /etc/passwd: give UID or UID:GID")
         return found
 
-    # --- the record ---
+    # --- scoring ---
 
-    def _alive(self, number: int) -> set[int]:
+    def _open_scoring(self) -> EnteredSandbox:
+        """The sandbox of what the harness runs after the agent's work: what that left, as grading sees it."""
         with self._lock:
-            return self._tracker.alive(number)
+            if self._scoring is None:
+                assert self._work is not None
+                self._after_stage = self._stages.open(_SCORING)
+                spec = replace(
+                    self._spec,
+                    name=self._after_stage.sandbox,
+                    rootfs=(self._work.carried, *self._spec.rootfs),
+                    first_user=_ROOT,
+                    network="",
+                )
+                entered = EnteredSandbox(lambda batch: False)
+                events = self._bundle.file(f"{_SCORING}/events.parquet")
+                held = self._stages.hold(self._after_stage, spec, events, entered.watch)
+                self._after_capture, self._after_sandbox = self._after.enter_context(held)
+                entered.start(self._after_capture, self._after_sandbox)
+                self._scoring = entered
+            return self._scoring
 
-    def _watch(self, batch: pa.RecordBatch) -> bool:
-        """Judge a batch, once it is known which processes have entered for which commands."""
+    def _end_scoring(self) -> None:
+        """End it, and put its record into the bundle."""
         with self._lock:
-            self._held.append(batch)
-            return self._judge_held()
-
-    def _judge_held(self) -> bool:
-        if self._entering:
-            return False
-        held, self._held = self._held, []
-        halt = False
-        for batch in held:
-            judged = self._tracker.judged(batch)
-            if judged.num_rows:
-                halt |= self._trial.found(self._judge.feed(judged))
-        return halt
-
-    @contextmanager
-    def _entrance(self) -> Iterator[None]:
-        """Hold batches back, which may show a process of which it is not known yet whose it is."""
-        self.hold()
-        try:
-            yield
-        finally:
-            self.release()
-
-    def hold(self) -> None:
-        """A process is about to enter the sandbox."""
-        with self._lock:
-            self._entering += 1
-
-    def release(self, number: int = FIRST, pid: int | None = None, *, judged: bool = False) -> None:
-        """It has, or it has not: `pid` is None then."""
-        with self._lock:
-            if pid is not None:
-                self._tracker.enter(number, pid, judged=judged)
-            self._entering -= 1
-            halt = self._judge_held()
-        if halt:
-            self._capture.halt()
+            if self._scoring is None:
+                return
+            captured = self._after_capture.end(killed_here=not self._after_sandbox.ended)
+            if not self._scoring.settle(_LAST_EXECS_S):
+                raise SessionError("a command does not end although its sandbox has ended")
+            self._trial.keep(self._bundle, self._after_stage, captured)
+            self._stages.ended(self._after_stage)
+            self._after.close()
 
     # --- the end ---
 
@@ -498,11 +486,9 @@ class Session:
         died = self._sandbox.ended
         captured = self._capture.end(killed_here=not died)
         self._attempt.finished()
-        with self._changed:
-            # Their processes are gone: what is left is to note how they ended.
-            if not self._changed.wait_for(lambda: self._running == 0, _LAST_EXECS_S):
-                raise SessionError("a command does not end although its sandbox has ended")
-            self._judge_held()
+        # Their processes are gone: what is left is to note how they ended.
+        if not self._entered.settle(_LAST_EXECS_S):
+            raise SessionError("a command does not end although its sandbox has ended")
         stdout, stderr = self._log.streams()
         took = round((time.monotonic() - (self._work_began or self._opened_at)) * 1000)
         how = Exit(self._log.last_code(), None, self._timed_out, captured.exit.oom, took)
@@ -636,17 +622,40 @@ class Session:
         if self._judgement is None or self._phase != "graded":
             raise SessionError(f"a graded session is sealed, once, and this one is {self._phase}")
         self._phase = "sealed"
+        self._end_scoring()
         bundle = self._trial.seal(self._bundle, self._judgement)
         result = self._ready.result((self._trial.result(self._judgement, bundle),))
         self._ready.write(self._opened, result, self._ready.run.ledger.finish())
         return bundle
+
+    @property
+    def workdir(self) -> str:
+        """The task's working directory in the sandbox; known once the session is entered."""
+        return self._cwd
+
+    @property
+    def phase(self) -> str:
+        """``new``, ``setup``, ``agent``, ``frozen``, ``graded``, ``sealed`` or ``closed``."""
+        return self._phase
+
+    def kill(self, why: str) -> None:
+        """Kill every sandbox of the session, from any thread: what goes on in another one breaks off. `close` is still
+        to be called, by the thread that the session is for.
+
+        Args:
+            why: what the ledger says of a session that was not sealed, one line.
+        """
+        self._why = why
+        self._machinery.live.stop()
 
     def close(self) -> None:
         """End the sandbox and remove what was not sealed; the ledger keeps that it was begun. Harmless when called
         twice."""
         if self._phase != "sealed":
             self._phase = "closed"
-        self._stack.close()
+        # Whoever closes a session that was killed knows that.
+        with suppress(Interrupted):
+            self._stack.close()
 
     def _abort(self) -> None:
         """Enter into the ledger that the session ended without a bundle, where it did: as an error, or as the violation
@@ -654,36 +663,6 @@ class Session:
         if self._trial.sealed is None:
             judgement = self._trial.broken_off(self._why)
             self._attempt.aborted(self._why, judgement.verdict.value, judgement.score)
-
-
-class _Entrance:
-    """One command's way into the sandbox: the recorder's, and what the session must know."""
-
-    def __init__(self, session: Session, inner: Entrance, number: int, *, judged: bool) -> None:
-        self.pid: int | None = None
-        self._session = session
-        self._inner = inner
-        self._number = number
-        self._judged = judged
-        self._holding = False
-
-    def hooks(self) -> RuntimeHooks:
-        self._session.hold()
-        self._holding = True
-        return self._inner.hooks()
-
-    def entered(self, launcher: int, pid: int | None) -> None:
-        self._inner.entered(launcher, pid)
-        self.pid = pid
-        if self._holding:
-            self._holding = False
-            self._session.release(self._number, pid, judged=self._judged)
-
-    def let_go(self) -> None:
-        """Where the runtime never came so far."""
-        if self._holding:
-            self._holding = False
-            self._session.release()
 
 
 def _checked_path(path: str) -> str:
