@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from affidavit.contracts import ContractError, compile_settings, parse_contract
+from affidavit.contracts import compile_settings, parse_contract
+from affidavit.errors import AffidavitError
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import choose_runtime
@@ -29,7 +30,6 @@ from affidavit.evidence import (
     BundleReader,
     BundleWriter,
     EnvironmentDocument,
-    EvidenceError,
     GradeDocument,
     ReproducedGrade,
     ReproductionFacts,
@@ -38,13 +38,12 @@ from affidavit.evidence import (
     TrialFacts,
     write_reproduction,
 )
+from affidavit.gateway import GatewayError
 from affidavit.grading import Graded, NamedGrader, make_graders, weakest
-from affidavit.images import ImageError, ImageStore
-from affidavit.recorder import RecorderError
+from affidavit.images import ImageStore
 from affidavit.sandbox import (
     Output,
     RootFilesystem,
-    SandboxError,
     SandboxSpec,
     Streams,
     carry_over,
@@ -54,8 +53,7 @@ from affidavit.sandbox import (
     write_points,
 )
 from affidavit.signing import now
-from affidavit.tasks import Task, TaskError, load_task
-from affidavit.trace import TraceError
+from affidavit.tasks import Task, load_task
 from affidavit.verification import (
     Verification,
     agent_record,
@@ -163,7 +161,9 @@ def reproduce(
         ):
             check_places([place.task], place.machine.state, bundle.parent, rootfs_outside=rootfs_outside)
             return _reproduced(verification, verification.facts, reader, place, signer)
-    except (TaskError, EvidenceError, ContractError, SandboxError, RecorderError, TraceError, ImageError) as error:
+    except RunError:
+        raise
+    except (AffidavitError, GatewayError) as error:
         raise RunError(str(error)) from error
 
 
