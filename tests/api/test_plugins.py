@@ -46,7 +46,10 @@ def test_wrong_plugins(affidavit: Command, task: Callable[..., Path], installed:
     made = task(graders=SETTINGS)
     for name, says in (
         ("broken", "--agent broken: house 1.0: house:nothing can't be loaded: AttributeError"),
-        ("unknown", "no such agent; use oracle, nop, claude-code, codex, mini-swe-agent, broken or house-agent"),
+        (
+            "unknown",
+            "no such agent; use oracle, nop, claude-code, codex, gemini-cli, mini-swe-agent, opencode, broken or house-agent",
+        ),
     ):
         ran = affidavit.alone("run", made, "--agent", name, PYTHONPATH=str(installed))
         assert (ran.status, ran.out) == (2, "")

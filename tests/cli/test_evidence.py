@@ -26,6 +26,7 @@ PARTS = (
     "statement.dsse.json",
     "submission/files.tar",
     "task.json",
+    "texts.json",
     "verdict.json",
 )
 

@@ -22,7 +22,7 @@ def behavioral(task: Callable[..., Path]) -> Path:
 def test_an_honest_run_passes_under_it(trials: Trials, behavioral: Path) -> None:
     outcome = trials(EBPF, behavioral, HONEST)
     assert (outcome.verdict, outcome.rules) == ("pass", set())
-    assert outcome.trial.contract["id"] == "contract-001"
+    assert outcome.trial.contract.id == "contract-001"
     assert any("signature: is empty, so the contract is unsigned" in note for note in outcome.notes)
     assert outcome.json("environment.json")["settings"]["wall_ms"] == 30000
 

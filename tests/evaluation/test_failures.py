@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evaluation import Agent, Job, RunOptions, run_jobs, trial
+from affidavit.evaluation import Agent, Job, RunOptions, grading_run, run_jobs, trial
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evidence import BundleReader, canonical_json, keys_dir, load_key
 from affidavit.evidence.statement import IN_TOTO, Statement, read_statement
@@ -35,7 +35,7 @@ def failing(error: BaseException) -> Callable[..., Any]:
 def test_a_violation_outlives_the_grading(
     trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(trial, "grade_all", failing(error))
+    monkeypatch.setattr(grading_run, "grade_all", failing(error))
     outcome = trials(EBPF, task(), CHEAT)
     assert (outcome.verdict, outcome.score, outcome.rules) == ("violation", 0.0, {"files.deny"})
     assert "the grading failed, and its part of the bundle is missing" in outcome.reasons
@@ -52,7 +52,7 @@ def test_a_violation_outlives_its_bundle(trials: Trials, task: Make, monkeypatch
 
 
 def test_without_a_violation_a_failure_is_an_error(trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "grade_all", failing(RuntimeError("out of order")))
+    monkeypatch.setattr(grading_run, "grade_all", failing(RuntimeError("out of order")))
     outcome = trials(EBPF, task())
     assert (outcome.verdict, outcome.score, outcome.reasons) == ("error", None, "out of order")
     assert outcome.trial.bundle is None
@@ -61,14 +61,14 @@ def test_without_a_violation_a_failure_is_an_error(trials: Trials, task: Make, m
 def test_no_failure_touches_another_trial(
     at_home: None, task: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = trial.grade_all
+    real = grading_run.grade_all
 
     def sometimes(graders: Any, material: Any) -> Any:
         if b"fail" in material.stdout:
             raise RecursionError("maximum recursion depth exceeded")
         return real(graders, material)
 
-    monkeypatch.setattr(trial, "grade_all", sometimes)
+    monkeypatch.setattr(grading_run, "grade_all", sometimes)
     agents = [Agent.shell(command, name) for name, command in (("a", "echo fail"), ("b", "echo 42 >answer"))]
     folder = load_task(task())
     result = run_jobs([Job(folder, agent) for agent in agents], RunOptions(out=tmp_path / "out"), Silent())
@@ -78,7 +78,7 @@ def test_no_failure_touches_another_trial(
 
 
 def test_an_interrupt_is_none_of_these(trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "grade_all", failing(Interrupted()))
+    monkeypatch.setattr(grading_run, "grade_all", failing(Interrupted()))
     with pytest.raises((Interrupted, KeyboardInterrupt, SystemExit)):
         trials(EBPF, task(), CHEAT)
 

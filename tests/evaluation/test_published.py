@@ -112,8 +112,9 @@ def test_a_run_pins_a_published_contract(
     assert (sizes["/workspace/found"], sizes["/workspace/head"]) == (0, 0)
 
     facts = trial.contract
-    assert (facts["id"], facts["version"], facts["signed_by"]) == ("tiny", "1.2.0", author.key_id)
-    assert facts["published"]["entry"] == 1
+    assert (facts.id, facts.version, facts.signed_by) == ("tiny", "1.2.0", author.key_id)
+    assert facts.published is not None
+    assert facts.published["entry"] == 1
     plain = verify(bundle)
     assert failed(plain) == {}
     assert "tiny@1.2.0 is entry 1 of 2 in the log of" in passed(plain, "published")
@@ -179,7 +180,7 @@ def test_a_contract_that_is_named_for_every_task(task: Make, registry: Path, tmp
         run(folder, tmp_path, registry=str(registry))
     assert not (tmp_path / "runs").exists()
     trial = run(folder, tmp_path, contract=str(contract))
-    assert (trial.contract["id"], trial.contract.get("published")) == ("given", None)
+    assert (trial.contract.id, trial.contract.published) == ("given", None)
     assert trial.bundle is not None
     unsigned = verify(trial.bundle, trust=trust)
     assert failed(unsigned) == {"contract signers": "the contract is not signed"}

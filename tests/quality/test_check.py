@@ -78,7 +78,7 @@ def test_tests_that_pay_for_nothing_are_the_graders_fault(checked: Callable[...,
     assert seen(report) == {("idle", "grader")}
     assert {finding["message"].partition(" scores")[0] for finding in report["findings"]} == {
         "doing nothing",
-        "the unchanged start, written again,",
+        "the unchanged start, rewritten,",
         "the start with a blank line more",
         "an empty answer",
         "the answer {}",

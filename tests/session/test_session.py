@@ -257,7 +257,11 @@ def test_a_session_that_is_killed_while_commands_enter_it_ends(
             while True:
                 session.exec(["true"])
 
-    made = task()
+    def ended() -> set[int]:
+        return {*processes(lambda pid, line: parent(pid) == os.getpid() and not line)}
+
+    # Other tests may have left some.
+    made, before = task(), ended()
     for number in range(6):
         with affidavit.open_session(made, runtime="runc", out=tmp_path / "runs") as session:
             threads = [threading.Thread(target=enter, args=(session,)) for _ in range(3)]
@@ -272,7 +276,7 @@ def test_a_session_that_is_killed_while_commands_enter_it_ends(
     # What ends later than its sandbox goes with the next one.
     with affidavit.open_session(made, runtime="runc", out=tmp_path / "runs"):
         pass
-    wait_until_gone(lambda: [str(pid) for pid in processes(lambda pid, line: parent(pid) == os.getpid() and not line)])
+    wait_until_gone(lambda: [str(pid) for pid in sorted(ended() - before)])
 
 
 def test_a_session_that_is_left_leaves_nothing(opened: Open, task: Make, nothing_left: None, tmp_path: Path) -> None:

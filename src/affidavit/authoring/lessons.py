@@ -8,7 +8,7 @@ from affidavit.authoring.errors import LearningError
 from affidavit.authoring.learning import Lesson
 from affidavit.evidence import BundleReader, EnvironmentDocument, EvidenceError, TaskDocument
 from affidavit.trace import TraceError
-from affidavit.verification import agent_record, given_to, verify
+from affidavit.verification import given_to, read_agent_record, verify
 
 _STATEMENT = "statement.dsse.json"
 _MOST_RUNS = 200
@@ -71,7 +71,7 @@ def _lesson(bundle: Path, key: Path | None) -> tuple[Lesson, str]:
             raise LearningError(f"{bundle}: broke its contract in mode audit ({rule}); learn from honest runs only")
         task = TaskDocument.read("task.json", reader.task)
         environment = EnvironmentDocument.read("environment.json", reader.environment)
-        record = agent_record(reader)
+        record = read_agent_record(reader)
         lesson = Lesson(
             name=posixpath.join(*bundle.absolute().parts[-4:]),
             workdir=task.workdir,

@@ -4,7 +4,6 @@ from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime, examine
-from affidavit.evaluation.changed_texts import changed_texts
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
@@ -27,6 +26,7 @@ from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, captur
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
+from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial import Trial
 from affidavit.evaluation.verifier_web import kept_cache
 from affidavit.evaluation.warming import Warmed, warm_tasks

@@ -86,7 +86,7 @@ class ModelAccess:
             "upstreams": {name: one.url for name, one in settings.upstreams.items()},
             "budgets": asdict(settings.budgets),
             "prices": {name: asdict(price) for name, price in settings.prices.items()},
-            "cost_usd": model_cost(model_batches(path), settings.prices) if settings.prices else None,
+            "cost_usd": model_cost(model_batches(path), settings.prices),
             "provider_tools": settings.provider_tools,
             "idle_s": settings.idle_s,
             "complete": spool.complete,

@@ -56,10 +56,10 @@ from affidavit.signing import now
 from affidavit.tasks import Task, load_task
 from affidavit.verification import (
     Verification,
-    agent_record,
     enforced_contract,
     kept_footprint,
     new_judge,
+    read_agent_record,
     stage_gaps,
     verify,
 )
@@ -262,7 +262,7 @@ def _run_tests(
     contract = parse_contract(reader.contract, "contract.json")
     enforced = enforced_contract(reader, environment)
     settings = replace(compile_settings(contract), writable=tuple(map(str, environment.settings["writable"])))
-    record = agent_record(reader)
+    record = read_agent_record(reader)
     changes = record.changes
     workdir = TaskDocument.read("task.json", reader.task).workdir
     if (missing := _missing_cache(environment, place)) is not None:

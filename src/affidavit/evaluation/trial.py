@@ -18,7 +18,6 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.changed_texts import changed_texts
 from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
@@ -32,6 +31,7 @@ from affidavit.evaluation.sandbox_capture import Capture, HostNames
 from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
 from affidavit.evaluation.submission import keep_submission
+from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace

@@ -56,7 +56,7 @@ def log_facts(batches: Iterable[pa.RecordBatch], log: ModelLog) -> dict[str, Any
 
 
 def model_cost(batches: Iterable[pa.RecordBatch], prices: Mapping[str, Price]) -> float | None:
-    """What a log's tokens cost, US dollars; None where a model has no price.
+    """What a log's tokens cost, US dollars; None where there are no prices, or none for a model.
 
     Args:
         batches: of the log.
@@ -68,7 +68,7 @@ def model_cost(batches: Iterable[pa.RecordBatch], prices: Mapping[str, Price]) -
             read, written = tokens.get(row["model"], (0, 0))
             tokens[row["model"]] = read + row["input_tokens"], written + row["output_tokens"]
     taken = {model: counts for model, counts in tokens.items() if any(counts)}
-    if not taken.keys() <= prices.keys():
+    if not prices or not taken.keys() <= prices.keys():
         return None
     return round(sum(prices[model].of(*taken[model]) for model in sorted(taken)), 6)
 

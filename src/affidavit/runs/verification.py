@@ -280,7 +280,7 @@ class _RunChecks:
         if statement.facts.plan != plan.digest:
             raise _Wrong(
                 f"{RUN_STATEMENT}: is of the run {statement.facts.run_id} and the plan {statement.facts.plan}, "
-                f"not of the plan {plan.digest} that is here"
+                f"not of the plan {plan.digest} in {PLAN}"
             )
         self._statement = statement
         return f"on run {statement.facts.run_id}, closed {statement.facts.ended}"
@@ -291,7 +291,7 @@ class _RunChecks:
         if history.plan != plan.digest:
             raise _Wrong(
                 f"{LEDGER}: is of the run {history.run_id} and the plan {history.plan}, not of the plan {plan.digest} "
-                "that is here"
+                f"in {PLAN}"
             )
         if self._statement is not None and history.run_id != self._statement.facts.run_id:
             raise _Wrong(

@@ -9,10 +9,10 @@ from affidavit.verification.regrade import grade_all
 from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import Judgement, Verdict, decide, grading_failed, stage_gaps, violation_json
 from affidavit.verification.verify_trial import (
-    agent_record,
     enforced_contract,
     kept_footprint,
     own_keys,
+    read_agent_record,
     verify,
     verify_signed_by,
 )
@@ -29,7 +29,6 @@ __all__ = [
     "Verdict",
     "Verification",
     "WatchedFiles",
-    "agent_record",
     "check_reproductions",
     "decide",
     "enforced_contract",
@@ -40,6 +39,7 @@ __all__ = [
     "kept_footprint",
     "new_judge",
     "own_keys",
+    "read_agent_record",
     "stage_gaps",
     "verify",
     "verify_bundle",

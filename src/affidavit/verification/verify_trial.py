@@ -114,7 +114,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
     footprint, decoys = kept_footprint(reader), environment.decoys
     judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
-    record = agent_record(reader)
+    record = read_agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
     model, network = read_model_facts(reader), read_network_facts(reader)
@@ -136,7 +136,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     return judgement.to_json()
 
 
-def agent_record(reader: BundleReader) -> AgentRecord:
+def read_agent_record(reader: BundleReader) -> AgentRecord:
     """What the agent did, from its bundle.
 
     Raises:
@@ -160,7 +160,7 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
     environment = EnvironmentDocument.read("environment.json", reader.environment)
     contract = parse_contract(reader.contract, "contract.json")
     judge = new_judge(contract, document.workdir, environment.agent, footprint=kept_footprint(reader))
-    record = agent_record(reader)
+    record = read_agent_record(reader)
     return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
 
 

@@ -5,7 +5,6 @@ left.
 """
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
-from affidavit.grading.test_run.missing_tools import missing_tools
 from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
@@ -19,6 +18,7 @@ from affidavit.grading.test_run.reward_grader import (
     words_of,
 )
 from affidavit.grading.test_run.settings import RUN_HERE
+from affidavit.grading.test_run.tool_check import missing_tools
 
 __all__ = [
     "HARNESS",
