@@ -69,7 +69,7 @@ FUZZ_SECONDS := 60
 fuzz: setup
 	@for target in tests/fuzz/seeds/*; do \
 		mkdir -p build/fuzz/$${target##*/} && \
-		$(BIN)/python tests/fuzz/fuzz.py $${target##*/} -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+		TMPDIR=$(CURDIR)/build/fuzz $(BIN)/python tests/fuzz/fuzz.py $${target##*/} -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
 			-artifact_prefix=build/fuzz/ build/fuzz/$${target##*/} $$target || exit 1; \
 	done
 
