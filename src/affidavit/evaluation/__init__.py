@@ -28,7 +28,7 @@ from affidavit.evaluation.stages import Stages
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial import Trial
-from affidavit.evaluation.verifier_web import kept_cache
+from affidavit.evaluation.verifier_web import kept_cache, kept_caches, remove_caches
 from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
@@ -62,11 +62,13 @@ __all__ = [
     "examine",
     "expired_runs",
     "kept_cache",
+    "kept_caches",
     "load_tasks",
     "open_workplace",
     "plan_suite",
     "prepare",
     "prepared_run",
+    "remove_caches",
     "remove_run",
     "reproduce",
     "run_jobs",
