@@ -26,6 +26,7 @@ from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import (
     Job,
     check_fits,
+    check_models,
     contract_under,
     given_plan,
     make_plan,
@@ -190,6 +191,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
+        check_models(contracts, options.model)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         return make_plan(
             jobs, contracts, terms, key, options.model, options.seed, options.pass_rate, options.nonce
@@ -400,11 +402,12 @@ def _prepare_run(
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         jobs = [replace(job, agent=job.agent.with_files(prepared[job.task.id].rootfs, state)) for job in jobs]
-        terms.check(tasks, {name: base.contract for name, base in prepared.items()}, alerts=len(options.alerts))
+        planned = {name: base.contract for name, base in prepared.items()}
+        terms.check(tasks, planned, alerts=len(options.alerts))
+        check_models(planned, options.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        planned = {name: base.contract for name, base in prepared.items()}
         plan = given or make_plan(jobs, planned, terms, key, options.model, nonce=options.nonce)
         if options.resume is not None:
             resumed = resume_run(folder, plan, key)
