@@ -162,6 +162,9 @@ class Guard:
 
     def _evaluates(self, file):
         """Whether code of this file, where it has a text evaluated, may have it from the solution."""
+        if not file:
+            # The interpreter itself, which was given the code.
+            return False
         return files.of_code(file, self.settings.tests) or _is_temporary(file) or file in ("<string>", "<stdin>")
 
     def _is_own(self, source):
