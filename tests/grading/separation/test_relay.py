@@ -54,10 +54,11 @@ def test_frames_pass_both_ways(relay: Relay) -> None:
         frame(1, OPEN, b"{}"),
         frame(1, RESULT, b"passed"),
         frame(1, 9),
+        frame(1, CLOSE, b"why"),
         HEAD.pack(1, DATA, (1 << 20) + 1),
         HEAD.pack(1, DATA, 0xFFFFFFFF),
     ],
-    ids=["open", "result", "unknown", "too-long", "longest"],
+    ids=["open", "result", "unknown", "end-with-words", "too-long", "longest"],
 )
 def test_what_no_session_asked_for_ends_the_solutions_part(relay: Relay, sent: bytes) -> None:
     os.write(relay.tests.stdout, frame(1, OPEN, b"{}"))

@@ -190,6 +190,8 @@ class Relay:
     def _from_solution(self, session: int, kind: int, payload: bytes) -> None:
         if kind not in (_DATA, _CLOSE):
             raise ValueError(f"a frame of kind {kind}")
+        if kind == _CLOSE and payload:
+            raise ValueError("an end of a session with a payload")
         if session not in self._sessions:
             # A session that the tests closed meanwhile.
             return
