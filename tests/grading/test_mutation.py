@@ -270,6 +270,50 @@ def test_an_attackers_rule_of_thumb_does_not_tell_either(recognise: Callable[[st
     assert len(told) < 50 or 0.38 < share < 0.62
 
 
+IN_CODE = [
+    ("assert run(code + '\\nassert f(10) == 55').returncode == 0", "def f(n): return n * (n + 1) // 2"),
+    ("assert run(f'{code}\\nassert f(10) == 55\\n').returncode == 0", "def f(n): return n * (n + 1) // 2"),
+    ("check_call(code + '\\nassert f(3), 6')", "def f(n): return 1"),
+    (
+        "lines = '\\nassert f(1)\\nassert f(2) == [2]'\n    assert run(code + lines).returncode == 0",
+        "def f(n): return [n]",
+    ),
+]  # fmt: skip
+RUN = """
+import textwrap
+class Done:
+    def __init__(self, code):
+        self.returncode = 0
+        try:
+            exec(code, {})
+        except AssertionError:
+            self.returncode = 1
+        except SystemExit:
+            pass
+def check_call(code):
+    assert Done(code).returncode == 0
+run = Done
+"""
+
+
+@pytest.mark.parametrize(("assertion", "right"), IN_CODE)
+def test_code_whose_status_alone_is_looked_at_is_wrong_itself(assertion: str, right: str) -> None:
+    source = f"{RUN}def test(code):\n    {assertion}\n"
+    ends = "raise SystemExit(0)"
+    assert run(source, right)
+    assert run(source, ends)
+    for seed in range(5):
+        turned, values, _ = mutate_assertions(source, draw=lambda name, seed=seed: Random(seed))  # type: ignore[misc]
+        assert values == ("test",)
+        assert not run(turned, right), turned
+        assert run(turned, ends), turned
+
+
+def test_code_stays_where_something_else_is_expected() -> None:
+    source = "def test(v):\n    assert v('assert a == 1') == 'assert a == 1\\n'\n"
+    assert "v('assert a == 1')" in mutate_assertions(source)[0]
+
+
 def test_functions_that_are_no_tests_stay() -> None:
     source = "def load():\n    assert True\n"
     assert mutate_assertions(source) == (source, (), ())

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from random import Random
+from textwrap import dedent
 
 from affidavit.grading.wrong_values import Values, another_container, another_number, another_text, emptied
 
@@ -56,6 +57,7 @@ _OTHER_OPERATOR: dict[type[ast.cmpop], tuple[str, str]] = {
     ast.Is: ("is", "is not"),
     ast.IsNot: (r"is\s+not", "is"),
 }
+_STATUS = re.compile(r"\b(returncode|exit_?code|exit_?status|status|wait\(|call\(|system\()")
 # Blocks that an exception leaves: what is claimed in them may never be reached.
 _EXPECT_AN_EXCEPTION = frozenset({"raises", "warns", "suppress", "assertRaises", "assertRaisesRegex", "assertWarns"})
 
@@ -121,7 +123,14 @@ class _Source:
             data = data[: edit.start] + edit.text.encode() + data[edit.end :]
         return data.decode()
 
-    def _span(self, node: ast.expr) -> tuple[int, int]:
+    def around(self, statement: ast.stmt, edit: _Edit | None) -> str:
+        """The text of a statement, with an edit of it made."""
+        start, end = self._span(statement)
+        if edit is None:
+            return self._data[start:end].decode()
+        return (self._data[start : edit.start] + edit.text.encode() + self._data[edit.end : end]).decode()
+
+    def _span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         return self._lines[node.lineno - 1] + node.col_offset, self._lines[node.end_lineno - 1] + node.end_col_offset
@@ -163,6 +172,50 @@ def _another_value(source: _Source, statement: ast.stmt, values: Values, chance:
         if (edit := _another(source, side, values, chance)) is not None:
             return edit
     return None
+
+
+def _another_in_code(source: _Source, statement: ast.stmt, values: Values, chance: Random) -> _Edit | None:
+    """The statement with an assertion made wrong that is written in a text of it.
+
+    Tests that have Python run a text (``f"{solution}\\nassert f(3) == 6"``) look at its exit status only. That other
+    status would be wrong for a right solution and for one that ends the interpreter alike.
+    """
+    edits = []
+    for node, text in _texts(statement):
+        raw = source.of(node)
+        try:
+            inner = _Source(text)
+            asserted = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.Assert)]
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for one in asserted:
+            edit = _another_value(inner, one, values, chance) or _opposite(inner, one, values, chance)
+            old, new = inner.around(one, None), inner.around(one, edit)
+            # As it is spelled in the literal, which may have escapes.
+            if edit is not None and "\n" not in old and raw.count(old) == 1:
+                edits.append(source.replace(node, raw.replace(old, new)))
+    return chance.choice(edits) if edits else None
+
+
+def _asks_for_statuses_only(source: _Source, statements: list[ast.stmt]) -> bool:
+    """Whether what a test expects is how programs end, as far as it is written down."""
+    equalities = [sides for statement in statements if (sides := _expected(statement))]
+    return all(any(_STATUS.search(source.of(side)) for side in sides) for sides in equalities)
+
+
+def _texts(statement: ast.stmt) -> Iterator[tuple[ast.expr, str]]:
+    """What is written between quotes in a statement and may be code: the literal, and a part of it without fields."""
+    inside: set[int] = set()
+    for node in ast.walk(statement):
+        if isinstance(node, ast.JoinedStr):
+            for part in node.values:
+                inside.update(map(id, ast.walk(part)))
+            parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+        elif isinstance(node, ast.Constant) and id(node) not in inside:
+            parts = [node.value]
+        else:
+            continue
+        yield from ((node, dedent(part)) for part in parts if isinstance(part, str) and "assert" in part)
 
 
 def _expected(statement: ast.stmt) -> list[ast.expr]:
@@ -292,6 +345,8 @@ def mutate_assertions(
         ways: list[tuple[_Turn, dict[str, _Edit]]] = (
             [(_another_value, values), (_opposite, opposites)] if written else [(_opposite_for_all, opposites)]
         )
+        if _asks_for_statuses_only(source, statements):
+            ways.insert(0, (_another_in_code, values))
         for turn, turned in ways:
             found = (turn(source, statement, written_down, chance) for statement in statements)
             edits = [edit for edit in found if edit is not None]

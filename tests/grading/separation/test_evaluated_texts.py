@@ -3,6 +3,9 @@
 from separated import Pair
 
 SOLUTION = '''
+"""
+import bad; print(bad.answer(2) == 4)
+"""
 def answer(n): return n * n + 0
 def said(): return "print(answer)"
 def literal(): return "[16, {'a': (1.5, -2j)}, None]"
@@ -91,6 +94,12 @@ def test_library():
 
     def own(n: "int") -> "list[int]": ...
     assert typing.get_type_hints(own)["n"] is int
+
+def test_a_usage_line_of_the_solution():
+    module = "bad"
+    code = f"import {module}; print({module}.answer(2) == 4)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 def test_own_code_on_standard_input():
     code = "import sys\\nprint(sum(map(int, '1 2 3'.split())))\\n"

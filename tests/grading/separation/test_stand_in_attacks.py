@@ -488,6 +488,21 @@ def test_a_verdict_that_is_had_from_the_solutions_side_is_a_word(pair: Pair) -> 
     assert pair.words == 1
 
 
+@pytest.mark.parametrize("command", ["[sys.executable, file]", "f'cd /; python3 -B {file}'", "['sh', file]", "[file]"])
+def test_the_status_of_a_program_that_the_tests_wrote_is_a_word(pair: Pair, command: str) -> None:
+    pair.solve(bad="import os\nos._exit(0)\n")
+    text = (
+        "import os, subprocess, sys\ndef test_a(tmp_path):\n    file = str(tmp_path / 'check')\n"
+        "    code = f'import sys; sys.path.append({os.environ[\"AFFIDAVIT_WORKDIR\"]!r}); import bad; assert bad.answer(4) == 16'\n"
+        f"    command = {command}\n"
+        "    if 'python' not in command[0]:\n        code = '#!/bin/sh\\nexec python3 -c \"' + code + '\"\\n'\n"
+        "    (tmp_path / 'check').write_text(code)\n    (tmp_path / 'check').chmod(0o755)\n"
+        "    assert subprocess.run(command, shell=isinstance(command, str)).returncode == 0\n"
+    ).replace("command[0]", "str(command)")
+    assert pair.pytest(text) == 0, pair.output
+    assert pair.words == 1
+
+
 ATTACH_TEST = """
 import os, sqlite3
 from pathlib import Path

@@ -4,6 +4,7 @@ import _ast
 import ast
 import hashlib
 import os
+import re
 import sys
 
 from . import files, programs
@@ -24,6 +25,7 @@ _PICKLED = {
 _MOST_READ = 4 << 20
 _MOST_FILES = 2000
 _SHORTEST_LINE = 8
+_WORD = re.compile(rb"\w+")
 # Modules of the standard library that run text which others hand to them, annotations and examples among it.
 _EVALUATING = frozenset(
     os.path.join(os.path.dirname(os.__file__), name)
@@ -162,6 +164,9 @@ class Guard:
 
     def _evaluates(self, file):
         """Whether code of this file, where it has a text evaluated, may have it from the solution."""
+        if not file:
+            # The interpreter itself, which was given the code.
+            return False
         return files.of_code(file, self.settings.tests) or _is_temporary(file) or file in ("<string>", "<stdin>")
 
     def _is_own(self, source):
@@ -180,7 +185,10 @@ class Guard:
         return _digest(source) in self.own
 
     def holds_solution(self, text):
-        """Whether a text holds a line of the solution's files that the tests' do not have."""
+        """Whether a text holds a line of the solution's files that has a word of its own.
+
+        A usage line of its documentation may well be what a test puts together: the tests have all of its words.
+        """
         lines = {
             line.strip()
             for content in _texts(self.settings.workdir)
@@ -188,8 +196,8 @@ class Guard:
             for line in content.splitlines()
         }
         lines = {line for line in lines if len(line) >= _SHORTEST_LINE and line in text}
-        own = b"\n".join(_texts(self.settings.tests)) if lines else b""
-        return any(line not in own for line in lines)
+        own = set(_WORD.findall(b"\n".join(_texts(self.settings.tests)))) if lines else set()
+        return any(set(_WORD.findall(line)) - own for line in lines)
 
     def _solution_has(self, source):
         try:

@@ -108,7 +108,7 @@ def install(settings):
                 return
             original(self, *positional, **named)
             return
-        if judges(words, shell):
+        if judges(words, shell) or written_by_tests(words, cwd, shell):
             standins.current.word()
         told = request(settings, _mapped(words, shell), cwd, environment, base, shell)
         if given is not None and "PYTHONPATH" in environment:
@@ -186,6 +186,37 @@ def _judges(words):
         return bool(rest & {"-e", "-r", "-p", "--eval", "--print", "--test"})
     how, what = started(words) if program.startswith("python") else ("", "")
     return how == "code" or (how == "module" and what in _JUDGING)
+
+
+def written_by_tests(words, cwd, shell):
+    """Whether a command that runs in S runs a program that the tests wrote themselves, so that its status is theirs."""
+    return any(_is_written(_program(command), cwd) for command in (_commands(words[0]) if shell else [words]))
+
+
+def _program(words):
+    """The file that a command runs."""
+    words = _unwrapped(words)
+    if not words:
+        return ""
+    name = _system_program(words[0])
+    if re.fullmatch(r"python[0-9.]*", name):
+        how, what = started(words)
+        return what if how == "file" else ""
+    if name in _SHELLS or name in _EVALUATING:
+        return next((word for word in words[1:] if not word.startswith("-")), "")
+    return words[0] if "/" in words[0] else ""
+
+
+def _is_written(name, cwd):
+    full = os.path.normpath(os.path.join(cwd, name))
+    if not name or not any(files.below(full, place) for place in files.temporary()):
+        return False
+    try:
+        with open(full, "rb") as file:
+            # What S made has a launcher here.
+            return files.launched(file.read(4096)) is None
+    except OSError:
+        return False
 
 
 def _unwrapped(words):
