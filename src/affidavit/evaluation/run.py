@@ -402,6 +402,7 @@ def _prepare_run(
         prepared = {name: prepare(task, state, contracts) for name, task in tasks.items()}
         prepared = {name: _under(terms, tasks[name], base) for name, base in prepared.items()}
         jobs = [replace(job, agent=job.agent.with_files(prepared[job.task.id].rootfs, state)) for job in jobs]
+        jobs = [replace(job, agent=job.agent.scanned(job.task)) for job in jobs]
         planned = {name: base.contract for name, base in prepared.items()}
         terms.check(tasks, planned, alerts=len(options.alerts))
         check_models(planned, options.model)
@@ -422,6 +423,7 @@ def _prepare_run(
     notes = [*_notes(tasks, prepared, terms, told=bool(options.alerts)), *_not_held(prepared, choice)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
+    notes += _brought(jobs)
     return Preparation(tuple(jobs), terms, choice, prepared, folder, key, made, plan, resumed, tuple(notes))
 
 
@@ -589,6 +591,14 @@ def check_graders(task: Task) -> None:
 def _under(terms: Terms, task: Task, prepared: _Prepared) -> _Prepared:
     """What a task rests on, under the terms of the run."""
     return replace(prepared, contract=contract_under(terms, task, prepared.contract))
+
+
+def _brought(jobs: Sequence[Job]) -> Iterator[str]:
+    """What the user should know of what agents bring."""
+    for job in jobs:
+        facts = job.agent.scan_facts
+        if facts is not None and (facts.planted or facts.unread or not facts.complete):
+            yield f"{job.task.id}: {facts.sentence}"
 
 
 def _notes(tasks: dict[str, Task], prepared: dict[str, _Prepared], terms: Terms, told: bool) -> Iterator[str]:
