@@ -1,5 +1,6 @@
 """One trial from end to end, with each runtime and recorder."""
 
+import base64
 import os
 import re
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.evaluation import Agent
+from affidavit.verification import verify
 from harness import EBPF, SOLVE, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -289,3 +291,16 @@ def test_what_the_environment_lays_down_is_there_and_stays_the_tasks(trials: Tri
     assert (outcome.verdict, outcome.text("agent/stdout")) == ("pass", "41")
     assert outcome.changed()["/workspace/start"]["kind"] == "deleted"
     assert (folder / "environment/root/workspace/start").read_text() == "41"
+
+
+def test_a_bundle_says_what_hidden_parts_its_agent_brought(trials: Trials, task: Callable[..., Path]) -> None:
+    test = 'expected_of_the_ledger=4242\n[ "$(cat answer)" = 42 ] && echo 1 >/logs/verifier/reward.txt'
+    planted = base64.b64encode(f"#!/bin/bash\n{test}".encode()).decode()
+    outcome = trials(EBPF, task(test=test), f"printf 42 >answer; : {planted}")
+    scan = outcome.json("environment.json")["identity"]["scan"]
+    assert scan["planted"] == [{"hidden": "tests/test.sh", "place": "command!base64"}]
+    said = "the agent brought hidden parts of the task: tests/test.sh in command!base64"
+    assert any(said in note for note in outcome.notes)
+    checks = {check.name: check for check in verify(outcome.bundle).checks}
+    assert checks["environment"].ok
+    assert said in checks["environment"].detail

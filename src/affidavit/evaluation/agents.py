@@ -5,10 +5,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from affidavit.agents import AgentDefinition, AgentError, InstalledAgent, find_agent, install_agent
+from affidavit.agents import (
+    AgentDefinition,
+    AgentError,
+    Brought,
+    InstalledAgent,
+    find_agent,
+    install_agent,
+    layer_files,
+    scan_brought,
+)
 from affidavit.evaluation.errors import RunError
+from affidavit.evidence import BroughtScan, PlantedPart
 from affidavit.plugins import Group, PluginError, load_plugin, origin, plugins
 from affidavit.sandbox import RootFilesystem
+from affidavit.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Agent:
         environment: variables that it gets beside the task's.
         definition: where it comes from; None: it brings nothing.
         installed: what it brings, once that is there.
+        scan: what a look at that came to, once it was taken.
     """
 
     name: str
@@ -32,6 +44,7 @@ class Agent:
     environment: Mapping[str, str] = field(default_factory=dict)
     definition: AgentDefinition | None = None
     installed: InstalledAgent | None = None
+    scan: Brought | None = None
 
     @classmethod
     def named(cls, name: str) -> "Agent":
@@ -107,3 +120,35 @@ class Agent:
             return replace(self, installed=install_agent(self.definition, rootfs, state))
         except AgentError as error:
             raise RunError(str(error)) from error
+
+    def scanned(self, task: Task) -> Self:
+        """The agent with what a look at its command, its variables and its files came to.
+
+        Args:
+            task: whose hidden parts are looked for.
+
+        Raises:
+            RunError: something can't be read.
+        """
+        if self.sees_solution:
+            return self
+        layer = self.installed.layer if self.installed is not None else None
+        texts = {"command": self.command, **{f"environment {name}": one for name, one in self.environment.items()}}
+        try:
+            scan = scan_brought(
+                {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()},
+                layer_files(layer) if layer is not None else (),
+                task,
+            )
+        except OSError as error:
+            raise RunError(f"--agent {self.name}: what it brings can't be looked through: {error}") from error
+        return replace(self, scan=scan)
+
+    @property
+    def scan_facts(self) -> BroughtScan | None:
+        """The scan as it stands in a bundle; None where none was made."""
+        found = self.scan
+        if found is None:
+            return None
+        planted = [PlantedPart(hidden=one.hidden, place=one.place) for one in found.planted]
+        return BroughtScan(planted=planted, opaque=[*found.opaque], unread=found.unread, complete=found.complete)

@@ -268,6 +268,7 @@ def _prepare_run(
         bases = {name: _base(task, state, contracts, terms) for name, task in tasks.items()}
         planned = {name: base.contract for name, base in bases.items()}
         jobs = [replace(job, agent=job.agent.with_files(bases[job.task.id].rootfs, state)) for job in jobs]
+        jobs = [replace(job, agent=job.agent.scanned(job.task)) for job in jobs]
         terms.check(tasks, planned, alerts=len(options.alerts))
         check_models(planned, options.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
@@ -284,7 +285,7 @@ def _prepare_run(
             resumed = Resumed(folder.name, Ledger.create(folder, key, folder.name, plan.plan.digest), {})
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
-    notes = [*_notes(tasks, planned, terms, told=bool(options.alerts)), *_not_held(planned, choice)]
+    notes = [*_notes(tasks, planned, terms, told=bool(options.alerts)), *_not_held(planned, choice), *_brought(jobs)]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     settings = RunSettings(
@@ -397,6 +398,14 @@ def check_graders(task: Task) -> None:
             plan_tests(named.spec, task)
         if isinstance(named.grader, PerformanceGrader):
             named.grader.settings.check_files(named.spec, task.tests_dir)
+
+
+def _brought(jobs: Sequence[Job]) -> Iterator[str]:
+    """What the user should know of what agents bring."""
+    for job in jobs:
+        facts = job.agent.scan_facts
+        if facts is not None and (facts.planted or facts.unread or not facts.complete):
+            yield f"{job.task.id}: {facts.sentence}"
 
 
 def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: Terms, told: bool) -> Iterator[str]:

@@ -441,6 +441,7 @@ class Trial:
             environment=dict(agent.environment),
             definition=None if agent.definition is None else agent.definition.digest,
             brought=Installed(digest=installed.digest, files=installed.files) if installed else None,
+            scan=agent.scan_facts,
         )
 
     @contextmanager

@@ -15,16 +15,19 @@ from affidavit.evidence.bundle import (
     trace_facts,
 )
 from affidavit.evidence.documents import (
+    BroughtScan,
     Enforcement,
     EnvironmentDocument,
     ExitDocument,
     GradeDocument,
     Identity,
     Installed,
+    PlantedPart,
     ProgramDocument,
     TaskDocument,
     diff_json,
     read_diff,
+    scan_in,
 )
 from affidavit.evidence.model_facts import (
     MODEL_FACTS,
@@ -99,6 +102,7 @@ __all__ = [
     "REPRODUCTIONS",
     "STATEMENT",
     "TRAJECTORY",
+    "BroughtScan",
     "BundleReader",
     "BundleWriter",
     "ContractFacts",
@@ -109,6 +113,7 @@ __all__ = [
     "GradeDocument",
     "Identity",
     "Installed",
+    "PlantedPart",
     "ProgramDocument",
     "PublicKey",
     "ReproducedGrade",
@@ -150,6 +155,7 @@ __all__ = [
     "read_reproductions",
     "read_statement",
     "recorded_answers",
+    "scan_in",
     "stranded",
     "strict_canonical_json",
     "strict_json",

@@ -91,6 +91,49 @@ class Installed(_Document):
     files: int
 
 
+class PlantedPart(_Document):
+    """A hidden file of the task (its path) that the agent brought, and where it lay."""
+
+    hidden: str
+    place: str
+
+
+class BroughtScan(_Document):
+    """What a look at all that an agent brought came to; see :func:`affidavit.agents.scan_brought`.
+
+    Attributes:
+        planted: hidden parts of the task that were found.
+        opaque: what could not be read, the first 20.
+        unread: how many of those there are.
+        complete: all was looked at.
+    """
+
+    planted: list[PlantedPart]
+    opaque: list[str]
+    unread: int
+    complete: bool
+
+    @property
+    def sentence(self) -> str:
+        """What to tell a person."""
+        said = []
+        if self.planted:
+            named = ", ".join(f"{one.hidden} in {one.place}" for one in self.planted[:3])
+            said.append(f"the agent brought hidden parts of the task: {named}")
+        if self.unread:
+            said.append(f"the agent is opaque: {self.unread} of the files it brought can't be read")
+        if not self.complete:
+            said.append("what it brought was not looked at as a whole, for it is too much")
+        return "; ".join(said) or "nothing hidden was found in what the agent brought"
+
+
+def scan_in(environment: Mapping[str, Any]) -> BroughtScan | None:
+    """The scan in the content of an ``environment.json``; None where there is none. Raises EvidenceError."""
+    identity = environment.get("identity")
+    scan = identity.get("scan") if isinstance(identity, Mapping) else None
+    return None if scan is None else BroughtScan.read("environment.json: identity.scan", scan)
+
+
 class Identity(_Document):
     """Who was evaluated.
 
@@ -102,6 +145,7 @@ class Identity(_Document):
         environment: the variables that its definition sets.
         brought: what its installation brought; None where nothing was installed.
         definition: digest of the definition that it is of; None where it has none.
+        scan: whether it brought hidden parts of the task; None where that was not looked at.
     """
 
     name: str
@@ -112,6 +156,7 @@ class Identity(_Document):
     environment: dict[str, str]
     brought: Installed | None
     definition: str | None = None
+    scan: BroughtScan | None = None
 
 
 class Enforcement(_Document):

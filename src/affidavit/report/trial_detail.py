@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, Op, Process, process_tree
-from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log
+from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log, scan_in
 from affidavit.gateway import content_type, read_answer
 from affidavit.policy import event_sentence
 from affidavit.report.behaviour import SCRATCH
@@ -693,6 +693,8 @@ def _output(reader: BundleReader, name: str) -> str:
 def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Run", trial.run_id
     yield "Agent", trial.agent
+    if said := _brought(environment):
+        yield "What the agent brought", said
     yield "Runtime and recorder", f"{trial.runtime or '?'} + {trial.recorder or '?'}"
     for name, label in (("runtime_detail", "Runtime version"), ("kernel", "Kernel"), ("affidavit", "Affidavit")):
         if isinstance(environment.get(name), str):
@@ -713,6 +715,14 @@ def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str,
         yield "Agent's command ended with", _ending(ended)
     if trial.duration_ms is not None:
         yield "Wall time of the trial", f"{trial.duration_ms / 1000:.1f} s"
+
+
+def _brought(environment: Mapping[str, Any]) -> str:
+    try:
+        scan = scan_in(environment)
+    except EvidenceError:
+        return "the bundle says what nobody understands"
+    return "" if scan is None else scan.sentence
 
 
 def _ending(ended: Mapping[str, Any]) -> str:

@@ -29,6 +29,7 @@ from affidavit.evidence import (
     check_network,
     private_files,
     read_statement,
+    scan_in,
     trace_facts,
 )
 from affidavit.grading import Graded, combine
@@ -347,7 +348,9 @@ class _Checks:
                     "environment.json",
                 )
         self._identity(facts, stated)
-        return f"the statement's {', '.join(twice)}"
+        scan = scan_in(environment)
+        said = "" if scan is None else f"; its signer says: {scan.sentence}"
+        return f"the statement's {', '.join(twice)}{said}"
 
     def _identity(self, facts: TrialFacts, stated: Mapping[str, Any]) -> None:
         """Who was evaluated is who is named elsewhere, where it is said. Raises _Wrong."""

@@ -1,0 +1,402 @@
+"""What an agent brings, looked through for a task's hidden parts: unpacked and decoded, and never run or unpickled.
+
+What is looked for are lines of hidden files that stand nowhere in what the agent may see. What can't be read, a
+compiled program or a blob of no known format, is named: it may hold anything.
+"""
+
+import base64
+import binascii
+import bz2
+import io
+import lzma
+import pickletools
+import re
+import sqlite3
+import tarfile
+import time
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+
+from affidavit.tasks import Task
+
+_DEEPEST = 6
+_MOST_BYTES = 512 << 20
+_MOST_BLOB = 64 << 20
+_MOST_BLOBS = 50_000
+_MOST_SECONDS = 30.0
+_MOST_NAMED = 20
+_MOST_HIDDEN = 1 << 20
+_MOST_LINES = 40
+# Shorter lines say the same in many places by chance.
+_LEAST_LINE = 20
+_LEAST_LETTERS = 8
+_LEAST_LINES = 3
+# Texts up to here are searched as they would be without the escapes of JSON, too.
+_SEARCHED = 4 << 20
+_MOST_XORED = 256 << 10
+_MOST_KEYS = 300
+_MOST_KEY = 64
+_LEAST_BLOB = 64
+
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{20,100}\r?\n)+[A-Za-z0-9+/]{1,100}={0,2}|[A-Za-z0-9+/_-]{32,}={0,2}")
+_LETTER = re.compile(rb"[A-Za-z0-9\x80-\xff]")
+_WORD = re.compile(rb"[!-&(-~]{1,64}")
+_BREAKS = re.compile(rb"\\n|[\r\n\0]")
+_PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm")
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A hidden file of the task that an agent brings.
+
+    Attributes:
+        hidden: its path in the task's folder.
+        place: where it is; what it was unpacked or decoded from stands before a ``!``.
+    """
+
+    hidden: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a look at all that an agent brings came to.
+
+    Attributes:
+        planted: hidden parts that were found, 20 at most.
+        opaque: places that can't be read, 20 at most.
+        unread: how many those are.
+        complete: everything was looked at; else bounds of size, number, depth or time were reached.
+    """
+
+    planted: tuple[Planted, ...]
+    opaque: tuple[str, ...]
+    unread: int
+    complete: bool
+
+
+def hidden_lines(task: Task) -> dict[str, frozenset[bytes]]:
+    """Lines of a task's tests and solution that stand nowhere in what an agent may see, by the file's path.
+
+    Raises:
+        OSError: the task can't be read.
+    """
+    seen = task.instruction.encode()
+    for path in sorted((task.path / "environment").rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_HIDDEN:
+            seen += b"\n" + path.read_bytes()
+    known = set(_lines(seen))
+    found: dict[str, frozenset[bytes]] = {}
+    for folder in (task.tests_dir, task.solution_dir):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_HIDDEN:
+                rare = [one for one in dict.fromkeys(_lines(path.read_bytes())) if one not in known]
+                if rare:
+                    longest = sorted(rare, key=len, reverse=True)[:_MOST_LINES]
+                    found[str(path.relative_to(task.path))] = frozenset(longest)
+    return found
+
+
+def layer_files(layer: Path) -> Iterator[tuple[str, Path]]:
+    """The regular files of an agent's layer, by their names in the sandbox."""
+    for path in sorted(layer.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield f"/{path.relative_to(layer)}", path
+
+
+def scan_brought(texts: Mapping[str, bytes], files: Iterable[tuple[str, Path]], task: Task) -> Brought:
+    """Look through what an agent brings.
+
+    Args:
+        texts: command, prompts and the like, by what they are.
+        files: by their names in the sandbox.
+        task: whose hidden parts are looked for.
+
+    Raises:
+        OSError: something can't be read.
+    """
+    scan = _Scan(hidden_lines(task))
+    for name, data in texts.items():
+        scan.look(name, data, [word for word in dict.fromkeys(_WORD.findall(data)) if len(word) >= 4])
+    folder, near = Path(), list[tuple[str, Path]]()
+    for name, path in files:
+        if path.parent != folder and near:
+            scan.look_beside(near)
+            near = []
+        folder = path.parent
+        near.append((name, path))
+    scan.look_beside(near)
+    return scan.result()
+
+
+@dataclass
+class _Scan:
+    hidden: Mapping[str, frozenset[bytes]]
+    planted: dict[str, str] = field(default_factory=dict)
+    opaque: list[str] = field(default_factory=list)
+    unread: int = 0
+    complete: bool = True
+
+    def __post_init__(self) -> None:
+        self._until = time.monotonic() + _MOST_SECONDS
+        self._bytes = self._blobs = 0
+        self._needles = {line for lines in self.hidden.values() for line in lines}
+
+    def result(self) -> Brought:
+        planted = sorted(self.planted.items())[:_MOST_NAMED]
+        return Brought(
+            tuple(Planted(_shown(hidden), _shown(place)) for hidden, place in planted),
+            tuple(map(_shown, self.opaque)),
+            self.unread,
+            self.complete,
+        )
+
+    def look_beside(self, near: Iterable[tuple[str, Path]]) -> None:
+        """Look at the files of one folder: short ones may be the keys of others."""
+        near = list(near)
+        keys = [one for _, path in near if path.stat().st_size <= _MOST_KEY for one in _keys(path.read_bytes())]
+        for name, path in near:
+            if path.stat().st_size > _MOST_BLOB:
+                self.complete = False
+            elif self._goes_on(path.stat().st_size):
+                self.look(name, path.read_bytes(), keys)
+
+    def look(self, name: str, data: bytes, keys: Iterable[bytes]) -> None:
+        """Look at a blob and at all that it unpacks to."""
+        keys = list(islice(keys, _MOST_KEYS))
+        waiting = deque([(name, data, 0)])
+        while waiting:
+            place, blob, depth = waiting.popleft()
+            if depth and not self._goes_on(len(blob)):
+                return
+            self._match(place, blob)
+            try:
+                parts, readable = _parts(blob)
+            except _TooMuch:
+                parts, readable = [], False
+                self.complete = False
+            if not readable and not self._unmask(place, blob, keys):
+                self.unread += 1
+                if len(self.opaque) < _MOST_NAMED:
+                    self.opaque.append(place)
+            if parts and depth == _DEEPEST:
+                self.complete = False
+            elif parts:
+                waiting.extend((f"{place}!{kind}", part, depth + 1) for kind, part in parts)
+
+    def _goes_on(self, size: int) -> bool:
+        self._bytes += size
+        self._blobs += 1
+        within = self._bytes <= _MOST_BYTES and self._blobs <= _MOST_BLOBS and time.monotonic() < self._until
+        self.complete = self.complete and within
+        return within
+
+    def _match(self, place: str, data: bytes) -> bool:
+        """Whether a blob holds a hidden file: half of its rare lines, and three where it has so many."""
+        escaped = len(data) <= _SEARCHED and b"\\" in data
+        plain = data.replace(b"\\n", b"\n").replace(b'\\"', b'"') if escaped else b""
+        # UTF-16, in which programs of Windows have their texts.
+        wide = data.replace(b"\0", b"") if b"\0" in data else b""
+        found = {line for line in self._needles if line in data or line in plain or line in wide}
+        held = [
+            name
+            for name, lines in self.hidden.items()
+            if len(lines & found) >= max(min(_LEAST_LINES, len(lines)), len(lines) / 2)
+        ]
+        for name in held:
+            self.planted.setdefault(name, place)
+        return bool(held)
+
+    def _unmask(self, place: str, data: bytes, keys: Iterable[bytes]) -> bool:
+        """Whether some key, of one byte or from beside it, makes it readable by xor."""
+        if len(data) > _MOST_XORED:
+            return False
+        singles = (bytes([number]) for number in range(1, 256))
+        for key in (*singles, *keys):
+            plain = _xored(data, key)
+            # Texts that another single byte masks look like texts, too.
+            if _is_text(plain) and (self._match(f"{place}!xor", plain) or len(key) > 1):
+                return True
+        return False
+
+
+def _shown(place: str) -> str:
+    # Names in archives may be anything; lone surrogates have no UTF-8.
+    return place.encode("utf-8", "backslashreplace").decode()[:500]
+
+
+class _TooMuch(Exception):
+    pass
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    for line in _BREAKS.split(data):
+        line = line.strip()
+        if _LEAST_LINE <= len(line) <= 1000 and len(_LETTER.findall(line)) >= _LEAST_LETTERS:
+            yield line
+
+
+def _keys(data: bytes) -> Iterator[bytes]:
+    """What the content of a short file is as a key."""
+    text = data.strip()
+    if text:
+        yield from dict.fromkeys((data, text))
+        for decode in (binascii.unhexlify, base64.b64decode):
+            try:
+                if decoded := decode(text):
+                    yield decoded
+            except ValueError:
+                pass
+
+
+def _xored(data: bytes, key: bytes) -> bytes:
+    if len(key) == 1:
+        return data.translate(bytes(byte ^ key[0] for byte in range(256)))
+    mask = bytes(islice(cycle(key), len(data)))
+    return (int.from_bytes(data) ^ int.from_bytes(mask)).to_bytes(len(data))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(one.isprintable() or one in "\t\r\n\f" for one in text[:4096])
+
+
+def _parts(data: bytes) -> tuple[list[tuple[str, bytes]], bool]:
+    """What a blob unpacks to, each with how, and whether its content can be read. Raises _TooMuch."""
+    for kind, magic, unpack in _FORMATS:
+        if data.startswith(magic):
+            try:
+                return [(name or kind, part) for name, part in unpack(data)], True
+            except _TooMuch:
+                raise
+            except Exception:
+                # Hostile bytes: what does not unpack can't be read.
+                return [], False
+    if data.startswith(_PROGRAMS):
+        return list(_base64(data)), False
+    if _is_text(data):
+        return list(_base64(data)), True
+    if len(data) >= 262 and data[257:262] == b"ustar":
+        try:
+            return list(_tar(data)), True
+        except (tarfile.TarError, OSError, ValueError):
+            return [], False
+    return list(_base64(data)), len(data) < _LEAST_BLOB
+
+
+def _base64(data: bytes) -> Iterator[tuple[str, bytes]]:
+    for match in islice(_BASE64.finditer(data), 2000):
+        text = re.sub(rb"\s", b"", match[0]).rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+        try:
+            decoded = base64.b64decode(text + b"=" * (-len(text) % 4))
+        except ValueError:
+            continue
+        # Long names decode to noise.
+        if decoded.startswith(tuple(magic for _, magic, _ in _FORMATS)) or _is_text(decoded):
+            yield "base64", decoded
+
+
+def _inflated(data: bytes, wbits: int) -> Iterator[tuple[str, bytes]]:
+    inflate = zlib.decompressobj(wbits)
+    yield "", _bounded(inflate.decompress(data, _MOST_BLOB + 1))
+
+
+def _bounded(data: bytes) -> bytes:
+    if len(data) > _MOST_BLOB:
+        raise _TooMuch
+    return data
+
+
+def _zip(data: bytes) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        left = _MOST_BLOB
+        for number, member in enumerate(archive.infolist()):
+            if number >= 5000 or left < 0:
+                raise _TooMuch
+            with archive.open(member) as file:
+                content = file.read(left + 1)
+            left -= len(content)
+            yield member.filename[:200], content
+
+
+def _tar(data: bytes) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
+        for number, member in enumerate(archive):
+            if number >= 5000:
+                raise _TooMuch
+            file = archive.extractfile(member) if member.isfile() else None
+            if file is not None:
+                yield member.name[:200], file.read()
+
+
+def _pickle(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The texts and bytes that a pickle is made of; it is read as a list of instructions, and none is carried out."""
+    texts = []
+    for number, (_, argument, _) in enumerate(pickletools.genops(data)):
+        if number >= 1_000_000:
+            raise _TooMuch
+        if isinstance(argument, str):
+            texts.append(argument.encode("utf-8", "replace"))
+        elif isinstance(argument, bytes | bytearray):
+            yield "pickle", bytes(argument)
+    yield "pickle", b"\n".join(texts)
+
+
+def _sqlite(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """Texts and blobs of a database's tables; what is a view or virtual is not asked."""
+    database = sqlite3.connect(":memory:")
+    try:
+        database.deserialize(data)
+        database.execute("PRAGMA trusted_schema=OFF")
+        database.text_factory = bytes
+        until = time.monotonic() + 5
+        database.set_progress_handler(lambda: int(time.monotonic() > until), 10_000)
+        ask = "SELECT name FROM sqlite_schema WHERE type='table' AND sql NOT LIKE 'CREATE VIRTUAL%'"
+        texts, left = [], _MOST_BLOB
+        for (name,) in database.execute(ask).fetchmany(1000):
+            quoted = name.decode("utf-8", "replace").replace('"', '""')
+            for row in database.execute(f'SELECT * FROM "{quoted}"'):
+                for value in row:
+                    if isinstance(value, bytes):
+                        left -= len(value)
+                        texts.append(value)
+                if left < 0:
+                    raise _TooMuch
+        yield "sqlite", b"\n".join(texts)
+        yield from (("sqlite", one) for one in texts if len(one) >= _LEAST_BLOB and not _is_text(one))
+    finally:
+        database.close()
+
+
+def _parquet(data: bytes) -> Iterator[tuple[str, bytes]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(io.BytesIO(data))
+    if sum(file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups)) > _MOST_BLOB:
+        raise _TooMuch
+    for batch in file.iter_batches():
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+                values = [one if isinstance(one, bytes) else one.encode() for one in column.to_pylist() if one]
+                yield name[:200], b"\n".join(values)
+
+
+_FORMATS: tuple[tuple[str, bytes, Callable[[bytes], Iterable[tuple[str, bytes]]]], ...] = (
+    ("gzip", b"\x1f\x8b", lambda data: _inflated(data, 31)),
+    ("zlib", b"\x78\x9c", lambda data: _inflated(data, 15)),
+    ("bzip2", b"BZh", lambda data: [("", _bounded(bz2.BZ2Decompressor().decompress(data, _MOST_BLOB + 1)))]),
+    ("xz", b"\xfd7zXZ", lambda data: [("", _bounded(lzma.LZMADecompressor().decompress(data, _MOST_BLOB + 1)))]),
+    ("zip", b"PK\x03\x04", _zip),
+    *(("pickle", bytes((0x80, version)), _pickle) for version in (2, 3, 4, 5)),
+    ("sqlite", b"SQLite format 3\0", _sqlite),
+    ("parquet", b"PAR1", _parquet),
+)
