@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 
-.PHONY: setup demo test test-agents test-inspect lint redteam docs bench fuzz clean
+.PHONY: setup demo test test-agents test-inspect test-harbor lint redteam docs bench fuzz clean
 
 setup: $(VENV)/.ready native
 
@@ -72,6 +72,22 @@ $(INSPECT)/.ready: build/debian.ready $(INSPECT_LOCK) pyproject.toml
 test-inspect: setup $(INSPECT)/.ready
 	$(BIN)/mypy --python-executable $(INSPECT)/bin/python src/affidavit/integrations/inspect
 	$(BIN)/python -m pytest tests/integrations/inspect
+
+# Harbor wants Python 3.12 or newer, which Debian 12 has not: HARBOR_PYTHON says which, else one is looked for.
+HARBOR := .venv-harbor
+HARBOR_LOCK := examples/integrations/harbor/requirements.lock
+HARBOR_PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12; do \
+	$$one -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$one && break; done)
+$(HARBOR)/.ready: $(HARBOR_LOCK) pyproject.toml
+	@test -n "$(HARBOR_PYTHON)" || { echo "harbor: no Python 3.12 or newer; give one: make HARBOR_PYTHON=PATH" >&2; exit 2; }
+	test -x $(HARBOR)/bin/python || $(HARBOR_PYTHON) -m venv $(HARBOR)
+	$(HARBOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(HARBOR_LOCK)
+	$(HARBOR)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test-harbor: setup $(HARBOR)/.ready
+	$(BIN)/mypy --follow-imports silent --python-executable $(HARBOR)/bin/python src/affidavit/integrations/harbor
+	$(BIN)/python -m pytest tests/integrations/harbor
 
 lint: setup
 	$(BIN)/ruff format --check .

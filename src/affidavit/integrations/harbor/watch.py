@@ -1,0 +1,36 @@
+"""Which trials the plug-in sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from affidavit.integrations.harbor.environment import Environment
+
+
+@dataclass
+class Watched:
+    """A trial that the plug-in was told of.
+
+    Attributes:
+        job_dir: the job's folder.
+        name: the trial's, in Harbor.
+        key: task and agent, for the journal.
+        agent: the agent's name, for the evidence.
+        most: how often the job lets this agent try this task.
+        problem: why it can't be held; None where it can.
+        environment: the agent's, once it has started.
+    """
+
+    job_dir: Path
+    name: str
+    key: str
+    agent: str
+    most: int
+    problem: str | None = None
+    environment: "Environment | None" = None
+
+
+trials: dict[UUID, Watched] = {}
+"""Of this process, by their ids; the plug-in adds and removes them."""
