@@ -113,6 +113,13 @@ docs: setup
 	scripts/site-source
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
+# Guests with the kernels of tests/kernels/kernels.toml; KERNELS names some of them.
+.PHONY: test-kernels
+KERNELS :=
+test-kernels: setup
+	scripts/install-debian tests/kernels/host-packages.txt
+	$(BIN)/python tests/kernels/guests.py $(KERNELS)
+
 bench: setup
 	$(BIN)/python benchmarks/run.py
 
