@@ -47,6 +47,9 @@ _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{20,100}\r?\n)+[A-Za-z0-9+/]{1,100}={0,2
 _LETTER = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _WORD = re.compile(rb"[!-&(-~]{1,64}")
 _BREAKS = re.compile(rb"\\n|[\r\n\0]")
+# Bytes of texts in UTF-8.
+_TEXT = bytes({*range(32, 127), *range(128, 256), *b"\t\r\n\f"})
+_MASKS = [bytes(byte ^ mask for byte in range(256)) for mask in range(256)]
 _PROGRAMS = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\0asm")
 
 
@@ -218,6 +221,9 @@ class _Scan:
             return False
         singles = (bytes([number]) for number in range(1, 256))
         for key in (*singles, *keys):
+            # The begin of most says that it is no text.
+            if _xored(data[:64], key).translate(None, _TEXT):
+                continue
             plain = _xored(data, key)
             # Texts that another single byte masks look like texts, too.
             if _is_text(plain) and (self._match(f"{place}!xor", plain) or len(key) > 1):
@@ -256,7 +262,7 @@ def _keys(data: bytes) -> Iterator[bytes]:
 
 def _xored(data: bytes, key: bytes) -> bytes:
     if len(key) == 1:
-        return data.translate(bytes(byte ^ key[0] for byte in range(256)))
+        return data.translate(_MASKS[key[0]])
     mask = bytes(islice(cycle(key), len(data)))
     return (int.from_bytes(data) ^ int.from_bytes(mask)).to_bytes(len(data))
 
