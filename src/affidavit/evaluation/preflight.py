@@ -21,6 +21,7 @@ from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import (
     Job,
     check_fits,
+    check_models,
     contract_under,
     given_plan,
     make_plan,
@@ -99,6 +100,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
         # Who is told of violations is for the run to say.
         terms.check(by_name, contracts, alerts=1)
+        check_models(contracts, options.model)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         return make_plan(
             jobs, contracts, terms, key, options.model, options.seed, options.pass_rate, options.nonce
@@ -267,6 +269,7 @@ def _prepare_run(
         planned = {name: base.contract for name, base in bases.items()}
         jobs = [replace(job, agent=job.agent.with_files(bases[job.task.id].rootfs, state)) for job in jobs]
         terms.check(tasks, planned, alerts=len(options.alerts))
+        check_models(planned, options.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
         # What can't be used leaves no key behind either.
         key, made = (own, False) if own else load_or_make_key(keys_dir())

@@ -21,7 +21,7 @@ from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
-from affidavit.evaluation.model_access import ModelAccess, gateway_environment
+from affidavit.evaluation.model_access import ModelAccess, gateway_environment, model_under
 from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
@@ -309,7 +309,9 @@ class Trial:
         task, contract, self._stages = self._task, self._contract, stages
         agent = work.captured
         events = partial(trace_batches, bundle.file("agent/events.parquet"))
-        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit)
+        asked = self._model_facts is not None
+        model_log = partial(model_batches, bundle.file(MODEL_LOG), None) if asked else None
+        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit, model_log)
         findings = examine(judge, record)
         self._found = findings.violations
         bundle.add("diff.json", diff_json(work.changes))
@@ -399,7 +401,8 @@ class Trial:
             SandboxError, GatewayError, OSError: they can't be opened.
         """
         wall_ms = round(self._task.agent_timeout_s * 1000)
-        return WaysOut(self._shared.model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
+        model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
+        return WaysOut(model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
 
     def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
         """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
