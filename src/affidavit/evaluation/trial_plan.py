@@ -1,14 +1,25 @@
 """What one trial rests on, as values: made before the run begins, the same for whoever runs the trial."""
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any, Literal
 
-from affidavit.contracts import Contract
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from affidavit.contracts import Contract, ContractDocument, Publication
+from affidavit.errors import first_problem
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.run_policy import Terms
+from affidavit.evidence import EvidenceError
 from affidavit.gateway import GatewaySettings
 from affidavit.runs import PlannedTrial
 from affidavit.sandbox import RootFilesystem
+from affidavit.signing import Envelope, Examination
 from affidavit.tasks import Task
 
 
@@ -89,3 +100,142 @@ class TrialPlan:
     def tests_rootfs(self) -> RootFilesystem:
         """The root file system that the tests run in."""
         return self.rootfs if self.grading_rootfs is None else self.grading_rootfs
+
+    def to_json(self) -> bytes:
+        """The plan as JSON, for an executor that runs the trial elsewhere. It holds the environment variables of the
+        task and the agent's command, so it is as private as they are; the keys of the models are not in it.
+
+        Raises:
+            RunError: a text in it is not Unicode.
+        """
+        written = _Written(
+            format="affidavit.trial-plan/v1",
+            run=replace(self.run, model=_with_keys(self.run.model, {})),
+            trial=self.trial,
+            task=_with_settings(self.task, _tagged),
+            agent=self.agent,
+            contract=_WrittenContract.of(self.contract),
+            rootfs=self.rootfs,
+            grading_rootfs=self.grading_rootfs,
+        )
+        try:
+            return written.model_dump_json(exclude_unset=True).encode()
+        except PydanticSerializationError as error:
+            raise RunError(f"trial plan: {self.trial.name}: can't be written as JSON: {error}") from error
+
+    @classmethod
+    def from_json(cls, data: bytes, keys: Mapping[str, str] | None = None) -> "TrialPlan":
+        """The plan that `to_json` wrote. An error of a grader does not name the line of ``task.toml`` any more.
+
+        Args:
+            data: JSON.
+            keys: of the models' upstreams, by dialect.
+
+        Raises:
+            RunError: it is none.
+        """
+        try:
+            read = _Written.model_validate_json(data)
+            contract, task = read.contract.contract(), _with_settings(read.task, _untagged)
+        except ValidationError as error:
+            raise RunError(f"trial plan: {first_problem(error)}") from None
+        except (EvidenceError, ValueError) as error:
+            raise RunError(f"trial plan: {error}") from error
+        run = replace(read.run, model=_with_keys(read.run.model, keys or {}))
+        return cls(run, read.trial, task, read.agent, contract, read.rootfs, read.grading_rootfs)
+
+
+class _WrittenContract(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    document: ContractDocument
+    signature: JsonValue
+    examined: Examination | None
+    publication: JsonValue
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, contract: Contract) -> "_WrittenContract":
+        return cls(
+            document=contract.document,
+            signature=None if contract.signature is None else contract.signature.to_json(),
+            examined=contract.examined,
+            publication=None if contract.publication is None else contract.publication.to_json(),
+            warnings=contract.warnings,
+        )
+
+    def contract(self) -> Contract:
+        return Contract(
+            document=self.document,
+            signature=None if self.signature is None else Envelope.from_json(self.signature),
+            examined=self.examined,
+            publication=None if self.publication is None else Publication.from_json(self.publication),
+            warnings=self.warnings,
+        )
+
+
+class _Written(BaseModel):
+    # Where a grader's table stands in task.toml (a TomlTable) is not written.
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    format: Literal["affidavit.trial-plan/v1"]
+    run: RunSettings
+    trial: PlannedTrial
+    task: Task
+    agent: Agent
+    contract: _WrittenContract
+    rootfs: RootFilesystem
+    grading_rootfs: RootFilesystem | None
+
+
+def _with_keys(model: GatewaySettings | None, keys: Mapping[str, str]) -> GatewaySettings | None:
+    """The settings with these keys, by dialect, and no others."""
+    if model is None:
+        return None
+    upstreams = {name: replace(one, key=keys.get(name, "")) for name, one in model.upstreams.items()}
+    return replace(model, upstreams=upstreams)
+
+
+def _with_settings(task: Task, change: Callable[[Any], Any]) -> Task:
+    """The task with its graders' settings changed, value by value, and without the tables that they stand in."""
+    graders = tuple(
+        replace(spec, settings={key: change(value) for key, value in spec.settings.items()}, table=None)
+        for spec in task.graders
+    )
+    return replace(
+        task, graders=graders, grading=None if task.grading is None else _with_settings(task.grading, change)
+    )
+
+
+def _tagged(value: Any) -> Any:
+    """A value of TOML, which knows more than JSON does: what JSON has no form for is a pair of its type and a text."""
+    match value:
+        case dict():
+            return ["table", {key: _tagged(one) for key, one in value.items()}]
+        case list():
+            return ["array", [_tagged(one) for one in value]]
+        case datetime() | date() | time():
+            return [type(value).__name__, value.isoformat()]
+        case float() if not math.isfinite(value):
+            return ["float", repr(value)]
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    """What `_tagged` took. Raises ValueError for what it did not make."""
+    match value:
+        case ["table", dict(entries)]:
+            return {key: _untagged(one) for key, one in entries.items()}
+        case ["array", list(entries)]:
+            return [_untagged(one) for one in entries]
+        case ["datetime", str(text)]:
+            return datetime.fromisoformat(text)
+        case ["date", str(text)]:
+            return date.fromisoformat(text)
+        case ["time", str(text)]:
+            return time.fromisoformat(text)
+        case ["float", str(text)]:
+            return float(text)
+        case str() | bool() | int() | float():
+            return value
+    raise ValueError("a grader's setting is not written as it should be")

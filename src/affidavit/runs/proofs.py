@@ -8,7 +8,7 @@ import base64
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,7 +39,7 @@ from affidavit.signing import (
     verify_inclusion,
 )
 from affidavit.trace import EVENTS_PER_LEAF, TraceError, trace_batches, trace_leaves
-from affidavit.verification import Check
+from affidavit.verification import Check, Checked
 
 _MOST_BYTES = 512 << 20
 _MOST_PATH = 64
@@ -85,35 +85,20 @@ _PROOF: TypeAdapter[_EventProof | _TrialProof] = TypeAdapter(
 
 
 @dataclass(frozen=True)
-class ProofVerification:
+class ProofVerification(Checked):
     """What came of checking a proof.
 
     Attributes:
-        path: its file.
-        checks: in order; one that rests on one that failed is not made.
-        signer: id of the trusted key that signed; None where that is not proved.
         shown: what is proved, where all holds: the event, or the trial's entries.
     """
 
-    path: Path
-    checks: tuple[Check, ...]
-    signer: str | None
-    shown: Mapping[str, Any] = field(default_factory=dict)
+    kind = "proof"
 
-    @property
-    def ok(self) -> bool:
-        """Whether everything holds."""
-        return all(check.ok for check in self.checks)
+    shown: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """What ``affidavit verify --proof --json`` prints."""
-        return {
-            "ok": self.ok,
-            "proof": str(self.path),
-            "signer": self.signer,
-            "checks": [asdict(check) for check in self.checks],
-            "shown": dict(self.shown),
-        }
+        return {**super().to_json(), "shown": dict(self.shown)}
 
 
 def prove_event(bundle: Path, seq: int, part: str = "agent") -> tuple[bytes, range]:

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ from affidavit.runs.statement import (
 )
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
 from affidavit.signing import Envelope, Trust, now, read_bounded, read_envelope
-from affidavit.verification import ANYTHING, Check, Expected, check_reproductions, verify_signed_by
+from affidavit.verification import ANYTHING, Check, Checked, Expected, check_reproductions, verify_signed_by
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -53,37 +53,22 @@ _CLOCKS_DIFFER_S = 300
 
 
 @dataclass(frozen=True)
-class RunVerification:
+class RunVerification(Checked):
     """What came of checking a run.
 
     Attributes:
-        path: the run's folder.
-        checks: in order. A check that rests on one that failed is not made and not in the list.
-        signer: id of the key that signed plan, ledger, bundles and statement; None where that is not proved.
         facts: what the signed statement says; None where none was found.
         bundles: the places, in the folder, of the bundles that verify and are those of their trials.
     """
 
-    path: Path
-    checks: tuple[Check, ...]
-    signer: str | None
+    kind = "run"
+
     facts: RunFacts | None
     bundles: frozenset[str] = frozenset()
 
-    @property
-    def ok(self) -> bool:
-        """Whether everything holds."""
-        return all(check.ok for check in self.checks)
-
     def to_json(self) -> dict[str, Any]:
         """What ``affidavit verify RUN --json`` prints."""
-        return {
-            "ok": self.ok,
-            "run": str(self.path),
-            "signer": self.signer,
-            "checks": [asdict(check) for check in self.checks],
-            "statement": None if self.facts is None else self.facts.model_dump(mode="json"),
-        }
+        return {**super().to_json(), "statement": None if self.facts is None else self.facts.model_dump(mode="json")}
 
 
 class _Wrong(Exception):

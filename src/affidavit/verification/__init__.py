@@ -1,8 +1,9 @@
 """From a bundle to its verdict, by one path: a run decides by it, and ``verify`` decides again."""
 
 from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, given_to, new_judge
-from affidavit.verification.bundle_checks import Check, Verification, verify_bundle
+from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
+from affidavit.verification.checked import Check, Checked
 from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all
@@ -24,6 +25,7 @@ __all__ = [
     "AgentRecord",
     "Case",
     "Check",
+    "Checked",
     "Expected",
     "Judgement",
     "Verdict",

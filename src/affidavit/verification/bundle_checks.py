@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from affidavit.evidence import (
 from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
+from affidavit.verification.checked import Check, Checked
 
 _logger = logging.getLogger(__name__)
 
@@ -52,52 +53,20 @@ _RUN_BEGAN = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})T([0-9]{2})([0-9]{2})([0
 
 
 @dataclass(frozen=True)
-class Check:
-    """One check.
-
-    Attributes:
-        name: what was checked: layout, envelope, signer, signature, statement, files, trace agent …
-        ok: whether it holds.
-        detail: a sentence; where it does not hold, on which part is wrong.
-        parts: the names of the files that are wrong.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    parts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verification:
+class Verification(Checked):
     """What came of checking a bundle.
 
     Attributes:
-        path: the bundle.
-        checks: in order. A check that rests on one that failed is not made and not in the list.
-        signer: id of the trusted key that signed; None where that is not proved.
         facts: what the signed statement says; None where nothing signed was found.
     """
 
-    path: Path
-    checks: tuple[Check, ...]
-    signer: str | None
-    facts: TrialFacts | None
+    kind = "bundle"
 
-    @property
-    def ok(self) -> bool:
-        """Whether everything holds."""
-        return all(check.ok for check in self.checks)
+    facts: TrialFacts | None
 
     def to_json(self) -> dict[str, Any]:
         """What ``affidavit verify --json`` prints."""
-        return {
-            "ok": self.ok,
-            "bundle": str(self.path),
-            "signer": self.signer,
-            "checks": [asdict(check) for check in self.checks],
-            "statement": None if self.facts is None else self.facts.model_dump(),
-        }
+        return {**super().to_json(), "statement": None if self.facts is None else self.facts.model_dump()}
 
 
 class _Wrong(Exception):

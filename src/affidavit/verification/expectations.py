@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from affidavit.evidence import TrialFacts
-from affidavit.verification.bundle_checks import Check
+from affidavit.verification.checked import Check
 
 # A statement names no more of those that answered.
 _MOST_MODELS = 20

@@ -15,7 +15,7 @@ from affidavit.evidence import (
     TrialFacts,
     read_reproductions,
 )
-from affidavit.verification.bundle_checks import Check
+from affidavit.verification.checked import Check
 
 
 def check_reproductions(
