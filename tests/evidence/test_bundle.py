@@ -85,6 +85,11 @@ def test_the_name_appears_with_the_seal(tmp_path: Path, key: SigningKey) -> None
     assert [entry.name for entry in path.parent.iterdir()] == ["b"]
 
 
+def test_a_part_that_broke_off_before_it_wrote_anything_is_no_obstacle(tmp_path: Path, key: SigningKey) -> None:
+    path = make_bundle(tmp_path / "b", key, tamper=lambda writer: writer.file("solution/deep/stdout"))
+    assert not (path / "solution").exists()
+
+
 def test_a_name_that_is_taken(tmp_path: Path, key: SigningKey) -> None:
     (tmp_path / "b").mkdir()
     with pytest.raises(EvidenceError, match="already exists"):

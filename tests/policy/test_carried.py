@@ -32,6 +32,8 @@ def judge() -> Judge:
         Change("/workspace/venv/bin/python", type="symlink", target="/usr/bin/python3"),
         Change("/workspace/a/b", type="symlink", target="../c/d"),
         Change("/workspace/null", type="symlink", target="/dev/null"),
+        Change("/workspace/" + "n" * 254),
+        Change("/workspace" + "/n" * 1700),
     ],
 )
 def test_what_the_contract_allows_goes_on(change: Change) -> None:
@@ -48,6 +50,11 @@ def test_what_the_contract_allows_goes_on(change: Change) -> None:
         Change("/workspace/d", type="device"),
         Change("/workspace/su", mode=0o4755),
         Change("/workspace/__pycache__/a.cpython-311.pyc"),
+        # No image can be made of these: an agent would have an error instead of a failure.
+        Change("/tmp/" + "n" * 255),
+        Change("/tmp/" + "\N{GRINNING FACE}" * 64),
+        Change("/tmp/" + "n" * 255 + "/a", type="directory"),
+        Change("/tmp" + "/\N{GRINNING FACE}" * 800),
     ],
 )
 def test_what_could_deceive_the_grading_stays_behind(change: Change) -> None:

@@ -194,6 +194,8 @@ class BundleWriter:
                 the meantime. Nothing is left then.
         """
         try:
+            # A part that was broken off before it had written anything.
+            self._remove_empty_folders()
             reader = BundleReader(self._folder)
             with reader:
                 if missing := [name for name in REQUIRED if name not in reader.names()]:
@@ -248,12 +250,16 @@ class BundleWriter:
             file.write(private.key_line(key))
             file.flush()
             os.fsync(file.fileno())
-        for folder in [*(path for path in self._folder.rglob("*") if path.is_dir())]:
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        self._remove_empty_folders()
         for folder in [*(path for path in self._apart.rglob("*") if path.is_dir()), self._apart]:
             _sync(folder)
         return found
+
+    def _remove_empty_folders(self) -> None:
+        folders = [path for path in self._folder.rglob("*") if path.is_dir() and not path.is_symlink()]
+        for folder in sorted(folders, reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def _remove(self) -> None:
         for folder in (self._folder, self._apart):

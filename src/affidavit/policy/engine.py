@@ -1,6 +1,7 @@
 """A contract against a record: live, batch by batch, and after the fact, by the same code."""
 
 import errno
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any, Protocol
@@ -43,6 +44,8 @@ _KEPT_OUT_WHY = "which the grading may rest on and is no part of the task's prod
 
 # With the folder of a layer in front a longer one has no path (PATH_MAX), and can't be packed into an image.
 _LONGEST_CARRIED = 3500
+# What makes the images (mkfs.erofs of Debian 12) fails at a name of 255 bytes, which Linux allows.
+_LONGEST_NAME_CARRIED = 254
 
 
 class Change(Protocol):
@@ -445,7 +448,7 @@ class Judge:
         return [bool(bits & p.WRITE) and not bits & p.DENIED for bits in self._of_diff(paths)]
 
     def _goes_on(self, change: Change, bits: int) -> bool:
-        if not bits & p.WRITE or bits & p.DENIED or len(change.path) > _LONGEST_CARRIED:
+        if not bits & p.WRITE or bits & p.DENIED or _is_too_long(os.fsencode(change.path)):
             return False
         if change.kind == "deleted" or change.type == "directory":
             return True
@@ -468,6 +471,10 @@ class Judge:
             return place == "/dev/null"
         bits = self._bits(place)
         return not bits & p.DENIED and (bool(bits & p.WRITE) or place.startswith(_SYSTEM))
+
+
+def _is_too_long(path: bytes) -> bool:
+    return len(path) > _LONGEST_CARRIED or any(len(name) > _LONGEST_NAME_CARRIED for name in path.split(b"/"))
 
 
 def _is_compiled(change: Change) -> bool:
