@@ -211,7 +211,9 @@ def test_keys_are_made_once_and_shown(affidavit: Command, tmp_path: Path, monkey
     monkeypatch.setenv("AFFIDAVIT_KEYS", str(tmp_path / "keys"))
     absent = affidavit("keys", "show")
     assert (absent.status, absent.out) == (2, "")
-    assert "signing.pem" in absent.err
+    folder = tmp_path / "keys"
+    wanted = f"{folder}/signing.pem: there is no signing key; make one with: affidavit keys new --keys {folder}"
+    assert wanted in absent.err
     made = affidavit("keys", "new")
     assert made.status == 0
     private, public = tmp_path / "keys/signing.pem", tmp_path / "keys/signing.pub.pem"
@@ -226,6 +228,9 @@ def test_keys_are_made_once_and_shown(affidavit: Command, tmp_path: Path, monkey
     for text in (made.out, affidavit("keys", "show").out):
         assert shown["key_id"] in text
         assert str(public) in text
+    other = tmp_path / "other"
+    assert affidavit("keys", "new", "--keys", other).status == 0
+    assert affidavit("keys", "show", "--keys", other, "--json").json["public_key"] == str(other / "signing.pub.pem")
     der = subprocess.run(
         ["openssl", "pkey", "-pubin", "-in", public, "-outform", "DER"], capture_output=True, check=True
     )

@@ -35,7 +35,7 @@ COMMANDS = {
     ("keys", "show"): ("--json",),
     ("contract",): ("new", "learn", "lint", "schema", "sign", "verify", "diff"),
     ("contract", "schema"): ("--out", "contract.schema.json"),
-    ("prune",): ("RUNS", "--remove", "--json"),
+    ("prune",): ("RUNS", "--remove", "--images", "--caches", "--json"),
     ("contract", "diff"): ("OLD", "NEW", "major", "--json"),
     ("contract", "sign"): ("--keys",),
     ("contract", "verify"): ("--trust", "--key", "--registry", "--json"),

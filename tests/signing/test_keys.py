@@ -123,7 +123,7 @@ def test_what_is_no_key(tmp_path: Path) -> None:
     for name in ("fifo", "large", "keys", "missing"):
         with pytest.raises(EvidenceError, match=name):
             load_public_key(tmp_path / name)
-    with pytest.raises(EvidenceError, match="can't be read"):
+    with pytest.raises(EvidenceError, match="there is no signing key; make one with"):
         load_key(tmp_path / "nowhere")
     for text in ("", "rubbish", b"\xff\x00"):
         with pytest.raises(EvidenceError, match="not an ed25519 public key"):

@@ -21,6 +21,7 @@ from affidavit.cli.explain import explain
 from affidavit.cli.grade import grade_app
 from affidavit.cli.image import image_app
 from affidavit.cli.importing import import_app
+from affidavit.cli.keys import keys_app
 from affidavit.cli.output import USAGE_ERROR, Json, RootfsOutside, fail, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
@@ -61,7 +62,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys_app = typer.Typer(help="Signing keys.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(keys_app, name="keys")
 app.add_typer(contract_app, name="contract")
 app.add_typer(trust_app, name="trust")
@@ -519,33 +519,6 @@ def doctor(as_json: Json = False) -> None:
         print_json(found)
     else:
         print_doctor(found, sys.stdout)
-
-
-@keys_app.command("new")
-def keys_new() -> None:
-    """Make a signing key (ed25519); never overwrites one."""
-    from affidavit.evidence import EvidenceError, keys_dir, new_key
-
-    try:
-        key = new_key(keys_dir())
-    except EvidenceError as error:
-        fail(error)
-    typer.echo(f"made {key.key_id}\npublic key: {key.public_path}")
-
-
-@keys_app.command("show")
-def keys_show(as_json: Json = False) -> None:
-    """Show the signing key, and where its public half is."""
-    from affidavit.evidence import EvidenceError, keys_dir, load_key
-
-    try:
-        key = load_key(keys_dir())
-    except EvidenceError as error:
-        fail(error)
-    if as_json:
-        print_json({"key_id": key.key_id, "public_key": str(key.public_path)})
-    else:
-        typer.echo(f"{key.key_id}\npublic key: {key.public_path}")
 
 
 def main() -> None:

@@ -45,11 +45,15 @@ def prune(
     runs: Annotated[Path, typer.Argument(help="A folder of runs.", metavar="RUNS")] = Path("runs"),
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed.")] = False,
     images: Annotated[bool, typer.Option("--images", help="List or remove all images instead of runs.")] = False,
+    caches: Annotated[
+        bool, typer.Option("--caches", help="List or remove all verifier caches instead of runs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the runs whose time is up; with --remove, remove them.
 
-    With --images, all images are listed or removed instead, with their unpacked layers and the build cache.
+    With --images, all images are listed or removed instead, with their unpacked layers and the build cache. With
+    --caches, it is all verifier caches (affidavit task warm), each by the digest of its task.
 
     The suite or profile of a run sets how long it is kept. A run without such a limit is never removed.
 
@@ -60,6 +64,11 @@ def prune(
     from affidavit.evaluation import RunError, expired_runs, remove_run
     from affidavit.report import printable
 
+    if images and caches:
+        fail("give --images or --caches, not both")
+    if caches:
+        _prune_caches(remove, as_json)
+        return
     if images:
         _prune_images(remove, as_json)
         return
@@ -99,4 +108,31 @@ def _prune_images(remove: bool, as_json: bool) -> None:
         sys.stdout.write(f"{printable(image.name)}  {image.digest}\n")
     what = f"{len(found)} image{'s' if len(found) != 1 else ''}"
     done = "removed" if remove else f"to remove{': affidavit prune --images --remove' if found else ''}"
+    sys.stdout.write(f"{what} {done}\n")
+
+
+def _prune_caches(remove: bool, as_json: bool) -> None:
+    from affidavit.evaluation import kept_caches, remove_caches
+    from affidavit.sandbox import state_dir
+
+    try:
+        found = remove_caches(state_dir()) if remove else kept_caches(state_dir())
+    except OSError as error:
+        fail(f"{error.filename}: can't be removed: {error.strerror}")
+    if as_json:
+        rows = [
+            {"task": f"sha256:{c.folder.name}", "digest": c.digest, "answers": len(c.answers), "bytes": c.answers.size}
+            for c in found
+        ]
+        print_json({"removed": remove, "caches": rows})
+        return
+    for cache in found:
+        content = (
+            f"{len(cache.answers)} answers, {cache.answers.size / (1 << 20):.1f} MiB"
+            if cache.digest
+            else "can't be read"
+        )
+        sys.stdout.write(f"task sha256:{cache.folder.name}  {content}\n")
+    what = f"{len(found)} verifier cache{'s' if len(found) != 1 else ''}"
+    done = "removed" if remove else f"to remove{': affidavit prune --caches --remove' if found else ''}"
     sys.stdout.write(f"{what} {done}\n")

@@ -8,27 +8,20 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
+from affidavit.evaluation.preflight import Preparation, load_tasks, plan_suite, prepared_run
 from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
-from affidavit.evaluation.run import (
-    Preparation,
-    Progress,
-    RunOptions,
-    load_tasks,
-    plan_suite,
-    prepare,
-    prepared_run,
-    run_jobs,
-    run_suite,
-)
+from affidavit.evaluation.run import Progress, run_jobs, run_suite
+from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.task_base import prepare
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial import Trial
-from affidavit.evaluation.verifier_web import kept_cache
+from affidavit.evaluation.verifier_web import kept_cache, kept_caches, remove_caches
 from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
@@ -62,11 +55,13 @@ __all__ = [
     "examine",
     "expired_runs",
     "kept_cache",
+    "kept_caches",
     "load_tasks",
     "open_workplace",
     "plan_suite",
     "prepare",
     "prepared_run",
+    "remove_caches",
     "remove_run",
     "reproduce",
     "run_jobs",

@@ -2,6 +2,7 @@
 without one."""
 
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from affidavit.tasks import Task
 WEB_FOLDER = "/run/affidavit-web"
 """Where a verifier's sandbox finds whom to trust."""
 
+_CACHES = "verifier-cache"
 _MOST_FAILURES = 20
 
 
@@ -44,7 +46,7 @@ def cache_folder(state: Path, task: Task) -> Path:
         state: the state folder.
         task: by its digest.
     """
-    return state / "verifier-cache" / task.digest.rpartition(":")[2]
+    return state / _CACHES / task.digest.rpartition(":")[2]
 
 
 def kept_cache(state: Path, task: Task) -> WebCache | None:
@@ -55,6 +57,47 @@ def kept_cache(state: Path, task: Task) -> WebCache | None:
     """
     folder = cache_folder(state, task)
     return WebCache.read(folder) if folder.is_dir() else None
+
+
+def kept_caches(state: Path) -> list[WebCache]:
+    """All verifier caches, by the digests of their tasks; one that can't be read has no answers.
+
+    Args:
+        state: the state folder.
+    """
+    root = state / _CACHES
+    found = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        if folder.name.startswith("."):
+            # What somebody who was killed left of a removal.
+            continue
+        try:
+            found.append(WebCache.read(folder))
+        except GatewayError:
+            found.append(WebCache(folder, "", Answers()))
+    return found
+
+
+def remove_caches(state: Path) -> list[WebCache]:
+    """Remove all verifier caches. A grading that is using one ends in an error.
+
+    Args:
+        state: the state folder.
+
+    Returns:
+        those that were there.
+
+    Raises:
+        OSError: one can't be removed.
+    """
+    found = kept_caches(state)
+    for cache in found:
+        # At once for those who look for it.
+        cache.folder.rename(cache.folder.with_name(f".{cache.folder.name}.{secrets.token_hex(6)}.old"))
+    if (state / _CACHES).is_dir():
+        for left in (state / _CACHES).glob(".*.old"):
+            shutil.rmtree(left)
+    return found
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ def print_plan(plan: RunPlan, path: Path, out: IO[str]) -> None:
         f"{len(plan.in_order)} trials: {len(plan.tasks)} tasks × {plan.trials} trials, agent {agents}",
         f"digest {plan.digest}, signed by {plan.signer}",
         f"passes with {bounds.pass_rate:.0%} of the trials",
-        f"minimum detectable effect against another run of this size, at {bounds.power:.0%} power and "
-        f"{1 - bounds.confidence:.0%} significance: {_points(effect.independent)} where a task's trials are "
-        f"independent, {_points(effect.alike)} where they all come out alike",
+        f"minimum detectable effect against another run of this size (power {bounds.power:.0%}, significance "
+        f"{1 - bounds.confidence:.0%}): {_points(effect.independent)} if a task's trials are independent; "
+        f"{_points(effect.alike)} if a task's trials all end alike",
         str(path),
     ]
     for line in lines:
@@ -49,4 +49,4 @@ def _effect(plan: RunPlan) -> DetectableEffect:
 
 
 def _points(effect: float | None) -> str:
-    return "none, for there are too few" if effect is None else f"{100 * effect:.1f} points of the pass rate"
+    return "none with so few tasks" if effect is None else f"{100 * effect:.1f} percentage points"

@@ -125,6 +125,8 @@ def load_key(folder: Path) -> SigningKey:
         EvidenceError: there is none, others may read it, or it is not an unencrypted ed25519 key.
     """
     path = folder / PRIVATE_FILE
+    if not path.exists():
+        raise EvidenceError(f"{path}: there is no signing key; make one with: affidavit keys new --keys {folder}")
     data, mode = _read(path)
     if mode & 0o077:
         raise EvidenceError(f"{path}: others may read this private key; run: chmod 600 {path}")
