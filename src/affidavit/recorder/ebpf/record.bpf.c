@@ -9,14 +9,36 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-/* A field of a kernel object: a number, or with POINTER a pointer as a number, which any function takes. A plain load by
- * way of bpf_rdonly_cast (Linux 6.2): a helper's call for each field would cost several times as much. */
+/* A field of a kernel object: a number, or with POINTER a pointer as a number, which any function takes. Two objects are
+ * built of this file. Where the kernel has bpf_rdonly_cast (Linux 6.2), each is a plain load. FOR_OLDER does it by a
+ * helper's call for each field, which costs more and loads anywhere. */
+#ifdef FOR_OLDER
+#define READ(as, type, object, field) \
+	({ \
+		__u64 of_ = (__u64)(object); \
+		as got_ = 0; \
+		bpf_core_read(&got_, sizeof(got_), &((struct type *)of_)->field); \
+		got_; \
+	})
+/* The comma takes a field's `const` away: a variable that has it is one that no helper's call writes to. */
+#define GET(type, object, field) READ(typeof(((void)0, ((struct type *)0)->field)), type, object, field)
+#define POINTER(type, object, field) READ(__u64, type, object, field)
+#else
 extern void *bpf_rdonly_cast(const void *object, __u32 type) __ksym;
 #define CAST(type, object) ((struct type *)bpf_rdonly_cast((void *)(object), bpf_core_type_id_kernel(struct type)))
 #define GET(type, object, field) (CAST(type, object)->field)
 /* A struct of the kernel's that begins with a number of 64 bits, laid over the pointer. */
 #define POINTER(type, object, field) \
 	(CAST(open_how, (void *)(object) + bpf_core_field_offset(struct type, field))->flags)
+#endif
+
+/* struct inode of kernels before 6.11, and before 6.6. */
+struct inode___6_6 {
+	struct timespec64 __i_ctime;
+} __attribute__((preserve_access_index));
+struct inode___5 {
+	struct timespec64 i_ctime;
+} __attribute__((preserve_access_index));
 
 #define TS_COMPAT 0x0002
 #define AT_FDCWD (-100)
@@ -249,8 +271,12 @@ static __always_inline struct process *process_of(__u32 pid)
 static __always_inline void put_comm(struct record *r, __u64 task)
 {
 	__u64 comm = task + bpf_core_field_offset(struct task_struct, comm);
+#ifdef FOR_OLDER
+	bpf_probe_read_kernel(r->comm, sizeof(r->comm), (void *)comm);
+#else
 	((__u64 *)r->comm)[0] = CAST(open_how, comm)->flags;
 	((__u64 *)r->comm)[1] = CAST(open_how, comm)->mode;
+#endif
 }
 
 /* Scratch space for a new record, NULL where it is in use (nothing here may interrupt itself, so that is a loss). */
@@ -432,6 +458,7 @@ static __always_inline long up(struct scratch *s, struct walk *w)
 	if (n > 255)
 		n = 255;
 	const void *name = (void *)POINTER(dentry, dentry, d_name.name);
+#ifndef FOR_OLDER
 	/* A short name lies in the object itself. */
 	if (bpf_core_field_exists(((struct dentry *)0)->d_shortname) && n <= 32 && (__u64)name == dentry + bpf_core_field_offset(struct dentry, d_shortname)) {
 		const __u64 *words = (void *)&GET(dentry, dentry, d_shortname);
@@ -440,7 +467,9 @@ static __always_inline long up(struct scratch *s, struct walk *w)
 		to[1] = words[1];
 		to[2] = words[2];
 		to[3] = words[3];
-	} else {
+	} else
+#endif
+	{
 		bpf_probe_read_kernel(s->data + at, n, name);
 	}
 	at += n;
@@ -543,6 +572,16 @@ static __always_inline struct folder folder_of(__s32 dirfd, bool absolute)
 	return folder;
 }
 
+/* A hash with the time of an inode's last change. */
+static __always_inline __u64 mix_change_time(__u64 hash, __u64 inode)
+{
+	if (bpf_core_field_exists(((struct inode *)0)->i_ctime_sec))
+		return mix(mix(hash, GET(inode, inode, i_ctime_sec)), GET(inode, inode, i_ctime_nsec));
+	if (bpf_core_field_exists(((struct inode___6_6 *)0)->__i_ctime))
+		return mix(mix(hash, GET(inode___6_6, inode, __i_ctime.tv_sec)), GET(inode___6_6, inode, __i_ctime.tv_nsec));
+	return mix(mix(hash, GET(inode___5, inode, i_ctime.tv_sec)), GET(inode___5, inode, i_ctime.tv_nsec));
+}
+
 #define CHANGEABLE 1 /* what lies behind a page: memory that another task may write to */
 
 struct area {
@@ -574,7 +613,7 @@ __noinline __u64 behind(__u64 pointer)
 	__u64 inode = POINTER(file, area.file, f_inode);
 	if (GET(inode, inode, i_writecount.counter) > 0)
 		return CHANGEABLE;
-	__u64 state = mix(mix(mix(hash_key, inode), GET(inode, inode, i_ctime_sec)), GET(inode, inode, i_ctime_nsec));
+	__u64 state = mix_change_time(mix(hash_key, inode), inode);
 	return state & ~1ULL;
 }
 
@@ -819,6 +858,9 @@ __noinline int take_message(void)
 	__u64 taken = 0;
 	s->message.unread = 0;
 	for (__u32 i = 0; i < PARTS && i < parts; i++) {
+#ifdef FOR_OLDER
+		barrier_var(i); /* Linux 6.1 refuses a loop that is entered in its middle, which the compiler makes of it without */
+#endif
 		__u64 pointer = s->message.bytes + i * sizeof(part);
 		if (s->message.in_parts && bpf_probe_read_user(&part, sizeof(part), (void *)pointer)) {
 			s->message.unread = pointer;
@@ -1171,9 +1213,17 @@ int BPF_PROG(on_enter, __u64 regs, long id)
 }
 
 /* The kernel is done with a message, and has not looked at the next one of sendmmsg yet. */
-SEC("raw_tp/sock_send_length")
+#ifdef FOR_OLDER
+SEC("fexit/____sys_sendmsg")
+int BPF_PROG(on_send, struct socket *on, void *message, __u32 flags, void *used, __u32 allowed, int ret)
+{
+	__u64 socket = (__u64)on;
+#else
+SEC("raw_tp/sock_send_length") /* since Linux 6.3 */
 int BPF_PROG(on_send, __u64 sk, int ret)
 {
+	__u64 socket = POINTER(sock, sk, sk_socket);
+#endif
 	if (!messages_used)
 		return 0;
 	__u64 task = bpf_get_current_task();
@@ -1182,7 +1232,7 @@ int BPF_PROG(on_send, __u64 sk, int ret)
 	if (!state || *state != INSIDE)
 		return 0;
 	struct entry *entry = entry_of(tid);
-	if (!entry || entry->gone >= entry->messages || POINTER(sock, sk, sk_socket) != entry->base1)
+	if (!entry || entry->gone >= entry->messages || socket != entry->base1)
 		return 0;
 	__u64 regs = bpf_task_pt_regs(bpf_get_current_task_btf());
 	struct scratch *s = arguments(regs);

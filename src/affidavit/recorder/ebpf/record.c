@@ -4,7 +4,7 @@
  * made, {'T', pid} track this process from now on, {'S', 0} the sandbox has no process left. Attached programs cost every
  * system call of the machine a little, so they are not before they are needed. It writes frames: two uint32 {kind,
  * length}, then `length` bytes:
- *   'R' loaded, after so many milliseconds (uint32); 'P' attached; 'A' tracking; 'E' text of an error, the end;
+ *   'R' loaded: two uint32, after how many milliseconds and which programs (enum programs); 'P' attached; 'A' tracking; 'E' text of an error, the end;
  *   'N' a process entered the sandbox: two uint32, itself and who made it;
  *   'B' a batch; 'F' totals and counts, the end.
  * 'B' and 'F' begin with a uint32 number of rows, a uint32 number of buffers and for each a uint64 offset (from the
@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +49,16 @@
 #define PIDS (4 << 20) /* PID_MAX_LIMIT */
 #define PENDING 256 /* tasks that run execve at the same moment: no more than there are processors */
 
+/* The programs in the kernel: fields are read by loads, or one by one by a helper; without one at the end of a send. */
+enum programs { BY_LOADS, BY_HELPER, BY_HELPER_WITHOUT_SENDS };
+
 struct exe {
 	uint32_t users, length;
 	char text[];
 };
+
+/* The same programs for kernels that are older, of another translation unit, since its skeleton has the same names. */
+struct record_bpf *open_older(void);
 
 static struct record_bpf *skeleton;
 static struct buffer queue;
@@ -759,19 +766,41 @@ static int on_print(enum libbpf_print_level level, const char *format, va_list l
 	return 0;
 }
 
-static void load(uint32_t ring_bytes)
+/* Load the programs that are open; an error number, negative. */
+static int load_open(uint32_t ring_bytes)
 {
-	libbpf_set_print(on_print);
-	skeleton = record_bpf__open();
 	if (!skeleton)
 		fail("can't open the BPF object: %s %s", strerror(errno), problem);
 	bpf_map__set_max_entries(skeleton->maps.ring, ring_bytes);
 	bpf_map__set_max_entries(skeleton->maps.marks, PIDS / 8);
 	if (getrandom((void *)&skeleton->rodata->hash_key, 8, 0) != 8)
 		fail("no random bytes: %s", strerror(errno));
-	int error = record_bpf__load(skeleton);
+	return record_bpf__load(skeleton);
+}
+
+/* Loads the first programs that this kernel takes, or the older ones alone; which they are. */
+static uint32_t load(uint32_t ring_bytes, bool older)
+{
+	libbpf_set_print(on_print);
+	if (!older) {
+		skeleton = record_bpf__open();
+		if (!load_open(ring_bytes))
+			return BY_LOADS;
+		record_bpf__destroy(skeleton);
+	}
+	problem[0] = 0;
+	skeleton = open_older();
+	if (!load_open(ring_bytes))
+		return BY_HELPER;
+	record_bpf__destroy(skeleton);
+	problem[0] = 0;
+	skeleton = open_older();
+	if (skeleton)
+		bpf_program__set_autoload(skeleton->progs.on_send, false);
+	int error = load_open(ring_bytes);
 	if (error)
 		fail("can't load the BPF programs: %s: %s", strerror(-error), problem);
+	return BY_HELPER_WITHOUT_SENDS;
 }
 
 int main(int argc, char **argv)
@@ -793,12 +822,13 @@ int main(int argc, char **argv)
 	exes = mmap(NULL, PIDS * sizeof(*exes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (exes == MAP_FAILED)
 		fail("no memory: %s", strerror(errno));
-	load(ring_bytes);
+	uint32_t programs = load(ring_bytes, argc > 3 && !strcmp(argv[3], "older"));
 	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(skeleton->maps.ring), on_record, NULL, NULL);
 	if (!ring)
 		fail("can't map the ring buffer: %s", strerror(errno));
 	uint32_t took = now_ms() - began;
-	frame('R', &took, sizeof(took));
+	uint32_t loaded[] = {took, programs};
+	frame('R', loaded, sizeof(loaded));
 	flush();
 
 	int64_t stopping = 0;

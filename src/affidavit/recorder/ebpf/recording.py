@@ -7,7 +7,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -31,6 +30,9 @@ RING_BYTES = 32 << 20
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _HEAD = struct.Struct("=II")
 _ENTRANT = struct.Struct("=II")
+_LOADED = struct.Struct("=II")
+# What the loader says of its programs, in the order of `enum programs` of record.c.
+_PROGRAMS = ("loads", "helper", "helper, no sends")
 _FRAME_MAX = 256 << 20
 _ATTACH_S = 20.0
 _GAPS = (
@@ -46,18 +48,25 @@ _GAPS = (
     "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",
 )
 
+NO_SENDS_GAP = (
+    "this kernel does not let a program see the end of each message of sendmmsg: such messages are shown as "
+    "ebpf/raced, and their addresses and questions are those of the end of the call"
+)
+
 
 class EbpfRecorder:
     """Records with tracepoint programs.
 
     Args:
         ring_bytes: room of the ring buffer, a power of two and a multiple of the page size.
+        older: take the programs for older kernels, also where the others load.
     """
 
     name = "ebpf"
 
-    def __init__(self, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(self, ring_bytes: int = RING_BYTES, *, older: bool = False) -> None:
         self._ring_bytes = ring_bytes
+        self._older = older
 
     def available(self) -> Availability:
         """Loads and attaches the programs once, and lets them go again."""
@@ -78,9 +87,10 @@ class EbpfRecorder:
             finally:
                 recording.close()
         except RecorderError as error:
-            return Availability(False, str(error), "use Linux 6.3 or newer with BPF, or --recorder ptrace")
+            return Availability(False, str(error), "use Linux 6.1 or newer with BPF, or --recorder ptrace")
         took = round((time.monotonic() - started) * 1000)
-        return Availability(True, f"Linux {platform.release()}, programs loaded in {took} ms", gaps=_GAPS)
+        programs = "programs" if recording.fields_read_by == _PROGRAMS[0] else "programs for older kernels"
+        return Availability(True, f"Linux {platform.release()}, {programs} loaded in {took} ms", gaps=recording.gaps)
 
     def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "EbpfRecording":
         """See the protocol. The loader loads while the sandbox is made.
@@ -88,17 +98,17 @@ class EbpfRecorder:
         Raises:
             RecorderError: it does not start.
         """
-        return EbpfRecording(self._ring_bytes, within_ms)
+        return EbpfRecording(self._ring_bytes, within_ms, self._older)
 
 
 class EbpfRecording:
     """One record. Its loader ends with it, and with this process."""
 
-    def __init__(self, ring_bytes: int, within_ms: int) -> None:
+    def __init__(self, ring_bytes: int, within_ms: int, older: bool = False) -> None:
         ours, theirs = socket.socketpair()
         try:
             self._loader: subprocess.Popen[bytes] = subprocess.Popen(
-                [str(LOADER), str(ring_bytes), str(within_ms)],
+                [str(LOADER), str(ring_bytes), str(within_ms), *(["older"] if older else [])],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -112,6 +122,7 @@ class EbpfRecording:
         self._socket = ours
         self._ring_bytes = ring_bytes
         self._ready_ms: int | None = None
+        self._programs = ""
         self._attached: bool | None = None  # None: not asked for
         self._events = 0
         self._astray = 0
@@ -131,6 +142,16 @@ class EbpfRecording:
         """Process that records."""
         return self._loader.pid
 
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What is not seen on this kernel, a sentence each; after `ready`."""
+        return (*_GAPS, NO_SENDS_GAP) if self._programs == _PROGRAMS[-1] else _GAPS
+
+    @property
+    def fields_read_by(self) -> str:
+        """How the programs in the kernel read its objects; after `ready`."""
+        return self._programs
+
     def hooks(self) -> RuntimeHooks:
         """None: the runtime runs as ever. The programs are attached while it makes the sandbox, and not before: they
         cost every system call of the machine a little."""
@@ -141,7 +162,8 @@ class EbpfRecording:
     def ready(self, timeout_s: float) -> None:
         """Wait until the programs are loaded and, where `hooks` was asked, attached. Raises RecorderError."""
         if self._ready_ms is None:
-            self._ready_ms = int.from_bytes(self._expect("R", timeout_s), sys.byteorder)
+            self._ready_ms, programs = _LOADED.unpack(self._expect("R", timeout_s))
+            self._programs = _PROGRAMS[programs]
         if self._attached is False:
             self._expect("P", timeout_s)
             self._attached = True
@@ -192,6 +214,7 @@ class EbpfRecording:
             "kernel": platform.release(),
             "ring_bytes": self._ring_bytes,
             "ready_ms": self._ready_ms,
+            "fields_read_by": self._programs,
             "totals": asdict(totals) if totals else None,
         }
         reasons = [self._broken] if self._broken else []
@@ -215,7 +238,7 @@ class EbpfRecording:
             reasons += unexplained(self._entrants, self._launchers, self._let_in)
             if totals.live > 0:
                 reasons.append(f"{totals.live} tasks of the sandbox still ran as the record ended")
-        return RecordSummary("ebpf", self._events, lost, not reasons, tuple(reasons), _GAPS, self._counts, facts)
+        return RecordSummary("ebpf", self._events, lost, not reasons, tuple(reasons), self.gaps, self._counts, facts)
 
     def close(self) -> None:
         if self._closed:
