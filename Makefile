@@ -69,6 +69,18 @@ $(INSPECT)/.ready: build/debian.ready $(INSPECT_LOCK) pyproject.toml
 	$(INSPECT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
+# What swebench's own grading pays: it, too, has an environment of its own.
+SWEBENCH := .venv-swebench
+SWEBENCH_LOCK := examples/integrations/swebench/requirements.lock
+$(SWEBENCH)/.ready: build/debian.ready $(SWEBENCH_LOCK)
+	test -x $(SWEBENCH)/bin/python || /usr/bin/python3 -m venv $(SWEBENCH)
+	$(SWEBENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(SWEBENCH_LOCK)
+	@touch $@
+
+.PHONY: test-swebench
+test-swebench: setup $(SWEBENCH)/.ready
+	$(BIN)/python -m pytest tests/integrations/swebench
+
 test-inspect: setup $(INSPECT)/.ready
 	$(BIN)/mypy --python-executable $(INSPECT)/bin/python src/affidavit/integrations/inspect
 	$(BIN)/python -m pytest tests/integrations/inspect

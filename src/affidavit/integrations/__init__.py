@@ -1,1 +1,1 @@
-"""Doors to other people's harnesses; each uses the server's client and nothing else of Affidavit."""
+"""Doors to other people's harnesses. Those of servers use the client alone; pytest's uses the public API."""
