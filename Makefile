@@ -88,7 +88,8 @@ test-inspect: setup $(INSPECT)/.ready
 # Harbor wants Python 3.12 or newer, which Debian 12 has not: HARBOR_PYTHON says which, else one is looked for.
 HARBOR := .venv-harbor
 HARBOR_LOCK := examples/integrations/harbor/requirements.lock
-HARBOR_PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12; do \
+HARBOR_PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 \
+	$(wildcard $(HOME)/.pyenv/versions/3.1[2-9].*/bin/python); do \
 	$$one -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$one && break; done)
 $(HARBOR)/.ready: $(HARBOR_LOCK) pyproject.toml
 	@test -n "$(HARBOR_PYTHON)" || { echo "harbor: no Python 3.12 or newer; give one: make HARBOR_PYTHON=PATH" >&2; exit 2; }

@@ -188,3 +188,21 @@ def test_an_archive_of_the_sandbox_stays_in_its_folder(
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["a"]
     assert "OutsideDestination" in unpacked("add('../d', size=1)").stderr
     assert not (tmp_path / "d").exists()
+
+
+def test_only_a_trial_whose_agent_has_begun_counts_as_a_try(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        f"from {ROOM}.journal import Journal\n"
+        "journal = Journal(Path())\n"
+        "def begin(trial, key='k'): return journal.begin(key, 1, {'trial_id': trial})\n"
+        "print(begin('a'), begin('b'))\n"
+        "journal.note('agent', 'k', {'trial_id': 'b'})\n"
+        "print(begin('c'), begin('d', 'other'))\n"
+        "Path('affidavit.jsonl').write_text('{}\\n')\n"
+        "begin('e')\n"
+    )
+    command = [HARBOR.parent / "python", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["1", "2", "None", "1"], done.stderr
+    assert done.stderr.endswith("line 1: is damaged; start a new job\n")

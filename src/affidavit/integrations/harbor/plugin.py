@@ -46,7 +46,8 @@ class Plugin(BaseJobPlugin):
             job_dir=self._job.job_dir,
             name=event.trial_name,
             key=f"{event.task_name} {identity}",
-            agent=name,
+            # By itself ``oracle`` is Affidavit's name for a task's own solution, which no session takes.
+            agent=f"harbor:{name}",
             most=self._job.config.n_attempts,
             problem=problem,
         )
