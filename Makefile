@@ -43,7 +43,7 @@ test-kills: setup
 
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
-	@for agent in mini-swe-agent claude-code codex gemini-cli opencode; do $(BIN)/affidavit agent check $$agent || exit 1; done
+	@for agent in mini-swe-agent claude-code codex gemini-cli opencode aider; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
 # Inspect AI wants other versions of what Affidavit uses, so it has an environment of its own, with Affidavit's client.
 INSPECT := .venv-inspect

@@ -59,7 +59,7 @@ def at_home(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home
     for name, value in home.env.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", _choose)
+    monkeypatch.setattr("affidavit.evaluation.preflight.choose_runtime", _choose)
     return home
 
 

@@ -40,7 +40,7 @@ def define(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_every_built_in_definition_loads_and_can_be_checked() -> None:
     agents = built_in_agents()
-    assert {"mini-swe-agent", "claude-code", "codex", "gemini-cli", "opencode"} <= {*agents}
+    assert {"mini-swe-agent", "claude-code", "codex", "gemini-cli", "opencode", "aider"} <= {*agents}
     for name, agent in agents.items():
         assert agent.name == name
         assert agent.install is not None

@@ -53,7 +53,7 @@ def test_what_is_taken(text: str, about: str) -> None:
         ("e.argv.exists(a, e.ok)", (1, 18), "is not to be had inside of a question on the record"),
         ("trace.map(x, x.pid)", (1, 1), "trace has no map()"),
         ("size(trace) > 3 && e.ok", (1, 1), "asks both of one event (e) and of the record"),
-        ("true", (1, 1), "asks nothing of an event (e), its process, the trace or the diff"),
+        ("true", (1, 1), "asks nothing of an event (e), its process, a turn, the trace, the diff or the turns"),
         ("&&".join(["e.ok"] * 600), (1, 1), "is too large"),
         ("!" * 100 + "e.ok", (1, 62), "is too large"),
     ],

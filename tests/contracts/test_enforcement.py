@@ -13,6 +13,7 @@ FULL = {
     "syscalls": {"deny": ["mount"]},
     "operations": {"forbid": ["system"]},
     "limits": {"wall_ms": 1, "cpu_ms": 2, "memory_mb": 3},
+    "model": {"requests": 9, "models": ["m-*"], "tools": []},
     "scopes": [{"id": "cc", "for": ["/usr/bin/cc"], "files": {"write": ["/o/**"]}, "processes": {"exec": []}}],
     "rules": [{"id": "r", "count": {"op": ["exec"]}, "at_most": 2}],
 }
@@ -23,7 +24,16 @@ def test_each_construct_of_a_contract_is_told(runtime: str, recorder: str) -> No
     told = [one.construct for one in treatments(contract_of(FULL, "x"), runtime, recorder)]
     assert told == [
         *("files.read", "files.write", "files.deny", "network.endpoints", "processes.exec", "processes.max_processes"),
-        *("syscalls.deny", "limits.wall_ms", "limits.cpu_ms", "limits.memory_mb", "expires", "operations.system"),
+        *(
+            "syscalls.deny",
+            "limits.wall_ms",
+            "limits.cpu_ms",
+            "limits.memory_mb",
+            "model.requests",
+            "model.models",
+            "model.tools",
+        ),
+        *("expires", "operations.system"),
         *("scopes.cc.files.write", "scopes.cc.processes.exec", "rules.r"),
     ]
 

@@ -52,7 +52,7 @@ def test_nothing_that_works_is_an_error_with_every_mend(without: Callable[..., N
 def test_a_run_on_the_floor_tells_the_user(affidavit: Command, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Availability(False, "no BTF", "boot a kernel that has it")
     monkeypatch.setattr(EbpfRecorder, "available", lambda self: broken)
-    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", choose_runtime)
+    monkeypatch.setattr("affidavit.evaluation.preflight.choose_runtime", choose_runtime)
     ran = affidavit("run", task(), "--agent", "oracle")
     assert ran.status == 0, ran
     assert "runc + ptrace: the best for runc that works here, since ebpf does not work (no BTF)" in ran.err

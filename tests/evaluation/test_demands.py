@@ -87,7 +87,7 @@ def test_every_profile_with_every_contract(
 ) -> None:
     # All that can be refused is refused before the first trial; so no trial needs to run.
     monkeypatch.setattr("affidavit.evaluation.run._run_all", lambda *arguments: ())
-    monkeypatch.setattr("affidavit.evaluation.run.write_run_statement", lambda *arguments, **named: None)
+    monkeypatch.setattr("affidavit.evaluation.preflight.write_run_statement", lambda *arguments, **named: None)
     job = Job(load_task(task("tasks/tiny")), Agent.shell("true"))
     told = (read_destination("command:/bin/true"),)
     answers = {}

@@ -11,13 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from affidavit.contracts import constructs, parse_contract, treatment
 from affidavit.evaluation import RunError
+from affidavit.gateway import GatewaySettings, Upstream
+from affidavit.gateway.settings import base_of
 from affidavit.policy import Judge
 from affidavit.trace import read_trace
 from harness import Outcome, Trials, Way
+from http_agent import bash, http_agent
+from scripted_model import scripted_model
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -28,6 +33,23 @@ ENDS = {
     "wall_ms": (1000, "sleep 60"),
     "memory_mb": (64, "exec python3 -c \"x = b'x'; exec('while True: x += x')\""),
 }
+# What is said of model traffic has a sandbox of its own, too.
+ASKING = {
+    "files": {"write": ["/workspace/**"]},
+    "processes": {"max_processes": 64},
+    "model": {"requests": 2, "models": ["model-1"], "tools": ["bash"]},
+    "rules": [
+        {"id": "forbid-turn", "forbid": 'turn.model == "model-2"'},
+        {"id": "require-turn", "require": 'turn.tools.all(t, t == "bash")'},
+    ],
+}
+ASK_ANOTHER = """python3 - <<'PY'
+import os, urllib.request
+body = b'{"model": "model-2", "messages": []}'
+headers = {"content-type": "application/json"}
+urllib.request.urlopen(urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body, headers))
+PY"""
+ANSWERS = (bash(ASK_ANOTHER), {"text": "", "tool_calls": [{"name": "web", "arguments": {"command": "true"}}]})
 DEEDS = Path(__file__).with_name("deeds.py").read_text("utf-8")
 
 
@@ -179,6 +201,23 @@ def ended(outcome: Outcome, rule: str) -> tuple[str, str]:
     return "yes" if stopped else "no", "end" if rule in outcome.rules else "no"
 
 
+def of_the_model(outcome: Outcome) -> dict[str, tuple[str, str]]:
+    """The same for what a contract says of model traffic."""
+    rows = pq.read_table(outcome.bundle / "agent/model.parquet").to_pylist()
+    assert [(row["model"], row["outcome"]) for row in rows] == [
+        ("model-1", "answered"),
+        ("model-2", "refused"),
+        ("model-1", "answered"),
+        ("model-1", "refused"),
+    ], [row["reason"] for row in rows]
+    assert "contract allows 2" in rows[-1]["reason"]
+    prevented = {"model.requests": "yes", "model.models": "yes"}
+    return {
+        name: (prevented.get(name, "no"), "end" if name in {*map(construct_of, outcome.rules)} else "no")
+        for name in ("model.requests", "model.models", "model.tools", "rules.forbid.turn", "rules.require.turn")
+    }
+
+
 def test_what_is_prevented_and_what_is_detected(trials: Trials, task: Callable[..., Path], way: Way) -> None:
     root = "environment/root/workspace"
     files = {f"{root}/{name}": "x" for name in ("denied", "kept", "answer_key.json", "keys.json", ".hidden/x", "bin/x")}
@@ -193,6 +232,10 @@ def test_what_is_prevented_and_what_is_detected(trials: Trials, task: Callable[.
     for limit, (bound, command) in ENDS.items():
         limited = trials(way, task(f"{limit}/tiny", contract={"limits": {limit: bound}}), command)
         seen[f"limits.{limit}"] = ended(limited, f"limits.{limit}")
+    with scripted_model(*ANSWERS) as model:
+        upstream = Upstream(base_of(model.url, "a test"))
+        settings = GatewaySettings("live", ("model-1", "model-2"), {"openai": upstream})
+        seen |= of_the_model(trials(way, task("model/tiny", contract=ASKING), http_agent(1), model=settings))
     with pytest.raises(RunError, match="expired on 2020-01-01"):
         trials(way, task("expired/tiny", contract={"expires": "2020-01-01"}), "true")
     seen["expires"] = ("yes", "no")

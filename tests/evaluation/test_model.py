@@ -10,11 +10,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from affidavit.evaluation import RunError
 from affidavit.evidence import BundleReader
 from affidavit.gateway import DIALECTS, Budgets, GatewayProcess, GatewaySettings, Upstream
 from affidavit.gateway.settings import base_of
 from affidavit.report import turn_facts, why_facts
 from affidavit.verification import verify
+from affidavit.verification.verify_trial import rejudge
 from harness import EBPF, GVISOR, Outcome, Trials, Way, wait_for
 from http_agent import bash, http_agent
 from scripted_model import ScriptedModel, scripted_model
@@ -216,3 +218,22 @@ def test_what_an_agent_does_is_put_down_to_the_right_turn(trials: Trials, task: 
         why = why_facts(reader, seventh)
     assert why["turn"]["turn"] == 7
     assert any("/instruction.md" in " ".join(process["argv"]) for process in why["processes"])
+
+
+def test_what_a_contract_says_of_model_traffic_is_judged_again_by_verify(
+    trials: Trials, task: Callable[..., Path]
+) -> None:
+    said = {"files": {"write": ["/workspace/**"]}, "model": {"tools": ["edit"], "models": ["model-*"]}}
+    with scripted_model(*SOLVED) as model:
+        outcome = trials(EBPF, task(contract=said), http_agent(), model=live(model))
+    assert (outcome.verdict, outcome.rules) == ("violation", {"model.tools"})
+    assert [one for one in verify(outcome.bundle).checks if not one.ok] == []
+    with BundleReader(outcome.bundle) as reader:
+        assert [one["rule"] for one in rejudge(reader)["violations"]] == ["model.tools"]
+
+
+def test_a_model_that_the_contract_does_not_name_is_not_run(trials: Trials, task: Callable[..., Path]) -> None:
+    folder = task(contract={"model": {"models": ["other-*"]}})
+    settings = GatewaySettings("script", ("model-1",), script=())
+    with pytest.raises(RunError, match=r"--model model-1: the contract .* does not let its agent ask for it.*other-"):
+        trials(EBPF, folder, "true", model=settings)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from affidavit.evaluation.performance import time_run
-from affidavit.evaluation.run import check_graders
+from affidavit.evaluation.preflight import check_graders
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.events import empty_counts
 from affidavit.evidence import locate

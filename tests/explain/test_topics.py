@@ -62,7 +62,7 @@ def test_every_finding_of_the_grading() -> None:
 def test_every_section_of_a_contract() -> None:
     sections = {
         f"{section}.{name}"
-        for section in ("files", "processes", "network", "syscalls", "limits")
+        for section in ("files", "processes", "network", "syscalls", "limits", "model")
         for name in type(getattr(contract_of(MINIMAL, "here").document, section)).model_fields
         if name not in ("actions", "severity", "attempts")
     }

@@ -77,7 +77,7 @@ def test_what_is_missing_makes_a_trial_inconclusive(
     trials: Trials, task: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, batches: Batches, said: str
 ) -> None:
     chosen = replace(choose_runtime("runc", "ebpf"), recorder=Tampered(batches))
-    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", lambda *_: chosen)
+    monkeypatch.setattr("affidavit.evaluation.preflight.choose_runtime", lambda *_: chosen)
     outcome = trials(EBPF, task(), SOLVE)
     assert (outcome.verdict, outcome.score) == ("inconclusive", None)
     assert said in outcome.reasons

@@ -109,7 +109,7 @@ def test_a_fault_in_a_recorder_makes_a_trial_inconclusive(
 
 def test_a_flood_that_does_not_fit_is_counted(trials: Trials, task: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = replace(choose_runtime("runc", "ebpf"), recorder=EbpfRecorder(ring_bytes=16 << 10))
-    monkeypatch.setattr("affidavit.evaluation.run.choose_runtime", lambda *_: chosen)
+    monkeypatch.setattr("affidavit.evaluation.preflight.choose_runtime", lambda *_: chosen)
     outcome = trials(EBPF, task(), FLOOD)
     assert (outcome.verdict, outcome.score) == ("inconclusive", None)
     lost = outcome.evidence["lost"]

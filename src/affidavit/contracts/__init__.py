@@ -24,6 +24,7 @@ from affidavit.contracts.enforcement import COMBINATIONS, Treatment, constructs,
 from affidavit.contracts.errors import ContractError
 from affidavit.contracts.fields import Action, Attempts, Mode, Section, Version, check_endpoint, check_id
 from affidavit.contracts.implied import folders_above, same_programs
+from affidavit.contracts.name_patterns import name_matches
 from affidavit.contracts.operations import OPERATIONS, Detection, Detector, Operation, Watch
 from affidavit.contracts.packs import PACKS, Pack
 from affidavit.contracts.patterns import PathMatcher, PatternError, escape, expand_braces
@@ -41,7 +42,7 @@ from affidavit.contracts.registry import (
     published_contract,
     registry_view,
 )
-from affidavit.contracts.rules import Rule, Selector
+from affidavit.contracts.rules import Rule, Selector, compile_rule_nodes
 from affidavit.contracts.schema import SCHEMA_ID, json_schema, schema_text
 from affidavit.contracts.settings import SandboxSettings, compile_settings
 from affidavit.contracts.signature import PAYLOAD_TYPE, load_signature, read_signature, sign_contract, signature_path
@@ -99,6 +100,7 @@ __all__ = [
     "canonical_bytes",
     "check_endpoint",
     "check_id",
+    "compile_rule_nodes",
     "compile_settings",
     "constructs",
     "contract_for",
@@ -114,6 +116,7 @@ __all__ = [
     "load_contract",
     "load_signature",
     "matcher",
+    "name_matches",
     "open_store",
     "parse_contract",
     "parse_reference",

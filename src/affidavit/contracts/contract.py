@@ -32,8 +32,10 @@ _MOST_EXPANDED = 1 << 20
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-ATTEMPT_SECTIONS = ("files", "network", "processes", "syscalls", "operations")
+ATTEMPT_SECTIONS = ("files", "network", "processes", "syscalls", "operations", "model")
 """The sections whose rules know attempts."""
+
+_ACTION_SECTIONS = (*ATTEMPT_SECTIONS, "limits")
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Contract:
         section, _, rest = rule.partition(".")
         own: tuple[str, ...] | None = None
         match section:
-            case "files" | "network" | "processes" | "syscalls" | "operations" | "limits":
+            case _ if section in _ACTION_SECTIONS:
                 own = getattr(document, section).actions
             case "scopes":
                 own = next((scope.actions for scope in document.scopes if scope.id == rest.partition(".")[0]), None)
@@ -188,8 +190,7 @@ class Contract:
     def written_actions(self) -> dict[str, tuple[str, ...]]:
         """The contract's actions (under ``""``), and those that a part of it has in their place, by the part's name."""
         document = self.document
-        sections = ("files", "network", "processes", "syscalls", "operations", "limits")
-        own = {section: getattr(document, section).actions for section in sections}
+        own = {section: getattr(document, section).actions for section in _ACTION_SECTIONS}
         own |= {f"scopes.{scope.id}": scope.actions for scope in document.scopes}
         own |= {f"rules.{rule.id}": rule.actions for rule in document.rules}
         return {"": document.actions, **{place: actions for place, actions in own.items() if actions is not None}}

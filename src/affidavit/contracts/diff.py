@@ -17,6 +17,7 @@ from affidavit.contracts.fields import Attempts, moment_of
 from affidavit.contracts.implication import covers
 from affidavit.contracts.implied import folders_above, same_programs
 from affidavit.contracts.languages import EVERYTHING, PathList, Undecided, excess
+from affidavit.contracts.name_patterns import uncovered
 from affidavit.contracts.rule_changes import rule_changes
 from affidavit.contracts.versions import Step, least_version, step
 
@@ -105,7 +106,11 @@ class _Comparison:
         ):
             if self._changed(place):
                 yield from _forbidden(place, before, after)
+        for name in ("models", "tools"):
+            if self._changed(f"model.{name}"):
+                yield from _names(f"model.{name}", getattr(old.model, name), getattr(new.model, name))
         bounds = [("processes.max_processes", old.processes.max_processes, new.processes.max_processes)]
+        bounds.append(("model.requests", old.model.requests, new.model.requests))
         for name in ("wall_ms", "cpu_ms", "memory_mb"):
             bounds.append((f"limits.{name}", getattr(old.limits, name), getattr(new.limits, name)))
         for place, most_before, most_after in bounds:
@@ -123,7 +128,7 @@ class _Comparison:
                 yield ContractChange(place, Kind.LOOSENING, "changed; what that admits is not known")
 
     def _actions(self) -> Iterator[ContractChange]:
-        for section in ("", "files", "network", "processes", "syscalls", "operations", "limits"):
+        for section in ("", *ATTEMPT_SECTIONS, "limits"):
             place = f"{section}.actions".lstrip(".")
             if self._changed(place):
                 before, after = (
@@ -230,6 +235,11 @@ def _endpoints(old: Iterable[str], new: Iterable[str]) -> Iterator[ContractChang
         [text for text, one in after.items() if not any(covers(other, one) for other in before.values())],
         [text for text, one in before.items() if not any(covers(other, one) for other in after.values())],
     )
+
+
+def _names(place: str, old: Sequence[str] | None, new: Sequence[str] | None) -> Iterator[ContractChange]:
+    before, after = (("*",) if names is None else tuple(names) for names in (old, new))
+    yield from _members(place, uncovered(after, before), uncovered(before, after))
 
 
 def _members(place: str, more: Sequence[str], less: Sequence[str]) -> Iterator[ContractChange]:

@@ -16,6 +16,7 @@ from affidavit.contracts.fields import (
     Label,
     Mode,
     Moment,
+    NamePatterns,
     PackName,
     Patterns,
     Programs,
@@ -117,6 +118,26 @@ class Operations(Section):
     attempts: _OwnAttempts = None
 
 
+class ModelSection(Section):
+    """What may be asked of a model, through the gateway.
+
+    Attributes:
+        requests: that a model is to answer, at most; None: as many as the run's budget lets through.
+        models: the names that may be asked for; None: any that the run grants.
+        tools: that the model may call in its answers; None: any.
+    """
+
+    requests: Bound | None = Field(default=None, description="Requests for an answer of a model, at most.")
+    models: NamePatterns | None = Field(
+        default=None, min_length=1, description="Names of models that may be asked for; unwritten: any."
+    )
+    tools: NamePatterns | None = Field(
+        default=None, description="Names of tools that a model may call; unwritten: any."
+    )
+    actions: _OwnActions = None
+    attempts: _OwnAttempts = None
+
+
 class LimitsSection(Section):
     """Bounds: wall time and CPU time of a process in milliseconds, memory of the sandbox in MiB. None: the task's."""
 
@@ -180,6 +201,7 @@ class ContractDocument(Section):
     syscalls: Syscalls = Syscalls()
     operations: Operations = Operations()
     limits: LimitsSection = LimitsSection()
+    model: ModelSection = ModelSection()
     scopes: Annotated[
         tuple[Scope, ...],
         AfterValidator(unique_ids),

@@ -73,12 +73,34 @@ _ORDINARY: tuple[Treatment, ...] = (
         "is killed a second later, which the record does not tell from another kill.",
     ),
     Treatment("limits.memory_mb", "yes", "end", "The cgroup's bound ends what is over it."),
+    Treatment(
+        "model.requests",
+        "yes",
+        "end",
+        "The gateway refuses more, and the decision log shows that they were asked for. It is whole when the agent has "
+        "ended.",
+    ),
+    Treatment(
+        "model.models",
+        "yes",
+        "end",
+        "The gateway refuses requests for others, and the decision log shows them when the agent has ended.",
+    ),
+    Treatment(
+        "model.tools", "no", "end", "Answers pass through as they are; the decision log shows which tools they call."
+    ),
     Treatment("scopes.files", "no", "live", "One process tree apart from others is told by the record only."),
     Treatment("scopes.network", "yes", "live", "As network.endpoints, told apart by the record."),
     Treatment("scopes.processes", "no", "live", "One process tree apart from others is told by the record only."),
     Treatment("rules.forbid.event", "no", "live", "Judged with each batch of events."),
     Treatment(
         "rules.forbid.record", "no", "live", "As soon as nothing can fix it: what waits for the end shows at the end."
+    ),
+    Treatment(
+        "rules.forbid.turn", "no", "end", "Judged with the decision log, which is whole when the agent has ended."
+    ),
+    Treatment(
+        "rules.require.turn", "no", "end", "Judged with the decision log, which is whole when the agent has ended."
     ),
     Treatment("rules.require.event", "no", "live", "Judged with each batch of events."),
     Treatment("rules.require.record", "no", "end", "At the end; trace.all and the like as soon as nothing can fix it."),
@@ -193,6 +215,7 @@ def treatments(contract: Contract, runtime: str, recorder: str) -> tuple[Treatme
     used += ["syscalls.deny"] if document.syscalls.deny else []
     used += [f"operations.{name}" for name in document.operations.forbid]
     used += [f"limits.{name}" for name in ("wall_ms", "cpu_ms", "memory_mb") if getattr(document.limits, name)]
+    used += [f"model.{name}" for name in ("requests", "models", "tools") if getattr(document.model, name) is not None]
     used += ["expires"] if document.expires else []
     order = {name: place for place, name in enumerate(constructs())}
     found = [treatment(name, runtime, recorder) for name in sorted(dict.fromkeys(used), key=order.__getitem__)]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from affidavit.contracts.endpoints import Endpoint, EndpointError
+from affidavit.contracts.name_patterns import check_name_pattern
 from affidavit.contracts.packs import PACKS, PATTERN_LISTS
 from affidavit.contracts.patterns import PathMatcher, PatternError
 from affidavit.contracts.suggestions import did_you_mean
@@ -157,6 +158,12 @@ Moment = Annotated[
         "A date, which counts to its end, or a time, both in UTC.", examples=["2027-01-31", "2027-01-31T12:00:00Z"]
     ),
 ]
+NamePattern = Annotated[
+    str,
+    AfterValidator(check_name_pattern),
+    _schema("A name; '*' stands for any run of characters.", maxLength=200),
+]
+NamePatterns = Annotated[tuple[NamePattern, ...], Field(max_length=200)]
 Bound = Annotated[int, Field(ge=1, le=2**40)]
 Action = Literal["flag", "halt", "alert"]
 Mode = Literal["strict", "audit"]

@@ -1,5 +1,6 @@
 """``rules`` of a contract: order, time and counts by selectors of events; CEL for the rest."""
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Annotated, Any, Literal
 
@@ -151,6 +152,16 @@ class Rule(Section):
             raise ValueError("at_least and within_ms don't go together; make two rules of it")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
             raise ValueError(f"at_least {self.at_least} is more than at_most {self.at_most}")
+
+
+def compile_rule_nodes(rules: Sequence[Rule]) -> list[cel.Node]:
+    """All expressions of some rules, checked."""
+    found: list[cel.Node] = []
+    for rule in rules:
+        selectors = (rule.never, rule.each, rule.count, rule.after, rule.until, rule.before)
+        found += [cel.compile_cel(text).node for text in (rule.forbid, rule.require) if text is not None]
+        found += [one.node() for one in selectors if one is not None]
+    return found
 
 
 def unique_ids(entries: tuple[Any, ...]) -> tuple[Any, ...]:

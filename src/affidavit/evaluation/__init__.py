@@ -8,23 +8,16 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
+from affidavit.evaluation.preflight import Preparation, load_tasks, plan_suite, prepared_run
 from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
-from affidavit.evaluation.run import (
-    Preparation,
-    Progress,
-    RunOptions,
-    load_tasks,
-    plan_suite,
-    prepare,
-    prepared_run,
-    run_jobs,
-    run_suite,
-)
+from affidavit.evaluation.run import Progress, run_jobs, run_suite
+from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.task_base import prepare
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial import Trial

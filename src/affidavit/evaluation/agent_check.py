@@ -7,7 +7,8 @@ from affidavit.agents import AgentDefinition
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.result import TrialResult
-from affidavit.evaluation.run import Progress, RunOptions, run_suite
+from affidavit.evaluation.run import Progress, run_suite
+from affidavit.evaluation.run_options import RunOptions
 from affidavit.gateway import GatewaySettings
 
 _MODEL = {"openai": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
+from affidavit.contracts import Contract, name_matches
 from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_cost, model_rows
 from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
 from affidavit.sandbox import NetworkNamespace
@@ -33,6 +34,19 @@ def gateway_environment(models: Sequence[str]) -> dict[str, str]:
         "GOOGLE_GEMINI_BASE_URL": f"{_BASE}/gemini",
         "GEMINI_API_KEY": PLACEHOLDER,
     }
+
+
+def model_under(contract: Contract, settings: GatewaySettings) -> GatewaySettings:
+    """What a gateway is told where a contract holds: no more than both the run and the contract grant.
+
+    Args:
+        contract: the agent's.
+        settings: what the run grants.
+    """
+    said = contract.document.model
+    named = said.models
+    models = (name for name in settings.models if named is None or name_matches(named, name))
+    return replace(settings, models=tuple(models), answers=said.requests)
 
 
 class ModelAccess:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from affidavit.agents import AgentError, find_agent
-from affidavit.contracts import Contract, ContractError, ContractSource
+from affidavit.contracts import Contract, ContractError, ContractSource, name_matches
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.reach import reach_of
@@ -198,6 +198,25 @@ def planned_contracts(tasks: Mapping[str, Task], source: ContractSource, terms: 
         return {name: contract_under(terms, task, source.contract_for(task)) for name, task in tasks.items()}
     except ContractError as error:
         raise RunError(str(error)) from error
+
+
+def check_models(contracts: Mapping[str, Contract], model: GatewaySettings | None) -> None:
+    """See that agents may ask for the model that a run gives them.
+
+    Args:
+        contracts: by the task's name.
+        model: what the run gives; None: none.
+
+    Raises:
+        RunError: a contract does not let its agent ask for it.
+    """
+    for name, contract in contracts.items():
+        admitted = contract.document.model.models
+        if model is not None and admitted is not None and not name_matches(admitted, model.models[0]):
+            raise RunError(
+                f"--model {model.models[0]}: the contract {contract.id} of {name} does not let its agent ask for it; "
+                f"model.models names {', '.join(admitted)}"
+            )
 
 
 def contract_under(terms: Terms, task: Task, contract: Contract) -> Contract:

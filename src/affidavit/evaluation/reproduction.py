@@ -18,11 +18,11 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
-from affidavit.evaluation.run import root_filesystem
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import kept_submission
+from affidavit.evaluation.task_base import root_filesystem
 from affidavit.evaluation.task_images import with_images
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
@@ -176,15 +176,7 @@ def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator
         choice = choose_runtime(runtime, recorder)
         clean_stale(state)
         clean_workplaces(state)
-        machine = Machine(
-            run_id="reproduction",
-            runtime=choice.runtime,
-            recorder=choice.recorder,
-            runtime_detail=choice.runtime_detail,
-            why_recorder=choice.why,
-            state=state,
-            live=live,
-        )
+        machine = Machine(run_id="reproduction", chosen=choice, state=state, live=live)
         try:
             rootfs, cache = root_filesystem(task, state), kept_cache(state, task)
             tests_rootfs = rootfs if task.grading is None else root_filesystem(task.grading, state)
@@ -331,7 +323,7 @@ def _facts(
         graders=[*grades],
         at=now(),
         affidavit=version("affidavit"),
-        runtime=f"{machine.runtime.name} {machine.runtime_detail}",
+        runtime=f"{machine.runtime.name} {machine.chosen.runtime_detail}",
         recorder=machine.recorder.name,
         kernel=kernel.release,
         machine=kernel.machine,

@@ -12,13 +12,11 @@ import pyarrow as pa
 
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
-from affidavit.evaluation.run_policy import Terms
+from affidavit.evaluation.backends import Chosen
 from affidavit.evaluation.sandbox_capture import Capture, HostNames, RunningCapture, capture
 from affidavit.evidence import SigningKey
-from affidavit.gateway import GatewaySettings
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
-from affidavit.runs import RunPlan
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 
 _logger = logging.getLogger(__name__)
@@ -33,42 +31,38 @@ class Machine:
 
     Attributes:
         run_id: of the run that they belong to.
-        runtime, recorder: chosen for the run.
-        runtime_detail: its version.
-        why_recorder: why this one.
+        chosen: runtime and recorder.
         state: the state folder.
         live: where sandboxes are held while they run.
     """
 
     run_id: str
-    runtime: Runtime
-    recorder: Recorder
-    runtime_detail: str
-    why_recorder: str
+    chosen: Chosen
     state: Path
     live: LiveSandboxes
+
+    @property
+    def runtime(self) -> Runtime:
+        """The chosen one."""
+        return self.chosen.runtime
+
+    @property
+    def recorder(self) -> Recorder:
+        """The chosen one."""
+        return self.chosen.recorder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machinery(Machine):
-    """What every trial of a run shares.
+    """What runs trials and signs their evidence.
 
     Attributes:
         key: signs the bundles.
-        terms: what profile and suite say.
         alerts: who is told of violations.
-        plan: of the run.
-        model: what the agents' gateway is told; None: they have no model.
-        filling: the tests have the web, to fill the verifier caches, and the hosts that they may reach though these are
-            private; None: they have what the caches hold.
     """
 
     key: SigningKey
-    plan: RunPlan
-    terms: Terms = field(default_factory=Terms)
     alerts: Alerts = field(default_factory=Alerts)
-    model: GatewaySettings | None = None
-    filling: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

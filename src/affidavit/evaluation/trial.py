@@ -17,12 +17,11 @@ import pyarrow as pa
 
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
-from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
-from affidavit.evaluation.model_access import ModelAccess, gateway_environment
+from affidavit.evaluation.model_access import ModelAccess, gateway_environment, model_under
 from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
@@ -32,6 +31,7 @@ from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
 from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.text_changes import changed_texts
+from affidavit.evaluation.trial_plan import TrialPlan
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace
@@ -57,16 +57,14 @@ from affidavit.gateway import Redactor
 from affidavit.grading import make_graders, plan_tests
 from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
-from affidavit.runs import PlannedTrial, TrialLog
+from affidavit.runs import TrialLog
 from affidavit.sandbox import (
     OciSandbox,
-    RootFilesystem,
     SandboxSpec,
     Streams,
     pristine_program,
 )
 from affidavit.signing import canonical_json
-from affidavit.tasks import Task
 from affidavit.trace import model_batches, one_line, trace_batches
 from affidavit.verification import (
     FOOTPRINT,
@@ -86,34 +84,21 @@ _MOST_TOLD = 50
 _MOST_COMMAND = 4096
 
 
-def run_trial(
-    machinery: Machinery,
-    task: Task,
-    rootfs: RootFilesystem,
-    contract: Contract,
-    agent: Agent,
-    planned: PlannedTrial,
-    log: TrialLog,
-    folder: Path,
-    grading: RootFilesystem | None = None,
-) -> TrialResult:
-    """Run one trial and write its bundle to ``folder/bundle``.
+def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResult:
+    """Run one trial and write its bundle to ``bundle`` in its folder.
 
     What goes wrong in the machinery is the verdict ``error``, not an exception; a violation found before stands.
 
     Args:
-        machinery: what every trial of the run shares.
-        task, rootfs, contract, agent: what is tried.
-        planned: which trial of the plan it is.
+        plan: what is tried, and how.
+        machinery: runs it and signs its evidence.
         log: where it enters what happens to it.
-        folder: the trial's.
-        grading: the root file system of a verifier that has one of its own.
 
     Raises:
         Interrupted: the run was told to stop.
         EvidenceError: the ledger can't be written.
     """
-    trial = Trial(machinery, task, rootfs, contract, agent, planned, log, folder, grading)
+    trial = Trial(plan, machinery, log)
     bundle: Path | None = None
     try:
         judgement, bundle = trial.run()
@@ -141,36 +126,21 @@ class Trial:
         sealed: the judgement and the signed bundle; None as long as there is none.
     """
 
-    def __init__(
-        self,
-        machinery: Machinery,
-        task: Task,
-        rootfs: RootFilesystem,
-        contract: Contract,
-        agent: Agent,
-        planned: PlannedTrial,
-        log: TrialLog,
-        folder: Path,
-        grading: RootFilesystem | None = None,
-    ) -> None:
+    def __init__(self, plan: TrialPlan, machinery: Machinery, log: TrialLog) -> None:
+        self._plan, self._shared = plan, plan.run
         self._machinery = machinery
-        self._task = task
-        self._rootfs = rootfs
-        self._tests_rootfs = grading or rootfs
-        self._contract = contract
-        self._enforced = machinery.terms.enforced(contract)
-        settings = compile_settings(contract)
-        self._reach = reach_of(task, contract, machinery.terms)
-        self._settings = replace(settings, writable=outermost((*settings.writable, *machinery.terms.writable)))
-        self._graders = make_graders(task.graders)
-        self._decoys = Decoys.of(task, self._settings.writable)
-        self._agent = agent
-        self._planned = planned
+        self._task, self._agent, self._contract = plan.task, plan.agent, plan.contract
+        terms = plan.run.terms
+        self._enforced = terms.enforced(plan.contract)
+        settings = compile_settings(plan.contract)
+        self._reach = reach_of(plan.task, plan.contract, terms)
+        self._settings = replace(settings, writable=outermost((*settings.writable, *terms.writable)))
+        self._graders = make_graders(plan.task.graders)
+        self._decoys = Decoys.of(plan.task, self._settings.writable)
         self._log = log
         self._began = time.monotonic()
         self.sealed: tuple[Judgement, Path] | None = None
-        self._number = planned.number
-        self._folder = folder
+        self._number = plan.trial.number
         self._summaries: dict[str, RecordSummary] = {}
         self._told = False
         self._model_facts: dict[str, Any] | None = None
@@ -181,15 +151,16 @@ class Trial:
         # What grades by running something must not run what an agent changed. A verifier with a root file system of its
         # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
         runs = any(named.spec.kind == "test_run" for named in self._graders)
-        guarded = task.profile == "container" and runs and task.grading is None and machinery.filling is None
+        task = plan.task
+        guarded = task.profile == "container" and runs and task.grading is None and plan.run.filling is None
         self._footprint = Footprint(task.workdir) if guarded else None
-        self.record = RecordFacts(machinery.runtime.name, machinery.recorder.name)
-        self.contract_facts = contract_facts(contract)
+        self.record = RecordFacts(plan.run.backends.runtime, plan.run.backends.recorder)
+        self.contract_facts = contract_facts(plan.contract)
 
     def run(self) -> tuple[Judgement, Path]:
         with (
-            BundleWriter(self._folder / "bundle") as bundle,
-            open_workplace(self._machinery.state, self._folder) as place,
+            BundleWriter(self._plan.folder / "bundle") as bundle,
+            open_workplace(self._machinery.state, self._plan.folder) as place,
             Stages(self._machinery) as self._stages,
         ):
             self.learn_footprint(place, self._stages)
@@ -207,7 +178,7 @@ class Trial:
         if told:
             self._machinery.alerts.tell(
                 {
-                    "run_id": self._machinery.run_id,
+                    "run_id": self._shared.run_id,
                     "task_id": self._task.id,
                     "trial": self._number,
                     "agent": self._agent.name,
@@ -253,20 +224,20 @@ class Trial:
         """
         spec = agent_spec(
             self._task,
-            self._rootfs,
+            self._plan.rootfs,
             self._settings,
             self._agent,
             place,
             name,
             network=ways.network,
-            model=gateway_environment(self._machinery.model.models) if self._machinery.model else None,
+            model=gateway_environment(self._shared.model.models) if self._shared.model else None,
             top=ways.layer,
         )
         layers = spec.rootfs
         if self._decoys.contents:
             self._decoys.lay(place / "decoys")
             layers = (place / "decoys", *layers)
-        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._planned.seed)})
+        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -296,7 +267,13 @@ class Trial:
         plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
         tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
         reference = Reference(
-            stages, task, self._rootfs, self._enforced, self._settings, place / "footprint", self._tests_rootfs
+            stages,
+            task,
+            self._plan.rootfs,
+            self._enforced,
+            self._settings,
+            place / "footprint",
+            self._plan.tests_rootfs,
         )
         look = partial(reference.footprint, tests)
         self._footprint = find_footprint(task, self._grading_run(stages, web).where, self._machinery.state, look)
@@ -307,7 +284,7 @@ class Trial:
             self._enforced,
             self._task.workdir,
             self._agent.name,
-            lambda path: pristine_program(self._rootfs, path),
+            lambda path: pristine_program(self._plan.rootfs, path),
             self._task.agent_timeout_s,
             self._footprint,
             self._decoys.paths,
@@ -332,7 +309,9 @@ class Trial:
         task, contract, self._stages = self._task, self._contract, stages
         agent = work.captured
         events = partial(trace_batches, bundle.file("agent/events.parquet"))
-        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit)
+        asked = self._model_facts is not None
+        model_log = partial(model_batches, bundle.file(MODEL_LOG), None) if asked else None
+        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit, model_log)
         findings = examine(judge, record)
         self._found = findings.violations
         bundle.add("diff.json", diff_json(work.changes))
@@ -353,7 +332,7 @@ class Trial:
             findings=findings,
             summaries=self._summaries,
             passing=task.passing_score,
-            demanded=self._machinery.terms.assurance,
+            demanded=self._shared.terms.assurance,
             task_limit_s=task.agent_timeout_s,
             fault=self._fault,
             stranded=self._stranded,
@@ -422,7 +401,8 @@ class Trial:
             SandboxError, GatewayError, OSError: they can't be opened.
         """
         wall_ms = round(self._task.agent_timeout_s * 1000)
-        return WaysOut(self._machinery.model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
+        model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
+        return WaysOut(model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
 
     def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
         """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
@@ -444,13 +424,13 @@ class Trial:
         """End the gateway of an agent that has ended, and write down what passed through it."""
         identity = self._identity
         agent = {"name": identity.name, "version": identity.version, "model_name": identity.model}
-        self._model_facts = model.finish(bundle, agent, f"{self._machinery.run_id}/{self._number}")
+        self._model_facts = model.finish(bundle, agent, f"{self._shared.run_id}/{self._number}")
         self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
 
     @property
     def _identity(self) -> Identity:
         """Who is evaluated, as far as it is known before the trial."""
-        agent, model, installed = self._agent, self._machinery.model, self._agent.installed
+        agent, model, installed = self._agent, self._shared.model, self._agent.installed
         command = Redactor(model.secrets() if model else ()).text(agent.command)
         return Identity(
             name=agent.name,
@@ -521,8 +501,8 @@ class Trial:
             stages=stages,
             machine=self._machinery,
             task=self._task,
-            rootfs=self._rootfs,
-            tests_rootfs=self._tests_rootfs,
+            rootfs=self._plan.rootfs,
+            tests_rootfs=self._plan.tests_rootfs,
             contract=self._contract,
             enforced=self._enforced,
             settings=self._settings,
@@ -531,26 +511,25 @@ class Trial:
 
     def _verifier_web(self, place: Path) -> VerifierWeb | None:
         """What the tests have of the web; `place`: a private folder."""
-        machinery = self._machinery
-        if machinery.filling is not None:
-            return VerifierWeb.new(place / "web", machinery.filling)
-        cache = kept_cache(machinery.state, self._task)
+        if self._shared.filling is not None:
+            return VerifierWeb.new(place / "web", self._shared.filling)
+        cache = kept_cache(self._machinery.state, self._task)
         return None if cache is None else VerifierWeb(cache)
 
     def _environment(self, judge: Judge) -> EnvironmentDocument:
-        machinery = self._machinery
+        shared = self._shared
         return EnvironmentDocument(
             affidavit=affidavit_version("affidavit"),
-            run_id=machinery.run_id,
+            run_id=shared.run_id,
             trial=self._number,
-            runtime=machinery.runtime.name,
-            runtime_detail=machinery.runtime_detail,
-            recorder=machinery.recorder.name,
-            recorder_why=machinery.why_recorder,
+            runtime=shared.backends.runtime,
+            runtime_detail=shared.backends.runtime_detail,
+            recorder=shared.backends.recorder,
+            recorder_why=shared.backends.why,
             kernel=os.uname().release,
             machine=os.uname().machine,
-            rootfs=self._rootfs.digest,
-            tests_rootfs=None if self._task.grading is None else self._tests_rootfs.digest,
+            rootfs=self._plan.rootfs.digest,
+            tests_rootfs=None if self._task.grading is None else self._plan.tests_rootfs.digest,
             verifier_cache=None if self._web is None else self._web.facts,
             agent=self._agent.name,
             identity=self._identity,
@@ -558,11 +537,11 @@ class Trial:
             enforcement=Enforcement(
                 mode=self._enforced.mode,
                 actions=self._enforced.actions,
-                attempts=machinery.terms.attempts,
-                assurance=machinery.terms.assurance,
+                attempts=shared.terms.attempts,
+                assurance=shared.terms.assurance,
             ),
-            terms=machinery.terms.facts,
-            keep_until=machinery.terms.until(datetime.now(UTC)),
+            terms=shared.terms.facts,
+            keep_until=shared.terms.until(datetime.now(UTC)),
             decoys=self._decoys.paths,
             programs={
                 path: None if of is None else ProgramDocument(digest=of.digest, via=of.via)
@@ -572,7 +551,7 @@ class Trial:
 
     def _predicate(self, judgement: Judgement) -> dict[str, Any]:
         return {
-            "run_id": self._machinery.run_id,
+            "run_id": self._shared.run_id,
             "trial": self._number,
             "agent": self._agent.name,
             "identity": self._identity.to_json(),
@@ -584,14 +563,14 @@ class Trial:
             "score": judgement.score,
             "raw_score": judgement.raw_score,
             "assurance": judgement.assurance,
-            "runtime": self._machinery.runtime.name,
-            "recorder": self._machinery.recorder.name,
+            "runtime": self._shared.backends.runtime,
+            "recorder": self._shared.backends.recorder,
             "plan": {
-                "digest": self._machinery.plan.digest,
-                "nonce": self._machinery.plan.nonce,
-                "trial": self._planned.name,
+                "digest": self._shared.plan.digest,
+                "nonce": self._shared.plan.nonce,
+                "trial": self._plan.trial.name,
                 "attempt": self._log.attempt,
-                "seed": self._planned.seed,
+                "seed": self._plan.trial.seed,
                 "ledger": self._log.checkpoint.to_json(),
             },
         }

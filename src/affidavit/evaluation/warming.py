@@ -7,8 +7,10 @@ from typing import Any
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.planning import Job
+from affidavit.evaluation.preflight import load_tasks
 from affidavit.evaluation.result import TrialResult
-from affidavit.evaluation.run import Progress, RunOptions, load_tasks, run_jobs
+from affidavit.evaluation.run import Progress, run_jobs
+from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.verifier_web import kept_cache
 from affidavit.evidence import BundleReader, EvidenceError, locate
 from affidavit.gateway import GatewayError, WebCache

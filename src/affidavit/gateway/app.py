@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from affidavit.events import GENERATING
 from affidavit.gateway.dialects import (
     Answer,
     Operation,
@@ -77,6 +78,7 @@ class Gateway:
         self._turns = 0
         self._held = 0
         self._passed = 0
+        self._answers = 0
         self._tokens = 0
         self._cost = 0.0
         self._first: float | None = None
@@ -168,6 +170,9 @@ class Gateway:
         except _Gone:
             if exchange.outcome == "unfinished":
                 exchange.outcome, exchange.reason = "left", "the agent hung up before the end of the answer"
+        finally:
+            if exchange.outcome == "failed" and exchange.operation in GENERATING:
+                self._answers -= 1
 
     async def _say(
         self, connection: "_Connection", exchange: Exchange, claim: _Claim, dialect: str, status: int
@@ -216,6 +221,10 @@ class Gateway:
         if operation.name == "generate" and operation.streams:
             query = [*((name, part) for name, part in query if name != "alt"), ("alt", "sse")]
         self._check_budgets()
+        if operation.name in GENERATING:
+            if self._settings.answers is not None and self._answers >= self._settings.answers:
+                raise _Refusal(403, f"the contract allows {self._settings.answers} requests for an answer")
+            self._answers += 1
         self._passed += 1
         return Asked(operation, exchange.method, query, exchange.request_headers, body, model, streams)
 

@@ -90,6 +90,8 @@ class GatewaySettings:
         prices: by model; where there is a cost budget, of every model.
         provider_tools: tools that the provider runs itself, and media that it fetches, may be asked for.
         idle_s: how long an upstream may be silent before it counts as failed.
+        answers: requests for an answer of a model that the contract allows; those that the upstream failed don't count.
+            None: as many as the budgets let through.
     """
 
     mode: Mode
@@ -100,6 +102,7 @@ class GatewaySettings:
     prices: Mapping[str, Price] = field(default_factory=dict)
     provider_tools: bool = False
     idle_s: float = 600.0
+    answers: int | None = None
 
     def secrets(self) -> list[str]:
         """The keys, which must appear nowhere."""

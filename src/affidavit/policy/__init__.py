@@ -5,6 +5,7 @@ from affidavit.policy.decoys import DECOY_RULE
 from affidavit.policy.diff_coverage import unexplained
 from affidavit.policy.engine import Judge, judge
 from affidavit.policy.footprint import Footprint
+from affidavit.policy.model_traffic import ModelLogReader
 from affidavit.policy.sentences import event_sentence
 from affidavit.policy.violation import Severity, Violation
 
@@ -14,6 +15,7 @@ __all__ = [
     "Attempt",
     "Footprint",
     "Judge",
+    "ModelLogReader",
     "Severity",
     "Target",
     "Violation",

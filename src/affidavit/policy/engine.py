@@ -24,6 +24,7 @@ from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
 from affidavit.policy.footprint import Footprint
 from affidavit.policy.lineage import Images, Lineage
+from affidavit.policy.model_traffic import ModelCheck, ModelLogReader
 from affidavit.policy.network import NetworkCheck
 from affidavit.policy.renaming_links import renaming_links
 from affidavit.policy.rules import RuleChecks
@@ -119,6 +120,7 @@ class Judge:
         self._processes = 1
         self._decoys = DecoyCheck(decoys) if decoys else None
         self._rules = RuleChecks(document.rules) if document.rules else None
+        self._model = ModelCheck(contract)
         self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
         self._lineage = Lineage(
@@ -160,7 +162,11 @@ class Judge:
         return self._findings.take_new()
 
     def finish(
-        self, counts: pa.Table | None = None, diff: Iterable[Change] = (), end: End | None = None
+        self,
+        counts: pa.Table | None = None,
+        diff: Iterable[Change] = (),
+        end: End | None = None,
+        model_log: ModelLogReader | None = None,
     ) -> list[Violation]:
         """Judge what no event shows; only once, after the last `feed`.
 
@@ -168,6 +174,10 @@ class Judge:
             counts: system calls by process, COUNT_SCHEMA.
             diff: what the agent changed.
             end: how its command ended.
+            model_log: reads what passed between it and its model; None: it had none.
+
+        Raises:
+            TraceError: that can't be read.
 
         Returns:
             All violations, those that `feed` returned included, in the order of their first events.
@@ -179,8 +189,10 @@ class Judge:
         changes = list(diff)
         self._check_diff(changes)
         self._detectors.finish(changes, self._findings)
+        turns = self._model.turns(model_log)
+        self._model.check(turns, self._findings)
         if self._rules is not None:
-            self._rules.finish(changes, self._findings)
+            self._rules.finish(changes, turns, self._findings)
         return self._findings.all()
 
     @property

@@ -1,8 +1,9 @@
 """Rules in CEL over the whole record: what is known of each question so far is a range, which only narrows."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +12,22 @@ from affidavit.policy.columnar import Evaluation
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import MAX_EVENTS, Findings
 from affidavit.policy.sentences import shown
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What only the end of a record shows.
+
+    Attributes:
+        of_changes: asks of the diff.
+        of_turns: asks of the exchanges with a model.
+        turns: these.
+    """
+
+    of_changes: Evaluation
+    of_turns: Evaluation
+    turns: Sequence[Mapping[str, Any]]
+
 
 # The least and the most that a value can turn out to be; a bool is 0 or 1.
 Range = tuple[float, float]
@@ -71,11 +88,12 @@ class RecordRule:
             self._broken = True
             self._report(findings)
 
-    def finish(self, changes: Evaluation, findings: Findings) -> None:
+    def finish(self, ends: Ends, findings: Findings) -> None:
         """Judge what only the end shows."""
         for node, tally in self._tallies.items():
-            if node.source == "diff":
-                tally.count = int(np.count_nonzero(changes.mask(tally.wanted)))
+            if node.source != "trace":
+                rows = ends.of_changes if node.source == "diff" else ends.of_turns
+                tally.count = int(np.count_nonzero(rows.mask(tally.wanted)))
         if self._is_broken(ended=True):
             self._report(findings)
 
@@ -87,7 +105,8 @@ class RecordRule:
         rule = self._rule
         of_trace = [tally for tally in self._tallies.values() if tally.node.source == "trace"]
         events = sorted({seq for tally in of_trace for seq in tally.events})[:MAX_EVENTS]
-        stage: Literal["agent", "diff"] = "agent" if of_trace else "diff"
+        of_diff_alone = all(tally.node.source == "diff" for tally in self._tallies.values())
+        stage: Literal["agent", "diff"] = "diff" if of_diff_alone else "agent"
         verb = "forbids" if rule.forbid is not None else "requires"
         message = f"the record breaks the rule {rule.id}, which {verb} {shown(self._text)}"
         if rule.message:

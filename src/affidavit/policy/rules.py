@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from affidavit.contracts import Rule, cel
+from affidavit.contracts import Rule, cel, compile_rule_nodes
 from affidavit.policy import sentences
 from affidavit.policy.columnar import ChangeFrame, Evaluation
 from affidavit.policy.columns import Batch
 from affidavit.policy.findings import MAX_EVENTS, Findings
-from affidavit.policy.record_rule import RecordRule
+from affidavit.policy.model_traffic import Turn, TurnFrame
+from affidavit.policy.record_rule import Ends, RecordRule
 
 Rows = npt.NDArray[np.int64]
 
@@ -26,7 +27,7 @@ class RuleCheck(Protocol):
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         """Judge further events."""
 
-    def finish(self, changes: Evaluation, findings: Findings) -> None:
+    def finish(self, ends: Ends, findings: Findings) -> None:
         """Judge what only the end shows."""
 
 
@@ -35,7 +36,7 @@ class RuleChecks:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._checks = [_check_of(rule) for rule in rules]
-        nodes = [node for rule in rules for node in _nodes(rule)]
+        nodes = compile_rule_nodes(rules)
         columns = {one for node in nodes for one in cel.walk(node) if isinstance(one, cel.Column)}
         of_process = {column.name for column in columns if column.of == "process"}
         self.needs_lineage = bool(of_process & {"exe", "argv", "parent_exe", "ancestors"})
@@ -46,21 +47,16 @@ class RuleChecks:
         for check in self._checks:
             check.check(batch, evaluation, findings)
 
-    def finish(self, changes: Sequence[Any], findings: Findings) -> None:
+    def finish(self, changes: Sequence[Any], turns: Sequence[Turn], findings: Findings) -> None:
         """Judge what only the end shows.
 
         Args:
             changes: the diff.
+            turns: the exchanges with a model.
         """
-        evaluation = Evaluation(ChangeFrame(changes))
+        ends = Ends(Evaluation(ChangeFrame(changes)), Evaluation(TurnFrame(turns)), turns)
         for check in self._checks:
-            check.finish(evaluation, findings)
-
-
-def _nodes(rule: Rule) -> list[cel.Node]:
-    texts = [text for text in (rule.forbid, rule.require) if text is not None]
-    selectors = (rule.never, rule.each, rule.count, rule.after, rule.until, rule.before)
-    return [cel.compile_cel(text).node for text in texts] + [one.node() for one in selectors if one is not None]
+            check.finish(ends, findings)
 
 
 def _check_of(rule: Rule) -> RuleCheck:
@@ -75,7 +71,8 @@ def _check_of(rule: Rule) -> RuleCheck:
     expression = cel.compile_cel(text)
     if expression.about == "record":
         return RecordRule(rule, expression)
-    return _OfEvent(rule, expression.node if rule.forbid is not None else cel.Not(expression.node))
+    broken = expression.node if rule.forbid is not None else cel.Not(expression.node)
+    return _OfTurn(rule, broken) if expression.about == "turn" else _OfEvent(rule, broken)
 
 
 class _Base:
@@ -85,7 +82,7 @@ class _Base:
         self._rule = rule
         self._node = node
 
-    def finish(self, changes: Evaluation, findings: Findings) -> None:
+    def finish(self, ends: Ends, findings: Findings) -> None:
         pass
 
     def _found(self, batch: Batch, evaluation: Evaluation) -> Rows:
@@ -104,6 +101,27 @@ class _Base:
     def _message(self, batch: Batch, rows: Rows, why: str) -> Callable[[int], str]:
         told = f": {self._rule.message}" if self._rule.message else f", {why} (rule {self._rule.id})"
         return lambda index: sentences.of_event(batch, int(rows[index])) + told
+
+
+class _OfTurn:
+    """forbid and require over one exchange with a model."""
+
+    def __init__(self, rule: Rule, node: cel.Node) -> None:
+        self._rule = rule
+        self._node = node
+
+    def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
+        pass
+
+    def finish(self, ends: Ends, findings: Findings) -> None:
+        broken = [int(ends.turns[row]["number"]) for row in np.flatnonzero(ends.of_turns.mask(self._node)).tolist()]
+        if not broken:
+            return
+        rule = self._rule
+        why = rule.message or f"it breaks the rule {rule.id}"
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        message = f"turn {broken[0]}{more} of the agent's model: {why}"
+        findings.settle(f"rules.{rule.id}", rule.severity, message, "agent", [], len(broken))
 
 
 class _OfEvent(_Base):
@@ -184,7 +202,7 @@ class _EachBefore(_Base):
         self._count += len(found)
         self._waiting += batch.numbers("seq")[found[: MAX_EVENTS - len(self._waiting)]].tolist()
 
-    def finish(self, changes: Evaluation, findings: Findings) -> None:
+    def finish(self, ends: Ends, findings: Findings) -> None:
         if self._count:
             rule = self._rule
             findings.settle(f"rules.{rule.id}", rule.severity, self._first, "agent", self._waiting, self._count)
@@ -219,7 +237,7 @@ class _Count(_Base):
             why = f"one more than the {self._most} within {self._rule.within_ms} ms that the contract allows"
         self._report(batch, broken, why, findings)
 
-    def finish(self, changes: Evaluation, findings: Findings) -> None:
+    def finish(self, ends: Ends, findings: Findings) -> None:
         if self._least is None or self._count >= self._least:
             return
         rule = self._rule

@@ -93,7 +93,7 @@ class _Hidden:
                 data, name = path.read_bytes(), str(path.relative_to(task.path))
                 if len(data) >= _LEAST_FILE:
                     self._digests[hashlib.sha256(data).digest()] = name
-                lines = _rare_lines(data)
+                lines = _rare_lines(_added(data))
                 self._sizes[name] = len(lines)
                 for line in lines:
                     self._lines.setdefault(line, set()).add(name)
@@ -111,6 +111,14 @@ class _Hidden:
         if self._short:
             text = b"\n" + _plain(data) + b"\n"
             yield from (Reached(name, place, False) for short, name in self._short.items() if b"\n%b\n" % short in text)
+
+
+def _added(data: bytes) -> bytes:
+    """What a patch adds, without its marks, since a history holds just that; any other file as it is."""
+    if not data.startswith(b"diff --git ") and b"\ndiff --git " not in data:
+        return data
+    lines = data.splitlines()
+    return b"\n".join(line[1:] for line in lines if line.startswith(b"+") and not line.startswith(b"+++ "))
 
 
 def _rare_lines(data: bytes) -> set[bytes]:

@@ -156,26 +156,14 @@ class Session:
         self.close()
 
     def _open(self) -> None:
-        (job,), (planned,) = self._ready.jobs, self._ready.plan.plan.in_order
-        base = self._ready.prepared[job.task.id]
-        folder = self._ready.folder / planned.place
+        (plan,) = self._ready.trials
         self._opened = self._ready.open_folder()
         self._stack.callback(os.close, self._opened)
-        self._attempt = self._ready.run.ledger.trial(planned.name)
-        self._trial = Trial(
-            self._machinery,
-            job.task,
-            base.rootfs,
-            base.contract,
-            job.agent,
-            planned,
-            self._attempt,
-            folder,
-            base.grading,
-        )
+        self._attempt = self._ready.run.ledger.trial(plan.trial.name)
+        self._trial = Trial(plan, self._machinery, self._attempt)
         self._stack.callback(self._abort)
-        self._bundle = self._stack.enter_context(BundleWriter(folder / "bundle"))
-        self._place = self._stack.enter_context(open_workplace(self._machinery.state, folder))
+        self._bundle = self._stack.enter_context(BundleWriter(plan.folder / "bundle"))
+        self._place = self._stack.enter_context(open_workplace(self._machinery.state, plan.folder))
         self._stages = self._stack.enter_context(Stages(self._machinery))
         self._trial.learn_footprint(self._place, self._stages)
         self._judge = self._trial.new_judge()

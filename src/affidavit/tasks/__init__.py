@@ -22,6 +22,7 @@ from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
+from affidavit.tasks.swebench import import_swebench
 from affidavit.tasks.task import Profile, PublishedContract, Task, distinct, find_tasks, load_task
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "find_tasks",
     "has_crlf",
     "import_harbor",
+    "import_swebench",
     "load_task",
     "read_labels",
     "task_digest",

@@ -9,7 +9,7 @@ import pyarrow as pa
 from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.events import EVENT_SCHEMA, ExecTracker
-from affidavit.policy import Attempt, Footprint, Judge, Violation, unexplained
+from affidavit.policy import Attempt, Footprint, Judge, ModelLogReader, Violation, unexplained
 from affidavit.sandbox import Change, Exit, Program
 
 FOOTPRINT = "footprint.json"
@@ -29,6 +29,7 @@ class AgentRecord:
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command, to which all belongs.
         changes: what it changed.
         exit: how it ended.
+        model_log: reads what passed between it and its model; None: it had none.
     """
 
     batches: Callable[[], Iterable[pa.RecordBatch]]
@@ -36,6 +37,7 @@ class AgentRecord:
     execs: pa.Table | None
     changes: Sequence[Change]
     exit: Exit
+    model_log: ModelLogReader | None = None
 
     def judged(self) -> Iterator[pa.RecordBatch]:
         """The events that are checked against the contract. Raises TraceError while iterating."""
@@ -102,7 +104,7 @@ def examine(judge: Judge, record: AgentRecord) -> AgentFindings:
     Raises:
         TraceError: the record can't be read.
     """
-    violations = tuple(judge.finish(record.counts, record.changes, record.exit))
+    violations = tuple(judge.finish(record.counts, record.changes, record.exit, record.model_log))
     return AgentFindings(violations, tuple(judge.attempts), judge.limit_of_task(record.exit), record.gaps())
 
 

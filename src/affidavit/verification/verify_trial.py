@@ -8,6 +8,7 @@ from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evidence import (
+    MODEL_LOG,
     BundleReader,
     EnvironmentDocument,
     EvidenceError,
@@ -144,7 +145,8 @@ def read_agent_record(reader: BundleReader) -> AgentRecord:
     """
     ended = ExitDocument.read("agent/exit.json", reader.json("agent/exit.json"))
     events = partial(reader.events, "agent")
-    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader.diff), ended.exit)
+    model_log = partial(read_model_log, reader) if MODEL_LOG in reader.names() else None
+    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader.diff), ended.exit, model_log)
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:

@@ -11,7 +11,7 @@ from affidavit.contracts.patterns import PathMatcher, PatternError, expand_brace
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.events import OPS
 
-About = Literal["event", "record"]
+About = Literal["event", "record", "turn"]
 
 _MOST_NODES = 500
 _MOST_EXPANDED = 1 << 14
@@ -39,8 +39,15 @@ FIELDS: Mapping[n.Of, Mapping[str, n.Type]] = {
     },
     "process": _PROCESS,
     "change": {**dict.fromkeys(("path", "kind", "type", "target"), "string"), "mode": "int"},
+    "turn": {
+        **dict.fromkeys(("number", "status", "input_tokens", "output_tokens", "duration_ms"), "int"),
+        **dict.fromkeys(("dialect", "operation", "method", "path", "model", "wire_model", "outcome"), "string"),
+        "reason": "string",
+        **dict.fromkeys(("tools", "stripped"), "strings"),
+    },
 }
-"""The fields of an event, of its process before it, and of a change in the diff, with their types."""
+"""The fields of an event, of its process before it, of a change in the diff, and of an exchange with a model, with
+their types."""
 
 # What a null may stand for; the others are always there.
 _OPTIONAL = frozenset(("path", "path2", "addr", "port", "proto", "exe", "argv", "comm", "target"))
@@ -55,7 +62,8 @@ class Expression:
 
     Attributes:
         node: a bool.
-        about: ``event``: to be asked of every event; ``record``: to be asked once of trace and diff.
+        about: ``event``: to be asked of every event; ``turn``: of every exchange with a model; ``record``: to be asked
+            once of trace, diff and turns.
         text: as it is written.
     """
 
@@ -66,15 +74,15 @@ class Expression:
 
 @dataclass(frozen=True)
 class _Source:
-    """The trace or the diff, perhaps filtered."""
+    """The trace, the diff or the turns, perhaps filtered."""
 
-    name: Literal["trace", "diff"]
+    name: Literal["trace", "diff", "turns"]
     kept: n.Node | None = None
 
 
 @dataclass(frozen=True)
 class _Row:
-    """A variable that stands for an event, its process, or a change."""
+    """A variable that stands for an event, its process, a change, or an exchange with a model."""
 
     of: n.Of
 
@@ -91,18 +99,21 @@ def compile_cel(text: str) -> Expression:
     if node.type != "bool":
         raise CelError(f"must be true or false in the end, not {_a(node.type)}")
     over_record = any(isinstance(one, n.OverRecord) for one in n.walk(node))
-    if over_record and checker.asks_event:
-        raise CelError("asks both of one event (e) and of the record (trace, diff); make two rules of it")
-    if not over_record and not checker.asks_event:
-        raise CelError("asks nothing of an event (e), its process, the trace or the diff")
-    return Expression(node, "record" if over_record else "event", text)
+    if len(checker.asked) + over_record > 1:
+        asked = [_ASKED[one] for one in sorted(checker.asked)] + ["the record (trace, diff, turns)"] * over_record
+        raise CelError(f"asks both of {' and of '.join(asked)}; make two rules of it")
+    if over_record:
+        return Expression(node, "record", text)
+    if not checker.asked:
+        raise CelError("asks nothing of an event (e), its process, a turn, the trace, the diff or the turns")
+    return Expression(node, checker.asked.pop(), text)
 
 
 def compile_condition(text: str) -> n.Node:
     """Parse and check an expression over one event.
 
     Raises:
-        CelError: as `compile_cel`; or it asks of the trace or the diff.
+        CelError: as `compile_cel`; or it asks of something else.
     """
     expression = compile_cel(text)
     if expression.about != "event":
@@ -112,8 +123,8 @@ def compile_condition(text: str) -> n.Node:
 
 class _Checker:
     def __init__(self) -> None:
-        # Whether the event that the rule is asked of is named outside of any macro.
-        self.asks_event = False
+        # Of what the rule is asked: what is named outside of any macro.
+        self.asked: set[About] = set()
         self._nodes = 0
         # Characters that its path patterns have without braces.
         self._expanded = 0
@@ -163,28 +174,30 @@ class _Checker:
         if name in names:
             return names[name]
         match name:
-            case "trace" | "diff":
+            case "trace" | "diff" | "turns":
                 return _Source(name)
             case "e" | "event":
-                return self._event(tree, names, _Row("event"))
+                return self._asked_of(tree, names, _Row("event"), "event")
             case "process":
-                return self._event(tree, names, _Row("process"))
-        known = sorted({*names, "e", "process", "trace", "diff"} - {""})
+                return self._asked_of(tree, names, _Row("process"), "event")
+            case "turn":
+                return self._asked_of(tree, names, _Row("turn"), "turn")
+        known = sorted({*names, "e", "process", "turn", "trace", "diff", "turns"} - {""})
         raise _error(tree, f"there is no {name[:40]!r} here, only {', '.join(known)}{did_you_mean(name, known)}")
 
-    def _event(self, tree: Any, names: Mapping[str, Any], row: _Row) -> _Row:
+    def _asked_of(self, tree: Any, names: Mapping[str, Any], row: _Row, about: About) -> _Row:
         # The name "" marks a macro over the record: what it holds is of whose event.
         around = names.get("")
         if around is None:
-            self.asks_event = True
-        elif around != "trace" or row.of == "event":
+            self.asked.add(about)
+        elif around != "trace" or row.of != "process":
             raise _error(tree, "is not to be had inside of a question on the record: use the variable that it names")
         return row
 
     def _select(self, tree: Any, names: Mapping[str, Any], depth: int) -> n.Node:
         of, name = self._any(tree.children[0], names, depth), str(tree.children[1])
         if not isinstance(of, _Row):
-            raise _error(tree, f"has no field {name[:40]!r}: only events, processes and changes have fields")
+            raise _error(tree, f"has no field {name[:40]!r}: only events, processes, changes and turns have fields")
         known = FIELDS[of.of]
         if name not in known:
             known_names = ", ".join(known)
@@ -326,7 +339,7 @@ class _Checker:
         if isinstance(of, _Source):
             return n.OverRecord("count", of.name, of.kept or n.Constant(True, "bool"), "int")
         if isinstance(of, _Row) or of.type not in ("string", "strings"):
-            raise _error(tree, "size() is for strings, lists, trace and diff")
+            raise _error(tree, "size() is for strings, lists, trace, diff and turns")
         return n.Size(of)
 
     def _over_record(
@@ -343,7 +356,7 @@ class _Checker:
             return self._size(tree, source)
         if len(arguments) != 2 or str(arguments[0].data) != "name":
             raise _error(tree, f"must be {source.name}.{name}(VARIABLE, CONDITION)")
-        row = _Row("event" if source.name == "trace" else "change")
+        row = _Row(_ROWS[source.name])
         inside = {str(arguments[0].children[0]): row, "": source.name}
         predicate = self._typed(arguments[1], inside, depth, "bool", name)
         kept = source.kept
@@ -355,6 +368,9 @@ class _Checker:
             return _Source(source.name, predicate)
         return n.OverRecord(name, source.name, predicate, "int" if name == "count" else "bool")  # type: ignore[arg-type]
 
+
+_ROWS: dict[str, n.Of] = {"trace": "event", "diff": "change", "turns": "turn"}
+_ASKED = {"event": "one event (e)", "turn": "one turn"}
 
 _REFUSED = {
     "map": "maps and messages ({…}) are not taken",

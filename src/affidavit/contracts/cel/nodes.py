@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 Type = Literal["bool", "int", "string", "strings"]
 Quantifier = Literal["exists", "all", "exists_one", "count"]
-Of = Literal["event", "process", "change"]
+Of = Literal["event", "process", "change", "turn"]
 
 
 class Node(Protocol):
@@ -26,7 +26,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Column:
-    """A field of the event, its process or the change in question."""
+    """A field of the event, its process, the change or the turn in question."""
 
     of: Of
     name: str
@@ -125,10 +125,10 @@ class Reaches:
 
 @dataclass(frozen=True)
 class OverRecord:
-    """exists, all, exists_one or count over the events of the trace, or the changes of the diff."""
+    """exists, all, exists_one or count over the events of the trace, the changes of the diff, or the model's turns."""
 
     quantifier: Quantifier
-    source: Literal["trace", "diff"]
+    source: Literal["trace", "diff", "turns"]
     predicate: Node
     type: Type
 

@@ -1,11 +1,12 @@
 """T: refuses to run code that is, or may be, the solution's."""
 
 import _ast
+import ast
 import hashlib
 import os
 import sys
 
-from . import files
+from . import files, programs
 from .shared import StandInError
 
 _PICKLED = {
@@ -21,12 +22,57 @@ _PICKLED = {
     "copyreg": {"_reconstructor"},
 }  # fmt: skip
 _MOST_READ = 4 << 20
+_MOST_FILES = 2000
+_SHORTEST_LINE = 8
+# Modules of the standard library that run text which others hand to them, annotations and examples among it.
+_EVALUATING = frozenset(
+    os.path.join(os.path.dirname(os.__file__), name)
+    for name in (
+        "ast.py", "bdb.py", "cProfile.py", "code.py", "codeop.py", "doctest.py", "gettext.py", "inspect.py",
+        "logging/config.py", "pdb.py", "profile.py", "runpy.py", "timeit.py", "trace.py", "typing.py",
+    )
+)  # fmt: skip
+# What an expression may consist of whose evaluation gives plain data, whoever wrote it: no names, so no calls.
+_PLAIN = (
+    ast.Expression, ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.BoolOp,
+    ast.Compare, ast.IfExp, ast.unaryop, ast.operator, ast.boolop, ast.cmpop, ast.expr_context,
+)  # fmt: skip
 
 
-def install(settings):
-    """Add the hook; it can't be taken away."""
+def install(settings, words):
+    """Add the hook; it can't be taken away. `words` is the interpreter's command line.
+
+    Raises:
+        StandInError: it was given code of the solution's.
+    """
     guard = Guard(settings)
+    how, what = programs.started(words)
+    text = os.fsencode(what) if how == "code" else b""
+    if not how and not any(word.startswith(("-h", "-V", "-?", "--")) for word in words[1:]):
+        text = _given()
+    if text and guard.holds_solution(text):
+        guard.refuse("code on the command line or standard input that holds a part of the solution's files")
     sys.addaudithook(guard)
+
+
+def _given():
+    """The program that comes from standard input, which is put back; empty where somebody types it."""
+    try:
+        if os.isatty(0):
+            return b""
+    except OSError:
+        return b""
+    parts = []
+    while part := os.read(0, 1 << 20):
+        parts.append(part)
+    text = b"".join(parts)
+    again = os.memfd_create("stdin")
+    with open(again, "wb", closefd=False) as file:
+        file.write(text)
+    os.lseek(again, 0, os.SEEK_SET)
+    os.dup2(again, 0)
+    os.close(again)
+    return text
 
 
 class Guard:
@@ -37,6 +83,7 @@ class Guard:
         self.places = [settings.workdir]
         self.parsed = False
         self.digests, self.noted = None, None
+        self.own = None
         self.events = {
             "exec": self.executed,
             "compile": self.compiled,
@@ -75,6 +122,10 @@ class Guard:
             self.refuse(name)
 
     def compiled(self, source, name, *_):
+        by = sys._getframe(1).f_back
+        if by is not None and by.f_code.co_filename == __file__:
+            # This module's own look at a text.
+            return
         file, caller = self._caller()
         if isinstance(source, _ast.AST):
             if self.parsed and files.of_code(file, self.settings.tests):
@@ -82,13 +133,63 @@ class Guard:
             return
         if isinstance(source, str):
             source = source.encode("utf-8", "surrogatepass")
-        if not isinstance(source, (bytes, bytearray, memoryview)) or not self._solution_has(bytes(source)):
+        if not isinstance(source, (bytes, bytearray, memoryview)):
             return
+        source = bytes(source)
+        if _is_temporary(name) and self.holds_solution(source):
+            self.refuse(f"{os.fsdecode(name)}, which holds a part of the solution's files")
         # Looking at the source is not running it.
-        if caller == "parse" and os.path.basename(file) == "ast.py":
+        looking = caller == "parse" and os.path.basename(file) == "ast.py"
+        evaluated = self._evaluates(self._asked_by())
+        if self._solution_has(source):
+            what = str(name)
+        elif evaluated and not self._is_own(source) and not _is_plain(source):
+            # It may hold what the solution printed, or a part of its source.
+            what = "a text that is not written in the tests"
+        else:
+            return
+        if looking:
             self.parsed = True
             return
-        self.refuse(str(name))
+        self.refuse(what)
+
+    def _asked_by(self):
+        """The file of the code that has a text evaluated, by itself or through the standard library."""
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename in _EVALUATING | {__file__}:
+            frame = frame.f_back
+        return "" if frame is None else frame.f_code.co_filename
+
+    def _evaluates(self, file):
+        """Whether code of this file, where it has a text evaluated, may have it from the solution."""
+        return files.of_code(file, self.settings.tests) or _is_temporary(file) or file in ("<string>", "<stdin>")
+
+    def _is_own(self, source):
+        """Whether a text is written in the tests as a whole: a file of theirs, or a text between quotes there."""
+        if self.own is None:
+            self.own = set()
+            for text in _texts(self.settings.tests):
+                self.own.add(_digest(text))
+                try:
+                    tree = compile(text, "<tests>", "exec", ast.PyCF_ONLY_AST)
+                except (SyntaxError, ValueError, MemoryError, RecursionError):
+                    continue
+                for node in ast.walk(tree):
+                    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                        self.own.add(_digest(node.value.encode("utf-8", "surrogatepass")))
+        return _digest(source) in self.own
+
+    def holds_solution(self, text):
+        """Whether a text holds a line of the solution's files that the tests' do not have."""
+        lines = {
+            line.strip()
+            for content in _texts(self.settings.workdir)
+            if files.launched(content) is None
+            for line in content.splitlines()
+        }
+        lines = {line for line in lines if len(line) >= _SHORTEST_LINE and line in text}
+        own = b"\n".join(_texts(self.settings.tests)) if lines else b""
+        return any(line not in own for line in lines)
 
     def _solution_has(self, source):
         try:
@@ -140,6 +241,34 @@ class Guard:
 
     def never(self, *_):
         self.refuse("an extension")
+
+
+def _is_temporary(name):
+    if not isinstance(name, (str, bytes)) or not os.path.isabs(name):
+        return False
+    return any(files.below(os.path.normpath(os.fsdecode(name)), place) for place in files.temporary())
+
+
+def _texts(folder):
+    """What lies in a folder, as far as it is no larger than a text would be."""
+    found = []
+    for path, (kind, size, *_) in sorted(files.scan([folder]).items()):
+        if kind == "f" and size <= _MOST_READ and len(found) < _MOST_FILES:
+            try:
+                with open(path, "rb") as file:
+                    found.append(file.read())
+            except OSError:
+                continue
+    return found
+
+
+def _is_plain(source):
+    """Whether a text is an expression that names nothing."""
+    try:
+        tree = compile(source.strip(), "<text>", "eval", ast.PyCF_ONLY_AST)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return all(isinstance(node, _PLAIN) for node in ast.walk(tree))
 
 
 def _digest(source):

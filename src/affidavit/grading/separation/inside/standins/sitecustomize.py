@@ -20,13 +20,16 @@ def _chain():
             spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def _elsewhere(settings, programs, files, imports):
+def _command_line():
+    with open("/proc/self/cmdline", "rb") as file:
+        return [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+
+
+def _elsewhere(settings, programs, files, imports, words):
     """Become a launcher where this interpreter was started to run something of the solution's. Code on the command line
     is the tests' own: it runs here, and what it imports of the solution's is a stand-in."""
     import json
 
-    with open("/proc/self/cmdline", "rb") as file:
-        words = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
     cwd = os.getcwd()
     how, what = programs.started(words)
     if how == "file":
@@ -58,14 +61,15 @@ def _install():
     finally:
         sys.path[:] = whole
     settings = client.Settings(os.environ)
-    _elsewhere(settings, programs, files, imports)
+    words = _command_line()
+    _elsewhere(settings, programs, files, imports, words)
     standins.current = client.Client(settings)
     with suppress(OSError):
         # It is there by the time that the tests have loaded their framework.
         standins.current.open()
     programs.install(settings)
     imports.install(standins.current)
-    guard.install(settings)
+    guard.install(settings, words)
 
 
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _HERE]
