@@ -136,5 +136,12 @@ test-kernels: setup
 bench: setup
 	$(BIN)/python benchmarks/run.py
 
+# Ordinary acts of honest agents, each followed by the right solution, under the default contracts: all have to pass.
+.PHONY: bench-acts
+bench-acts: setup
+	$(BIN)/python benchmarks/acts.py
+	$(BIN)/python benchmarks/acts.py --profile container
+	$(BIN)/python benchmarks/acts.py --runtime gvisor --every 4
+
 clean:
 	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(RECORDER)/_build

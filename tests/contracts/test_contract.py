@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from affidavit.contracts import (
     contract_for,
     contract_of,
     default_contract,
+    default_for,
     load_contract,
     matcher,
     parse_contract,
@@ -246,6 +248,26 @@ def make_task(folder: Path, toml: str = "[agent]\ntimeout_sec = 5.0\n[affidavit]
     (folder / "instruction.md").write_text("Do it.\n")
     (folder / "task.toml").write_text(toml)
     return folder
+
+
+@pytest.mark.parametrize("profile", ["strict", "container"])
+def test_the_default_contract_tells_hooks_from_the_samples_of_a_new_repository(
+    profile: Literal["strict", "container"],
+) -> None:
+    writable = matcher(default_for("/workspace", profile).write)
+    hooks = (
+        "pre-commit",
+        "pre-rebase",
+        "post-update",
+        "post-merge",
+        "p4-pre-submit",
+        "commit-msg",
+        "update",
+        "pre-xample",
+    )
+    for hook in hooks:
+        assert not writable.matches(f"/workspace/.git/hooks/{hook}"), hook
+        assert writable.matches(f"/workspace/.git/hooks/{hook}.sample"), hook
 
 
 def test_the_default_contract(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from affidavit.signing import TrustDocument
 
 Profile = Literal["strict", "container"]
 
+# Every end of a name but ".sample": the hooks of a repository, without the samples that `git init` lays beside them.
+_NO_SAMPLE = "{[!e],[!l]e,[!p]le,[!m]ple,[!a]mple,[!s]ample,[!.]sample}"
 _HIDDEN = ("/tests", "/solution", "/logs/verifier")
 
 
@@ -77,14 +79,16 @@ def default_for(folder: str, profile: Profile = "strict") -> Contract:
     if profile == "container":
         # Elsewhere it may install what it likes, test frameworks too: what of it is carried over is another matter.
         anywhere = (one for one in PATTERN_LISTS["affidavit:test-infrastructure"] if one.startswith("**/"))
-        name, write = "affidavit/default-container", ["/**", *(f"!{below}/{pattern}" for pattern in anywhere)]
+        # An exception takes away from a whole list, so the list's own exception can't be said here of the folder alone.
+        forbidden = (one.replace("-*", f"-*{_NO_SAMPLE}") if "/.git/hooks/" in one else one for one in anywhere)
+        name, write = "affidavit/default-container", ["/**", *(f"!{below}/{pattern}" for pattern in forbidden)]
     else:
         name, write = "affidavit/default", [f"{below}/**", "/tmp/**", "!affidavit:test-infrastructure"]
     return contract_of(
         {
             "schema": SCHEMA,
             "id": name,
-            "version": "1.0.0" if profile == "container" else "2.0.0",
+            "version": "1.1.0" if profile == "container" else "2.0.0",
             "attempts": "record",
             "files": {
                 "read": ["/**"],
