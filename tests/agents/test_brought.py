@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from affidavit.agents import Brought, hidden_lines, layer_files, scan_brought
+from affidavit.agents import Brought, brought, scan_brought
+from affidavit.agents.brought import hidden_lines, layer_files, look_through
 from affidavit.tasks import Task, load_task
 from harness import write_task
 
@@ -115,7 +116,7 @@ WAYS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def scanned(task: Task, folder: Path, texts: dict[str, bytes] | None = None) -> Brought:
-    return scan_brought(texts or {}, layer_files(folder), task)
+    return look_through(texts or {}, layer_files(folder), hidden_lines(task))
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -195,3 +196,24 @@ def test_links_are_not_followed(task: Task, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(PLANTED)
     (layer / "link").symlink_to(tmp_path / "secret")
     assert scanned(task, layer).planted == ()
+
+
+def test_files_are_read_without_privileges_and_once(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, kept = tmp_path / "layer", tmp_path / "kept"
+    (layer / "lib").mkdir(parents=True)
+    (layer / "lib/vectors.parquet").write_bytes(vectors(PLANTED))
+    (layer / "lib/own").write_bytes(PLANTED)
+    (layer / "lib/own").chmod(0o600)
+    # As the state folder is: nobody but root gets there.
+    tmp_path.chmod(0o700)
+    found = scan_brought({"command": HONEST}, task, layer, "sha256:1", kept)
+    assert [(one.hidden, one.place.split("!")[0]) for one in found.planted] == [
+        ("tests/test_outputs.py", "/lib/vectors.parquet")
+    ]
+    assert (found.opaque, found.complete) == (("/lib/own",), True)
+    monkeypatch.setattr(brought, "run_confined", None)
+    assert scan_brought({"command": HONEST}, task, layer, "sha256:1", kept) == found
+    with pytest.raises(TypeError):
+        scan_brought({"command": HONEST}, task, layer, "sha256:2", kept)

@@ -1,6 +1,6 @@
 """Agents by name: what a definition says, and installing an agent into a layer of its own."""
 
-from affidavit.agents.brought import Brought, Planted, hidden_lines, layer_files, scan_brought
+from affidavit.agents.brought import Brought, Planted, scan_brought
 from affidavit.agents.definition import AgentDefinition, AgentError, built_in_agents, find_agent, load_agent
 from affidavit.agents.installation import AGENT_FOLDER, InstalledAgent, install_agent
 
@@ -13,9 +13,7 @@ __all__ = [
     "Planted",
     "built_in_agents",
     "find_agent",
-    "hidden_lines",
     "install_agent",
-    "layer_files",
     "load_agent",
     "scan_brought",
 ]

@@ -1,14 +1,18 @@
 """What an agent brings, looked through for a task's hidden parts: unpacked and decoded, and never run or unpickled.
 
 What is looked for are lines of hidden files that stand nowhere in what the agent may see. What can't be read, a
-compiled program or a blob of no known format, is named: it may hold anything.
+compiled program or a blob of no known format, is named: it may hold anything. Files come from package registries, so
+their formats are parsed in a process without privileges.
 """
 
 import base64
 import binascii
 import bz2
+import hashlib
 import io
+import json
 import lzma
+import os
 import pickletools
 import re
 import sqlite3
@@ -18,17 +22,24 @@ import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
+from affidavit.grading import Overrun, run_confined
+from affidavit.signing import EvidenceError, read_bounded, strict_json, write_whole
 from affidavit.tasks import Task
 
 _DEEPEST = 6
 _MOST_BYTES = 512 << 20
 _MOST_BLOB = 64 << 20
 _MOST_BLOBS = 50_000
-_MOST_SECONDS = 30.0
+# Of processor time, so that what is found does not depend on what else the machine does.
+_MOST_SECONDS = 20
+_MOST_KEPT = 1 << 20
+# Of what is kept: another number when the same files may come to something else.
+_SCAN_VERSION = 1
 _MOST_NAMED = 20
 _MOST_HIDDEN = 1 << 20
 _MOST_LINES = 40
@@ -112,18 +123,81 @@ def layer_files(layer: Path) -> Iterator[tuple[str, Path]]:
             yield f"/{path.relative_to(layer)}", path
 
 
-def scan_brought(texts: Mapping[str, bytes], files: Iterable[tuple[str, Path]], task: Task) -> Brought:
-    """Look through what an agent brings.
+def scan_brought(
+    texts: Mapping[str, bytes], task: Task, layer: Path | None = None, digest: str = "", kept: Path | None = None
+) -> Brought:
+    """Look through what an agent brings for the hidden parts of a task.
 
     Args:
         texts: command, prompts and the like, by what they are.
-        files: by their names in the sandbox.
         task: whose hidden parts are looked for.
+        layer: the files that the agent brings, by their names in the sandbox; None: it brings none.
+        digest: of the layer.
+        kept: a folder where what a layer came to is kept, since it may take seconds for each task; None: nowhere.
 
     Raises:
-        OSError: something can't be read.
+        OSError: the task or the layer can't be read, or what was found can't be kept.
     """
-    scan = _Scan(hidden_lines(task))
+    hidden = hidden_lines(task)
+    if layer is None:
+        return look_through(texts, (), hidden)
+    rests_on = [
+        _SCAN_VERSION,
+        digest,
+        sorted(texts.items()),
+        sorted((name, sorted(one)) for name, one in hidden.items()),
+    ]
+    place = kept and kept / f"{hashlib.sha256(repr(rests_on).encode()).hexdigest()}.json"
+    if place and (before := _read_kept(place)):
+        return before
+    try:
+        value = run_confined(f"{__name__}:read_layer", str(layer), texts, hidden, cpu_seconds=_MOST_SECONDS + 10)
+    except Overrun:
+        return Brought((), (), 0, complete=False)
+    if place:
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            write_whole(place, json.dumps(value).encode())
+        except EvidenceError as error:
+            raise OSError(str(error)) from error
+    return _brought(value)
+
+
+def ready(layer: str, texts: Mapping[str, bytes], hidden: Mapping[str, frozenset[bytes]]) -> None:
+    """What `read_layer` needs before it has no privileges left: the layer, and what reads Parquet."""
+    import pyarrow.parquet  # noqa: F401
+
+    os.chdir(layer)
+
+
+def read_layer(layer: str, texts: Mapping[str, bytes], hidden: Mapping[str, frozenset[bytes]]) -> dict[str, Any]:
+    """What `scan_brought` came to, as JSON; the current folder is the layer."""
+    return asdict(look_through(texts, layer_files(Path()), hidden))
+
+
+def _read_kept(place: Path) -> Brought | None:
+    try:
+        return _brought(strict_json(read_bounded(place, _MOST_KEPT)))
+    except (EvidenceError, KeyError, TypeError):
+        return None
+
+
+def _brought(value: Any) -> Brought:
+    planted = tuple(Planted(one["hidden"], one["place"]) for one in value["planted"])
+    return Brought(planted, tuple(value["opaque"]), value["unread"], value["complete"])
+
+
+def look_through(
+    texts: Mapping[str, bytes], files: Iterable[tuple[str, Path]], hidden: Mapping[str, frozenset[bytes]]
+) -> Brought:
+    """Look through texts and files, in this process.
+
+    Args:
+        texts: by what they are.
+        files: by their names in the sandbox.
+        hidden: lines that are looked for, by the hidden file that they are of.
+    """
+    scan = _Scan(hidden)
     for name, data in texts.items():
         scan.look(name, data, [word for word in dict.fromkeys(_WORD.findall(data)) if len(word) >= 4])
     folder, near = Path(), list[tuple[str, Path]]()
@@ -146,7 +220,7 @@ class _Scan:
     complete: bool = True
 
     def __post_init__(self) -> None:
-        self._until = time.monotonic() + _MOST_SECONDS
+        self._until = time.process_time() + _MOST_SECONDS
         self._bytes = self._blobs = 0
         self._needles = {line for lines in self.hidden.values() for line in lines}
 
@@ -161,13 +235,22 @@ class _Scan:
 
     def look_beside(self, near: Iterable[tuple[str, Path]]) -> None:
         """Look at the files of one folder: short ones may be the keys of others."""
-        near = list(near)
-        keys = [one for _, path in near if path.stat().st_size <= _MOST_KEY for one in _keys(path.read_bytes())]
+        there, keys = list[tuple[str, Path, int]](), list[bytes]()
         for name, path in near:
-            if path.stat().st_size > _MOST_BLOB:
+            try:
+                size = path.stat().st_size
+                keys += _keys(path.read_bytes()) if size <= _MOST_KEY else ()
+                there.append((name, path, size))
+            except OSError:
+                self._leave_unread(name)
+        for name, path, size in there:
+            if size > _MOST_BLOB:
                 self.complete = False
-            elif self._goes_on(path.stat().st_size):
-                self.look(name, path.read_bytes(), keys)
+            elif self._goes_on(size):
+                try:
+                    self.look(name, path.read_bytes(), keys)
+                except OSError:
+                    self._leave_unread(name)
 
     def look(self, name: str, data: bytes, keys: Iterable[bytes]) -> None:
         """Look at a blob and at all that it unpacks to."""
@@ -184,18 +267,21 @@ class _Scan:
                 parts, readable = [], False
                 self.complete = False
             if not readable and not self._unmask(place, blob, keys):
-                self.unread += 1
-                if len(self.opaque) < _MOST_NAMED:
-                    self.opaque.append(place)
+                self._leave_unread(place)
             if parts and depth == _DEEPEST:
                 self.complete = False
             elif parts:
                 waiting.extend((f"{place}!{kind}", part, depth + 1) for kind, part in parts)
 
+    def _leave_unread(self, place: str) -> None:
+        self.unread += 1
+        if len(self.opaque) < _MOST_NAMED:
+            self.opaque.append(place)
+
     def _goes_on(self, size: int) -> bool:
         self._bytes += size
         self._blobs += 1
-        within = self._bytes <= _MOST_BYTES and self._blobs <= _MOST_BLOBS and time.monotonic() < self._until
+        within = self._bytes <= _MOST_BYTES and self._blobs <= _MOST_BLOBS and time.process_time() < self._until
         self.complete = self.complete and within
         return within
 
@@ -386,10 +472,10 @@ def _parquet(data: bytes) -> Iterator[tuple[str, bytes]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(io.BytesIO(data))
+    file = pq.ParquetFile(io.BytesIO(data), pre_buffer=False)
     if sum(file.metadata.row_group(n).total_byte_size for n in range(file.metadata.num_row_groups)) > _MOST_BLOB:
         raise _TooMuch
-    for batch in file.iter_batches():
+    for batch in file.iter_batches(use_threads=False):
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
                 values = [one if isinstance(one, bytes) else one.encode() for one in column.to_pylist() if one]

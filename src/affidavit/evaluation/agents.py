@@ -12,7 +12,6 @@ from affidavit.agents import (
     InstalledAgent,
     find_agent,
     install_agent,
-    layer_files,
     scan_brought,
 )
 from affidavit.evaluation.errors import RunError
@@ -121,25 +120,23 @@ class Agent:
         except AgentError as error:
             raise RunError(str(error)) from error
 
-    def scanned(self, task: Task) -> Self:
+    def scanned(self, task: Task, state: Path) -> Self:
         """The agent with what a look at its command, its variables and its files came to.
 
         Args:
             task: whose hidden parts are looked for.
+            state: the state folder.
 
         Raises:
             RunError: something can't be read.
         """
         if self.sees_solution:
             return self
-        layer = self.installed.layer if self.installed is not None else None
         texts = {"command": self.command, **{f"environment {name}": one for name, one in self.environment.items()}}
+        spelled = {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
+        layer, digest = (self.installed.layer, self.installed.digest) if self.installed is not None else (None, "")
         try:
-            scan = scan_brought(
-                {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()},
-                layer_files(layer) if layer is not None else (),
-                task,
-            )
+            scan = scan_brought(spelled, task, layer, digest, state / "brought")
         except OSError as error:
             raise RunError(f"--agent {self.name}: what it brings can't be looked through: {error}") from error
         return replace(self, scan=scan)

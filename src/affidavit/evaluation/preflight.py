@@ -268,7 +268,7 @@ def _prepare_run(
         bases = {name: _base(task, state, contracts, terms) for name, task in tasks.items()}
         planned = {name: base.contract for name, base in bases.items()}
         jobs = [replace(job, agent=job.agent.with_files(bases[job.task.id].rootfs, state)) for job in jobs]
-        jobs = [replace(job, agent=job.agent.scanned(job.task)) for job in jobs]
+        jobs = [_looked_through(job, state, tell) for job in jobs]
         terms.check(tasks, planned, alerts=len(options.alerts))
         check_models(planned, options.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
@@ -398,6 +398,13 @@ def check_graders(task: Task) -> None:
             plan_tests(named.spec, task)
         if isinstance(named.grader, PerformanceGrader):
             named.grader.settings.check_files(named.spec, task.tests_dir)
+
+
+def _looked_through(job: Job, state: Path, tell: Callable[[str], None] | None) -> Job:
+    """The job with what its agent brings looked through for the task's hidden parts. Raises RunError."""
+    if tell is not None and job.agent.installed is not None:
+        tell(f"looking through what {job.agent.name} brings to {job.task.id}")
+    return replace(job, agent=job.agent.scanned(job.task, state))
 
 
 def _brought(jobs: Sequence[Job]) -> Iterator[str]:

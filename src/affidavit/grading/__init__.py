@@ -1,6 +1,7 @@
 """Grading: the graders of a task, the hidden tests in a second sandbox, and who wrote their result."""
 
 from affidavit.grading.combination import Assessment, Graded, combine
+from affidavit.grading.confined import Overrun, run_confined
 from affidavit.grading.grader import (
     ASSURANCES,
     Assurance,
@@ -74,6 +75,7 @@ __all__ = [
     "LeftReward",
     "Material",
     "NamedGrader",
+    "Overrun",
     "PerformanceGrader",
     "ReferenceRequest",
     "ReferenceRun",
@@ -104,6 +106,7 @@ __all__ = [
     "read_reward",
     "read_ways",
     "read_words",
+    "run_confined",
     "weakest",
     "weighted",
     "words_of",
