@@ -5,6 +5,7 @@ What a guest found stands in build/kernels/NAME/results.
 """
 
 import argparse
+import contextlib
 import json
 import lzma
 import os
@@ -37,7 +38,7 @@ ACCELERATORS = {
 # What an initial file system needs to get at disks; each with what it depends on.
 DRIVERS = ("virtio_pci", "virtio_blk", "ext4")
 TABLES = ("conformance", "evasion")
-STEPS = ("doctor", *TABLES, "task")
+STEPS = ("doctor", "task", *TABLES)
 
 
 class GuestError(Exception):
@@ -239,7 +240,17 @@ def run_guest(command: Sequence[str], console: Path, up_within: float, seconds: 
     return UP in console.read_bytes()
 
 
-def boot(kernel: Kernel, steps: str, seconds: float) -> Path:
+def unpack(result: Path, found: Path) -> None:
+    """Put what a guest wrote to its last disk into a folder, also of one that was stopped."""
+    found.mkdir()
+    # A disk that nothing was written to is an archive without an entry.
+    with contextlib.suppress(tarfile.TarError), tarfile.open(result) as archive:
+        for member in archive:
+            if member.isfile() and (data := archive.extractfile(member)):
+                (found / Path(member.name).name).write_bytes(data.read())
+
+
+def boot(kernel: Kernel, steps: str, select: str, seconds: float) -> Path:
     """Boot a guest and wait until it ends; the folder of what it found.
 
     Raises:
@@ -261,24 +272,25 @@ def boot(kernel: Kernel, steps: str, seconds: float) -> Path:
     shutil.rmtree(found, ignore_errors=True)
     machine = ["qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-m", str(MEMORY_MB)]
     machine += ["-kernel", str(folder / "boot" / f"vmlinuz-{modules.name}"), "-initrd", str(initrd)]
-    machine += ["-append", f"console=ttyS0 quiet panic=-1 affidavit.steps={steps}", *disks]
-    for accelerator in accelerators():
-        began = time.monotonic()
-        if run_guest(
-            [*machine, *ACCELERATORS[accelerator]], kernel.folder / "console", UP_WITHIN_S[accelerator], seconds
-        ):
-            break
-    else:
-        raise GuestError(f"did not boot; see {kernel.folder / 'console'}")
-    took = time.monotonic() - began
+    machine += [
+        "-append",
+        f'console=ttyS0 quiet panic=-1 affidavit.steps="{steps}" affidavit.select="{select}"',
+        *disks,
+    ]
     try:
-        with tarfile.open(result) as archive:
-            found.mkdir()
-            for member in archive:
-                if member.isfile() and (data := archive.extractfile(member)):
-                    (found / Path(member.name).name).write_bytes(data.read())
-    except tarfile.TarError:
-        raise GuestError(f"found nothing; see {kernel.folder / 'console'}") from None
+        for accelerator in accelerators():
+            began = time.monotonic()
+            if run_guest(
+                [*machine, *ACCELERATORS[accelerator]], kernel.folder / "console", UP_WITHIN_S[accelerator], seconds
+            ):
+                break
+        else:
+            raise GuestError(f"did not boot; see {kernel.folder / 'console'}")
+    finally:
+        unpack(result, found)
+    took = time.monotonic() - began
+    if not (found / "release").exists():
+        raise GuestError(f"found nothing; see {kernel.folder / 'console'}")
     (found / "seconds").write_text(f"{took:.0f}")
     (found / "accelerator").write_text(accelerator)
     return found
@@ -302,6 +314,14 @@ def status(path: Path) -> str:
     return {"": "not run", "0": "passed", "124": "took too long"}.get(number, f"exit status {number}")
 
 
+def recorded(summary: Path) -> str:
+    """Whether the record of a task is complete, as a clause; nothing where there is none."""
+    if not summary.exists():
+        return ""
+    record = json.loads(summary.read_text())
+    return f", record of {record['recorder']} {'complete' if record['complete'] else 'not complete'}"
+
+
 def line(kernel: Kernel, found: Path) -> str:
     """A row of the table."""
     cells = [f"{kernel.name}, {(found / 'release').read_text().strip()}"]
@@ -314,7 +334,7 @@ def line(kernel: Kernel, found: Path) -> str:
         cells.append("not asked")
     for recorder in ("ebpf", "ptrace"):
         cells += [counted(found / f"{table}.xml", recorder) for table in TABLES]
-    cells.append(status(found / "task.status"))
+    cells.append(f"{status(found / 'task.status')}{recorded(found / 'task.summary')}")
     cells.append(f"{(found / 'seconds').read_text()} s, {(found / 'accelerator').read_text()}")
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -324,6 +344,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="*", help=f"kernels to boot: {', '.join(known)}; all of them where none is named")
     parser.add_argument("--steps", default=",".join(STEPS), help="what a guest does (default: %(default)s)")
+    parser.add_argument(
+        "--select", default="ebpf or ptrace", help="cases of the tables, as pytest's -k (default: %(default)s)"
+    )
     parser.add_argument("--seconds", type=float, default=7200, help="how long a guest may take")
     options = parser.parse_args(arguments)
     if strange := set(options.steps.split(",")) - set(STEPS):
@@ -334,7 +357,7 @@ def main(arguments: Sequence[str]) -> int:
     rows, failed = [], False
     for name in options.name or known:
         try:
-            rows.append(line(known[name], boot(known[name], options.steps, options.seconds)))
+            rows.append(line(known[name], boot(known[name], options.steps, options.select, options.seconds)))
         except GuestError as error:
             failed = True
             rows.append(f"| {name} | not run: {error} |")

@@ -1,6 +1,7 @@
 """What the guests are made of; booting them is `make test-kernels`."""
 
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,20 @@ def test_a_report_is_counted_by_recorder(tmp_path: Path) -> None:
     assert guests.counted(report, "ebpf") == "1 passed, 1 failed, 1 skipped"
     assert guests.counted(report, "ptrace") == "1 passed"
     assert guests.counted(tmp_path / "none.xml", "ebpf") == "no report"
+
+
+def test_what_a_stopped_guest_wrote_is_there(tmp_path: Path) -> None:
+    disk, status = tmp_path / "disk", tmp_path / "doctor.status"
+    disk.write_bytes(bytes(1 << 16))
+    guests.unpack(disk, tmp_path / "nothing")
+    assert list((tmp_path / "nothing").iterdir()) == []
+    status.write_text("0")
+    with tarfile.open(disk, "w") as archive:
+        archive.add(status, "./doctor.status")
+    with disk.open("ab") as file:
+        file.write(bytes(1 << 16))
+    guests.unpack(disk, tmp_path / "found")
+    assert guests.status(tmp_path / "found" / "doctor.status") == "passed"
 
 
 def test_an_initial_file_system_is_aligned() -> None:
