@@ -9,6 +9,7 @@ import pytest
 from affidavit.evaluation import RunError, choose_runtime
 from affidavit.recorder import Availability
 from affidavit.recorder.ebpf import EbpfRecorder
+from affidavit.recorder.ptrace import PtraceRecorder
 from affidavit.sandbox.runtime import RuntimeCommand
 from harness import Command
 
@@ -41,6 +42,16 @@ def test_the_next_best_says_why(without: Callable[..., None]) -> None:
     chosen = choose_runtime()
     assert (chosen.runtime.name, chosen.recorder.name, chosen.second_best) == ("gvisor", "gvisor", True)
     assert "runc does not work here" in chosen.why
+
+
+def test_one_that_is_not_proven_here_comes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EbpfRecorder, "available", lambda self: Availability(True, "loads", unproven="an old kernel"))
+    chosen = choose_runtime("runc")
+    assert (chosen.recorder.name, chosen.second_best) == ("ptrace", True)
+    assert "ebpf is not proven here (an old kernel); --recorder ebpf takes it" in chosen.why
+    assert choose_runtime("runc", "ebpf").recorder.name == "ebpf"
+    monkeypatch.setattr(PtraceRecorder, "available", lambda self: Availability(False, "no strace", "get it"))
+    assert choose_runtime("runc").recorder.name == "ebpf"
 
 
 def test_nothing_that_works_is_an_error_with_every_mend(without: Callable[..., None]) -> None:

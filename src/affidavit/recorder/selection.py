@@ -63,7 +63,7 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
 
     Args:
         runtime: ``runc`` or ``gvisor``.
-        wanted: its name, or ``auto`` for the best that works here.
+        wanted: its name, or ``auto`` for the best that works here, one that is not proven here last.
 
     Raises:
         RecorderError: the one wanted doesn't go with the runtime, or none works here.
@@ -77,11 +77,18 @@ def choose(runtime: str, wanted: str = "auto") -> Choice:
             raise RecorderError(f"--recorder {wanted} does not work here ({found.detail}): {found.fix}")
         return Choice(asked, "asked for")
     failed: list[str] = []
+    unproven: Recorder | None = None
     for name in fitting:
         candidate = make_recorder(name)
         found = candidate.available()
-        if found.works:
+        if found.works and not found.unproven:
             instead = f", since {'; '.join(failed)}" if failed else ""
             return Choice(candidate, f"the best for {runtime} that works here{instead}", bool(failed))
-        failed.append(f"{name} does not work ({found.detail}): {found.fix}")
+        if found.works:
+            unproven = unproven or candidate
+            failed.append(f"{name} is not proven here ({found.unproven}); --recorder {name} takes it")
+        else:
+            failed.append(f"{name} does not work ({found.detail}): {found.fix}")
+    if unproven:
+        return Choice(unproven, f"the only one for {runtime} that works here: {'; '.join(failed)}", True)
     raise RecorderError(f"no recorder for {runtime} works here: {'; '.join(failed)}")

@@ -27,12 +27,14 @@ class Availability:
         detail: version or what was found.
         fix: what to do where it does not, empty where it does.
         gaps: what it can't do or see here, a sentence each.
+        unproven: why ``auto`` takes another one that works, a clause; empty where it need not.
     """
 
     works: bool
     detail: str
     fix: str = ""
     gaps: tuple[str, ...] = ()
+    unproven: str = ""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ NO_SENDS_GAP = (
     "ebpf/raced, and their addresses and questions are those of the end of the call"
 )
 
+_UNPROVEN = (
+    "the tables of tests/conformance and tests/evasion were not run to their end with the programs for older kernels"
+)
+
 
 class EbpfRecorder:
     """Records with tracepoint programs.
@@ -87,10 +91,16 @@ class EbpfRecorder:
             finally:
                 recording.close()
         except RecorderError as error:
-            return Availability(False, str(error), "use Linux 6.1 or newer with BPF, or --recorder ptrace")
+            return Availability(False, str(error), "use Linux 6.3 or newer with BPF, or --recorder ptrace")
         took = round((time.monotonic() - started) * 1000)
-        programs = "programs" if recording.fields_read_by == _PROGRAMS[0] else "programs for older kernels"
-        return Availability(True, f"Linux {platform.release()}, {programs} loaded in {took} ms", gaps=recording.gaps)
+        newest = recording.fields_read_by == _PROGRAMS[0]
+        programs = "programs" if newest else "programs for older kernels, not proven there,"
+        return Availability(
+            True,
+            f"Linux {platform.release()}, {programs} loaded in {took} ms",
+            gaps=recording.gaps,
+            unproven="" if newest else _UNPROVEN,
+        )
 
     def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "EbpfRecording":
         """See the protocol. The loader loads while the sandbox is made.
