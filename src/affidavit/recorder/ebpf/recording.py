@@ -50,7 +50,8 @@ _GAPS = (
 
 NO_SENDS_GAP = (
     "this kernel does not let a program see the end of each message of sendmmsg: such messages are shown as "
-    "ebpf/raced, and their addresses and questions are those of the end of the call"
+    "ebpf/raced, and their addresses and questions are those of the end of the call; one that fails after another was "
+    "sent is not shown"
 )
 
 _UNPROVEN = (
