@@ -46,7 +46,7 @@ step doctor 300 affidavit doctor --json
 # An emulated processor is slow: the task's times are too short for it.
 sed -i 's/^timeout_sec = .*/timeout_sec = 900.0/' examples/suite/sort-mail/task.toml
 step task 3000 affidavit run examples/suite/sort-mail --agent oracle --runtime runc --recorder ebpf --out /tmp/run
-for summary in /tmp/run/*/sort-mail/0/agent/summary.json; do
+for summary in /tmp/run/*/sort-mail/0/bundle/agent/summary.json; do
     [ -f "$summary" ] && cp "$summary" "$found/task.summary"
 done
 keep
