@@ -1,10 +1,7 @@
 """``affidavit report``, ``affidavit compare`` and ``affidavit view``."""
 
-import os
-import secrets
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -191,14 +188,9 @@ def view(
 
 def write_atomic(path: Path, text: str, option: str) -> None:
     """Write a file so that it is there whole or not at all; ends the command where that fails."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    from affidavit.signing import EvidenceError, write_whole
+
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        fail(f"{option} {path}: can't be written: {error.strerror}; name another place")
+        write_whole(path, text.encode())
+    except EvidenceError as error:
+        fail(f"{option} {error}; name another place")
