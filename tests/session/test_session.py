@@ -136,10 +136,10 @@ def test_what_is_left_running_in_setup_is_not_the_agents_and_the_reverse(opened:
             assert session.grade().verdict == verdict
 
 
-def test_nothing_that_the_agent_left_running_or_planted_reaches_the_grading(
+def test_in_the_aftermath_the_harness_looks_at_what_was_left_and_changes_nothing(
     opened: Open, task: Make, nothing_left: None
 ) -> None:
-    """Neither a daemon nor a program that the harness runs unawares: the answer stays the agent's own."""
+    """Neither a daemon that the agent left nor what it planted for the harness to run reaches the grading."""
     plant = "mkdir bin; printf '#!/bin/sh\\necho 42 >/workspace/answer; echo planted\\n' >bin/tool; chmod +x bin/tool"
     daemon = "(setsid sh -c 'while :; do sleep 0.2; done; echo 42 >answer' >/dev/null 2>&1 &)"
     with opened(task()) as session:
@@ -148,18 +148,21 @@ def test_nothing_that_the_agent_left_running_or_planted_reaches_the_grading(
         assert session.read_file("/tmp/log") == b"log\n"
         with pytest.raises(affidavit.SessionError, match=r"/workspace/link: can't be read: is no regular file"):
             session.read_file("/workspace/link")
-        left = "cat answer /tmp/log; cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 0[.]2'; id -u"
-        seen = session.exec(["sh", "-c", left], origin="harness")
-        assert (seen.stdout, seen.exit_code) == (b"41\nlog\n0\n1000\n", 0)
-        path = {"PATH": "/workspace/bin:/usr/bin:/bin"}
-        assert session.exec(["tool"], origin="harness", env=path).stdout == b"planted\n"
-        assert session.exec(["cat", "answer"], origin="harness").stdout == b"42\n"
-        assert session.exec(["sleep", "1000"], origin="harness", timeout_s=0.5).timed_out
+        seen = session.aftermath(["sh", "-c", "cat answer /tmp/log; cat /proc/[0-9]*/comm | grep -c sleep; id -u"])
+        assert (seen.id, seen.stdout, seen.exit_code) == (1, b"41\nlog\n0\n1000\n", 0)
+        planted = session.aftermath(["tool"], user="root", env={"PATH": "/workspace/bin:/usr/bin:/bin"})
+        assert planted.stdout == b"planted\n"
+        assert session.aftermath(["cat", "answer"]).stdout == b"41\n"
+        assert session.aftermath(["sleep", "1000"], timeout_s=0.5).timed_out
+        with pytest.raises(affidavit.SessionError, match="no command can run"):
+            session.exec(["true"])
         judgement = session.grade()
+        with pytest.raises(affidavit.SessionError, match="aftermath comes before the grading"):
+            session.aftermath(["true"])
         bundle = session.seal()
     assert (judgement.verdict, judgement.violations) == ("fail", ())
     holds(bundle)
-    commands = read_trace(locate(bundle, "scoring/events.parquet"))["exe"].to_pylist()
+    commands = read_trace(locate(bundle, "aftermath-1/events.parquet"))["exe"].to_pylist()
     assert any(name and name.endswith("/cat") for name in commands)
 
 

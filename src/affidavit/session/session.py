@@ -60,6 +60,7 @@ _SETUP_S = 3600.0
 # Phases in which the harness's commands run in a sandbox of their own, and the stage that this is.
 _AFTER = ("frozen", "graded")
 _SCORING = "scoring"
+_AFTERMATH_S = 600.0
 _FILE_BYTES = 64 << 20
 _FILE_S = 120.0
 _KEPT_BYTES = 4 << 20
@@ -121,6 +122,8 @@ class Session:
         self._entered = EnteredSandbox(lambda batch: self._trial.found(self._judge.feed(batch)))
         self._scoring: EnteredSandbox | None = None
         self._numbers = 0
+        self._aftermaths = 0
+        self._left: Path | None = None
         self._phase = "new"
         self._live, self._after = ExitStack(), ExitStack()
         self._setup: tuple[Change, ...] = ()
@@ -500,6 +503,67 @@ class Session:
         texts = changed_texts(self._sandbox.upper(), self._sandbox.layers, own, setup)
         self._work = Work(captured, own, brought, carried, execs, texts)
         self._stages.ended(self._stage)
+
+    def aftermath(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = _AFTERMATH_S,
+    ) -> ExecResult:
+        """Run a command of the harness over what the agent left; freezes the session where it is not.
+
+        It runs in a sandbox of its own, without a network, over a copy of the frozen files. It is recorded and not
+        judged. What it changes is gone with it. No process of the agent lives, but a program that the agent put in
+        place of another one is run where it is asked for.
+
+        Args:
+            argv: as `exec` has it.
+            user: as `exec` has it.
+            cwd: as `exec` has it.
+            env: as `exec` has it.
+            timeout_s: when it is over, the command and all that it started are killed.
+
+        Returns:
+            What came of it; `id` counts the calls of this method.
+
+        Raises:
+            SessionError: the session was graded already, or the command can't be what it is.
+            SandboxError, RecorderError, TraceError, EvidenceError: the machinery failed.
+        """
+        if self._phase in ("setup", AGENT):
+            self.freeze()
+        if self._phase != "frozen":
+            raise SessionError(f"the aftermath comes before the grading, and this session is {self._phase}")
+        command = self._command(argv, user, cwd, env, terminal=False, keep=_KEPT_BYTES)
+        if self._left is None:
+            left = self._place / "left"
+            upper, lower = self._sandbox.upper(), self._sandbox.layers
+            carry_over(upper, lower, diff(upper, lower), lambda change: True, left)
+            self._left = left
+        self._aftermaths += 1
+        stage = self._stages.open(f"aftermath-{self._aftermaths}")
+        spec = replace(
+            self._spec,
+            name=stage.sandbox,
+            rootfs=(self._left, *self._spec.rootfs),
+            # A name without a slash is looked up by this shell.
+            argv=("/bin/sh", "-c", 'exec "$@"', "sh", *command.argv),
+            env=command.env,
+            cwd=command.cwd,
+            user=command.user,
+            limits=replace(self._spec.limits, wall_ms=round(timeout_s * 1000)),
+            network="",
+        )
+        with self._stages.run(stage, spec, self._bundle.file(f"{stage.name}/events.parquet")) as (captured, _):
+            self._trial.keep(self._bundle, stage, captured)
+        ended, output = captured.exit, captured.output
+        code = ended.code if ended.code is not None else 128 + (ended.signal or 9)
+        return ExecResult(
+            self._aftermaths, output.stdout, output.stderr, code, ended.timed_out, truncated=output.dropped > 0
+        )
 
     def _mounts(self) -> int:
         """How many mounts the record shows that were made."""
