@@ -24,12 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
+import numpy.typing as npt
 from acts import without_contract
 from trajectories import CommandSequence, TrajectoryError, read, write
 
 from affidavit import open_session
 from affidavit.errors import AffidavitError
-from affidavit.trace import query
+from affidavit.events import ExecTracker
+from affidavit.trace import read_execs, read_trace
 
 _COMMAND_S = 4.0
 _SEQUENCE_S = 120.0
@@ -92,20 +95,20 @@ def play(task: Path, runtime: str, sequence: CommandSequence, out: Path) -> Play
         if judged.verdict not in ("pass", "fail", "violation"):
             note = "; ".join((note, *judged.reasons)).strip("; ")
         bundle = session.seal() if judged.violations else None
-        found = tuple(
-            Found(one.rule, one.message, _command(bundle, one.events, ran) if bundle is not None else None)
-            for one in judged.violations
-        )
+    numbers = _numbers(bundle) if bundle is not None else np.empty(0, np.int32)
+    found = tuple(
+        Found(one.rule, one.message, ran.get(int(numbers[one.events[0]])) if one.events else None)
+        for one in judged.violations
+    )
     attempts = sum(one.count for one in judged.attempts or ())
     return Played(sequence.source, str(judged.verdict), len(ran), stopped, found, attempts, note)
 
 
-def _command(bundle: Path, events: Sequence[int], ran: dict[int, str]) -> str | None:
-    """The command of the first of some events."""
-    if not events:
-        return None
-    rows = query(bundle, f"SELECT exec_id FROM events WHERE seq = {events[0]:d}").to_pylist()
-    return ran.get(rows[0]["exec_id"]) if rows else None
+def _numbers(bundle: Path) -> npt.NDArray[np.int32]:
+    """For each event of the agent's record, the command that it belongs to."""
+    tracker = ExecTracker.of(read_execs(bundle / "agent" / "execs.parquet").to_pylist())
+    batches = read_trace(bundle / "agent" / "events.parquet").to_batches()
+    return np.concatenate([tracker.numbers(batch) for batch in batches])
 
 
 def sample(sequences: Sequence[CommandSequence], most: int) -> list[CommandSequence]:
