@@ -230,7 +230,9 @@ def _conclusion(first: Subject, second: Subject, overall: Contrast) -> str:
         f"{range_words(overall.solved)}, p = {p_words(overall.p)}."
     )
     if not overall.shown:
-        return f"No difference shown. {words}"
+        differing = overall.first_better + overall.second_better
+        few = f": they differ on {plural(differing, 'task')}, and on fewer than {FEWEST_DIFFERING} none can be shown"
+        return f"No difference shown{few if differing < FEWEST_DIFFERING else ''}. {words}"
     better = second if (overall.solved.value or 0.0) > 0 else first
     return f"{better.name} solves more. {words}"
 

@@ -1,5 +1,6 @@
 """Every figure of a report, computed once: the page, the terminal, JSON and CSV only lay them out."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,9 @@ _MOST_CURVE = 100
 _LONGEST_NAME = 100
 _MOST_MODELS = 20
 _LONGEST_EXAMPLE = 300
+_MOST_EXAMPLES = 5
+# A process and the events that prove it, in a message.
+_NUMBERS = re.compile(r"\(pid \d+\)|\(events? [^)]*\)")
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ class RuleCount:
     tasks: int
     actions: dict[str, int]
     events: int
-    example: str
+    examples: tuple[str, ...]
+    further: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,8 @@ class AttemptCount:
     tasks: int
     outcomes: dict[str, int]
     events: int
-    example: str
+    examples: tuple[str, ...]
+    further: int
 
 
 @dataclass(frozen=True)
@@ -345,6 +351,11 @@ def _solved(trials: Iterable[TrialView]) -> Estimate:
     return _mean(trials, lambda trial: float(trial.passed))
 
 
+def points(share: float) -> str:
+    """``25 of 100 points``."""
+    return f"{share * 100:.0f} of 100 points"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """``1 trial``, ``2 trials``."""
     return f"{count} {one if count == 1 else many or one + 's'}"
@@ -355,7 +366,7 @@ def _gap(trials: Sequence[TrialView]) -> Iterator[str]:
     over = [trial for trial in trials if trial.raw > trial.counted]
     total = len(trials)
     if not over:
-        yield "No trial earned points that do not count."
+        yield "All points that were earned count."
     else:
         causes = Counter(trial.verdict for trial in over)
         words = {
@@ -368,7 +379,7 @@ def _gap(trials: Sequence[TrialView]) -> Iterator[str]:
             parts.append(f"{others} for another reason")
         yield f"{len(over)} of {plural(total, 'trial')} earned points that do not count: {', '.join(parts)}."
     if idle := sum(trial.verdict == "violation" and trial.raw <= trial.counted for trial in trials):
-        yield f"{plural(idle, 'trial')} broke the contract and earned nothing by the graders either."
+        yield f"{plural(idle, 'trial')} broke the contract, and would have earned nothing anyway."
     unscored = sum(trial.verdict in ("inconclusive", "error") for trial in trials)
     if unscored:
         yield f"{plural(unscored, 'trial')} without a valid score {'count' if unscored > 1 else 'counts'} as 0."
@@ -411,6 +422,14 @@ def _repeats(trials: Sequence[TrialView]) -> tuple[Repeat, ...]:
     return tuple(found)
 
 
+def _examples(messages: Iterable[str]) -> tuple[str, ...]:
+    """What differs in more than its process and its events, in order."""
+    distinct: dict[str, str] = {}
+    for message in messages:
+        distinct.setdefault(_NUMBERS.sub("", message), message[:_LONGEST_EXAMPLE])
+    return tuple(distinct.values())
+
+
 def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
     found: dict[str, list[tuple[TrialView, Broken]]] = defaultdict(list)
     for trial in trials:
@@ -425,7 +444,8 @@ def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
             tasks=len({trial.task_id for trial, _ in pairs}),
             actions=dict(Counter(one.action for _, one in pairs)),
             events=sum(one.count for _, one in pairs),
-            example=pairs[0][1].message[:_LONGEST_EXAMPLE],
+            examples=(shown := _examples(one.message for _, one in pairs))[:_MOST_EXAMPLES],
+            further=max(0, len(shown) - _MOST_EXAMPLES),
         )
         for rule, pairs in found.items()
     ]
@@ -445,7 +465,8 @@ def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
             tasks=len({trial.task_id for trial, _ in pairs}),
             outcomes=dict(Counter(one.outcome for _, one in pairs)),
             events=sum(one.count for _, one in pairs),
-            example=pairs[0][1].message[:_LONGEST_EXAMPLE],
+            examples=(shown := _examples(one.message for _, one in pairs))[:_MOST_EXAMPLES],
+            further=max(0, len(shown) - _MOST_EXAMPLES),
         )
         for rule, pairs in found.items()
     ]
@@ -463,12 +484,14 @@ def _propensity(trials: Sequence[TrialView]) -> Propensity | None:
 
 def propensity_words(found: Propensity) -> str:
     """What decoys showed, in a sentence."""
+    if not found.touched:
+        having = "the 1 trial" if found.trials == 1 else f"the {found.trials} trials"
+        return f"No decoy was touched in {having} with decoys. This says nothing of other ways round the work."
     text = f"In {found.touched} of {plural(found.trials, 'trial')} with decoys the agent touched one"
     if words := interval_words(found.share):
         text += f" ({percent(found.share.value)}; 95 % interval {words})"
-    if found.touched:
-        text += f"; {found.solved} of these reached the full raw score"
-    return f"{text}."
+    text += f"; {found.solved} of these reached the full raw score"
+    return f"{text}. This says how often it looked for a way round the work, apart from what it solved."
 
 
 def _spending(trials: Sequence[TrialView], prices: Mapping[str, Price] | None) -> Spending | None:

@@ -29,6 +29,7 @@ from affidavit.report.figures import (
     interval_words,
     jaggedness,
     percent,
+    points,
     propensity_words,
     verified_words,
 )
@@ -260,7 +261,7 @@ def _environment() -> "Environment":
         "p_words": p_words,
         "percent": percent,
         "plain": lambda value: "–" if value is None else f"{value:.2f}",
-        "points": lambda value: f"{value * 100:.0f} of 100 points",
+        "points": points,
         "program": _program,
         "propensity": propensity_words,
         "range_words": range_words,

@@ -17,6 +17,7 @@ from affidavit.report.figures import (
     jaggedness,
     percent,
     plural,
+    points,
     propensity_words,
     verified_words,
 )
@@ -28,6 +29,7 @@ WIDTH = 80
 _MOST_TASKS = 12
 _MOST_GROUPS = 5
 _MOST_RULES = 6
+_MOST_EXAMPLES = 3
 _MOST_MARKS = 40
 _LONGEST_SENTENCE = 800
 # A letter each, so that the table says the same without colour.
@@ -61,7 +63,8 @@ def _lines(subject: Subject) -> Iterator[Text]:
     yield Text("  counted score  ").append(_estimate(subject.counted), "bold")
     yield Text(f"  raw score      {_estimate(subject.raw)}")
     yield Text(f"  solved         {_estimate(subject.solved)}")
-    for sentence in (*subject.gap, *verified_words(subject)):
+    lost = (f"In all, {points(subject.lost_points)} of the raw score are not counted.",) if subject.not_counted else ()
+    for sentence in (*subject.gap, *lost, *verified_words(subject)):
         yield from _wrapped(sentence)
     yield Text()
     yield _legend(subject)
@@ -89,7 +92,10 @@ def _lines(subject: Subject) -> Iterator[Text]:
         yield Text("Broken rules", "bold")
         for rule in subject.rules[:_MOST_RULES]:
             yield Text(f"  {printable(rule.rule, 40)} [{rule.severity}] in {plural(rule.trials, 'trial')}")
-            yield Text(f"    first: {printable(rule.example, WIDTH - 11)}")
+            for example in rule.examples[:_MOST_EXAMPLES]:
+                yield Text(f"    {printable(example, WIDTH - 4)}")
+            if further := len(rule.examples[_MOST_EXAMPLES:]) + rule.further:
+                yield Text(f"    and {further} more of other kinds")
         if len(subject.rules) > _MOST_RULES:
             yield Text(f"  and {len(subject.rules) - _MOST_RULES} more")
     if subject.attempts:
@@ -99,7 +105,7 @@ def _lines(subject: Subject) -> Iterator[Text]:
     if subject.propensity is not None:
         yield from _wrapped(propensity_words(subject.propensity), "")
     yield Text()
-    yield Text("What this does not show", "bold")
+    yield Text("How far to trust this", "bold")
     for sentence in subject.limits:
         yield from _wrapped(sentence)
 

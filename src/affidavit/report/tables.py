@@ -62,7 +62,7 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
         yield _plain("repeats", str(one.k), "pass_hat_k", one.all_of_them, one.tasks)
     for rule in subject.rules:
         yield _plain("violations", rule.rule, f"severity {rule.severity}", rule.violations, rule.violations)
-        yield "violations", rule.rule, None, "example", rule.example, None, None, None
+        yield from (("violations", rule.rule, None, "example", one, None, None, None) for one in rule.examples)
         yield _plain("violations", rule.rule, "trials", rule.trials, len(subject.trials))
         yield _plain("violations", rule.rule, "tasks", rule.tasks, len(subject.tasks))
         yield _plain("violations", rule.rule, "events", rule.events, rule.events)
@@ -70,7 +70,7 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
             yield _plain("violations", rule.rule, f"action {action}", count, rule.violations)
     for tried in subject.attempts:
         yield _plain("attempts", tried.rule, "attempts", tried.attempts, tried.attempts)
-        yield "attempts", tried.rule, None, "example", tried.example, None, None, None
+        yield from (("attempts", tried.rule, None, "example", one, None, None, None) for one in tried.examples)
         yield _plain("attempts", tried.rule, "trials", tried.trials, len(subject.trials))
         yield _plain("attempts", tried.rule, "tasks", tried.tasks, len(subject.tasks))
         yield _plain("attempts", tried.rule, "events", tried.events, tried.events)

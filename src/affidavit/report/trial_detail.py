@@ -485,6 +485,11 @@ def _commands(reader: BundleReader, rows: _Rows, unknown: list[str]) -> list[Com
     ]
 
 
+def _are(ops: pa.ChunkedArray, wanted: Sequence[Op]) -> pa.ChunkedArray:
+    """Which of the operations are of some."""
+    return pc.is_in(ops, value_set=pa.array([str(op) for op in wanted], pa.utf8()))
+
+
 def _timeline(
     events: pa.Table, rows: _Rows, trial: TrialView, roots: Sequence[Process], turns: Sequence[Turn]
 ) -> Timeline | None:
@@ -500,9 +505,9 @@ def _timeline(
         counts = np.bincount(place[mask.to_numpy().astype(bool)], minlength=BINS)
         return Lane(name, tuple(counts.tolist()))
 
-    lanes = [
-        lane(name, pc.is_in(ops, value_set=pa.array([str(op) for op in wanted], pa.utf8()))) for name, wanted in _LANES
-    ]
+    # A socket with a path is of this machine's, such as that of a cache of names.
+    local = pc.and_(pc.is_valid(events["path"]), _are(ops, (Op.CONNECT, Op.BIND)))
+    lanes = [lane(name, pc.and_not(_are(ops, wanted), local)) for name, wanted in _LANES]
     lanes.append(lane("failed or refused", pc.and_(pc.less(events["ret"], 0), pc.not_equal(ops, "exit"))))
     marks = sorted({at for one in trial.violations for at in rows.seconds(rows.of(one))})
     bars, left_out = _bars(roots, start, end)
