@@ -144,4 +144,4 @@ bench-acts: setup
 	$(BIN)/python benchmarks/acts.py --runtime gvisor --every 4
 
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build
