@@ -123,6 +123,19 @@ def test_the_programs_for_older_kernels_say_so() -> None:
     assert set(plain.gaps) <= set(older.gaps)
 
 
+def test_a_loader_of_other_sources_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loader = tmp_path / "affidavit-record"
+    # A frame "R" as a former loader sent it, to the socket that is its standard input.
+    loader.write_text(
+        "#!/bin/sh\nprintf 'R\\000\\000\\000\\004\\000\\000\\000\\001\\000\\000\\000' >&0; cat >/dev/null\n"
+    )
+    loader.chmod(0o755)
+    monkeypatch.setattr("affidavit.recorder.ebpf.recording.LOADER", loader)
+    answer = EbpfRecorder().available()
+    assert (answer.works, answer.fix) == (False, "run: make setup")
+    assert answer.detail == f"{loader} was built from other sources than these"
+
+
 def test_works_here() -> None:
     answer = EbpfRecorder().available()
     assert answer.works, answer

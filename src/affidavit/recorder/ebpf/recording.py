@@ -54,6 +54,10 @@ NO_SENDS_GAP = (
 )
 
 
+class _OtherSources(RecorderError):
+    """The loader and this package don't belong together."""
+
+
 class EbpfRecorder:
     """Records with tracepoint programs.
 
@@ -86,6 +90,8 @@ class EbpfRecorder:
                 recording.ready(_ATTACH_S)
             finally:
                 recording.close()
+        except _OtherSources as error:
+            return Availability(False, str(error), "run: make setup")
         except RecorderError as error:
             return Availability(False, str(error), "use Linux 6.1 or newer with BPF, or --recorder ptrace")
         took = round((time.monotonic() - started) * 1000)
@@ -162,7 +168,10 @@ class EbpfRecording:
     def ready(self, timeout_s: float) -> None:
         """Wait until the programs are loaded and, where `hooks` was asked, attached. Raises RecorderError."""
         if self._ready_ms is None:
-            self._ready_ms, programs = _LOADED.unpack(self._expect("R", timeout_s))
+            loaded = self._expect("R", timeout_s)
+            if len(loaded) != _LOADED.size:
+                raise _OtherSources(f"{LOADER} was built from other sources than these")
+            self._ready_ms, programs = _LOADED.unpack(loaded)
             self._programs = _PROGRAMS[programs]
         if self._attached is False:
             self._expect("P", timeout_s)
