@@ -154,4 +154,4 @@ bench-sequences: setup
 	$(BIN)/python benchmarks/sequences.py --most $(MOST) --profile container $(TRAJECTORIES)
 
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build
