@@ -143,5 +143,15 @@ bench-acts: setup
 	$(BIN)/python benchmarks/acts.py --profile container
 	$(BIN)/python benchmarks/acts.py --runtime gvisor --every 4
 
+# What real agents ran, under the default contracts: TRAJECTORIES is a folder of their trajectories (docs/benchmarks.md says
+# where such are), MOST how many of them, 0 for all.
+TRAJECTORIES :=
+MOST := 100
+.PHONY: bench-sequences
+bench-sequences: setup
+	@test -n "$(TRAJECTORIES)" || { echo "bench-sequences: name a folder: make bench-sequences TRAJECTORIES=DIR" >&2; exit 2; }
+	$(BIN)/python benchmarks/sequences.py --most $(MOST) $(TRAJECTORIES)
+	$(BIN)/python benchmarks/sequences.py --most $(MOST) --profile container $(TRAJECTORIES)
+
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build

@@ -97,7 +97,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     ("arguments", "says"),
     [
         (("run",), "PATH"),
-        (("run", "TASK"), "--agent NAME, --agent-file FILE, or --agent-cmd"),
+        (("run", "TASK"), "--agent NAME, --agent-file FILE, --agent-cmd CMD, or --predictions FILE"),
         (("run", "TASK", "--agent", "nop", "--agent-cmd", "true"), "one of them"),
         (("run", "TASK", "--agent", "gpt"), "--agent gpt: .* oracle, nop, .* or"),
         (("run", "TASK", "--agent-cmd", "  "), "--agent-cmd is empty"),

@@ -7,7 +7,7 @@ import pytest
 
 from affidavit.grading import make_graders
 from affidavit.grading.combination import Graded
-from affidavit.grading.grader import Grade
+from affidavit.grading.grader import Evidence, Grade
 from affidavit.grading.human import (
     Queue,
     QueueError,
@@ -23,7 +23,7 @@ from material import material
 
 RUBRIC = {"0": "nothing", "0.3": "names the cause", "0.5": "explains it", "0.8": "with a remedy", "1": "and its price"}
 SETTINGS = {"dimension": "How clear is it?", "answers": ["/w/a.md"], "rubric": RUBRIC, "raters": 2}
-TASK = {"id": "tidy", "instruction": "Tidy up."}
+TASK = ("tidy", "Tidy up.")
 
 
 def graded(folder, text="It is tidy.", **facts):
@@ -34,7 +34,7 @@ def graded(folder, text="It is tidy.", **facts):
 
 def written(folder, text="It is tidy."):
     tests = Graded("tests", "test_run", 3.0, None, True, Grade(1.0))
-    return json.loads(json.dumps({"graders": [tests.to_json(), graded(folder, text).to_json()]}))
+    return [Graded.from_json(json.loads(json.dumps(one.to_json()))) for one in (tests, graded(folder, text))]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def queue(tmp_path):
 
 @pytest.fixture
 def item(tmp_path, queue):
-    (made,) = items_of(TASK, written(tmp_path / "made"), "d" * 64)
+    (made,) = items_of(*TASK, written(tmp_path / "made"), "d" * 64)
     assert queue.add(made)
     return made
 
@@ -116,12 +116,11 @@ def test_the_score_with_people(tmp_path):
     assert with_humans(grade, {"tests": [Score("ann", 0, "")]}).score == 1.0
 
 
-@pytest.mark.parametrize(
-    "broken", [{}, {"graders": [{}]}, {"graders": 3}, {"graders": [{"kind": "human", "abstained": "x"}]}]
-)
-def test_a_grade_that_is_none(broken):
-    with pytest.raises(QueueError):
-        items_of(TASK, broken, "d" * 64)
+@pytest.mark.parametrize("details", [{}, {"dimension": "x", "rubric": [[0]], "raters": 1, "answers": []}])
+def test_a_grade_without_answers_to_judge(details):
+    grade = Grade(None, abstained="it waits", evidence=Evidence(details=details))
+    with pytest.raises(QueueError, match="no answers to judge"):
+        items_of(*TASK, [Graded("clarity", "human", 1.0, None, False, grade)], "d" * 64)
 
 
 def test_cohens_kappa():
@@ -163,8 +162,8 @@ def test_agreement_of_a_queue():
 
 def test_a_bundle_that_is_too_large_for_the_queue_stays_out(queue, item, tmp_path):
     grade = written(tmp_path / "large")
-    grade["graders"][1]["evidence"]["details"]["answers"][0]["text"] = "x" * (17 << 20)
-    (large,) = items_of(TASK, grade, "e" * 64)
+    grade[1].grade.evidence.details["answers"][0]["text"] = "x" * (17 << 20)
+    (large,) = items_of(*TASK, grade, "e" * 64)
     with pytest.raises(QueueError, match="larger than 16 MiB"):
         queue.add(large)
     assert queue.items() == [item]
@@ -172,9 +171,9 @@ def test_a_bundle_that_is_too_large_for_the_queue_stays_out(queue, item, tmp_pat
 
 def test_a_bundle_with_numbers_out_of_bounds(tmp_path):
     grade = written(tmp_path / "made")
-    grade["graders"][1]["evidence"]["details"]["rubric"][0][0] = 10**400
+    grade[1].grade.evidence.details["rubric"][0][0] = 10**400
     with pytest.raises(QueueError, match="no answers to judge"):
-        items_of(TASK, grade, "d" * 64)
+        items_of(*TASK, grade, "d" * 64)
 
 
 def test_a_file_that_holds_another_item_is_told_by_name(queue, item):

@@ -1,8 +1,8 @@
-"""What an agent brings, looked through for a task's hidden parts: unpacked and decoded, and never run or unpickled.
+"""Searches what an agent brings for a task's hidden parts. Files are unpacked and decoded, never run or unpickled.
 
-What is looked for are lines of hidden files that stand nowhere in what the agent may see. What can't be read, a
-compiled program or a blob of no known format, is named: it may hold anything. Files come from package registries, so
-their formats are parsed in a process without privileges.
+The search is for lines of hidden files that are nowhere in what the agent may see. Files that can't be read (compiled
+programs, unknown formats) are listed, since they may hold anything. The files come from package registries, so a
+process without privileges parses them.
 """
 
 import base64
@@ -35,19 +35,19 @@ _DEEPEST = 6
 _MOST_BYTES = 512 << 20
 _MOST_BLOB = 64 << 20
 _MOST_BLOBS = 50_000
-# Of processor time, so that what is found does not depend on what else the machine does.
+# Of processor time, so that the result does not depend on the machine's other load.
 _MOST_SECONDS = 20
 _MOST_KEPT = 1 << 20
-# Of what is kept: another number when the same files may come to something else.
+# Part of a kept result's name: increase it when the same files may give another result.
 _SCAN_VERSION = 1
 _MOST_NAMED = 20
 _MOST_HIDDEN = 1 << 20
 _MOST_LINES = 40
-# Shorter lines say the same in many places by chance.
+# Shorter lines occur in many places by chance.
 _LEAST_LINE = 20
 _LEAST_LETTERS = 8
 _LEAST_LINES = 3
-# Texts up to here are searched as they would be without the escapes of JSON, too.
+# Up to this size, texts are also searched with JSON's escapes undone.
 _SEARCHED = 4 << 20
 _MOST_XORED = 256 << 10
 _MOST_KEYS = 300
@@ -70,7 +70,7 @@ class Planted:
 
     Attributes:
         hidden: its path in the task's folder.
-        place: where it is; what it was unpacked or decoded from stands before a ``!``.
+        place: where it was found; ``!`` separates an archive or encoding from what was in it.
     """
 
     hidden: str
@@ -79,13 +79,13 @@ class Planted:
 
 @dataclass(frozen=True)
 class Brought:
-    """What a look at all that an agent brings came to.
+    """The result of a search.
 
     Attributes:
         planted: hidden parts that were found, 20 at most.
         opaque: places that can't be read, 20 at most.
-        unread: how many those are.
-        complete: everything was looked at; else bounds of size, number, depth or time were reached.
+        unread: number of all such places.
+        complete: everything was searched; False if a bound of size, number, depth or time was reached.
     """
 
     planted: tuple[Planted, ...]
@@ -95,7 +95,7 @@ class Brought:
 
 
 def hidden_lines(task: Task) -> dict[str, frozenset[bytes]]:
-    """Lines of a task's tests and solution that stand nowhere in what an agent may see, by the file's path.
+    """Lines of a task's tests and solution that are nowhere in what an agent may see, by the file's path.
 
     Raises:
         OSError: the task can't be read.
@@ -126,17 +126,17 @@ def layer_files(layer: Path) -> Iterator[tuple[str, Path]]:
 def scan_brought(
     texts: Mapping[str, bytes], task: Task, layer: Path | None = None, digest: str = "", kept: Path | None = None
 ) -> Brought:
-    """Look through what an agent brings for the hidden parts of a task.
+    """Search what an agent brings for the hidden parts of a task.
 
     Args:
-        texts: command, prompts and the like, by what they are.
-        task: whose hidden parts are looked for.
-        layer: the files that the agent brings, by their names in the sandbox; None: it brings none.
+        texts: command, prompts and the like, each by a name for it.
+        task: whose hidden parts are searched for.
+        layer: folder of the files that the agent brings, by their names in the sandbox; None: it brings none.
         digest: of the layer.
-        kept: a folder where what a layer came to is kept, since it may take seconds for each task; None: nowhere.
+        kept: folder for results, since searching a layer may take seconds for each task; None: they are not kept.
 
     Raises:
-        OSError: the task or the layer can't be read, or what was found can't be kept.
+        OSError: the task or the layer can't be read, or the result can't be written.
     """
     hidden = hidden_lines(task)
     if layer is None:
@@ -164,14 +164,14 @@ def scan_brought(
 
 
 def ready(layer: str, texts: Mapping[str, bytes], hidden: Mapping[str, frozenset[bytes]]) -> None:
-    """What `read_layer` needs before it has no privileges left: the layer, and what reads Parquet."""
+    """Prepare `read_layer` while there are still privileges: enter the layer, import the Parquet reader."""
     import pyarrow.parquet  # noqa: F401
 
     os.chdir(layer)
 
 
 def read_layer(layer: str, texts: Mapping[str, bytes], hidden: Mapping[str, frozenset[bytes]]) -> dict[str, Any]:
-    """What `scan_brought` came to, as JSON; the current folder is the layer."""
+    """The result of a search as JSON; the current folder is the layer."""
     return asdict(look_through(texts, layer_files(Path()), hidden))
 
 
@@ -190,12 +190,12 @@ def _brought(value: Any) -> Brought:
 def look_through(
     texts: Mapping[str, bytes], files: Iterable[tuple[str, Path]], hidden: Mapping[str, frozenset[bytes]]
 ) -> Brought:
-    """Look through texts and files, in this process.
+    """Search texts and files, in this process.
 
     Args:
-        texts: by what they are.
-        files: by their names in the sandbox.
-        hidden: lines that are looked for, by the hidden file that they are of.
+        texts: as `scan_brought` has them.
+        files: with their names in the sandbox.
+        hidden: lines to search for, by the path of their hidden file.
     """
     scan = _Scan(hidden)
     for name, data in texts.items():
@@ -234,7 +234,7 @@ class _Scan:
         )
 
     def look_beside(self, near: Iterable[tuple[str, Path]]) -> None:
-        """Look at the files of one folder: short ones may be the keys of others."""
+        """Search the files of one folder; short ones may be keys of the others."""
         there, keys = list[tuple[str, Path, int]](), list[bytes]()
         for name, path in near:
             try:
@@ -253,7 +253,7 @@ class _Scan:
                     self._leave_unread(name)
 
     def look(self, name: str, data: bytes, keys: Iterable[bytes]) -> None:
-        """Look at a blob and at all that it unpacks to."""
+        """Search a blob and everything that it unpacks to."""
         keys = list(islice(keys, _MOST_KEYS))
         waiting = deque([(name, data, 0)])
         while waiting:
@@ -286,10 +286,10 @@ class _Scan:
         return within
 
     def _match(self, place: str, data: bytes) -> bool:
-        """Whether a blob holds a hidden file: half of its rare lines, and three where it has so many."""
+        """Whether a blob holds a hidden file: half of its rare lines, and at least three if it has that many."""
         escaped = len(data) <= _SEARCHED and b"\\" in data
         plain = data.replace(b"\\n", b"\n").replace(b'\\"', b'"') if escaped else b""
-        # UTF-16, in which programs of Windows have their texts.
+        # UTF-16, which Windows programs use for text.
         wide = data.replace(b"\0", b"") if b"\0" in data else b""
         found = {line for line in self._needles if line in data or line in plain or line in wide}
         held = [
@@ -302,16 +302,16 @@ class _Scan:
         return bool(held)
 
     def _unmask(self, place: str, data: bytes, keys: Iterable[bytes]) -> bool:
-        """Whether some key, of one byte or from beside it, makes it readable by xor."""
+        """Whether xor with a key makes it readable: any single byte, or a key from the same folder."""
         if len(data) > _MOST_XORED:
             return False
         singles = (bytes([number]) for number in range(1, 256))
         for key in (*singles, *keys):
-            # The begin of most says that it is no text.
+            # For most keys, the first bytes already show that it is no text.
             if _xored(data[:64], key).translate(None, _TEXT):
                 continue
             plain = _xored(data, key)
-            # Texts that another single byte masks look like texts, too.
+            # Text that is masked with another single byte may still look like text.
             if _is_text(plain) and (self._match(f"{place}!xor", plain) or len(key) > 1):
                 return True
         return False
@@ -334,7 +334,7 @@ def _lines(data: bytes) -> Iterator[bytes]:
 
 
 def _keys(data: bytes) -> Iterator[bytes]:
-    """What the content of a short file is as a key."""
+    """The keys that a short file's content may stand for."""
     text = data.strip()
     if text:
         yield from dict.fromkeys((data, text))
@@ -362,7 +362,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _parts(data: bytes) -> tuple[list[tuple[str, bytes]], bool]:
-    """What a blob unpacks to, each with how, and whether its content can be read. Raises _TooMuch."""
+    """The parts of a blob, each with its encoding, and whether its content can be read. Raises _TooMuch."""
     for kind, magic, unpack in _FORMATS:
         if data.startswith(magic):
             try:
@@ -370,7 +370,7 @@ def _parts(data: bytes) -> tuple[list[tuple[str, bytes]], bool]:
             except _TooMuch:
                 raise
             except Exception:
-                # Hostile bytes: what does not unpack can't be read.
+                # Hostile bytes may raise anything; a blob that does not unpack can't be read.
                 return [], False
     if data.startswith(_PROGRAMS):
         return list(_base64(data)), False

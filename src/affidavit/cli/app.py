@@ -133,6 +133,15 @@ def run(
             show_default=False,
         ),
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="SWE-bench's predictions (JSON Lines): the agent applies each task's patch.",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     runtime: RuntimeName = None,
     recorder: RecorderName = None,
     trials: Trials = None,
@@ -207,19 +216,21 @@ def run(
     """
     from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
-    from affidavit.evaluation import Agent, RunError, RunOptions, run_suite
+    from affidavit.evaluation import Agent, Predictions, RunError, RunOptions, run_suite
     from affidavit.evidence import EvidenceError, recorded_answers
     from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import Progress, print_run
     from affidavit.trace import TraceError
 
-    given = sum(one is not None for one in (agent, agent_cmd, agent_file))
+    given = sum(one is not None for one in (agent, agent_cmd, agent_file, predictions))
     if given > 1 or (given == 0 and plan is resume is None):
-        fail("say which agent: --agent NAME, --agent-file FILE, or --agent-cmd CMD (one of them)")
+        fail("say which agent: --agent NAME, --agent-file FILE, --agent-cmd CMD, or --predictions FILE (one of them)")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
-        chosen = Agent.named(agent) if agent is not None else None
-        if agent_file is not None:
+        chosen: Agent | Predictions | None = Agent.named(agent) if agent is not None else None
+        if predictions is not None:
+            chosen = Predictions(predictions)
+        elif agent_file is not None:
             chosen = Agent.defined(load_agent(agent_file))
         elif agent_cmd is not None:
             chosen = Agent.shell(agent_cmd)

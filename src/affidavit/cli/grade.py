@@ -4,13 +4,14 @@ import hashlib
 import os
 import typing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from affidavit.cli.output import Json, fail, print_json
 
 if typing.TYPE_CHECKING:
+    from affidavit.evidence import GradeDocument
     from affidavit.grading.human import Item, Queue
 
 grade_app = typer.Typer(help="Grades given by people.", no_args_is_help=True, rich_markup_mode=None)
@@ -145,17 +146,16 @@ def result(
     try:
         items, grade = _items(bundle)
         scores = {item.grader: held.scores(item.id) for item in items}
-        assessment = with_humans(grade, scores)
-    except (EvidenceError, QueueError, ValueError) as error:
+        assessment = with_humans(grade.graders, scores)
+    except (EvidenceError, QueueError) as error:
         fail(error)
     missing = [item.grader for item in items if len(scores[item.grader]) < item.raters]
     notes = [*assessment.notes, *(f"grader {name} still wants scores" for name in missing)]
     if as_json:
         said = {name: [{"rater": s.rater, "score": s.score} for s in given] for name, given in scores.items()}
-        signed = grade.get("score")
-        print_json({"score": assessment.score, "signed_score": signed, "scores": said, "notes": notes})
+        print_json({"score": assessment.score, "signed_score": grade.score, "scores": said, "notes": notes})
         return
-    typer.echo(f"score with people: {_figure(assessment.score)}; as signed: {_figure(grade.get('score'))}")
+    typer.echo(f"score with people: {_figure(assessment.score)}; as signed: {_figure(grade.score)}")
     for line in notes:
         typer.echo(printable(line))
 
@@ -182,16 +182,16 @@ def _bundles(path: Path) -> list[Path]:
     return sorted(found)
 
 
-def _items(bundle: Path) -> "tuple[list[Item], dict[str, Any]]":
+def _items(bundle: Path) -> "tuple[list[Item], GradeDocument]":
     """What waits in a bundle, and its grade.json. Raises EvidenceError, QueueError."""
-    from affidavit.evidence import BundleReader
+    from affidavit.evidence import BundleReader, GradeDocument, TaskDocument
     from affidavit.grading.human import items_of
 
     with BundleReader(bundle) as reader:
         with reader.open(_STATEMENT) as file:
             digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
-        grade = dict(reader.grade)
-        return items_of(reader.task, grade, digest), grade
+        task, grade = TaskDocument.read("task.json", reader.task), GradeDocument.read(reader.grade)
+    return items_of(task.id, task.instruction, grade.graders, digest), grade
 
 
 def _show(item: "Item") -> None:

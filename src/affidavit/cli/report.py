@@ -1,10 +1,7 @@
 """``affidavit report``, ``affidavit compare`` and ``affidavit view``."""
 
-import os
-import secrets
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +40,15 @@ def report(
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Write the trials as JUnit XML.", metavar="FILE", show_default=False)
     ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="Write what the agents changed as SWE-bench's predictions (JSON Lines).",
+            metavar="FILE",
+            show_default=False,
+        ),
+    ] = None,
     prices: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +86,8 @@ def report(
     Shows counted and raw scores with intervals, trials by task, the weakest labels, repeats, broken rules, and what
     the evidence does not show.
 
-    Exit status: 0, 1 where --verify finds what does not hold, or 2 where a run can't be read.
+    Exit status: 0, 1 where --verify finds what does not hold or a task gives no prediction, or 2 where a run can't be
+    read.
     """
     from affidavit.evidence import EvidenceError
     from affidavit.report import (
@@ -89,6 +96,7 @@ def report(
         junit_text,
         make_report,
         print_report,
+        printable,
         read_behaviour,
         read_prices,
         read_runs,
@@ -99,6 +107,7 @@ def report(
         write_page,
         write_pages,
     )
+    from affidavit.report import predictions as make_predictions
 
     if not verify and (key is not None or trust is not None):
         fail("--key and --trust are for --verify")
@@ -107,6 +116,7 @@ def report(
         if verify:
             with bounded_memory(_VERIFY_MIB):
                 read = verify_runs(read, key, trust)
+        patches = None if predictions is None else make_predictions(read)
         costs = None if prices is None else read_prices(prices)
         folder = html is not None and html.suffix.lower() not in _PAGES
         # Other processes are worth their start for pages alone.
@@ -126,11 +136,16 @@ def report(
         write_atomic(sarif, sarif_text(read), "--sarif")
     if junit is not None:
         write_atomic(junit, junit_text(read), "--junit")
+    if predictions is not None and patches is not None:
+        write_atomic(predictions, patches.text, "--predictions")
+        for said in (*patches.missing, *patches.lacking):
+            typer.echo(f"affidavit: {printable(said)}", err=True)
     if as_json:
         print_json(report_json(made))
     else:
         print_report(made, sys.stdout)
-    raise typer.Exit(0 if all(run.checked is None or run.checked.ok for run in read) else 1)
+    whole = patches is None or not patches.missing
+    raise typer.Exit(0 if whole and all(run.checked is None or run.checked.ok for run in read) else 1)
 
 
 def compare(
@@ -191,14 +206,9 @@ def view(
 
 def write_atomic(path: Path, text: str, option: str) -> None:
     """Write a file so that it is there whole or not at all; ends the command where that fails."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    from affidavit.signing import EvidenceError, write_whole
+
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        fail(f"{option} {path}: can't be written: {error.strerror}; name another place")
+        write_whole(path, text.encode())
+    except EvidenceError as error:
+        fail(f"{option} {error}; name another place")

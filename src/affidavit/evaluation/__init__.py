@@ -8,6 +8,7 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
+from affidavit.evaluation.predictions import Predictions
 from affidavit.evaluation.preflight import Preparation, load_tasks, plan_suite, prepared_run
 from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
@@ -33,6 +34,7 @@ __all__ = [
     "ExpiredRun",
     "Interrupted",
     "Job",
+    "Predictions",
     "Preparation",
     "Progress",
     "ReproductionResult",

@@ -1,4 +1,4 @@
-"""What runs the trials of a run. Here: in threads of this process, on this machine."""
+"""Executors run the trials of a run; this one uses threads of its own process."""
 
 import logging
 import threading
@@ -20,13 +20,13 @@ _WAIT_S = 0.2
 
 
 class Watcher(Protocol):
-    """Who is told which trials begin and end; called from one thread at a time."""
+    """Is notified when trials begin and end; called by one thread at a time."""
 
     def began(self, plan: TrialPlan) -> None:
         """A trial begins."""
 
     def ended(self, plan: TrialPlan, result: TrialResult) -> None:
-        """A trial is done."""
+        """A trial has ended."""
 
 
 class Executor(Protocol):
@@ -36,11 +36,11 @@ class Executor(Protocol):
         """Run trials, and return when all are done.
 
         Args:
-            plans: of trials that have no end yet.
-            watcher: is told of each.
+            plans: of the trials that have not ended yet.
+            watcher: is notified of each.
 
         Raises:
-            KeyboardInterrupt: the run was told to stop; no sandbox is left.
+            KeyboardInterrupt: the run was interrupted; no sandbox is left.
             EvidenceError: the ledger can't be written.
         """
 
@@ -50,9 +50,9 @@ class ThreadExecutor:
     """Runs trials in threads of this process.
 
     Attributes:
-        machinery: runs them.
-        ledger: in which they are entered.
-        workers: trials at the same time, at least 1.
+        machinery: makes their sandboxes and signs their evidence.
+        ledger: records them.
+        workers: most trials at the same time, at least 1.
     """
 
     machinery: Machinery
@@ -74,7 +74,7 @@ class ThreadExecutor:
             try:
                 left = set(futures)
                 while left:
-                    # A signal that comes in the moment before a wait does not break it off: so no wait is for long.
+                    # A signal that arrives just before a wait does not interrupt it, so waits are short.
                     done, left = wait(left, _WAIT_S, FIRST_COMPLETED)
                     for future in done:
                         result = future.result()

@@ -171,7 +171,7 @@ def planned_agent(plan: RunPlan, path: Path) -> Agent:
     """
     agents = [*plan.agents.values()]
     if len(agents) != 1:
-        raise RunError(f"--plan {path}: plans {len(agents)} agents, and a run has one")
+        raise RunError(f"--plan {path}: plans {len(agents)} agents, and a run has one; give --predictions again")
     (agent,) = agents
     if agent.definition is not None:
         try:

@@ -1,4 +1,4 @@
-"""Before a run begins: all that can be wrong with it is found, and what it needs is made."""
+"""Preflight: checks all of a run before it begins, and makes what it needs."""
 
 import json
 import os
@@ -79,10 +79,10 @@ def load_tasks(path: Path) -> tuple[Sequence[Task], Suite | None]:
 
 
 def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPlan, bool]:
-    """The signed plan of a run that is to be made later with the same arguments; no sandbox is made.
+    """The signed plan of a run that will be made later with the same arguments. Makes no sandbox.
 
     Returns:
-        The plan, and whether the key that signs it was made just now.
+        The plan, and whether its signing key was made by this call.
 
     Raises:
         RunError: it can't be run as asked.
@@ -98,7 +98,7 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         terms = _terms(options, suite, None)
         own = _own_key()
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
-        # Who is told of violations is for the run to say.
+        # Alerts are configured by the run, not by the plan.
         terms.check(by_name, contracts, alerts=1)
         check_models(contracts, options.model)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
@@ -111,15 +111,15 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a run rests on, found usable before anything of it begins.
+    """A run that has passed all checks and can begin.
 
     Attributes:
-        trials: all that are planned, in order.
+        trials: all planned trials, in order.
         choice: runtime and recorder.
         key: signs all of the run's evidence.
         made: whether the key was made for this run.
-        plan: of the run.
-        run: its ledger, and the trials that were finished before it was interrupted.
+        plan: the run's signed plan.
+        run: its ledger, and the trials that finished before it was interrupted.
         notes: what the user should know before it begins.
     """
 
@@ -142,14 +142,14 @@ class Preparation:
         return Machinery(run_id=run_id, chosen=self.choice, state=state_dir(), live=live, key=self.key, alerts=alerts)
 
     def open_folder(self) -> int:
-        """A descriptor of the run's folder, for `write`, whatever stands under its name later. Raises OSError."""
+        """A descriptor of the run's folder for `write`, which stays valid if the name is replaced. Raises OSError."""
         return os.open(self.settings.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     def result(self, trials: tuple[TrialResult, ...], undelivered: tuple[dict[str, Any], ...] = ()) -> RunResult:
         """What the run came to.
 
         Args:
-            trials: all that were planned, in order.
+            trials: results of all planned trials, in order.
             undelivered: see RunResult.
         """
         terms = self.settings.terms
@@ -170,7 +170,7 @@ class Preparation:
             opened: see `open_folder`.
             result: what the run came to.
             closed: of its closed ledger.
-            timestamp: address of a time-stamping authority; None: nobody stamps.
+            timestamp: URL of a time-stamping authority; None: no time stamp.
 
         Raises:
             RunError: ``run.json`` can't be written.
@@ -189,16 +189,17 @@ def prepared_run(
     tell: Callable[[str], None] | None = None,
     choose: ChooseRuntime | None = None,
 ) -> Iterator[Preparation]:
-    """Find everything that can be known to be wrong with a run, and make what it needs: its folder, plan and ledger.
-    What an affidavit that was killed left on the machine is removed first. The ledger is open, and no image of the
-    tasks is removed, inside the ``with``.
+    """Check everything about a run that can be checked beforehand, and make its folder, plan and ledger.
+
+    First removes what killed processes of Affidavit left on the machine. Inside the ``with``, the ledger is open and
+    the tasks' images are not removed.
 
     Args:
-        jobs: what is to be run.
-        options: how the run is made.
-        suite: where the tasks are a suite's.
-        tell: is told what is being done.
-        choose: finds runtime and recorder; `choose_runtime` where None.
+        jobs: tasks and agents to run.
+        options: of the run.
+        suite: that the tasks belong to; None: they belong to none.
+        tell: is called with a sentence on each step that takes long.
+        choose: finds runtime and recorder; None: `choose_runtime`.
 
     Raises:
         RunError: the run can't be made as asked.
@@ -257,7 +258,7 @@ def _prepare_run(
         own = _own_key()
         contracts = _contract_source(options, own)
         if given is not None and options.plan_file is not None:
-            # Before anything is made that may take minutes.
+            # First: what follows may take minutes.
             planned = planned_contracts(tasks, contracts, terms)
             asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
             check_fits(given, asked, options.plan_file)
@@ -272,7 +273,7 @@ def _prepare_run(
         terms.check(tasks, planned, alerts=len(options.alerts))
         check_models(planned, options.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
-        # What can't be used leaves no key behind either.
+        # Last: a run that fails its checks leaves no new key behind.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
         plan = given or make_plan(jobs, planned, terms, key, options.model, nonce=options.nonce)
         if options.resume is not None:
@@ -313,13 +314,13 @@ def _trial_plans(
 
 
 def _base(task: Task, state: Path, contracts: ContractSource, terms: Terms) -> TaskBase:
-    """What a task's trials rest on, under the terms of the run."""
+    """The root file systems and the contract of a task, under the terms of the run."""
     base = prepare(task, state, contracts)
     return replace(base, contract=contract_under(terms, task, base.contract))
 
 
 def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
-    """The runtime and recorder of a run. Raises RunError where it can't be what is asked for."""
+    """The runtime and recorder of a run. Raises RunError if the ones asked for can't run the tasks."""
     container = next((task.id for task in tasks if task.profile == "container"), None)
     if container is None:
         return choose(terms.runtime, terms.recorder)
@@ -330,7 +331,7 @@ def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chose
 
 
 def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:
-    """Put the time stamp of the plan beside it, where there is one or is to be one. Raises EvidenceError."""
+    """Copy the plan's time stamp into the run's folder, or request one if asked for. Raises EvidenceError."""
     if options.plan is not None and token_beside(options.plan).exists():
         write_whole(folder / PLAN_TOKEN, read_bounded(token_beside(options.plan), _MOST_TOKEN_BYTES))
     elif options.timestamp is not None:
@@ -338,7 +339,7 @@ def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:
 
 
 def _with_contract(task: Task, options: RunOptions) -> Task:
-    """The task with the contract that the options name for it."""
+    """The task with the contract from the options, if they name one."""
     wanted, registry = options.contract, options.registry
     if wanted is None:
         if registry is None:
@@ -357,7 +358,7 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
 
 
 def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
-    """The terms of a run; what the command line does not say is taken from its plan."""
+    """The terms of a run; the plan gives what the command line leaves open."""
     chosen = options.network, options.allowed
     if given is None:
         return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials, *chosen)
@@ -373,13 +374,13 @@ def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -
 
 
 def _contract_source(options: RunOptions, own: SigningKey | None) -> ContractSource:
-    """Where contracts come from. Raises EvidenceError for a trust file that can't be used."""
+    """The source of contracts. Raises EvidenceError if the trust file can't be used."""
     trusted = None if options.trust is None else read_trust(options.trust)
     return ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
 
 
 def _own_key() -> SigningKey | None:
-    """The user's key, where there is one. Raises EvidenceError for one that can't be used."""
+    """The user's key; None if there is none. Raises EvidenceError if it can't be used."""
     return load_key(keys_dir()) if (keys_dir() / PRIVATE_FILE).exists() else None
 
 
@@ -392,7 +393,7 @@ def _check(job: Job, options: RunOptions) -> None:
 
 
 def check_graders(task: Task) -> None:
-    """Raise TaskError where a task's graders can't be made or its hidden tests can't be planned."""
+    """Raise TaskError if a task's graders can't be made or its hidden tests can't be planned."""
     for named in make_graders(task.graders):
         if named.spec.kind == "test_run":
             plan_tests(named.spec, task)
@@ -401,14 +402,14 @@ def check_graders(task: Task) -> None:
 
 
 def _looked_through(job: Job, state: Path, tell: Callable[[str], None] | None) -> Job:
-    """The job with what its agent brings looked through for the task's hidden parts. Raises RunError."""
+    """The job, after a search of what its agent brings for the task's hidden parts. Raises RunError."""
     if tell is not None and job.agent.installed is not None:
         tell(f"looking through what {job.agent.name} brings to {job.task.id}")
     return replace(job, agent=job.agent.scanned(job.task, state))
 
 
 def _brought(jobs: Sequence[Job]) -> Iterator[str]:
-    """What the user should know of what agents bring."""
+    """Notes for the user on what agents bring."""
     for job in jobs:
         facts = job.agent.scan_facts
         if facts is not None and (facts.planted or facts.unread or not facts.complete):
@@ -437,7 +438,7 @@ def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: 
 
 
 def _not_held(contracts: Mapping[str, Contract], choice: Chosen) -> Iterator[str]:
-    """What contracts say that this runtime and recorder neither prevent nor show."""
+    """Parts of contracts that this runtime does not enforce and this recorder does not see."""
     way = (choice.runtime.name, choice.recorder.name)
     if way not in COMBINATIONS:
         return
@@ -458,7 +459,7 @@ def _run_folder(out: Path) -> Path:
 
 
 def _write_atomic(folder: int, path: Path, text: str) -> None:
-    """Write a file in an open folder, whatever stands under the folder's name meanwhile."""
+    """Write a file into an open folder, even if the folder's name has been replaced."""
     temporary = f".{path.name}.{secrets.token_hex(6)}.tmp"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

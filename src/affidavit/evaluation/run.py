@@ -18,6 +18,7 @@ from affidavit.evaluation.planning import (
     given_plan,
     planned_agent,
 )
+from affidavit.evaluation.predictions import Predictions
 from affidavit.evaluation.preflight import Preparation, load_tasks, prepared_run
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.run_options import RunOptions
@@ -41,18 +42,26 @@ class Progress(Protocol):
         """A trial is done."""
 
 
-def run_suite(path: Path, agent: Agent | None, options: RunOptions, progress: Progress) -> RunResult:
+def run_suite(path: Path, agent: Agent | Predictions | None, options: RunOptions, progress: Progress) -> RunResult:
     """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`.
 
     Args:
-        agent: None: the one of ``options.plan``.
+        agent: predictions: for each task, the agent that applies the patch; None: the one of ``options.plan``.
+
+    Raises:
+        RunError: as `run_jobs`, or no task has a prediction.
     """
     tasks, suite = load_tasks(path)
     if agent is None:
         if (path_of_plan := options.plan_file) is None:
             raise RunError("say which agent: --agent oracle, --agent nop, or --agent-cmd CMD (one of them)")
         agent = planned_agent(given_plan(path_of_plan).plan, path_of_plan)
-    return run_jobs([Job(task, agent) for task in tasks], options, progress, suite)
+    if isinstance(agent, Predictions):
+        agent.check({task.id for task in tasks})
+        jobs = [Job(task, agent.agent(task.id)) for task in tasks]
+    else:
+        jobs = [Job(task, agent) for task in tasks]
+    return run_jobs(jobs, options, progress, suite)
 
 
 def run_jobs(jobs: Sequence[Job], options: RunOptions, progress: Progress, suite: Suite | None = None) -> RunResult:

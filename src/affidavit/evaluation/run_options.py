@@ -1,4 +1,4 @@
-"""How a run is asked for."""
+"""The options of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,29 +10,29 @@ from affidavit.runs import PLAN
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made.
+    """The options of a run.
 
     Attributes:
-        runtime, recorder: their names, or ``auto``; None: as profile and suite say, else ``auto``.
-        trials: of each job; None: as profile and suite say, else one.
-        workers: trials at the same time.
-        out: the folder that gets a folder for the run.
-        profile: name of a built-in one.
-        alerts: who is told of violations.
-        contract: a contract's file, or ID@VERSION in `registry`, which every task runs under in place of its own.
+        runtime, recorder: names, or ``auto``; None: from profile or suite, else ``auto``.
+        trials: of each job; None: from profile or suite, else one.
+        workers: most trials at the same time.
+        out: folder in which the run's own folder is made.
+        profile: name of a built-in profile.
+        alerts: where violations are reported.
+        contract: replaces every task's own contract: a file, or ID@VERSION in `registry`.
         registry: a folder or git+URL.
-        trust: the trust file that says who must have signed the contracts.
-        rootfs_outside: root file systems may come from outside of the tasks' folders.
-        plan: the file of a plan that the run must fit; None: it is planned as it is asked for.
-        nonce: of a new plan, 32 bytes in hex: the challenge of whoever will accept the evidence; None: random ones.
+        trust: trust file that says who must have signed the contracts.
+        rootfs_outside: tasks may use root file systems outside their folders.
+        plan: file of a signed plan that the run must match; None: a new plan is made.
+        nonce: of a new plan, 32 bytes in hex: the challenge of whoever will accept the evidence; None: random.
         filling: see `RunSettings`.
-        timestamp: address of a time-stamping authority (RFC 3161) for plan and statement; None: nobody stamps.
-        resume: the folder of a run that was interrupted and is to go on; None: a new run.
-        seed: of a new plan; None: a random one.
-        pass_rate: the share of trials that a new plan says must pass; None: all.
-        model: what the agents' model gateway is told; None: they have no model.
-        network: ``none`` or ``allowlist``; None: as suite and tasks say.
-        allowed: hosts that agents may reach beside those of suite and tasks.
+        timestamp: URL of a time-stamping authority (RFC 3161) for plan and statement; None: no time stamp.
+        resume: folder of an interrupted run to continue; None: a new run.
+        seed: of a new plan; None: random.
+        pass_rate: share of trials that must pass, for a new plan; None: all.
+        model: settings of the agents' model gateway; None: they have no model.
+        network: ``none`` or ``allowlist``; None: from suite and tasks.
+        allowed: hosts that agents may reach besides those of suite and tasks.
     """
 
     runtime: str | None = None
@@ -59,5 +59,5 @@ class RunOptions:
 
     @property
     def plan_file(self) -> Path | None:
-        """The plan that the run must fit; None where a new plan is made."""
+        """File of the plan that the run must match; None if a new plan is made."""
         return self.plan if self.resume is None else self.resume / PLAN

@@ -1,4 +1,4 @@
-"""The root file systems and the contract that a task's trials rest on."""
+"""The root file systems and the contract of a task."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,12 @@ from affidavit.tasks import Rootfs, Task
 
 @dataclass(frozen=True)
 class TaskBase:
-    """What the trials of a task rest on.
+    """The root file systems and the contract that all trials of a task share.
 
     Attributes:
-        rootfs: as the agent finds it.
-        contract: that it runs under.
-        grading: the root file system of a verifier that has one of its own.
+        rootfs: root file system of the agent's sandbox.
+        contract: that the agent runs under.
+        grading: root file system of the verifier; None: the same as the agent's.
     """
 
     rootfs: RootFilesystem
@@ -25,29 +25,30 @@ class TaskBase:
 
 
 def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> TaskBase:
-    """The root file system and the contract of a task.
+    """Make the root file systems of a task and find its contract.
 
     Args:
         task: the task.
         state: the state folder.
-        contracts: where its contract comes from.
+        contracts: source of the contract.
 
     Raises:
-        ContractError, SandboxError: one of them can't be used.
+        ContractError: the contract can't be used.
+        SandboxError: a root file system can't be made.
     """
     grading = None if task.grading is None else root_filesystem(task.grading, state)
     return TaskBase(root_filesystem(task, state), (contracts or ContractSource()).contract_for(task), grading)
 
 
 def root_filesystem(task: Task, state: Path) -> RootFilesystem:
-    """The root file system of a task, as its agent finds it.
+    """Make the root file system of a task.
 
     Args:
-        task: with its image, where it has one.
+        task: with its image, if it has one.
         state: the state folder.
 
     Raises:
-        SandboxError: it can't be used.
+        SandboxError: it can't be made.
     """
     user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
     match task.rootfs:

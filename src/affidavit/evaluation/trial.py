@@ -45,8 +45,12 @@ from affidavit.evidence import (
     GradeDocument,
     Identity,
     Installed,
+    LedgerFacts,
+    PlanFacts,
     ProgramDocument,
     TaskDocument,
+    TaskFacts,
+    TrialPredicate,
     bundle_digest,
     diff_json,
     model_fault,
@@ -370,7 +374,7 @@ class Trial:
         Raises:
             EvidenceError: it can't be written, or the ledger can't.
         """
-        path = bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
+        path = bundle.seal(self._machinery.key, self._predicate(judgement).to_json(), publishable=True)
         self.sealed = judgement, path
         self._log.sealed(bundle_digest(path), self._duration_ms)
         return path
@@ -550,31 +554,32 @@ class Trial:
             },
         )
 
-    def _predicate(self, judgement: Judgement) -> dict[str, Any]:
-        return {
-            "run_id": self._shared.run_id,
-            "trial": self._number,
-            "agent": self._agent.name,
-            "identity": self._identity.to_json(),
-            **({} if self._model_facts is None else {"model": self._model_facts}),
-            **({} if self._network_facts is None else {"network": self._network_facts}),
-            "task": {"id": self._task.id, "digest": self._task.digest},
-            "contract": self.contract_facts.model_dump(mode="json", exclude_unset=True),
-            "verdict": str(judgement.verdict),
-            "score": judgement.score,
-            "raw_score": judgement.raw_score,
-            "assurance": judgement.assurance,
-            "runtime": self._shared.backends.runtime,
-            "recorder": self._shared.backends.recorder,
-            "plan": {
-                "digest": self._shared.plan.digest,
-                "nonce": self._shared.plan.nonce,
-                "trial": self._plan.trial.name,
-                "attempt": self._log.attempt,
-                "seed": self._plan.trial.seed,
-                "ledger": self._log.checkpoint.to_json(),
-            },
-        }
+    def _predicate(self, judgement: Judgement) -> TrialPredicate:
+        shared, checkpoint = self._shared, self._log.checkpoint
+        return TrialPredicate(
+            run_id=shared.run_id,
+            trial=self._number,
+            agent=self._agent.name,
+            identity=self._identity,
+            model=self._model_facts,
+            network=self._network_facts,
+            task=TaskFacts(id=self._task.id, digest=self._task.digest),
+            contract=self.contract_facts,
+            verdict=str(judgement.verdict),
+            score=judgement.score,
+            raw_score=judgement.raw_score,
+            assurance=judgement.assurance,
+            runtime=shared.backends.runtime,
+            recorder=shared.backends.recorder,
+            plan=PlanFacts(
+                digest=shared.plan.digest,
+                nonce=shared.plan.nonce,
+                trial=self._plan.trial.name,
+                attempt=self._log.attempt,
+                seed=self._plan.trial.seed,
+                ledger=LedgerFacts(size=checkpoint.size, root=checkpoint.root),
+            ),
+        )
 
 
 def contract_facts(contract: Contract) -> ContractFacts:

@@ -1,4 +1,4 @@
-"""What one trial rests on, as values: made before the run begins, the same for whoever runs the trial."""
+"""Trial plans: all inputs of one trial as values, made before the run begins, whichever executor runs it."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -54,12 +54,12 @@ class RunSettings:
     Attributes:
         run_id: of the run.
         folder: of the run; each trial has a folder of its own in it.
-        backends: what sandboxes are made and recorded with.
+        backends: runtime and recorder.
         plan: that the run follows.
-        terms: what profile, suite and command line say.
-        model: what the agents' gateway is told; None: they have no model.
-        filling: the tests have the web, to fill the verifier caches, and the hosts that they may reach though these are
-            private; None: they have what the caches hold.
+        terms: from profile, suite and command line.
+        model: settings of the model gateway; None: agents have no model.
+        filling: private hosts that the tests may reach while they use the web to fill the verifier caches; None: they
+            have only what the caches hold.
     """
 
     run_id: str
@@ -73,14 +73,14 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class TrialPlan:
-    """All that one trial needs beside the machine that it runs on. It holds no live object.
+    """All that one trial needs besides the machine that it runs on. It holds no live object.
 
     Attributes:
         run: what the trial shares with the others.
-        trial: which of the plan it is.
-        task, agent, contract: what is tried.
-        rootfs: as the agent finds it.
-        grading_rootfs: of a verifier that has one of its own; None: it has the agent's.
+        trial: its entry in the plan.
+        task, agent, contract: as the trial uses them.
+        rootfs: root file system of the agent's sandbox.
+        grading_rootfs: root file system of the verifier; None: the same as the agent's.
     """
 
     run: RunSettings
@@ -102,8 +102,8 @@ class TrialPlan:
         return self.rootfs if self.grading_rootfs is None else self.grading_rootfs
 
     def to_json(self) -> bytes:
-        """The plan as JSON, for an executor that runs the trial elsewhere. It holds the environment variables of the
-        task and the agent's command, so it is as private as they are; the keys of the models are not in it.
+        """The plan as JSON, for an executor that runs the trial elsewhere. It contains the task's environment variables
+        and the agent's command, so it is as private as they are. The models' keys are not in it.
 
         Raises:
             RunError: a text in it is not Unicode.
@@ -125,14 +125,14 @@ class TrialPlan:
 
     @classmethod
     def from_json(cls, data: bytes, keys: Mapping[str, str] | None = None) -> "TrialPlan":
-        """The plan that `to_json` wrote. An error of a grader does not name the line of ``task.toml`` any more.
+        """The plan that `to_json` wrote. A grader's error no longer names the line of ``task.toml``.
 
         Args:
             data: JSON.
             keys: of the models' upstreams, by dialect.
 
         Raises:
-            RunError: it is none.
+            RunError: it is not such a plan.
         """
         try:
             read = _Written.model_validate_json(data)
@@ -175,7 +175,7 @@ class _WrittenContract(BaseModel):
 
 
 class _Written(BaseModel):
-    # Where a grader's table stands in task.toml (a TomlTable) is not written.
+    # A grader's place in task.toml (a TomlTable) is not written.
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     format: Literal["affidavit.trial-plan/v1"]
@@ -197,7 +197,7 @@ def _with_keys(model: GatewaySettings | None, keys: Mapping[str, str]) -> Gatewa
 
 
 def _with_settings(task: Task, change: Callable[[Any], Any]) -> Task:
-    """The task with its graders' settings changed, value by value, and without the tables that they stand in."""
+    """The task with every value of its graders' settings changed, and without their places in ``task.toml``."""
     graders = tuple(
         replace(spec, settings={key: change(value) for key, value in spec.settings.items()}, table=None)
         for spec in task.graders
@@ -208,7 +208,7 @@ def _with_settings(task: Task, change: Callable[[Any], Any]) -> Task:
 
 
 def _tagged(value: Any) -> Any:
-    """A value of TOML, which knows more than JSON does: what JSON has no form for is a pair of its type and a text."""
+    """A TOML value as JSON. A type that JSON lacks becomes a pair of its name and its text."""
     match value:
         case dict():
             return ["table", {key: _tagged(one) for key, one in value.items()}]
@@ -222,7 +222,7 @@ def _tagged(value: Any) -> Any:
 
 
 def _untagged(value: Any) -> Any:
-    """What `_tagged` took. Raises ValueError for what it did not make."""
+    """The inverse of `_tagged`. Raises ValueError for anything that `_tagged` does not make."""
     match value:
         case ["table", dict(entries)]:
             return {key: _untagged(one) for key, one in entries.items()}

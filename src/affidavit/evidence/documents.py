@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.contracts import Action, Attempts, Mode
 from affidavit.errors import first_problem
+from affidavit.evidence.statement import ContractFacts, TaskFacts
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
@@ -157,6 +158,68 @@ class Identity(_Document):
     brought: Installed | None
     definition: str | None = None
     scan: BroughtScan | None = None
+
+
+class LedgerFacts(_Document):
+    """What a ledger came to; see `affidavit.runs.Checkpoint`."""
+
+    size: int
+    root: str
+
+
+class PlanFacts(_Document):
+    """Which trial of which signed plan it was.
+
+    Attributes:
+        digest, nonce: the plan's.
+        trial: its name in the plan.
+        attempt: at the trial, from 1.
+        seed: for the agent's random choices.
+        ledger: the ledger that ends with the attempt's start.
+    """
+
+    digest: str
+    nonce: str
+    trial: str
+    attempt: int
+    seed: int
+    ledger: LedgerFacts
+
+
+class TrialPredicate(_Document):
+    """The predicate of a trial's statement, but for what `BundleWriter.seal` computes from the files.
+
+    Attributes:
+        run_id, trial, agent: which trial, and its agent's name.
+        identity: who was evaluated.
+        model: content of ``agent/model.json``; None where the agent had no model.
+        network: what `network_summary` says; None where the agent could reach no hosts.
+        task, contract: what was tried, and what held.
+        verdict, score, raw_score, assurance: what it came to.
+        runtime, recorder: what was used.
+        plan: which trial of which plan it was.
+    """
+
+    run_id: str
+    trial: int
+    agent: str
+    identity: Identity
+    model: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    task: TaskFacts
+    contract: ContractFacts
+    verdict: str
+    score: float | None
+    raw_score: float | None
+    assurance: Assurance | None
+    runtime: str
+    recorder: str
+    plan: PlanFacts
+
+    def to_json(self) -> dict[str, Any]:
+        """The predicate as JSON; what the agent had not is left out."""
+        value = super().to_json()
+        return {name: fact for name, fact in value.items() if fact is not None or name not in ("model", "network")}
 
 
 class Enforcement(_Document):

@@ -29,30 +29,42 @@ _ENVIRONMENT = (
 
 
 class ServerProcess:
-    """A server in a process of its own, which takes a listening socket with it. A context manager: ends it.
+    """A server in a process of its own, which takes a listening socket with it and appends to a file, its spool. A
+    context manager: ends it.
 
     Attributes:
         pid: of the process.
     """
 
     def __init__(
-        self, module: str, settings: bytes, listener: socket.socket, descriptors: Sequence[int], what: str
+        self,
+        module: str,
+        settings: bytes,
+        listener: socket.socket,
+        spool: Path,
+        what: str,
+        descriptors: Sequence[int] = (),
     ) -> None:
         """Start it; it serves when this returns.
 
         Args:
-            module: to be run, with the descriptors of the listener and the others as its arguments.
+            module: to be run, with the descriptors of the listener, the spool and the others as its arguments.
             settings: what it is told on its standard input.
             listener: where it listens; closed here, so that nobody waits there for a server that is gone.
-            descriptors: what else it is given; the caller closes them.
+            spool: the file that it writes to, which does not exist.
             what: what it is called in an error.
+            descriptors: what else it is given; the caller closes them.
 
         Raises:
             GatewayError: it does not start.
         """
         self._what = what
-        given = (listener.fileno(), *descriptors)
-        try:
+        self._spool = spool
+        with contextlib.ExitStack() as ours:
+            ours.callback(listener.close)
+            opened = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            ours.callback(os.close, opened)
+            given = (listener.fileno(), opened, *descriptors)
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *map(str, given)],
                 stdin=subprocess.PIPE,
@@ -63,8 +75,6 @@ class ServerProcess:
                 cwd="/",
                 start_new_session=True,
             )
-        finally:
-            listener.close()
         self.pid = self._process.pid
         try:
             self._tell(settings)
@@ -122,18 +132,12 @@ class GatewayProcess(ServerProcess):
 
         Args:
             settings: what it is told.
-            listener: see ServerProcess.
-            spool: the file that it writes to, which does not exist.
+            listener, spool: see ServerProcess.
 
         Raises:
             GatewayError: it does not start.
         """
-        self._spool = spool
-        descriptor = new_spool(spool)
-        try:
-            super().__init__("affidavit.gateway.serve", settings.dump(), listener, [descriptor], "the model gateway")
-        finally:
-            os.close(descriptor)
+        super().__init__("affidavit.gateway.serve", settings.dump(), listener, spool, "the model gateway")
 
     def stop(self) -> Spool:
         """End it and take what it wrote.
@@ -145,8 +149,3 @@ class GatewayProcess(ServerProcess):
         spool = Spool(self._spool)
         spool.complete = spool.complete and there
         return spool
-
-
-def new_spool(path: Path) -> int:
-    """A descriptor of a new file that a server appends to."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)

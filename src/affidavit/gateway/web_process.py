@@ -1,7 +1,6 @@
 """A web server for a sandbox, seen from the trial, and what programs in the sandbox are told of it."""
 
 import json
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from urllib.request import getproxies
 
 from affidavit.gateway.authority import Authority
 from affidavit.gateway.errors import GatewayError
-from affidavit.gateway.process import ServerProcess, new_spool
+from affidavit.gateway.process import ServerProcess
 from affidavit.gateway.web_spool import WebSpool
 
 WEB_PORT = 61081
@@ -69,18 +68,12 @@ class WebProcess(ServerProcess):
 
         Args:
             settings: what it is told.
-            listener: see ServerProcess.
-            spool: the file that it writes to, which does not exist.
+            listener, spool: see ServerProcess.
 
         Raises:
             GatewayError: it does not start.
         """
-        self._spool = spool
-        descriptor = new_spool(spool)
-        try:
-            super().__init__("affidavit.gateway.serve_web", settings.dump(), listener, [descriptor], "the web server")
-        finally:
-            os.close(descriptor)
+        super().__init__("affidavit.gateway.serve_web", settings.dump(), listener, spool, "the web server")
 
     def stop(self) -> WebSpool:
         """End it and take what it wrote.

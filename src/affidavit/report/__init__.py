@@ -14,6 +14,7 @@ from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines, otlp_spans, published_graders
 from affidavit.report.overview import print_report
 from affidavit.report.plans import plan_document, print_plan
+from affidavit.report.predictions import PredictionFile, predictions
 from affidavit.report.prices import read_prices
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
@@ -39,6 +40,7 @@ from affidavit.report.workers import shared
 __all__ = [
     "Comparison",
     "LiveReport",
+    "PredictionFile",
     "Progress",
     "Report",
     "ReportError",
@@ -49,6 +51,7 @@ __all__ = [
     "otlp_lines",
     "otlp_spans",
     "plan_document",
+    "predictions",
     "print_agents",
     "print_battery",
     "print_comparison",

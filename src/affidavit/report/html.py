@@ -9,11 +9,9 @@ allows nothing but the one style and the one script whose digests it names.
 import base64
 import hashlib
 import math
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -37,6 +35,7 @@ from affidavit.report.runs import VERDICTS, ReportError, TrialView
 from affidavit.report.text import printable
 from affidavit.report.trial_detail import Lane, Timeline, read_detail
 from affidavit.report.workers import Share
+from affidavit.signing import EvidenceError, write_whole
 from affidavit.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -363,14 +362,7 @@ def _text_lines(text: str) -> list[str]:
 
 
 def _write_file(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise ReportError(f"--html {path}: can't be written: {error.strerror}; name another place") from error
+        write_whole(path, text.encode())
+    except EvidenceError as error:
+        raise ReportError(f"--html {error}; name another place") from error

@@ -566,7 +566,7 @@ def _changes(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> 
         unknown.append(f"{error}.")
         return (), 0
     held = {name.removeprefix("files/") for name in names if name.startswith("files/")}
-    texts, differences = _texts_of(reader, names, unknown), Differences()
+    texts, differences = texts_of(reader, names, unknown), Differences()
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     # A reader asks first for what was there before, and last for what is in scratch folders.
     entries.sort(key=lambda entry: (f"{entry.get('path')}/".startswith(SCRATCH), entry.get("kind") != "modified"))
@@ -597,7 +597,7 @@ def _changes(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> 
 
 
 @dataclass(frozen=True)
-class _Texts:
+class FileTexts:
     """A file's text before and after; None where there was none."""
 
     before: str | None
@@ -608,11 +608,11 @@ class _Texts:
         return digest == (None if self.after is None else hashlib.sha256(self.after.encode("utf-8")).hexdigest())
 
 
-def _texts_of(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> dict[str, _Texts]:
+def texts_of(reader: BundleReader, names: Sequence[str], unknown: list[str]) -> dict[str, FileTexts]:
     """The texts that the bundle holds, by path; bundles of older versions hold none."""
     if TEXTS not in names:
         return {}
-    found: dict[str, _Texts] = {}
+    found: dict[str, FileTexts] = {}
     document = _object(reader, TEXTS, unknown)
     files, left_out = document.get("files"), document.get("left_out")
     for one in files if isinstance(files, list) else ():
@@ -622,7 +622,7 @@ def _texts_of(reader: BundleReader, names: Sequence[str], unknown: list[str]) ->
                 with suppress(UnicodeEncodeError):
                     for text in (before, after):
                         (text or "").encode("utf-8")
-                    found[path] = _Texts(before, after)
+                    found[path] = FileTexts(before, after)
     if isinstance(left_out, int) and left_out > 0:
         unknown.append(
             f"Of {left_out} changed {'file' if left_out == 1 else 'files'} the bundle holds no text: not text, or too "

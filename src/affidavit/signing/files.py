@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from affidavit.signing.errors import EvidenceError
@@ -50,5 +51,7 @@ def write_whole(path: Path, data: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        # Where its folder is none, there is nothing to remove.
+        with suppress(OSError):
+            temporary.unlink()
         raise EvidenceError(f"{path}: can't be written: {error.strerror or error}") from error

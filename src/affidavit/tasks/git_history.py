@@ -1,4 +1,4 @@
-"""Git repositories for tasks: the history up to one commit, and nothing that came after it."""
+"""Git repositories for tasks, with the history up to one commit and nothing after it."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _MOST_FILE_BYTES = 64 << 20
 
 
 class History:
-    """The objects that a commit reaches, alone in a bare repository: no other refs, tags, reflogs, remotes or objects.
+    """A bare repository with only what a commit reaches: no other objects, refs, tags, reflogs or remotes.
 
     Args:
         source: a repository's folder (with or without a work tree), or its address (``https://``, ``ssh://``).
@@ -35,7 +35,7 @@ class History:
         kind = "sha256" if len(commit) == 64 else "sha1"
         self._git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--initial-branch=main")
         if Path(source).is_dir():
-            # The pack is made of what the commit reaches. A clone would bring along what else is in the source's packs.
+            # The pack holds only what the commit reaches. A clone would also copy the rest of the source's packs.
             pack = _run(
                 source,
                 [
@@ -59,7 +59,7 @@ class History:
         self._check()
 
     def write_work_tree(self, target: Path) -> None:
-        """Make `target` a work tree of the commit, with this history as its ``.git``. No hook and no filter is run.
+        """Make `target` a work tree of the commit, with this history as its ``.git``. Runs no hooks and no filters.
 
         Raises:
             TaskError: it can't be written.
@@ -67,7 +67,7 @@ class History:
         target.mkdir(parents=True)
         self._git("config", "core.bare", "false")
         self._git("config", "core.logAllRefUpdates", "false")
-        # The index knows nothing of times, so that the same import gives the same bytes.
+        # The index has no file times, so that the same import gives the same bytes.
         self._git("read-tree", "HEAD")
         self._git(f"--work-tree={target}", "checkout-index", "--all", "--quiet")
         self.folder.rename(target / ".git")
@@ -80,8 +80,8 @@ class History:
             patch: a unified diff; may be empty.
 
         Returns:
-            mode and object of each file by its path. New objects lie in no repository that a task gets; read them
-            with `patched_files`.
+            mode and object of each file by its path. New objects are not in the task's repository; read them with
+            `patched_files`.
 
         Raises:
             TaskError: it does not apply.
@@ -90,7 +90,7 @@ class History:
             return scratch.apply(patch)
 
     def patched_files(self, patch: str, wanted: Mapping[str, object] | set[str]) -> dict[str, bytes]:
-        """The content of regular files after a patch, by path; those that are not there are left out.
+        """The content of regular files after a patch, by path; missing files are left out.
 
         Raises:
             TaskError: the patch does not apply, or a file is larger than 64 MiB.
@@ -104,7 +104,7 @@ class History:
             }
 
     def _check(self) -> None:
-        """Raise TaskError where anything is left that the commit does not reach."""
+        """Raise TaskError if there is anything that the commit does not reach."""
         reached = {line.split(b" ")[0] for line in self._git("rev-list", "--objects", self.commit).splitlines()}
         there = {*self._git("cat-file", "--batch-all-objects", "--batch-check=%(objectname)").splitlines()}
         refs = self._git("for-each-ref", "--format=%(refname)").decode().split()
@@ -157,7 +157,7 @@ class _Scratch:
 def _run(what: str, words: list[str], stdin: bytes, extra: Mapping[str, str] | None = None) -> bytes:
     env = {
         "PATH": os.environ.get("PATH", os.defpath),
-        # No configuration of the user's or of the system's: filters and hooks in it would be run.
+        # Without the user's and the system's configuration, whose filters and hooks would run.
         "HOME": "/nonexistent",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",

@@ -28,12 +28,12 @@ _GIT_S = 1800
 
 @dataclass(frozen=True)
 class ImportedTask:
-    """A task that was taken over.
+    """A task that was imported.
 
     Attributes:
-        name: of its folder below the target.
-        problem: why it can't run here; empty where it can.
-        warnings: what of it does nothing here.
+        name: of its folder in the target folder.
+        problem: why it can't run here; empty if it can.
+        warnings: which of its settings have no effect here.
     """
 
     name: str
@@ -117,13 +117,14 @@ def _take_over(tasks: Sequence[tuple[Path, str]], out: Path) -> tuple[ImportedTa
                 fresh.rename(out / name)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
-            imported.append(_look_at(out / name))
+            imported.append(look_at(out / name))
     except OSError as error:
         raise TaskError(f"{error.filename or out}: {error.strerror}") from error
     return tuple(imported)
 
 
-def _look_at(folder: Path) -> ImportedTask:
+def look_at(folder: Path) -> ImportedTask:
+    """Whether an imported task can run here."""
     try:
         task = load_task(folder)
     except TaskError as error:

@@ -1,6 +1,6 @@
-"""Taking over instances of SWE-bench: from task repositories (version 5), parquet and JSON Lines.
+"""Imports SWE-bench instances from task repositories (version 5), Parquet and JSON Lines.
 
-The fields are those of SWE-bench's data sets: ``instance_id``, ``repo``, ``base_commit``, ``patch``, ``test_patch``,
+The fields are those of the SWE-bench data sets: ``instance_id``, ``repo``, ``base_commit``, ``patch``, ``test_patch``,
 ``problem_statement``, ``FAIL_TO_PASS``, ``PASS_TO_PASS``.
 """
 
@@ -14,8 +14,7 @@ from typing import Any
 
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.git_history import History
-from affidavit.tasks.importing import ImportedTask
-from affidavit.tasks.task import load_task
+from affidavit.tasks.importing import ImportedTask, look_at
 
 _MOST_BYTES = 2 << 30
 _MOST_INSTANCES = 10_000
@@ -50,7 +49,7 @@ class Instance:
         repo: ``OWNER/NAME``.
         base_commit: full name of the commit that the agent begins with.
         patch, test_patch: unified diffs: the reference fix, and the tests that came with it.
-        problem_statement: what the agent is told.
+        problem_statement: the agent's instruction.
         tests: names of FAIL_TO_PASS and PASS_TO_PASS, each once.
     """
 
@@ -66,21 +65,21 @@ class Instance:
 def import_swebench(
     source: Path, out: Path, repositories: Path | None = None, rootfs: str = "host", ids: Sequence[str] = ()
 ) -> tuple[ImportedTask, ...]:
-    """Make tasks of SWE-bench's instances, and say of each whether it can run here.
+    """Make a task of each SWE-bench instance, and report whether it can run here.
 
     A task's ``/testbed`` is a work tree of the base commit. Its ``.git`` holds what that commit reaches and nothing
     else. The tests of the test patch are hidden; those named in FAIL_TO_PASS and PASS_TO_PASS must all pass.
 
     Args:
         source: a task repository, or a file ``*.jsonl``, ``*.json`` or ``*.parquet``.
-        out: where to; made where there is none. A task that is there already is left alone, which is an error.
-        repositories: folder with clones: ``OWNER/NAME``, ``OWNER__NAME`` or ``NAME``, each also with ``.git``. Where
-            it is None, github.com is asked.
-        rootfs: ``[affidavit].rootfs`` of the tasks; what is in it must not have a ``/testbed`` of its own.
-        ids: of the instances wanted; all where there is none.
+        out: folder for the tasks, made if needed. A task that exists there is an error and is left alone.
+        repositories: folder with clones: ``OWNER/NAME``, ``OWNER__NAME`` or ``NAME``, each also with ``.git``; None:
+            they are fetched from github.com.
+        rootfs: ``[affidavit].rootfs`` of the tasks. It must not have a ``/testbed`` of its own.
+        ids: of the wanted instances; empty: all.
 
     Raises:
-        TaskError: nothing can be taken over; one line with file, place and fix.
+        TaskError: nothing can be imported; one line with file, place and fix.
     """
     instances = [instance for instance in read_instances(source) if not ids or instance.id in ids]
     missing = {*ids} - {instance.id for instance in instances}
@@ -93,7 +92,7 @@ def import_swebench(
     try:
         out.mkdir(parents=True, exist_ok=True)
         for instance in instances:
-            # Beside it and then renamed: what is there is whole.
+            # Renamed into place, so that a task is there whole or not at all.
             with tempfile.TemporaryDirectory(prefix=".import-", dir=out) as work:
                 try:
                     _write(instance, Path(work, "task"), _repository(source, instance, repositories), rootfs)
@@ -101,7 +100,7 @@ def import_swebench(
                     imported.append(ImportedTask(instance.id, str(error), ()))
                     continue
                 Path(work, "task").rename(out / instance.id)
-            imported.append(_look_at(out / instance.id))
+            imported.append(look_at(out / instance.id))
     except OSError as error:
         raise TaskError(f"{error.filename or out}: {error.strerror}") from error
     return tuple(imported)
@@ -111,7 +110,7 @@ def read_instances(source: Path) -> tuple[Instance, ...]:
     """The instances of a task repository or a file, in its order.
 
     Raises:
-        TaskError: it can't be read, or an instance in it is not as it should be.
+        TaskError: it can't be read, or an instance in it is malformed.
     """
     try:
         if source.is_dir():
@@ -158,7 +157,7 @@ def _text(path: Path) -> str:
     if path.stat().st_size > _MOST_FILE_BYTES:
         raise TaskError(f"{path}: is larger than {_MOST_FILE_BYTES >> 20} MiB")
     try:
-        # As it is: a patch may have line ends of its own.
+        # Without newline translation: a patch may contain other line ends.
         return path.read_bytes().decode()
     except UnicodeDecodeError:
         raise TaskError(f"{path}: is not UTF-8") from None
@@ -229,7 +228,7 @@ def _instance(place: str, row: Any) -> Instance:
 
 
 def _names(place: str, row: dict[str, Any], key: str) -> list[str]:
-    """A list of names, which data sets also give as the text of a JSON list."""
+    """A list of names; some data sets give it as the text of a JSON list."""
     value = row.get(key)
     if isinstance(value, str):
         value = _parsed(f"{place}: {key}", value)
@@ -291,7 +290,7 @@ def _file_of(instance: Instance, name: str) -> str:
 
 
 def _write_tests(instance: Instance, history: History, files: set[str], target: Path) -> None:
-    """The hidden tests: the named files as the test patch leaves them, and what lies beside them for their use."""
+    """Write the hidden tests: the named files after the test patch, and the other files of their folders."""
     try:
         listed = history.applied(instance.test_patch)
     except TaskError as error:
@@ -299,7 +298,7 @@ def _write_tests(instance: Instance, history: History, files: set[str], target: 
     missing = sorted(files - listed.keys())
     if missing:
         raise TaskError(f"{instance.id}: {missing[0]} is there neither in {instance.base_commit} nor in test_patch")
-    # At the top lies the project itself, which must be the agent's and not a copy beside the tests.
+    # The top folder is the project itself: tests must use the agent's copy, not one beside them.
     folders = {str(PurePosixPath(file).parent) for file in files} - {"."}
     wanted = {path for path in listed if path in files or str(PurePosixPath(path).parent) in folders}
     for path, content in history.patched_files(instance.test_patch, wanted).items():
@@ -308,7 +307,7 @@ def _write_tests(instance: Instance, history: History, files: set[str], target: 
 
 
 def _task_toml(instance: Instance, rootfs: str) -> str:
-    # A JSON text is a TOML text, too, but for the characters that JSON may leave as they are.
+    # A JSON string is a TOML string, except for DEL, which JSON does not escape.
     quoted = [json.dumps(text).replace("\x7f", "\\u007f") for text in instance.tests]
     tests = "".join(f"  {name},\n" for name in quoted)
     return f"""version = "1.0"
@@ -352,11 +351,3 @@ files:
   write: ["/{_TESTBED}/**", "/tmp/**"]
   deny: ["/tests/**", "/solution/**", "/logs/**"]
 """
-
-
-def _look_at(folder: Path) -> ImportedTask:
-    try:
-        task = load_task(folder)
-    except TaskError as error:
-        return ImportedTask(folder.name, str(error), ())
-    return ImportedTask(folder.name, "", task.warnings)

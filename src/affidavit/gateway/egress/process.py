@@ -1,13 +1,12 @@
 """The egress proxy's process, seen from the trial."""
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
 from affidavit.events import NAMED_ADDRESSES
 from affidavit.gateway.egress.records import EgressReader
 from affidavit.gateway.egress.settings import DNS_PORT, EgressSettings
-from affidavit.gateway.process import ServerProcess, new_spool
+from affidavit.gateway.process import ServerProcess
 from affidavit.sandbox import NetworkNamespace
 
 
@@ -20,7 +19,7 @@ class EgressProcess(ServerProcess):
         Args:
             settings: what may be reached.
             namespace: of the sandbox.
-            spool: the file that it writes to, which does not exist.
+            spool: see ServerProcess.
 
         Raises:
             GatewayError, SandboxError: it does not start.
@@ -31,10 +30,10 @@ class EgressProcess(ServerProcess):
             questions = given.enter_context(namespace.receive(DNS_PORT))
             streams = given.enter_context(namespace.listen(DNS_PORT))
             listeners = [given.enter_context(namespace.listen(port, "0.0.0.0")) for port in settings.ports()]
-            descriptor = new_spool(spool)
-            given.callback(os.close, descriptor)
-            others = [descriptor, questions.fileno(), *(one.fileno() for one in listeners)]
-            super().__init__("affidavit.gateway.egress.serve", settings.dump(), streams, others, "the egress proxy")
+            others = [questions.fileno(), *(one.fileno() for one in listeners)]
+            super().__init__(
+                "affidavit.gateway.egress.serve", settings.dump(), streams, spool, "the egress proxy", others
+            )
 
     def names(self) -> dict[str, str]:
         """Host names by address, so far: whoever in the sandbox has an address has it from what is here.

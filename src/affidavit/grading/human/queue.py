@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,35 +66,38 @@ class Score:
     note: str
 
 
-def items_of(task: Mapping[str, Any], grade: Mapping[str, Any], bundle_sha256: str) -> list[Item]:
+def items_of(task: str, instruction: str, graders: Iterable[Graded], bundle_sha256: str) -> list[Item]:
     """The items of a bundle: one for each human grader that waits.
 
     Args:
-        task, grade: content of ``task.json`` and ``grade.json``.
-        bundle_sha256: digest of its statement.
+        task: its name.
+        instruction: what the agent was told.
+        graders: what each of the task's graders said.
+        bundle_sha256: digest of the bundle's statement.
 
     Raises:
-        QueueError: they are none.
+        QueueError: a human grader left nothing that a person could judge.
     """
-    items = []
+    waiting = [one for one in graders if one.kind == "human" and one.grade.abstained]
     try:
-        for graded in grade["graders"]:
-            if graded["kind"] != "human" or not graded["abstained"]:
-                continue
-            details = graded["evidence"]["details"]
-            name = hashlib.sha256(f"{bundle_sha256}\0{graded['name']}".encode()).hexdigest()[:16]
-            content = {
-                "id": name,
-                "task": task["id"],
-                "grader": graded["name"],
-                "instruction": task["instruction"],
-                **{key: details[key] for key in ("dimension", "rubric", "raters", "answers")},
-                "bundle_sha256": bundle_sha256,
-            }
-            items.append(_item(content))
+        return [_waiting(one, task, instruction, bundle_sha256) for one in waiting]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise QueueError(f"the bundle's grade.json tells of no answers to judge: {error}") from None
-    return items
+
+
+def _waiting(graded: Graded, task: str, instruction: str, bundle_sha256: str) -> Item:
+    """Raises KeyError, TypeError, ValueError, OverflowError: the grader's details are not what it writes."""
+    details = graded.grade.evidence.details
+    return _item(
+        {
+            "id": hashlib.sha256(f"{bundle_sha256}\0{graded.name}".encode()).hexdigest()[:16],
+            "task": task,
+            "grader": graded.name,
+            "instruction": instruction,
+            **{key: details[key] for key in ("dimension", "rubric", "raters", "answers")},
+            "bundle_sha256": bundle_sha256,
+        }
+    )
 
 
 class Queue:
@@ -205,18 +208,14 @@ class Queue:
             raise QueueError(f"{path}: can't be written: {error}") from None
 
 
-def with_humans(grade: Mapping[str, Any], scores: Mapping[str, Sequence[Score]]) -> Assessment:
+def with_humans(graders: Iterable[Graded], scores: Mapping[str, Sequence[Score]]) -> Assessment:
     """What all graders come to once people have spoken.
 
     Args:
-        grade: content of a bundle's ``grade.json``.
+        graders: what each said, as the bundle's ``grade.json`` has it.
         scores: of people, by the grader's name; their mean takes the place of the grader's abstention.
-
-    Raises:
-        ValueError: `grade` is none.
     """
-    graded = [Graded.from_json(value) for value in grade["graders"]]
-    return combine([_spoken(one, scores.get(one.name, ())) for one in graded])
+    return combine([_spoken(one, scores.get(one.name, ())) for one in graders])
 
 
 def _spoken(graded: Graded, scores: Sequence[Score]) -> Graded:

@@ -1,4 +1,4 @@
-"""Scripted agents: for a first look, and to see what a cheat is paid, in this environment and in Harbor's own."""
+"""Scripted agents, to try the integration and to compare how cheats score here and in Harbor's own environments."""
 
 import uuid
 from pathlib import Path
@@ -34,7 +34,7 @@ class Script(BaseAgent):
         """It needs nothing."""
 
     async def run(self, instruction: str, environment: BaseEnvironment, context: AgentContext) -> None:
-        """Run the script; its exit status is noted and does not matter."""
+        """Run the script. Its exit status is recorded but does not matter."""
         await _run(self._text, environment, context)
 
 

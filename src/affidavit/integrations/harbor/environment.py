@@ -1,4 +1,4 @@
-"""The environment: a recorded session."""
+"""Harbor's environment as a recorded session."""
 
 import io
 import json
@@ -31,13 +31,13 @@ _MOST_LETTERS = 500
 
 
 class Environment(BaseEnvironment):
-    """A sandbox by Affidavit. What Harbor does before the agent begins is setup; what comes then is the agent's, and
-    judged; after that, commands run in a sandbox of their own over what the agent left.
+    """An Affidavit sandbox. What Harbor does before the agent begins is setup. From then on, every command is the
+    agent's and is judged. After the agent has ended, commands run in a separate sandbox over what it left.
 
     Args:
-        socket: the server's; None: ``$AFFIDAVIT_SOCKET``, or where `affidavit serve` puts it.
-        contract: a contract's file, in place of the task's own.
-        runtime, recorder: as `affidavit.open_session` has them.
+        socket: the server's; None: ``$AFFIDAVIT_SOCKET``, or the default of `affidavit serve`.
+        contract: file of a contract that replaces the task's own.
+        runtime, recorder: see `affidavit.open_session`.
         args, kwargs: Harbor's.
     """
 
@@ -70,7 +70,7 @@ class Environment(BaseEnvironment):
 
     @property
     def capabilities(self) -> EnvironmentCapabilities:
-        """A sandbox has no network but for the hosts that its task lists."""
+        """A sandbox has no network except for the hosts that its task lists."""
         return EnvironmentCapabilities(disable_internet=True)
 
     def _validate_definition(self) -> None:
@@ -86,7 +86,7 @@ class Environment(BaseEnvironment):
         """Open a session.
 
         Raises:
-            AffidavitError: a part is missing, and nobody could freeze or judge.
+            AffidavitError: the plug-in or the verifier is missing, or an option is not supported.
             SecondTry: the agent has begun this task as often as the job allows.
             ClientError: there is no server, or it can't hold the session.
         """
@@ -129,7 +129,7 @@ class Environment(BaseEnvironment):
         self._stage = "agent"
 
     async def end_agent(self) -> None:
-        """The agent has ended, and so does all that it left running."""
+        """The agent has ended: kill everything that it left running."""
         if self._stage != "agent":
             return
         try:
@@ -140,11 +140,11 @@ class Environment(BaseEnvironment):
         self._stage = "frozen"
 
     async def conclude(self) -> Judgement:
-        """Grade, seal, and write the verdict down; the same again when called twice.
+        """Grade, seal, and write the verdict. A second call returns the same judgement.
 
         Raises:
-            AffidavitError: the agent's work has not been ended in order.
-            ClientError: the server can't.
+            AffidavitError: the sandbox is not frozen.
+            ClientError: the server can't grade or seal.
         """
         if self._judgement is not None:
             return self._judgement
@@ -160,7 +160,7 @@ class Environment(BaseEnvironment):
         return judgement
 
     async def stop(self, delete: bool) -> None:
-        """End the session. A trial whose agent has begun is judged and sealed also where Harbor does not verify it."""
+        """End the session. If the agent has begun, the trial is judged and sealed even if Harbor does not verify it."""
         try:
             if self._stage == "agent":
                 await self.end_agent()
@@ -194,7 +194,7 @@ class Environment(BaseEnvironment):
         """Run a command with bash; see `BaseEnvironment.exec`.
 
         Raises:
-            RuntimeError: its time was up, as Harbor's own environments have it.
+            RuntimeError: it timed out; Harbor's own environments raise the same.
             ClientError: it can't be run.
         """
         return await self._run(["bash", "-c", command], cwd=cwd, env=env, timeout_sec=timeout_sec, user=user)

@@ -1,12 +1,12 @@
-"""What ends a trial without a reward."""
+"""Errors that end a trial without a reward."""
 
 
 class AffidavitError(Exception):
-    """A trial can't be held or credited; the text says why. Harbor does not retry it."""
+    """A trial can't run or be credited; the text says why. Harbor does not retry it."""
 
 
 class NotCredited(AffidavitError):
-    """The evidence is incomplete, or grading failed: nobody can know what the trial is worth."""
+    """The evidence is incomplete, or grading failed, so the score of the trial is unknown."""
 
 
 class SecondTry(AffidavitError):
@@ -14,4 +14,4 @@ class SecondTry(AffidavitError):
 
 
 NOT_RETRIED = frozenset(one.__name__ for one in (AffidavitError, NotCredited, SecondTry))
-"""Names of these, as Harbor's retry policy has them."""
+"""Their names, for Harbor's retry policy."""

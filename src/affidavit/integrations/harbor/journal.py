@@ -1,4 +1,4 @@
-"""The trials of a job as Affidavit saw them."""
+"""The journal of a job's trials."""
 
 import fcntl
 import json
@@ -11,8 +11,8 @@ NAME = "affidavit.jsonl"
 
 
 class Journal:
-    """A file of JSON lines that only grows. Harbor deletes a trial's folder when it retries or resumes it; the line of
-    that trial stays here.
+    """An append-only file of JSON lines. Harbor deletes a trial's folder when it retries or resumes the trial; its
+    lines here stay.
 
     Args:
         job_dir: the job's folder.
@@ -22,13 +22,13 @@ class Journal:
         self._path = job_dir / NAME
 
     def begin(self, key: str, most: int, entry: dict[str, Any]) -> int | None:
-        """Note that a trial begins, and return its number among those with the same key, from 1. None where `most` have
-        had their agent begin: then it is noted as refused.
+        """Record that a trial begins, and return its number among those with the same key, from 1. If the agents of
+        `most` of them have begun already, record it as refused and return None.
 
         Args:
-            key: what must not be tried more often: task and agent.
-            most: the job's attempts for each.
-            entry: facts to note.
+            key: task and agent.
+            most: how often the agent may begin the task in this job.
+            entry: further facts.
 
         Raises:
             ValueError: a line of the journal is damaged.

@@ -1,4 +1,4 @@
-"""The job plug-in: it tells environments when the agent begins and ends."""
+"""The job plug-in, which notifies environments when the agent begins and ends."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class Plugin(BaseJobPlugin):
         job.on_trial_ended(self._trial_ends)
 
     async def on_job_end(self, job_result: JobResult) -> None:
-        """Nothing is left to do: each trial has ended by itself."""
+        """Does nothing: each trial has ended already."""
 
     async def _environment(self, event: TrialHookEvent) -> None:
         assert self._job is not None
@@ -46,7 +46,7 @@ class Plugin(BaseJobPlugin):
             job_dir=self._job.job_dir,
             name=event.trial_name,
             key=f"{event.task_name} {identity}",
-            # By itself ``oracle`` is Affidavit's name for a task's own solution, which no session takes.
+            # Alone, ``oracle`` is Affidavit's name for a task's own solution, which no session accepts.
             agent=f"harbor:{name}",
             most=self._job.config.n_attempts,
             problem=problem,

@@ -1,4 +1,4 @@
-"""The verifier: it takes Affidavit's verdict."""
+"""Harbor's verifier, which returns Affidavit's verdict."""
 
 from harbor.models.verifier.result import VerifierResult
 from harbor.verifier.base import BaseVerifier
@@ -7,12 +7,12 @@ from affidavit.integrations.harbor.environment import Environment
 from affidavit.integrations.harbor.errors import AffidavitError, NotCredited
 
 REWARD = "reward"
-"""The key of Harbor's own verifier for ``reward.txt``."""
+"""The key that Harbor's own verifier uses for ``reward.txt``."""
 
 
 class Verifier(BaseVerifier):
-    """Grades what the agent left in Affidavit's own sandboxes, never in the agent's. The reward is the score that
-    counts: 0 after a violation."""
+    """Grades the agent's work in clean sandboxes, never in the agent's own. The reward is the score that counts: 0
+    after a violation."""
 
     async def verify(self) -> VerifierResult:
         """The reward of the trial.

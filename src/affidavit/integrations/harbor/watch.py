@@ -1,4 +1,4 @@
-"""Which trials the plug-in sees."""
+"""The trials that the plug-in knows of."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Watched:
-    """A trial that the plug-in was told of.
+    """A trial that Harbor has announced to the plug-in.
 
     Attributes:
         job_dir: the job's folder.
@@ -19,7 +19,7 @@ class Watched:
         key: task and agent, for the journal.
         agent: the agent's name, for the evidence.
         most: how often the job lets this agent try this task.
-        problem: why it can't be held; None where it can.
+        problem: why it can't run; None if it can.
         environment: the agent's, once it has started.
     """
 
@@ -33,4 +33,4 @@ class Watched:
 
 
 trials: dict[UUID, Watched] = {}
-"""Of this process, by their ids; the plug-in adds and removes them."""
+"""The trials of this process by id; the plug-in adds and removes them."""

@@ -1,6 +1,6 @@
-"""pytest plug-in: agents run on tasks from a test suite.
+"""pytest plug-in: tests run agents on tasks.
 
-pytest finds it by the entry point ``pytest11``. Until a test asks for a fixture, nothing else of Affidavit is imported.
+pytest loads it by the entry point ``pytest11``. The rest of Affidavit is imported when a test first uses a fixture.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from affidavit import RunOptions, TrialResult
 
 _MARKER = (
-    "affidavit(task, agent=None, command=None): what affidavit_trial runs: a task's folder, relative to the "
-    "test's file, and an agent by name or as a shell command"
+    "affidavit(task, agent=None, command=None, options=None): the trial of the fixture affidavit_trial: a task's "
+    "folder, relative to the test's file, and an agent by name or as a shell command"
 )
 
 
@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Announce the marker."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
@@ -36,10 +36,10 @@ def affidavit_run(
     """Runs an agent on a task, once: ``affidavit_run(task, agent="oracle")`` or ``affidavit_run(task, command="…")``.
 
     The task's folder may be relative to the test's file. ``options`` takes `affidavit.RunOptions`; its ``out`` is
-    replaced, and ``trials`` is 1. The result is an `affidavit.TrialResult`. Verdict, score and bundle are also added to
-    the test's properties, which JUnit reports have.
+    replaced, and ``trials`` is 1. The result is an `affidavit.TrialResult`. Task, verdict, score and bundle become
+    properties of the test, which JUnit reports include.
 
-    Raises (the function): `affidavit.AffidavitError` where the run can't be made as asked.
+    The function raises `affidavit.AffidavitError` if the run can't be made as asked.
     """
 
     def run(
@@ -72,7 +72,7 @@ def affidavit_run(
 
 @pytest.fixture
 def affidavit_trial(request: pytest.FixtureRequest, affidavit_run: "Callable[..., TrialResult]") -> "TrialResult":
-    """The trial that the marker ``affidavit`` asks for. An inconclusive one, or an error, is an error of the test."""
+    """The trial of the marker ``affidavit``. If it is inconclusive or an error, the test is an error."""
     marker = request.node.get_closest_marker("affidavit")
     if marker is None:
         raise pytest.UsageError("affidavit_trial: mark the test with @pytest.mark.affidavit(task=…, agent=…)")

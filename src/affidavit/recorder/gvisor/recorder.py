@@ -12,20 +12,13 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
-
-from affidavit.events import empty_counts
-from affidavit.recorder.batch_queue import BatchQueue, Clock
 from affidavit.recorder.gvisor import log, wire
 from affidavit.recorder.gvisor.transcript import Transcript
 from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
-from affidavit.recorder.rows import Rows
-from affidavit.recorder.syscall_interpreter import Loss
-from affidavit.recorder.thread_priority import raise_thread_priority
+from affidavit.recorder.threaded_recording import ThreadedRecording
 from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 GAPS: tuple[str, ...] = (
@@ -97,7 +90,7 @@ class GvisorRecorder:
         return GvisorRecording(sandbox_name, runsc, within_ms)
 
 
-class GvisorRecording:
+class GvisorRecording(ThreadedRecording[Transcript]):
     """The record of one sandbox.
 
     The sentry connects to a socket that is this sandbox's alone and that only root may connect to. It writes its log to
@@ -106,6 +99,7 @@ class GvisorRecording:
     """
 
     def __init__(self, sandbox_name: str, runsc: str, within_ms: int) -> None:
+        super().__init__("gvisor", sandbox_name, within_ms)
         self._runsc = runsc
         self._log = os.memfd_create(f"affidavit {sandbox_name} log")
         name = f"affidavit-{uuid.uuid4().hex}"
@@ -114,24 +108,14 @@ class GvisorRecording:
         self._server.listen(1)
         self._config = os.memfd_create(f"affidavit {sandbox_name} session")
         os.write(self._config, json.dumps(_session(f"@{name}")).encode())
-        self._rows = Rows()
-        self._loss = Loss()
         self._names = PathResolver(None)
-        self._transcript: Transcript | None = None
         self._connected = threading.Event()
-        self._attached = threading.Event()
-        self._closing = threading.Event()
-        self._outbox = BatchQueue(self._rows, self._closing, within_ms / 1000)
-        self._stop_at: float | None = None
         self._read_to = 0
         self._rest = b""
-        self._clock = Clock()
-        self._thread = threading.Thread(target=self._read, name=f"gvisor-{sandbox_name}", daemon=True)
 
     def hooks(self) -> RuntimeHooks:
         """runsc's flags: a trace session, and a log of the calls that are to be recorded."""
-        if not self._thread.is_alive():
-            self._thread.start()
+        self._start()
         own = f"/proc/{os.getpid()}/fd"
         return RuntimeHooks(
             flags=(
@@ -160,37 +144,16 @@ class GvisorRecording:
             raise RecorderError("the sandbox is not recorded yet: no command can enter it")
         return _Entrance(self._transcript, command)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches of events as they come; ends when the sentry is gone."""
-        return self._outbox.batches()
-
-    def stop(self) -> None:
-        """The sandbox has no process left: the sentry's end is waited for a while."""
-        self._stop_at = time.monotonic()
-
     def summary(self) -> RecordSummary:
         """What was recorded; only after `batches` has ended."""
-        return RecordSummary(
-            recorder="gvisor",
-            events=self._rows.total,
-            lost=self._loss.events,
-            complete=not self._loss.reasons,
-            reasons=tuple(self._loss.reasons),
-            gaps=GAPS,
-            counts=self._transcript.counts() if self._transcript else empty_counts(),
-            facts={
-                "runsc": _version(self._runsc),
-                "unread": self._loss.unread,
-                "init_ended": self._transcript is not None and self._transcript.ended,
-            },
-        )
+        ended = self._transcript is not None and self._transcript.ended
+        facts = {"runsc": _version(self._runsc), "unread": self._loss.unread, "init_ended": ended}
+        return self._summary(GAPS, facts)
 
     def close(self) -> None:
         """Let go of the socket and the log. Harmless when called twice."""
         self._closing.set()
-        if self._thread.is_alive():
-            self._outbox.drop()
-            self._thread.join(timeout=10)
+        self._join()
         self._server.close()
         self._names.close()
         if self._log >= 0:
@@ -200,19 +163,9 @@ class GvisorRecording:
 
     # --- the reading thread ---
 
-    def _read(self) -> None:
-        raise_thread_priority()
-        try:
-            try:
-                with self._accept() as sink:
-                    self._follow(sink)
-            finally:
-                if self._transcript is not None:
-                    self._transcript.finish()
-        except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
-            self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
-        finally:
-            self._outbox.end()
+    def _read_to_end(self) -> None:
+        with self._accept() as sink:
+            self._follow(sink)
 
     def _accept(self) -> socket.socket:
         """The sentry's connection, its handshake answered."""

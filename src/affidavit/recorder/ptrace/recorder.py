@@ -12,24 +12,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-
-from affidavit.events import empty_counts
-from affidavit.recorder.batch_queue import BatchQueue, Clock
 from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.recorder.ptrace.executions import Executions, executions_told
 from affidavit.recorder.ptrace.refusals import Refusal, Refusals
 from affidavit.recorder.ptrace.transcript import TRACED, Transcript
-from affidavit.recorder.rows import Rows
-from affidavit.recorder.syscall_interpreter import Loss
-from affidavit.recorder.thread_priority import raise_thread_priority
+from affidavit.recorder.threaded_recording import ThreadedRecording
 from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
 _REFUSALS_GAP = (
@@ -107,7 +99,7 @@ class PtraceRecorder:
         return PtraceRecording(sandbox_name, strace, within_ms)
 
 
-class PtraceRecording:
+class PtraceRecording(ThreadedRecording[Transcript]):
     """The record of one sandbox, made with strace.
 
     strace runs from before the runtime's ``create`` and writes to a pipe that it opens by way of this process. The
@@ -116,6 +108,7 @@ class PtraceRecording:
     """
 
     def __init__(self, sandbox_name: str, strace: str, within_ms: int) -> None:
+        super().__init__("ptrace", sandbox_name, within_ms)
         self._strace = strace
         self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
@@ -123,29 +116,17 @@ class PtraceRecording:
         self._wake_fd, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._refusals = Refusals(sandbox_name, self.poke)
         self._executions: Executions | None = None
-        self._rows = Rows()
-        self._loss = Loss()
-        self._transcript: Transcript | None = None
         self._names: PathResolver | None = None
         self._tracer: int | None = None
         self._mounts = -1
-        self._attached = threading.Event()
-        self._closing = threading.Event()
-        self._outbox = BatchQueue(self._rows, self._closing, within_ms / 1000)
-        self._stop_at: float | None = None
-        self._clock = Clock()
-        self._summary_events = 0
-        self._ended = False
         # The straces of commands that entered the sandbox, by the reading ends of their pipes; and those just begun.
         self._tracers: dict[int, _Tracer] = {}
         self._new: deque[_Tracer] = deque()
         self._refused: list[Refusal] = []
-        self._thread = threading.Thread(target=self._read, name=f"ptrace-{sandbox_name}", daemon=True)
 
     def hooks(self) -> RuntimeHooks:
         """strace in front of the runtime's ``create``; it leaves when the last process that it follows has ended."""
-        if not self._thread.is_alive():
-            self._thread.start()
+        self._start()
         return RuntimeHooks(wrapper=self.wrapper(self._write_fd), refusals=self._refusals.path)
 
     def wrapper(self, descriptor: int) -> tuple[str, ...]:
@@ -187,31 +168,16 @@ class PtraceRecording:
         self._new.append(tracer)
         self.poke()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Batches of events as they come; ends when strace has ended."""
-        return self._outbox.batches()
-
     def stop(self) -> None:
         """The sandbox has no process left: strace ends by itself, and is waited for a while."""
-        self._stop_at = time.monotonic()
+        super().stop()
         self.poke()
 
     def summary(self) -> RecordSummary:
         """What was recorded; only after `batches` has ended."""
-        return RecordSummary(
-            recorder="ptrace",
-            events=self._rows.total,
-            lost=self._loss.events,
-            complete=not self._loss.reasons,
-            reasons=tuple(self._loss.reasons),
-            gaps=self._gaps(),
-            counts=self._transcript.counts() if self._transcript else empty_counts(),
-            facts={
-                "strace": _version(self._strace),
-                "refusals": self._refusals.connected.is_set(),
-                "unread": self._loss.unread,
-            },
-        )
+        refusals = self._refusals.connected.is_set()
+        facts = {"strace": _version(self._strace), "refusals": refusals, "unread": self._loss.unread}
+        return self._summary(self._gaps(), facts)
 
     def _gaps(self) -> tuple[str, ...]:
         refusals = () if self._refusals.connected.is_set() else (_REFUSALS_GAP,)
@@ -227,9 +193,7 @@ class PtraceRecording:
                 signal.pidfd_send_signal(self._tracer, signal.SIGKILL)
             os.close(self._tracer)
             self._tracer = None
-        if self._thread.is_alive():
-            self._outbox.drop()
-            self._thread.join(timeout=10)
+        self._join()
         self._let_go()
         self._refusals.close()
         self._close_write_end()
@@ -241,6 +205,9 @@ class PtraceRecording:
         self._read_fd = self._wake_fd = self._wake = -1
 
     # --- the reading thread ---
+
+    def _all_read(self) -> None:
+        self._let_go()
 
     def _let_go(self) -> None:
         """Hold no more of the sandbox's files."""
@@ -263,21 +230,7 @@ class PtraceRecording:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._wake, b"x")
 
-    def _read(self) -> None:
-        raise_thread_priority()
-        try:
-            try:
-                self._read_lines()
-            finally:
-                if self._transcript is not None:
-                    self._transcript.finish()
-        except Exception as problem:  # A fault here must end in an incomplete record, never in a silent thread.
-            self._loss.add(f"the recorder failed: {type(problem).__name__}: {problem}")
-        finally:
-            self._let_go()
-            self._outbox.end()
-
-    def _read_lines(self) -> None:
+    def _read_to_end(self) -> None:
         poll = select.poll()
         poll.register(self._read_fd, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)
