@@ -108,6 +108,8 @@ def test_short_texts_stay() -> None:
         ("x.jsonl.gz", gzip.compress(b'{"source": "s", "commands": [1]}')),
         ("x.txt", b""),
     ],
+    # Archives hold the time at which they were made, which is no part of a name.
+    ids=["traj", "traj-json", "no-archive", "no-commands", "commands-of-numbers", "another-kind"],
 )
 def test_another_file_is_an_error_of_one_line_that_names_it(tmp_path: Path, name: str, data: bytes) -> None:
     file = tmp_path / name
