@@ -176,7 +176,7 @@ def test_agents_are_listed_and_shown(affidavit: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        (["--agent", "nobody"], "--agent nobody: no such agent; use oracle, nop, claude-code, codex"),
+        (["--agent", "nobody"], "--agent nobody: no such agent; use oracle, nop, aider, claude-code, codex"),
         (["--agent", "codex"], "--agent codex: asks a model: say which with --model NAME"),
         (["--agent-file", "missing.toml"], "missing.toml: can't be read"),
         (["--agent", "nop", "--agent-file", "x"], "say which agent"),
