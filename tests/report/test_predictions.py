@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.report import ReportError, predictions, read_runs
+from affidavit.report import ReportError, make_predictions, read_runs
 from harness import Command
 from run_folders import MakeRun, trial
 
@@ -45,7 +45,7 @@ def run_of(make_run: MakeRun) -> MakeRun:
 
 
 def rows(run: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in predictions(read_runs([run])).text.splitlines()]
+    return [json.loads(line) for line in make_predictions(read_runs([run])).text.splitlines()]
 
 
 def test_a_patch_makes_of_the_old_files_the_new_ones(run_of: MakeRun, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_agent_that_changed_nothing_has_an_empty_patch(run_of: MakeRun) -> No
 @pytest.mark.parametrize("verdict", ["violation", "inconclusive", "error"])
 def test_a_verdict_without_a_score_gives_no_prediction(run_of: MakeRun, verdict: str) -> None:
     run = run_of(changed({"a.py": ("1\n", "2\n")}, verdict=verdict), trial("other"))
-    made = predictions(read_runs([run]))
+    made = make_predictions(read_runs([run]))
     assert made.missing == (f"tiny: no prediction: the verdict is {verdict}",)
     assert [row["instance_id"] for row in rows(run)] == ["other"]
 
@@ -100,7 +100,7 @@ def test_a_file_without_text_is_named(run_of: MakeRun) -> None:
         # The bundle has a text, and not the one that diff.json names.
         changed({"b.py": ("1\n", "2\n")}, task_id="other") | {"changes": [change("/testbed/b.py", "1\n", "3\n")]},
     )
-    made = predictions(read_runs([run]))
+    made = make_predictions(read_runs([run]))
     assert made.lacking == ("tiny: the patch lacks the new file /testbed/new.bin: the bundle has no text of it",)
     assert [text.split(" before")[0] for text in made.missing] == [
         "large: no prediction: the bundle has no text of /testbed/large.py",
@@ -111,7 +111,7 @@ def test_a_file_without_text_is_named(run_of: MakeRun) -> None:
 
 def test_a_hostile_diff_gives_no_prediction(run_of: MakeRun) -> None:
     run = run_of(changed({}, change("/testbed/x", None, "x") | {"path": 7}))
-    assert predictions(read_runs([run])).missing == (
+    assert make_predictions(read_runs([run])).missing == (
         "tiny: no prediction: diff.json: holds something that is not a change",
     )
 
@@ -123,7 +123,7 @@ def test_an_instance_has_one_prediction(run_of: MakeRun) -> None:
 def test_two_agents_on_a_task_are_refused(make_run: MakeRun) -> None:
     runs = [make_run([trial(agent=name)], name, name) for name in ("a", "b")]
     with pytest.raises(ReportError, match="tiny was run twice, and an instance has one prediction"):
-        predictions(read_runs(runs))
+        make_predictions(read_runs(runs))
 
 
 def test_the_command_writes_them(affidavit: Command, run_of: MakeRun, tmp_path: Path) -> None:

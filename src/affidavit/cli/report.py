@@ -94,6 +94,7 @@ def report(
         ReportError,
         csv_text,
         junit_text,
+        make_predictions,
         make_report,
         print_report,
         printable,
@@ -107,7 +108,6 @@ def report(
         write_page,
         write_pages,
     )
-    from affidavit.report import predictions as make_predictions
 
     if not verify and (key is not None or trust is not None):
         fail("--key and --trust are for --verify")

@@ -14,7 +14,7 @@ from affidavit.report.live import LiveReport, serve
 from affidavit.report.otlp import otlp_lines, otlp_spans, published_graders
 from affidavit.report.overview import print_report
 from affidavit.report.plans import plan_document, print_plan
-from affidavit.report.predictions import PredictionFile, predictions
+from affidavit.report.predictions import PredictionFile, make_predictions
 from affidavit.report.prices import read_prices
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
@@ -47,11 +47,11 @@ __all__ = [
     "compare",
     "csv_text",
     "junit_text",
+    "make_predictions",
     "make_report",
     "otlp_lines",
     "otlp_spans",
     "plan_document",
-    "predictions",
     "print_agents",
     "print_battery",
     "print_comparison",

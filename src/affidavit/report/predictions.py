@@ -37,7 +37,7 @@ class PredictionFile:
     lacking: tuple[str, ...]
 
 
-def predictions(runs: Sequence[RunView]) -> PredictionFile:
+def make_predictions(runs: Sequence[RunView]) -> PredictionFile:
     """The first trial of each task as a prediction.
 
     Only trials that passed or failed give one: what a violation or an incomplete record leaves is nobody's work to be
