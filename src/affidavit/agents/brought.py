@@ -36,7 +36,7 @@ _MOST_BYTES = 512 << 20
 _MOST_BLOB = 64 << 20
 _MOST_BLOBS = 50_000
 # Of processor time, so that the result does not depend on the machine's other load.
-_MOST_SECONDS = 20
+_MOST_SECONDS = 10
 _MOST_KEPT = 1 << 20
 # Part of a kept result's name: increase it when the same files may give another result.
 _SCAN_VERSION = 1
