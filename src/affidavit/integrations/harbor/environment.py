@@ -14,10 +14,11 @@ from harbor.environments.base import BaseEnvironment, ExecResult, transfer_tar_f
 from harbor.environments.capabilities import EnvironmentCapabilities
 from harbor.models.task.config import NetworkMode
 
-from affidavit.client import AsyncClient, AsyncSession, Bundle, Judgement
+from affidavit.client import AsyncClient, AsyncSession, Judgement
 from affidavit.integrations.harbor.errors import AffidavitError, SecondTry
 from affidavit.integrations.harbor.journal import Journal
 from affidavit.integrations.harbor.watch import Watched, trials
+from affidavit.integrations.verdict_facts import verdict_facts
 
 EVIDENCE = "affidavit.json"
 """A trial's verdict, in its ``verifier`` folder."""
@@ -25,8 +26,7 @@ EVIDENCE = "affidavit.json"
 _WAIT_FOR_ROOM_S = 3600.0
 _FILE_BYTES = 64 << 20
 _FOLDER_BYTES = 16 << 20
-# In Harbor's folder; the bundle has them all.
-_MOST = 20
+# Of what a command said, in an error.
 _MOST_LETTERS = 500
 
 
@@ -153,7 +153,7 @@ class Environment(BaseEnvironment):
         session = self._open_session()
         judgement = await session.grade()
         bundle = await session.seal()
-        facts = {**self._facts, **_facts(judgement, bundle)}
+        facts = {**self._facts, **verdict_facts(judgement, bundle)}
         Journal(self._watched.job_dir).note("end", self._watched.key, facts)
         _replace(self.trial_paths.verifier_dir / EVIDENCE, json.dumps(facts, indent=2, sort_keys=True) + "\n")
         self._stage, self._judgement = "concluded", judgement
@@ -326,22 +326,6 @@ def _extract(content: bytes, target: Path) -> None:
 def _plain(member: tarfile.TarInfo, target: str) -> tarfile.TarInfo | None:
     # A link could lead readers on the host to files of the host.
     return None if member.issym() or member.islnk() else transfer_tar_filter(member, target)
-
-
-def _facts(judgement: Judgement, bundle: Bundle) -> dict[str, Any]:
-    return {
-        "verdict": judgement.verdict,
-        "score": judgement.score,
-        "raw_score": judgement.raw_score,
-        "assurance": judgement.assurance,
-        "reasons": [reason[:_MOST_LETTERS] for reason in judgement.reasons[:_MOST]],
-        "violations": [
-            {"rule": one["rule"], "severity": one["severity"], "message": one["message"][:_MOST_LETTERS]}
-            for one in judgement.violations[:_MOST]
-        ],
-        "attempts": len(judgement.attempts),
-        "bundle": {"digest": bundle.digest, "path": bundle.path},
-    }
 
 
 def _replace(path: Path, text: str) -> None:

@@ -8,13 +8,10 @@ from inspect_ai.scorer import INCORRECT, Score, ScoreEdit
 from inspect_ai.scorer._metric import Value
 
 from affidavit.client import Bundle, Judgement
+from affidavit.integrations.verdict_facts import verdict_facts
 
 KEY = "affidavit"
 """Where scores have the verdict in their metadata."""
-
-# In a log; the bundle has them all.
-_MOST = 20
-_MOST_LETTERS = 500
 
 
 def enter_verdict(scores: Mapping[str, Score], judgement: Judgement, bundle: Bundle) -> None:
@@ -26,19 +23,7 @@ def enter_verdict(scores: Mapping[str, Score], judgement: Judgement, bundle: Bun
         judgement: Affidavit's.
         bundle: with the evidence.
     """
-    facts: dict[str, Any] = {
-        "verdict": judgement.verdict,
-        "score": judgement.score,
-        "raw_score": judgement.raw_score,
-        "assurance": judgement.assurance,
-        "reasons": [reason[:_MOST_LETTERS] for reason in judgement.reasons[:_MOST]],
-        "violations": [
-            {"rule": one["rule"], "severity": one["severity"], "message": one["message"][:_MOST_LETTERS]}
-            for one in judgement.violations[:_MOST]
-        ],
-        "attempts": len(judgement.attempts),
-        "bundle": {"digest": bundle.digest, "path": bundle.path},
-    }
+    facts = verdict_facts(judgement, bundle)
     transcript().info(facts, source=KEY)
     for score in scores.values():
         entered = {**(score.metadata or {}), KEY: {**facts, "scored": score.value}}
