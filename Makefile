@@ -31,6 +31,12 @@ test: setup lint docs
 	# Floods, full disks and kills want the machine to themselves.
 	$(BIN)/python -m pytest tests/faults
 
+# The tasks in Go, Rust and Java with Debian's compilers; `make test` skips those that are not installed.
+.PHONY: test-toolchains
+test-toolchains: setup
+	scripts/install-debian examples/toolchains/debian-packages.txt
+	$(BIN)/python -m pytest tests/examples/test_toolchains.py
+
 # A run of 10 tasks, 2 agents and 5 trials, killed in the middle and resumed: every kind of tampering is named.
 .PHONY: test-tampering test-kills
 test-tampering: setup

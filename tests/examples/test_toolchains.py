@@ -76,7 +76,7 @@ def test_the_exploit_applies(toolchain: Toolchain) -> None:
 @pytest.mark.usefixtures("nothing_left")
 def test_honest_work_passes_and_forged_results_do_not(trials: Trials, toolchain: Toolchain, tmp_path: Path) -> None:
     if not Path(toolchain.compiler).exists():
-        pytest.skip(f"{toolchain.compiler}: not installed")
+        pytest.skip(f"{toolchain.compiler}: not installed; make test-toolchains installs it")
     folder = shutil.copytree(TASKS / toolchain.task, tmp_path / "tasks" / toolchain.task)
     # Compilers are slow, and lots are not what is tested here.
     settings = folder / "task.toml"
