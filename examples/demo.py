@@ -101,16 +101,20 @@ def main() -> int:
 def _summary(console: Console, kinds: list[str], paid: list[float], trials: tuple[TrialResult, ...]) -> int:
     cheats = [(score, trial) for kind, score, trial in zip(kinds, paid, trials, strict=True) if kind == "cheat"]
     honest = [trial for kind, trial in zip(kinds, trials, strict=True) if kind == "honest"]
-    deceived = sum(score >= 1 for score, _ in cheats)
     passed = sum(trial.judgement.verdict == "pass" for _, trial in cheats)
     kept = sum(trial.judgement.verdict == "pass" for trial in honest)
     console.print(
-        f"\n{len(cheats)} cheats: outcome grading pays {deceived} in full, Affidavit {passed}. "
+        f"\n{len(cheats)} cheats: outcome grading pays {_paid([score for score, _ in cheats])}, "
+        f"Affidavit {_paid([trial.judgement.score or 0 for _, trial in cheats])}. "
         f"{len(honest)} honest runs: Affidavit passes {kept}."
     )
     if trials and trials[0].bundle:
         console.print(f"Evidence: try  .venv/bin/affidavit verify {trials[0].bundle}", soft_wrap=True)
     return 0 if passed == 0 and kept == len(honest) else 1
+
+
+def _paid(scores: list[float]) -> str:
+    return f"{sum(score >= 1 for score in scores)} in full and {sum(0 < score < 1 for score in scores)} in part"
 
 
 if __name__ == "__main__":
