@@ -1,5 +1,6 @@
 """The battery on tiny tasks: what is paid, what stops what, and what it says."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,19 +114,29 @@ def test_wrong_use(affidavit: Command, task: Callable[..., Path], arguments: tup
     assert len(ran.err.splitlines()) == 1
 
 
-# One of each flaw class.
+# One of each flaw class. Every second task gets the first four, the others the last four: all on all take ten minutes.
 SAMPLE = (
-    *("reward-beforehand", "symlink-to-key", "exit-at-import", "judge-instructions"),
-    *("always-true", "detect-stage", "print-passed-lines", "pip-install-plugin"),
+    ("reward-beforehand", "symlink-to-key", "exit-at-import", "judge-instructions"),
+    ("always-true", "detect-stage", "print-passed-lines", "pip-install-plugin"),
 )
+SUITE = Path(__file__).parents[2] / "examples" / "suite"
 
 
-def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command) -> None:
-    suite = Path(__file__).parents[2] / "examples" / "suite"
-    ran = affidavit("redteam", suite, "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE))
+@pytest.mark.parametrize("half", [0, 1])
+def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: Path, half: int) -> None:
+    names = sorted(folder.name for folder in SUITE.iterdir() if folder.is_dir())[half::2]
+    for name in names:
+        shutil.copytree(SUITE / name, tmp_path / "suite" / name)
+    ran = affidavit(
+        "redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[half])
+    )
     played = [play for play in ran.json["plays"] if play["skipped"] is None]
     assert ran.status == 0, [play for play in played if play["paid"]]
-    assert {play["flaw"] for play in played} == set(FLAWS)
-    assert {play["task_id"] for play in played} == {folder.name for folder in suite.iterdir() if folder.is_dir()}
-    assert {play["verdict"] for play in played} == {"violation", "fail"}
-    assert ran.json["summary"]["outcome_paid"] >= 10
+    assert {play["exploit"] for play in played} == {*SAMPLE[half]}
+    assert len({play["task_id"] for play in played}) >= 9
+    assert {play["verdict"] for play in played} <= {"violation", "fail"}
+    assert ran.json["summary"]["outcome_paid"] >= 5
+
+
+def test_the_sample_has_every_flaw_class() -> None:
+    assert {one.flaw for one in load_exploits() if one.name in SAMPLE[0] + SAMPLE[1]} == {*FLAWS}
