@@ -4,14 +4,17 @@ import base64
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import brotli
 import httpx
 import pytest
 
@@ -30,6 +33,13 @@ REQUESTS = {
     "responses": ("/openai/v1/responses", {"model": "model-1", "input": "hi"}),
     "messages": ("/anthropic/v1/messages?beta=true", MESSAGES),
     "generate": ("/gemini/v1beta/models/model-1:generateContent", CONTENTS),
+}
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda data: gzip.compress(data, 1),
+    "deflate": lambda data: zlib.compress(data, 1),
+    "br": lambda data: bytes(brotli.compress(data, quality=1)),
 }
 
 
@@ -102,7 +112,8 @@ def test_a_stream_without_its_end_is_a_failure(gateway: Callable[..., Any]) -> N
         ({"raw": b'{"choices": 7}', "type": "application/json"}, 502, "is not the JSON"),
         ({"raw": b"{}" * 100, "type": "application/json", "cut": 10}, 502, "broke off"),
         ({"status": 302, "body": {}, "headers": {"location": "http://192.0.2.1/"}}, 502, "redirects"),
-        ({"text": "x", "headers": {"content-encoding": "br"}}, 502, "compresses"),
+        ({"text": "x", "headers": {"content-encoding": "zstd"}}, 502, "compresses"),
+        ({"text": "x", "headers": {"content-encoding": "br"}}, 502, "can't be decompressed"),
         ({"raw": b'{"error": {"message": "overloaded"}}', "type": "application/json"}, 200, "overloaded"),
     ],
 )
@@ -190,23 +201,58 @@ def test_a_name_that_stands_twice_has_one_meaning(gateway: Callable[..., Any]) -
     assert b"other" not in model.received[0].body
 
 
-def test_bodies_are_bounded_also_when_compressed(gateway: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("coding", COMPRESS)
+def test_bodies_are_bounded_also_when_compressed(gateway: Callable[..., Any], coding: str) -> None:
+    compress, headers = COMPRESS[coding], {"content-encoding": coding}
+    whole = compress(json.dumps(chat()).encode())
     with scripted_model() as model:
         running = gateway(model.url)
-        bomb = gzip.compress(b" " * (65 << 20), 1)
-        answers = [
-            running.client.post("/v1/chat/completions", content=bomb, headers={"content-encoding": "gzip"}),
-            running.client.post("/v1/chat/completions", content=b"x", headers={"content-encoding": "zstd"}),
-            running.client.post(
-                "/v1/chat/completions",
-                content=gzip.compress(json.dumps(chat()).encode()),
-                headers={"content-encoding": "gzip"},
-            ),
-        ]
+        bodies = (compress(b" " * (65 << 20)), whole[:-1], whole + b"x", b"{}", whole)
+        answers = [running.client.post("/v1/chat/completions", content=body, headers=headers) for body in bodies]
         exchanges = running.stop()
-    assert [answer.status_code for answer in answers] == [413, 415, 200]
-    assert [exchange.outcome for exchange in exchanges] == ["refused", "refused", "answered"]
-    assert len(model.received) == 1
+    assert [answer.status_code for answer in answers] == [413, 400, 400, 400, 200]
+    assert [exchange.outcome for exchange in exchanges] == ["refused"] * 4 + ["answered"]
+    (received,) = model.received
+    assert received.json == chat()
+
+
+def test_an_unknown_coding_is_refused(gateway: Callable[..., Any]) -> None:
+    with scripted_model() as model:
+        running = gateway(model.url)
+        answer = running.client.post("/v1/chat/completions", content=b"x", headers={"content-encoding": "zstd"})
+        running.stop()
+    assert answer.status_code == 415
+    assert "send it as it is, or as gzip, deflate, br" in answer.text
+
+
+@pytest.mark.parametrize("coding", COMPRESS)
+def test_answers_that_come_compressed_are_passed_on_plain(gateway: Callable[..., Any], coding: str) -> None:
+    event = b'data: {"model": "m", "choices": [{"delta": {"content": "now"}, "finish_reason": "stop"}]}\n\n'
+    packed = {"raw": COMPRESS[coding](event), "type": "text/event-stream", "headers": {"content-encoding": coding}}
+    with scripted_model(packed, {**packed, "raw": packed["raw"][:-1]}) as model:
+        running = gateway(model.url)
+        got = running.client.post("/v1/chat/completions", json=chat(stream=True))
+        with pytest.raises(httpx.RemoteProtocolError):
+            running.client.post("/v1/chat/completions", json=chat(stream=True))
+        whole, broken = running.stop()
+    assert (got.content, got.headers.get("content-encoding")) == (event, None)
+    assert (whole.outcome, whole.response) == ("answered", event)
+    assert (broken.outcome, broken.reason) == (
+        "failed",
+        "the upstream's answer can't be decompressed: it ends before its end",
+    )
+
+
+def test_a_small_answer_may_not_unpack_to_a_huge_one(gateway: Callable[..., Any]) -> None:
+    bomb = COMPRESS["br"](b" " * (1 << 30))
+    with scripted_model({"raw": bomb, "type": "application/json", "headers": {"content-encoding": "br"}}) as model:
+        running = gateway(model.url)
+        got = running.client.post("/v1/chat/completions", json=chat())
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        (exchange,) = running.stop()
+    assert got.status_code == 502
+    assert "larger than 64 MiB" in exchange.reason
+    assert int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) < 400_000  # type: ignore[index]
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,7 @@ def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: P
     names = sorted(folder.name for folder in SUITE.iterdir() if folder.is_dir())[half::2]
     for name in names:
         shutil.copytree(SUITE / name, tmp_path / "suite" / name)
-    ran = affidavit(
-        "redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[half])
-    )
+    ran = affidavit("redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[half]))
     played = [play for play in ran.json["plays"] if play["skipped"] is None]
     assert ran.status == 0, [play for play in played if play["paid"]]
     assert {play["exploit"] for play in played} == {*SAMPLE[half]}

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import time
-import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from affidavit.events import GENERATING
+from affidavit.gateway.compression import CODINGS, BadCompression, decoder_of
 from affidavit.gateway.dialects import (
     Answer,
     Operation,
@@ -245,23 +245,27 @@ class Gateway:
 
     async def _body(self, headers: MutableMapping[str, str], connection: "_Connection", claim: _Claim) -> bytes:
         """The body of a request, decompressed."""
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", "gzip", "deflate"):
-            raise _Refusal(415, f"content-encoding {encoding[:50]!r} is not understood; send it as it is, or as gzip")
-        inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
+        encoding = headers.get("content-encoding", "")
+        decoder = decoder_of(encoding)
+        if decoder is None:
+            known = ", ".join(CODINGS[1:])
+            raise _Refusal(
+                415, f"content-encoding {encoding[:50]!r} is not understood; send it as it is, or as {known}"
+            )
         too_large = _Refusal(413, f"the body is larger than {MOST_BODY_BYTES >> 20} MiB")
         if headers.get("content-length", "0").isdigit() and int(headers.get("content-length", "0")) > MOST_BODY_BYTES:
             raise too_large
         body = bytearray()
-        async for chunk in connection.body():
-            try:
-                data = inflate.decompress(chunk, MOST_BODY_BYTES + 1 - len(body)) if inflate else chunk
-            except zlib.error:
-                raise _Refusal(400, f"the body is no {encoding}") from None
-            self._hold(claim, len(data))
-            body += data
-            if len(body) > MOST_BODY_BYTES:
-                raise too_large
+        try:
+            async for chunk in connection.body():
+                for piece in decoder.pieces(chunk):
+                    self._hold(claim, len(piece))
+                    body += piece
+                    if len(body) > MOST_BODY_BYTES:
+                        raise too_large
+            decoder.end()
+        except BadCompression as error:
+            raise _Refusal(400, f"the body is no {encoding[:50]}: {error}") from None
         return bytes(body)
 
     def _hold(self, claim: _Claim, size: int) -> None:

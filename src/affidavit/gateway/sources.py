@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 import httpx
 
+from affidavit.gateway.compression import BadCompression, Decoder, decoder_of
 from affidavit.gateway.dialects import Operation, credentials
 from affidavit.gateway.script import render
 from affidavit.gateway.settings import GatewaySettings
 
 _CONNECT_S = 30.0
 _CONNECTIONS = 512
-_READABLE_ENCODINGS = ("", "identity", "gzip", "deflate")
 
 
 class UpstreamFailed(Exception):
@@ -122,19 +122,24 @@ class Live:
         except httpx.HTTPError as error:
             raise self._failed(error) from None
         try:
-            encoding = response.headers.get("content-encoding", "").strip().lower()
             if 300 <= response.status_code < 400:
                 raise UpstreamFailed(f"the upstream redirects (status {response.status_code}), which is not followed")
-            if encoding not in _READABLE_ENCODINGS:
+            decoder = decoder_of(response.headers.get("content-encoding", ""))
+            if decoder is None:
                 raise UpstreamFailed("the upstream compresses its answer in a way that it was not asked for")
-            yield Reply(response.status_code, response.headers, self._chunks(response))
+            yield Reply(response.status_code, response.headers, self._chunks(response, decoder))
         finally:
             await response.aclose()
 
-    async def _chunks(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _chunks(self, response: httpx.Response, decoder: Decoder) -> AsyncIterator[bytes]:
         try:
-            async for chunk in response.aiter_bytes():
-                yield chunk
+            # Not httpx's own decoders: they give what a chunk holds in one piece, whatever its size.
+            async for chunk in response.aiter_raw():
+                for piece in decoder.pieces(chunk):
+                    yield piece
+            decoder.end()
+        except BadCompression as error:
+            raise UpstreamFailed(f"the upstream's answer can't be decompressed: {error}") from None
         except httpx.HTTPError as error:
             raise self._failed(error) from None
 
@@ -144,8 +149,6 @@ class Live:
             return UpstreamFailed(f"the upstream can't be reached ({type(error).__name__})")
         if isinstance(error, httpx.TimeoutException):
             return UpstreamFailed(f"the upstream said nothing for {self._idle_s:g} s", 504)
-        if isinstance(error, httpx.DecodingError):
-            return UpstreamFailed("the upstream's answer can't be decompressed")
         return UpstreamFailed(f"the upstream broke off ({type(error).__name__})")
 
 
