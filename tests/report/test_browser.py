@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -28,14 +29,29 @@ from affidavit.report import (
     write_pages,
 )
 from injections import INJECTIONS, RUN
-from run_folders import attempt, trial, violation, write_bundle, write_run
+from run_folders import attempt, trial, turn, violation, write_bundle, write_run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 if not CHROMIUM or not DRIVER:
     pytest.skip("chromium: not installed", allow_module_level=True)
 
 
-WIDTHS = (390, 768, 1280)
+# So that every table of a trial's page is there.
+DETAIL: dict[str, Any] = {
+    "changes": [{"kind": "added", "path": f"/workspace/{'folder/' * 20}file", "type": "file", "size": 3}],
+    "grades": [{"name": "tests", "kind": "test_run", "score": 0.5, "weight": 1.0, "message": "1 of 2 parts"}],
+    "turns": [turn(1, "I will look at " + "it " * 100, "cat /workspace/" + "x" * 200)],
+    "execs": [
+        {
+            "id": 1, "phase": "agent", "origin": "agent", "argv": ["make", "it"], "uid": 0, "gid": 0, "cwd": "/",
+            "pid": 10, "exit_code": 3, "timed_out": False, "began_ns": 1_000_000_000, "ended_ns": 1_002_000_000,
+            "stdout_bytes": 0, "stderr_bytes": 0, "dropped_bytes": 0,
+        }
+    ],
+    "attempts": [attempt()],
+}  # fmt: skip
+WIDTHS = (360, 768, 1280)
+PHONE = WIDTHS[0]
 ORDINARY = ("both.html", "compared.html", "both-pages/index.html", "both-pages/trial-00009.html")
 
 
@@ -55,6 +71,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield made
     finally:
         made.quit()
+
+
+@contextmanager
+def view(browser: Any, width: int) -> Iterator[None]:
+    """A screen of that width: a window can't be made narrower than 500 pixels, the view in it can."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        yield
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def opened(browser: Any, path: Path) -> None:
@@ -116,7 +143,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = {"category": "debugging", "difficulty": "hard", "tags": ["python"], "security_critical": True}
     for agent, verdict in (("one", "pass"), ("two", "violation")):
         honest = [
-            trial(f"t{n}", k, verdict, agent=agent, labels=labels) for n in range(7) for k in range(2 if n == 3 else 1)
+            trial(f"t{n}", k, verdict, agent=agent, labels=labels, **DETAIL)
+            for n in range(7)
+            for k in range(2 if n == 3 else 1)
         ]
         runs.append(write_run(folder / agent, honest, f"r-{agent}"))
     evil = make_report(read_runs(runs[:1]), read_behaviour)
@@ -182,14 +211,30 @@ def test_text_is_shown_as_it_was_written(browser: Any, pages: Path) -> None:
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", [*ORDINARY, "evil.html"])
 def test_no_page_is_wider_than_the_screen(browser: Any, pages: Path, name: str, width: int) -> None:
-    # A window can't be made narrower than 500 pixels; the view in it can.
-    view = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", view)
-    try:
+    with view(browser, width):
         opened(browser, pages / name)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_a_phone_shows_tables_whole(browser: Any, pages: Path, name: str) -> None:
+    """Nothing of a table is out of sight, and every cell says of which column it is."""
+    with view(browser, PHONE):
+        opened(browser, pages / name)
+        cut = """return [...document.querySelectorAll('table')].filter((table) =>
+            table.parentElement.scrollWidth > table.parentElement.clientWidth || table.scrollWidth > innerWidth
+        ).map((table) => table.textContent.slice(0, 100))"""
+        assert browser.execute_script(cut) == []
+        hidden = (
+            "return [...document.querySelectorAll('td:not(:empty)')].filter((one) => !one.checkVisibility()).length"
+        )
+        assert browser.execute_script(hidden) == 0
+        wrong = """const cells = document.querySelectorAll('table:not(.narrow) td:not(.text, .drawing, :empty)');
+        return [...cells].filter((cell) => {
+            const head = cell.closest('table').tHead.rows[0].cells[cell.cellIndex].textContent.trim();
+            return cell.dataset.label !== head || getComputedStyle(cell, '::before').content === 'none';
+        }).map((cell) => cell.outerHTML)"""
+        assert browser.execute_script(wrong) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -174,11 +174,22 @@ def test_the_waiting_process_of_a_session_is_no_command(make_run: MakeRun) -> No
 
 
 def test_drawings_have_words_for_who_does_not_see_them(make_run: MakeRun) -> None:
-    drawings = [attributes for tag, attributes in page_of(make_run(rich())).elements if tag == "svg"]
+    elements = page_of(make_run(rich())).elements
+    drawings = [attributes for tag, attributes in elements if tag in ("svg", "g")]
     assert drawings
     for attributes in drawings:
-        assert attributes["role"] == "img"
+        assert attributes["role"] in ("img", "group")
         assert attributes["aria-label"]
+
+
+def test_each_bar_of_a_timeline_has_its_command_as_its_name(make_run: MakeRun) -> None:
+    page = page_of(make_run([trial()]))
+    named = [attributes["aria-label"] for tag, attributes in page.elements if tag == "g"]
+    assert "sh -c go, from 0.00 to 0.01 s, exit status not 0" in named
+    assert "cp a /workspace/answer, from 0.00 to 0.01 s" in named
+    # On the bar itself, as far as it fits; and a failure is not a matter of colour.
+    assert re.search(r"✗ sh\s+sh -c go\s+", page.text)
+    assert re.search(r"cp\s+cp a /workspace/answer\s+", page.text)
 
 
 def test_a_folder_gets_an_index_and_a_page_for_each_trial(make_run: MakeRun, tmp_path: Path) -> None:

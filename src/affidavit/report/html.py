@@ -33,7 +33,7 @@ from affidavit.report.figures import (
 )
 from affidavit.report.runs import VERDICTS, ReportError, TrialView
 from affidavit.report.text import printable
-from affidavit.report.trial_detail import Lane, Timeline, read_detail
+from affidavit.report.trial_detail import Bar, Lane, Timeline, read_detail
 from affidavit.report.workers import Share
 from affidavit.signing import EvidenceError, write_whole
 from affidavit.statistics import Estimate
@@ -49,6 +49,9 @@ _LONGEST_LINE = 500
 _MOST_LINES = 400
 _CURVE_WIDTH, _CURVE_HEIGHT = 280, 140
 _LANE_HEIGHT = 20
+# Of a wide letter in a bar of the timeline, 10 units tall, so that no text leaves its bar.
+_LETTER_WIDTH = 7.0
+_FEWEST_LETTERS = 6
 
 _VERDICT_WORDS = {
     "pass": "The record is complete, the contract was kept, and the graders found the task solved.",
@@ -248,12 +251,14 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     filters: dict[str, Callable[..., Any]] = {
+        "bar_words": _bar_words,
         "columns": _columns,
         "common_limits": common_limits,
         "consistency_words": consistency_words,
         "curve": _curve,
         "estimate_words": lambda found: f"{percent(found.value)}, 95 % interval {interval_words(found)}",
         "expand": lambda line: line.expandtabs(4)[:_LONGEST_LINE],
+        "fitting": _fitting,
         "interval_words": _interval_words,
         "jaggedness": lambda subject: jaggedness(subject.groups),
         "key": key_of,
@@ -352,6 +357,18 @@ def _program(command: str) -> str:
     """The name of a program for a label: no path, no arguments."""
     name = command.split(" ", 1)[0].rsplit("/", 1)[-1]
     return printable(name, 16) or "–"
+
+
+def _bar_words(bar: Bar) -> str:
+    """A process of the timeline for who does not see its bar."""
+    ended = ", exit status not 0" if bar.failed else ""
+    return f"{printable(bar.command, _LONGEST_LINE)}, from {bar.start:.2f} to {bar.end:.2f} s{ended}"
+
+
+def _fitting(command: str, width: float) -> str:
+    """As much of a command as fits into its bar; nothing where that would be a few letters."""
+    letters = int((width - 8) / _LETTER_WIDTH)
+    return printable(command, letters) if letters >= _FEWEST_LETTERS else ""
 
 
 def _text_lines(text: str) -> list[str]:

@@ -52,7 +52,8 @@
     const zoom = (by) => () => {
       factor = Math.min(8, Math.max(1, factor * by));
       drawing.style.maxWidth = "none";
-      drawing.style.width = factor === 1 ? "100%" : `${factor * 100}%`;
+      // Of what the style gives it: all of its place, or more where that is narrow.
+      drawing.style.width = `max(${factor * 100}%, ${factor * 50}rem)`;
     };
     const tools = document.createElement("div");
     tools.className = "tools";
