@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence import ContractFacts, Identity, LedgerFacts, PlanFacts, TaskFacts, TrialPredicate
+from affidavit.evidence import (
+    ContractFacts,
+    Identity,
+    LedgerFacts,
+    ModelFacts,
+    NetworkFacts,
+    PlanFacts,
+    TaskFacts,
+    TrialPredicate,
+)
 
 DIGEST = "sha256:" + "1" * 64
 CONTRACT = {"id": "small", "version": "1.0.0", "digest": DIGEST, "signed_by": None, "published": None}
@@ -41,6 +50,30 @@ STATED: dict[str, Any] = {
         "ledger": {"size": 5, "root": DIGEST},
     },
 }
+MODEL: dict[str, Any] = {
+    "mode": "live",
+    "asked": ["model-1"],
+    "upstreams": {"openai": "https://models.example/v1"},
+    "budgets": {"requests": 2000, "tokens": None, "seconds": None, "cost": 1.5},
+    "prices": {"model-1": {"input": 1.0, "output": 10.0}},
+    "cost_usd": 0.5,
+    "provider_tools": False,
+    "idle_s": 60.0,
+    "complete": True,
+    "turns": 1,
+    "head": DIGEST,
+    "outcomes": {"answered": 1},
+    "stripped": [],
+    "tokens": {"input": 3, "output": 2},
+    "wire": ["model-1"],
+}
+NETWORK: dict[str, Any] = {
+    "endpoints": ["a.example:443"],
+    "addresses": {"a.example": "10.0.0.1"},
+    "hosts": 1,
+    "connections": {"passed": 1, "refused": 2, "failed": 0},
+    "complete": True,
+}
 
 
 def predicate(**more: Any) -> TrialPredicate:
@@ -69,10 +102,12 @@ def predicate(**more: Any) -> TrialPredicate:
     )
 
 
-@pytest.mark.parametrize("way", ["model", "network"])
-def test_a_way_out_is_stated_only_if_the_agent_had_it(way: str) -> None:
+@pytest.mark.parametrize(("way", "kind", "said"), [("model", ModelFacts, MODEL), ("network", NetworkFacts, NETWORK)])
+def test_a_way_out_is_stated_only_if_the_agent_had_it(
+    way: str, kind: type[ModelFacts] | type[NetworkFacts], said: dict[str, Any]
+) -> None:
     assert predicate().to_json() == STATED
-    assert predicate(**{way: {"complete": True}}).to_json() == {**STATED, way: {"complete": True}}
+    assert predicate(**{way: kind.read(way, said)}).to_json() == {**STATED, way: said}
 
 
 def test_further_signers_of_a_contract_are_stated() -> None:

@@ -22,6 +22,15 @@ from affidavit.trace import model_batches, write_model_log
 from affidavit.verification import verify_bundle
 from evidence.conftest import make_bundle, recompute
 
+TERMS: dict[str, Any] = {
+    "mode": "live",
+    "asked": ["model-1"],
+    "upstreams": {"openai": "https://models.example/v1"},
+    "budgets": {"requests": 9, "tokens": None, "seconds": None, "cost": None},
+    "provider_tools": False,
+    "idle_s": 60.0,
+    "complete": True,
+}
 AGENT = {"name": "a", "version": "", "model_name": "model-1"}
 # Three rows of 3 and 2 tokens.
 PRICED = {"prices": {"model-1": {"input": 1.0, "output": 10.0}}, "cost_usd": 0.000069}
@@ -71,7 +80,7 @@ def bundle(
         log = write_model_log(place, [row(1), row(2, "refused"), row(3)])
         rows = [one for batch in model_batches(place) for one in batch.to_pylist()]
         writer.add(TRAJECTORY, steps(trajectory(rows, AGENT, "r1/0")))
-        made = facts({"complete": True, **log_facts(model_batches(place), log)})
+        made = facts({**TERMS, **log_facts(model_batches(place), log).to_json()})
         told.update(stated(made))
         writer.add(MODEL_FACTS, made)
 
@@ -97,7 +106,14 @@ def test_a_log_and_all_that_is_said_of_it_hold(tmp_path: Path, key: SigningKey) 
         ({"facts": lambda facts: {**facts, "head": "sha256:" + "0" * 64}}, "its head is not"),
         ({"facts": lambda facts: {**facts, "tokens": {"input": 1, "output": 1}}}, "its tokens is not"),
         ({"facts": lambda facts: {**facts, **PRICED, "cost_usd": 0.1}}, "its cost_usd is not"),
-        ({"facts": lambda facts: {**facts, **PRICED, "prices": {"model-1": {"input": 1}}}}, "its prices are none"),
+        (
+            {"facts": lambda facts: {**facts, **PRICED, "prices": {"model-1": {"input": 1}}}},
+            "model-1.output: Field",
+        ),
+        (
+            {"facts": lambda facts: {name: facts[name] for name in facts if name != "complete"}},
+            "complete: Field required",
+        ),
         ({"stated": lambda facts: {**facts, "asked": ["other"]}}, "is not what the statement says"),
         ({"steps": lambda whole: {**whole, "steps": whole["steps"][:1]}}, "trajectory.json: is not what"),
     ],

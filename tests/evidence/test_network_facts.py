@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence import NETWORK_FACTS, BundleWriter, EvidenceError, SigningKey, network_summary
+from affidavit.evidence import NETWORK_FACTS, BundleWriter, EvidenceError, NetworkDocument, SigningKey
 from affidavit.verification import verify_bundle
 from evidence.conftest import make_bundle, recompute
 
@@ -28,6 +28,13 @@ FACTS: dict[str, Any] = {
     "connections": [CONNECTION, {**CONNECTION, "outcome": "refused"}],
     "complete": True,
 }
+STATED: dict[str, Any] = {
+    "endpoints": ["a.example"],
+    "addresses": {},
+    "hosts": 1,
+    "connections": {"passed": 1, "refused": 1, "failed": 0},
+    "complete": True,
+}
 
 
 def network_check(path: Path, key: SigningKey, stated: Any, facts: dict[str, Any] | None = FACTS) -> Any:
@@ -41,7 +48,7 @@ def network_check(path: Path, key: SigningKey, stated: Any, facts: dict[str, Any
 
 
 def test_the_facts_and_the_statement_agree(tmp_path: Path, key: SigningKey) -> None:
-    check = network_check(tmp_path / "b", key, network_summary(FACTS))
+    check = network_check(tmp_path / "b", key, STATED)
     assert check.ok, check.detail
     assert check.detail.startswith("1 connections to 1 hosts, 1 refused, 0 failed;")
 
@@ -59,7 +66,7 @@ def test_the_facts_and_the_statement_agree(tmp_path: Path, key: SigningKey) -> N
 def test_what_the_statement_does_not_say_is_found(
     tmp_path: Path, key: SigningKey, change: Callable[[dict[str, Any]], dict[str, Any] | None]
 ) -> None:
-    assert not network_check(tmp_path / "b", key, network_summary(FACTS), change(FACTS)).ok
+    assert not network_check(tmp_path / "b", key, STATED, change(FACTS)).ok
 
 
 def test_facts_that_the_statement_does_not_tell_of_are_found(tmp_path: Path, key: SigningKey) -> None:
@@ -78,4 +85,4 @@ def test_facts_that_the_statement_does_not_tell_of_are_found(tmp_path: Path, key
 )
 def test_facts_that_no_run_writes_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(EvidenceError, match=r"agent/network\.json: "):
-        network_summary({**FACTS, **change})
+        NetworkDocument.read(NETWORK_FACTS, {**FACTS, **change})

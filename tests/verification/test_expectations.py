@@ -8,7 +8,21 @@ from affidavit.evidence import TrialFacts
 from affidavit.verification import Expected
 
 TASK = "sha256:" + "1" * 64
-MODEL = {"mode": "live", "asked": ["model-1"], "wire": ["model-1-2026-01-01"]}
+MODEL = {
+    "mode": "live",
+    "asked": ["model-1"],
+    "upstreams": {},
+    "budgets": {"requests": None, "tokens": None, "seconds": None},
+    "provider_tools": False,
+    "idle_s": 60.0,
+    "complete": True,
+    "turns": 1,
+    "head": TASK,
+    "outcomes": {"answered": 1},
+    "stripped": [],
+    "tokens": {"input": 3, "output": 2},
+    "wire": ["model-1-2026-01-01"],
+}
 
 
 def facts(**changes: Any) -> TrialFacts:

@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from affidavit.contracts import Contract, name_matches
-from affidavit.evidence import MODEL_FACTS, MODEL_LOG, TRAJECTORY, BundleWriter, log_facts, model_cost, model_rows
+from affidavit.evidence import (
+    MODEL_FACTS,
+    MODEL_LOG,
+    TRAJECTORY,
+    BudgetFacts,
+    BundleWriter,
+    ModelFacts,
+    PriceFacts,
+    log_facts,
+    model_cost,
+    model_rows,
+)
 from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
 from affidavit.sandbox import NetworkNamespace
 from affidavit.trace import model_batches, write_model_log
@@ -75,7 +86,7 @@ class ModelAccess:
     def __exit__(self, *exc: object) -> None:
         self._process.__exit__(*exc)
 
-    def finish(self, bundle: BundleWriter, agent: Mapping[str, str], session: str) -> dict[str, Any]:
+    def finish(self, bundle: BundleWriter, agent: Mapping[str, str], session: str) -> ModelFacts:
         """End it, and write ``agent/model.parquet``, ``agent/trajectory.json`` and ``agent/model.json``.
 
         Args:
@@ -94,19 +105,19 @@ class ModelAccess:
         log = write_model_log(path, map(_row, spool))
         bundle.add(TRAJECTORY, trajectory(model_rows(model_batches(path)), agent, session))
         settings = self._settings
-        facts = {
-            "mode": settings.mode,
-            "asked": list(settings.models),
-            "upstreams": {name: one.url for name, one in settings.upstreams.items()},
-            "budgets": asdict(settings.budgets),
-            "prices": {name: asdict(price) for name, price in settings.prices.items()},
-            "cost_usd": model_cost(model_batches(path), settings.prices),
-            "provider_tools": settings.provider_tools,
-            "idle_s": settings.idle_s,
-            "complete": spool.complete,
-            **log_facts(model_batches(path), log),
-        }
-        bundle.add(MODEL_FACTS, facts)
+        facts = ModelFacts(
+            **dict(log_facts(model_batches(path), log)),
+            mode=settings.mode,
+            asked=settings.models,
+            upstreams={name: one.url for name, one in settings.upstreams.items()},
+            budgets=BudgetFacts(**asdict(settings.budgets)),
+            prices={name: PriceFacts(**asdict(price)) for name, price in settings.prices.items()},
+            cost_usd=model_cost(model_batches(path), settings.prices),
+            provider_tools=settings.provider_tools,
+            idle_s=settings.idle_s,
+            complete=spool.complete,
+        )
+        bundle.add(MODEL_FACTS, facts.to_json())
         self._spool.unlink()
         return facts
 

@@ -46,6 +46,8 @@ from affidavit.evidence import (
     Identity,
     Installed,
     LedgerFacts,
+    ModelFacts,
+    NetworkFacts,
     PlanFacts,
     ProgramDocument,
     TaskDocument,
@@ -53,8 +55,6 @@ from affidavit.evidence import (
     TrialPredicate,
     bundle_digest,
     diff_json,
-    model_fault,
-    network_fault,
     stranded,
 )
 from affidavit.gateway import Redactor
@@ -147,8 +147,8 @@ class Trial:
         self._number = plan.trial.number
         self._summaries: dict[str, RecordSummary] = {}
         self._told = False
-        self._model_facts: dict[str, Any] | None = None
-        self._network_facts: dict[str, Any] | None = None
+        self._model_facts: ModelFacts | None = None
+        self._network_facts: NetworkFacts | None = None
         self._stranded: str | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
@@ -421,8 +421,8 @@ class Trial:
     @property
     def _fault(self) -> str | None:
         """Why nobody can know what passed between the agent and the world; None where it is known."""
-        known = None if self._model_facts is None else model_fault(self._model_facts)
-        return known or (None if self._network_facts is None else network_fault(self._network_facts))
+        ways = (self._model_facts, self._network_facts)
+        return next((facts.fault for facts in ways if facts is not None and facts.fault is not None), None)
 
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from affidavit.evaluation.model_access import ModelAccess
-from affidavit.evidence import NETWORK_FACTS, BundleWriter, network_summary
+from affidavit.evidence import NETWORK_FACTS, BundleWriter, ConnectionRow, NetworkDocument, NetworkFacts
 from affidavit.gateway import EgressProcess, EgressSettings, GatewaySettings
 from affidavit.sandbox import NetworkNamespace
 
@@ -64,7 +64,7 @@ class WaysOut:
         """Host names by the addresses that stand for them, so far. Raises GatewayError."""
         return self._hosts.names() if self._hosts is not None else {}
 
-    def finish_hosts(self, bundle: BundleWriter) -> dict[str, Any] | None:
+    def finish_hosts(self, bundle: BundleWriter) -> NetworkFacts | None:
         """Close the way to hosts, and write ``agent/network.json``.
 
         Args:
@@ -79,16 +79,17 @@ class WaysOut:
         if self._hosts is None or self._settings is None:
             return None
         written = self._hosts.stop()
-        facts = {
-            "endpoints": list(self._settings.endpoints),
-            "addresses": dict(self._settings.addresses),
-            "names": written.names,
-            "connections": [asdict(one) for one in sorted(written.connections, key=lambda one: one.started_ns)],
-            "complete": written.complete,
-        }
-        bundle.add(NETWORK_FACTS, facts)
+        by_time = sorted(written.connections, key=lambda one: one.started_ns)
+        document = NetworkDocument(
+            endpoints=tuple(self._settings.endpoints),
+            addresses=dict(self._settings.addresses),
+            names=dict(written.names),
+            connections=tuple(ConnectionRow(**asdict(one)) for one in by_time),
+            complete=written.complete,
+        )
+        bundle.add(NETWORK_FACTS, document.to_json())
         self._spool.unlink()
-        return network_summary(facts)
+        return document.facts
 
 
 def _resolver_layer(folder: Path) -> Path:

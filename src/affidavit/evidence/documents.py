@@ -5,47 +5,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from affidavit.contracts import Action, Attempts, Mode
-from affidavit.errors import first_problem
+from affidavit.evidence.document import Document, Texts
+from affidavit.evidence.model_facts import ModelFacts
+from affidavit.evidence.network_facts import NetworkFacts
 from affidavit.evidence.statement import ContractFacts, TaskFacts
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError
 from affidavit.tasks import Profile, Task
 
-# JSON has lists; what is frozen has tuples.
-Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
-
-    @classmethod
-    def read(cls, name: str, value: object) -> Self:
-        """The document that `to_json` wrote.
-
-        Args:
-            name: the file's, for errors.
-            value: its JSON value.
-
-        Raises:
-            EvidenceError: it is none.
-        """
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise EvidenceError(f"{name}: {first_problem(error)}") from None
-
-    def to_json(self) -> dict[str, Any]:
-        """The document as JSON."""
-        return self.model_dump(mode="json")
-
-
-class TaskDocument(_Document):
+class TaskDocument(Document):
     """``task.json``: what a verdict rests on, and the labels that reports group by.
 
     Attributes:
@@ -66,7 +41,7 @@ class TaskDocument(_Document):
     control: bool
     passing_score: float
     profile: Profile = "strict"
-    labels: dict[str, Any] = {}
+    labels: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, task: Task) -> "TaskDocument":
@@ -85,21 +60,21 @@ class TaskDocument(_Document):
         )
 
 
-class Installed(_Document):
+class Installed(Document):
     """What an agent's installation brought: its digest and number of files."""
 
     digest: str
     files: int
 
 
-class PlantedPart(_Document):
+class PlantedPart(Document):
     """A hidden file of the task (its path) that the agent brought, and where it lay."""
 
     hidden: str
     place: str
 
 
-class BroughtScan(_Document):
+class BroughtScan(Document):
     """What a look at all that an agent brought came to; see :func:`affidavit.agents.scan_brought`.
 
     Attributes:
@@ -135,7 +110,7 @@ def scan_in(environment: Mapping[str, Any]) -> BroughtScan | None:
     return None if scan is None else BroughtScan.read("environment.json: identity.scan", scan)
 
 
-class Identity(_Document):
+class Identity(Document):
     """Who was evaluated.
 
     Attributes:
@@ -160,14 +135,14 @@ class Identity(_Document):
     scan: BroughtScan | None = None
 
 
-class LedgerFacts(_Document):
+class LedgerFacts(Document):
     """What a ledger came to; see `affidavit.runs.Checkpoint`."""
 
     size: int
     root: str
 
 
-class PlanFacts(_Document):
+class PlanFacts(Document):
     """Which trial of which signed plan it was.
 
     Attributes:
@@ -186,14 +161,14 @@ class PlanFacts(_Document):
     ledger: LedgerFacts
 
 
-class TrialPredicate(_Document):
+class TrialPredicate(Document):
     """The predicate of a trial's statement, but for what `BundleWriter.seal` computes from the files.
 
     Attributes:
         run_id, trial, agent: which trial, and its agent's name.
         identity: who was evaluated.
         model: content of ``agent/model.json``; None where the agent had no model.
-        network: what `network_summary` says; None where the agent could reach no hosts.
+        network: what ``agent/network.json`` comes to; None where the agent could reach no hosts.
         task, contract: what was tried, and what held.
         verdict, score, raw_score, assurance: what it came to.
         runtime, recorder: what was used.
@@ -204,8 +179,8 @@ class TrialPredicate(_Document):
     trial: int
     agent: str
     identity: Identity
-    model: dict[str, Any] | None = None
-    network: dict[str, Any] | None = None
+    model: ModelFacts | None = None
+    network: NetworkFacts | None = None
     task: TaskFacts
     contract: ContractFacts
     verdict: str
@@ -222,7 +197,7 @@ class TrialPredicate(_Document):
         return {name: fact for name, fact in value.items() if fact is not None or name not in ("model", "network")}
 
 
-class Enforcement(_Document):
+class Enforcement(Document):
     """How the contract was enforced.
 
     Attributes:
@@ -242,14 +217,14 @@ class Enforcement(_Document):
         return "attempts" in self.model_fields_set
 
 
-class ProgramDocument(_Document):
+class ProgramDocument(Document):
     """What a program's name stood for in the root file system; see `affidavit.sandbox.Program`."""
 
     digest: str
     via: Texts
 
 
-class EnvironmentDocument(_Document):
+class EnvironmentDocument(Document):
     """``environment.json``: where, by what and under which terms a trial took place.
 
     Attributes:
@@ -287,9 +262,9 @@ class EnvironmentDocument(_Document):
     identity: Identity | None = None
     settings: dict[str, Any]
     enforcement: Enforcement | None = None
-    terms: dict[str, Any] = {}
+    terms: dict[str, Any] = Field(default_factory=dict)
     keep_until: str | None = None
-    programs: dict[str, ProgramDocument | None] = {}
+    programs: dict[str, ProgramDocument | None] = Field(default_factory=dict)
     decoys: Texts = ()
 
     def program(self, path: str) -> Program | None:
@@ -298,7 +273,7 @@ class EnvironmentDocument(_Document):
         return None if of is None else Program(of.digest, of.via)
 
 
-class ExitDocument(_Document):
+class ExitDocument(Document):
     """``exit.json`` of a part: how its command ended, see `affidavit.sandbox.Exit`.
 
     Attributes:

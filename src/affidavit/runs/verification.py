@@ -20,6 +20,8 @@ from affidavit.evidence import (
     bundle_digest,
     private_files,
     read_statement,
+    stated_model,
+    stated_network,
 )
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, ReadLedger, read_ledger
 from affidavit.runs.plan import PLAN, PlannedTask, PlannedTrial, RunPlan, SignedPlan, read_plan
@@ -381,7 +383,7 @@ class _RunChecks:
             self._reproduced.update(by)
 
     def _differences(self, plan: RunPlan, planned: PlannedTrial, end: Attempt, facts: TrialFacts) -> list[str]:
-        """What a bundle says otherwise than plan and ledger."""
+        """What a bundle says otherwise than plan and ledger. Raises EvidenceError."""
         assert self._ledger is not None
         task, agent = plan.task_by_id[planned.task], plan.agents[planned.agent]
         said = (facts.model_extra or {}).get("plan")
@@ -556,14 +558,13 @@ def _command(facts: TrialFacts, planned: str) -> str:
 
 def _asked(facts: TrialFacts) -> dict[str, Any]:
     """Under which terms the agent had a model, as a plan says it."""
-    model = _table(facts, "model")
-    if not model:
+    if (model := stated_model(facts)) is None:
         return {}
-    budgets = model.get("budgets")
+    value = model.to_json()
     return {
-        **{name: model.get(name) for name in ("mode", "upstreams", "prices", "provider_tools")},
-        "models": model.get("asked"),
-        **(budgets if isinstance(budgets, dict) else {}),
+        **{name: value[name] for name in ("mode", "upstreams", "prices", "provider_tools")},
+        "models": value["asked"],
+        **value["budgets"],
     }
 
 
@@ -573,8 +574,8 @@ def _planned_model(plan: RunPlan) -> dict[str, Any]:
 
 def _reach(facts: TrialFacts) -> dict[str, Any]:
     """What the agent could reach, as a plan says it."""
-    network = _table(facts, "network")
-    return {name: network.get(name) for name in ("endpoints", "addresses")} if network else {}
+    network = stated_network(facts)
+    return {} if network is None else network.model_dump(mode="json", include={"endpoints", "addresses"})
 
 
 def _planned_network(task: PlannedTask) -> dict[str, Any]:

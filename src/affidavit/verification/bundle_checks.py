@@ -30,6 +30,7 @@ from affidavit.evidence import (
     private_files,
     read_statement,
     scan_in,
+    stated_model,
     trace_facts,
 )
 from affidavit.grading import Graded, combine
@@ -244,12 +245,11 @@ class _Checks:
                 self._check(f"counts {part}", partial(self._counts, part), f"{part}/counts.parquet")
         self._check("task", lambda: self._task(facts), "task.json")
         self._check("environment", lambda: self._environment(facts), "environment.json")
-        told = (facts.model_extra or {}).get("model")
-        if told is not None or MODEL_FACTS in self._reader.names():
-            self._check("model", lambda: self._model(facts, told), MODEL_FACTS)
-        reach = (facts.model_extra or {}).get("network")
-        if reach is not None or NETWORK_FACTS in self._reader.names():
-            self._check("network", lambda: check_network(self._reader, reach), NETWORK_FACTS)
+        further, names = facts.model_extra or {}, self._reader.names()
+        if further.get("model") is not None or MODEL_FACTS in names:
+            self._check("model", lambda: self._model(facts), MODEL_FACTS)
+        if further.get("network") is not None or NETWORK_FACTS in names:
+            self._check("network", lambda: check_network(self._reader, facts), NETWORK_FACTS)
         if self._check("contract", lambda: self._contract(facts), "contract.json"):
             if facts.contract.published is not None:
                 self._check("published", lambda: self._published(facts), CONTRACT_PROOF)
@@ -323,20 +323,19 @@ class _Checks:
 
     def _identity(self, facts: TrialFacts, stated: Mapping[str, Any]) -> None:
         """Who was evaluated is who is named elsewhere, where it is said. Raises _Wrong."""
-        identity, model = stated.get("identity"), stated.get("model")
+        identity, model = stated.get("identity"), stated_model(facts)
         if not isinstance(identity, dict):
             return
         if identity.get("name") != facts.agent:
             named = f"{str(identity.get('name'))[:100]!r}, and its agent {facts.agent[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names {named}", STATEMENT)
-        asked = model.get("asked") if isinstance(model, dict) else None
-        first = asked[0] if isinstance(asked, list) and asked else ""
+        first = model.asked[0] if model is not None and model.asked else ""
         if identity.get("model", "") != first:
-            named = f"{str(identity.get('model'))[:100]!r}, and its model {str(first)[:100]!r}"
+            named = f"{str(identity.get('model'))[:100]!r}, and its model {first[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names the model {named}", STATEMENT)
 
-    def _model(self, facts: TrialFacts, told: Any) -> str:
-        said = check_model(self._reader, told)
+    def _model(self, facts: TrialFacts) -> str:
+        said = check_model(self._reader, facts)
         identity = (facts.model_extra or {}).get("identity")
         if isinstance(identity, dict):
             written = self._reader.json_object(TRAJECTORY)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.evidence import TrialFacts
+from affidavit.evidence import EvidenceError, TrialFacts, stated_model
 from affidavit.verification.checked import Check
 
 # A statement names no more of those that answered.
@@ -45,7 +45,7 @@ class Expected:
         if self.agent is not None:
             made.append(self._agent(facts, identity))
         if self.models:
-            made.append(self._models(identity, further.get("model")))
+            made.append(self._models(identity, facts))
         if self.task is not None:
             found = facts.task.digest if self.task.startswith("sha256:") else facts.task.id
             made.append(_equal("expected task", found, self.task))
@@ -58,23 +58,24 @@ class Expected:
         whole = f"{name}@{identity.get('version', '')}"
         return _equal("expected agent", whole if "@" in (self.agent or "") else name, self.agent)
 
-    def _models(self, identity: Mapping[str, Any], model: Any) -> Check:
+    def _models(self, identity: Mapping[str, Any], facts: TrialFacts) -> Check:
         name = "expected model"
-        if not isinstance(model, dict):
+        try:
+            model = stated_model(facts)
+        except EvidenceError as error:
+            return Check(name, False, f"the statement does not say which models there were: {error}")
+        if model is None:
             return Check(name, False, "the agent had no model")
-        given, answered = model.get("asked"), model.get("wire")
-        if not isinstance(given, list) or not isinstance(answered, list):
-            return Check(name, False, "the statement does not say which models there were")
-        if model.get("mode") != "live":
-            return Check(name, False, f"no model answered: its answers are of a {_shown(model.get('mode'))}")
-        if len(answered) >= _MOST_MODELS:
+        if model.mode != "live":
+            return Check(name, False, f"no model answered: its answers are of a {_shown(model.mode)}")
+        if len(model.wire) >= _MOST_MODELS:
             return Check(name, False, "too many models answered for the statement to name all")
-        if others := [one for one in (identity.get("model"), *given) if one not in self.models]:
+        if others := [one for one in (identity.get("model"), *model.asked) if one not in self.models]:
             return Check(name, False, f"the agent could ask {_shown(others[0])}, which is not expected")
-        if others := [one for one in answered if not self._is_version(str(one))]:
+        if others := [one for one in model.wire if not self._is_version(one)]:
             return Check(name, False, f"{_shown(others[0])} answered, which is not expected")
-        by = ", ".join(map(_shown, answered)) or "none"
-        return Check(name, True, f"{', '.join(map(_shown, given))}; answered by {by}")
+        by = ", ".join(map(_shown, model.wire)) or "none"
+        return Check(name, True, f"{', '.join(map(_shown, model.asked))}; answered by {by}")
 
     def _is_version(self, name: str) -> bool:
         return any(name == one or name.startswith((f"{one}-", f"{one}@")) for one in self.models)

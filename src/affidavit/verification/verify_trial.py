@@ -20,13 +20,10 @@ from affidavit.evidence import (
     keys_dir,
     load_key,
     load_public_key,
-    model_fault,
-    network_fault,
-    network_summary,
     read_diff,
     read_model_facts,
     read_model_log,
-    read_network_facts,
+    read_network,
     stranded,
 )
 from affidavit.policy import Footprint
@@ -118,8 +115,8 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     record = read_agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    model, network = read_model_facts(reader), read_network_facts(reader)
-    fault = None if model is None else model_fault(model)
+    model, network = read_model_facts(reader), read_network(reader)
+    fault = None if model is None else model.fault
     case = Case(
         mode=contract.mode,
         findings=examine(judge, record),
@@ -127,7 +124,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
         passing=task.passing_score,
         demanded=None if enforcement is None else enforcement.assurance,
         task_limit_s=limit,
-        fault=fault or (None if network is None else network_fault(network_summary(network))),
+        fault=fault or (None if network is None else network.facts.fault),
         stranded=None if model is None else stranded(read_model_log(reader)),
     )
     grades = GradeDocument.read(reader.grades)
