@@ -20,6 +20,8 @@ import pytest
 
 from affidavit.agents import Brought, brought, scan_brought
 from affidavit.agents.brought import hidden_lines, layer_files, look_through
+from affidavit.evaluation import Agent
+from affidavit.grading import Overrun
 from affidavit.tasks import Task, load_task
 from harness import write_task
 
@@ -217,3 +219,70 @@ def test_files_are_read_without_privileges_and_once(
     assert scan_brought({"command": HONEST}, task, layer, "sha256:1", kept) == found
     with pytest.raises(TypeError):
         scan_brought({"command": HONEST}, task, layer, "sha256:2", kept)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(HONEST) + gzip.compress(PLANTED),
+        bz2.compress(HONEST) + bz2.compress(PLANTED),
+        lzma.compress(HONEST) + lzma.compress(PLANTED),
+        gzip.compress(HONEST) + bz2.compress(PLANTED),
+        pickle.dumps([1, 2]) + gzip.compress(PLANTED),
+        gzip.compress(PLANTED)[:-8],
+    ],
+    ids=["gzip", "bzip2", "xz", "another format", "after a pickle", "cut off"],
+)
+def test_what_follows_in_a_file_is_searched(task: Task, tmp_path: Path, packed: bytes) -> None:
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    (layer / "data").write_bytes(packed)
+    assert [one.hidden for one in scanned(task, layer).planted] == ["tests/test_outputs.py"]
+
+
+def test_what_is_cut_off_is_opaque(task: Task, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    (layer / "data").write_bytes(gzip.compress(HONEST)[:-20])
+    assert scanned(task, layer).opaque == ("/data",)
+
+
+def test_a_folder_that_can_not_be_listed_is_opaque(task: Task, tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    (layer / "a/closed").mkdir(parents=True)
+    (layer / "a/closed/answers").write_bytes(PLANTED)
+    (layer / "a/closed").chmod(0o700)
+    (layer / "b").mkdir()
+    (layer / "b/names-only").write_bytes(PLANTED)
+    (layer / "b").chmod(0o744)
+    found = scan_brought({"command": HONEST}, task, layer, "sha256:1")
+    assert (found.opaque, found.unread) == (("/b/names-only", "/a/closed"), 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Overrun("made its reader crash (signal 11)"), "its files made its reader crash (signal 11)"),
+        (RuntimeError("read_layer failed: KeyError: hostile words"), "the reader of its files failed"),
+    ],
+    ids=["crash", "exception"],
+)
+def test_a_search_that_failed_is_not_clean(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    layer, kept = tmp_path / "layer", tmp_path / "kept"
+    layer.mkdir()
+
+    def broken(*_arguments: object, **_more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(brought, "run_confined", broken)
+    found = scan_brought({"command": HONEST}, task, layer, "sha256:1", kept)
+    facts = Agent("bad", HONEST.decode(), scan=found).scan_facts
+    assert facts is not None
+    assert not facts.is_clean
+    assert facts.sentence == f"what it brought was not searched: {why}"
+    assert not kept.exists()
+    # What needs no reader is searched all the same.
+    command = b"echo " + base64.b64encode(PLANTED)
+    assert [one.place for one in scan_brought({"command": command}, task, layer).planted] == ["command!base64"]

@@ -11,25 +11,29 @@ import bz2
 import hashlib
 import io
 import json
+import logging
 import lzma
 import os
 import pickletools
 import re
 import sqlite3
+import stat
 import tarfile
 import time
 import zipfile
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from affidavit.grading import Overrun, run_confined
 from affidavit.signing import EvidenceError, read_bounded, strict_json, write_whole
 from affidavit.tasks import Task
+
+_logger = logging.getLogger(__name__)
 
 _DEEPEST = 6
 _MOST_BYTES = 512 << 20
@@ -39,7 +43,7 @@ _MOST_BLOBS = 50_000
 _MOST_SECONDS = 10
 _MOST_KEPT = 1 << 20
 # Part of a kept result's name: increase it when the same files may give another result.
-_SCAN_VERSION = 1
+_SCAN_VERSION = 2
 _MOST_NAMED = 20
 _MOST_HIDDEN = 1 << 20
 _MOST_LINES = 40
@@ -85,13 +89,15 @@ class Brought:
         planted: hidden parts that were found, 20 at most.
         opaque: places that can't be read, 20 at most.
         unread: number of all such places.
-        complete: everything was searched; False if a bound of size, number, depth or time was reached.
+        complete: everything was searched; False if a bound of size, number, depth or time was reached, or it failed.
+        failed: why the files were not searched, a sentence; None: they were.
     """
 
     planted: tuple[Planted, ...]
     opaque: tuple[str, ...]
     unread: int
     complete: bool
+    failed: str | None = None
 
 
 def hidden_lines(task: Task) -> dict[str, frozenset[bytes]]:
@@ -117,10 +123,23 @@ def hidden_lines(task: Task) -> dict[str, frozenset[bytes]]:
 
 
 def layer_files(layer: Path) -> Iterator[tuple[str, Path]]:
-    """The regular files of an agent's layer, by their names in the sandbox."""
-    for path in sorted(layer.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield f"/{path.relative_to(layer)}", path
+    """The regular files of an agent's layer, by their names in the sandbox, and the folders that can't be listed."""
+    closed: list[Path] = []
+    for folder, folders, names in os.walk(layer, onerror=lambda error: closed.append(Path(error.filename))):
+        folders.sort()
+        for path in (Path(folder, name) for name in sorted(names)):
+            if _may_be_read(path):
+                yield f"/{path.relative_to(layer)}", path
+    for path in closed:
+        yield f"/{path.relative_to(layer)}", path
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether it is a regular file, or something of which that is not known."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return True
 
 
 def scan_brought(
@@ -152,8 +171,11 @@ def scan_brought(
         return before
     try:
         value = run_confined(f"{__name__}:read_layer", str(layer), texts, hidden, cpu_seconds=_MOST_SECONDS + 10)
-    except Overrun:
-        return Brought((), (), 0, complete=False)
+    except (Overrun, RuntimeError) as error:
+        # What the error says may come from the files.
+        _logger.warning("the files of an agent were not searched: %s", error)
+        why = f"its files {error}" if isinstance(error, Overrun) else "the reader of its files failed"
+        return replace(look_through(texts, (), hidden), complete=False, failed=why)
     if place:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -183,8 +205,11 @@ def _read_kept(place: Path) -> Brought | None:
 
 
 def _brought(value: Any) -> Brought:
-    planted = tuple(Planted(one["hidden"], one["place"]) for one in value["planted"])
-    return Brought(planted, tuple(value["opaque"]), value["unread"], value["complete"])
+    match value:
+        case {"planted": list(rows), "opaque": list(opaque), "unread": int(unread), "complete": bool(complete)}:
+            planted = tuple(Planted(one["hidden"], one["place"]) for one in rows)
+            return Brought(planted, tuple(opaque), unread, complete)
+    raise TypeError("is not what a search writes")
 
 
 def look_through(
@@ -261,11 +286,8 @@ class _Scan:
             if depth and not self._goes_on(len(blob)):
                 return
             self._match(place, blob)
-            try:
-                parts, readable = _parts(blob)
-            except _TooMuch:
-                parts, readable = [], False
-                self.complete = False
+            parts, readable, whole = _parts(blob)
+            self.complete = self.complete and whole
             if not readable and not self._unmask(place, blob, keys):
                 self._leave_unread(place)
             if parts and depth == _DEEPEST:
@@ -361,27 +383,32 @@ def _is_text(data: bytes) -> bool:
     return all(one.isprintable() or one in "\t\r\n\f" for one in text[:4096])
 
 
-def _parts(data: bytes) -> tuple[list[tuple[str, bytes]], bool]:
-    """The parts of a blob, each with its encoding, and whether its content can be read. Raises _TooMuch."""
+def _parts(data: bytes) -> tuple[list[tuple[str, bytes]], bool, bool]:
+    """The parts of a blob, each with its encoding; whether its content can be read; whether no bound was reached."""
     for kind, magic, unpack in _FORMATS:
         if data.startswith(magic):
-            try:
-                return [(name or kind, part) for name, part in unpack(data)], True
-            except _TooMuch:
-                raise
-            except Exception:
-                # Hostile bytes may raise anything; a blob that does not unpack can't be read.
-                return [], False
+            return _unpacked(kind, unpack(data))
     if data.startswith(_PROGRAMS):
-        return list(_base64(data)), False
+        return list(_base64(data)), False, True
     if _is_text(data):
-        return list(_base64(data)), True
+        return list(_base64(data)), True, True
     if len(data) >= 262 and data[257:262] == b"ustar":
-        try:
-            return list(_tar(data)), True
-        except (tarfile.TarError, OSError, ValueError):
-            return [], False
-    return list(_base64(data)), len(data) < _LEAST_BLOB
+        return _unpacked("tar", _tar(data))
+    return list(_base64(data)), len(data) < _LEAST_BLOB, True
+
+
+def _unpacked(kind: str, members: Iterable[tuple[str, bytes]]) -> tuple[list[tuple[str, bytes]], bool, bool]:
+    """What `_parts` returns of something packed; what came before an error counts, too."""
+    parts = list[tuple[str, bytes]]()
+    try:
+        for name, part in members:
+            parts.append((name or kind, part))
+    except _TooMuch:
+        return parts, False, False
+    except Exception:
+        # Hostile bytes may raise anything; a blob that does not unpack can't be read.
+        return parts, False, True
+    return parts, True, True
 
 
 def _base64(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -396,15 +423,30 @@ def _base64(data: bytes) -> Iterator[tuple[str, bytes]]:
             yield "base64", decoded
 
 
-def _inflated(data: bytes, wbits: int) -> Iterator[tuple[str, bytes]]:
-    inflate = zlib.decompressobj(wbits)
-    yield "", _bounded(inflate.decompress(data, _MOST_BLOB + 1))
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-def _bounded(data: bytes) -> bytes:
-    if len(data) > _MOST_BLOB:
-        raise _TooMuch
-    return data
+def _decompressed(data: bytes, magic: bytes, new: Callable[[], _Decompressor]) -> Iterator[tuple[str, bytes]]:
+    """The streams that follow one another in a file, as one, and what comes after them. Raises EOFError if the last is
+    cut off."""
+    whole, left = b"", data
+    while left.startswith(magic):
+        stream = new()
+        whole += stream.decompress(left, _MOST_BLOB + 1 - len(whole))
+        if len(whole) > _MOST_BLOB:
+            raise _TooMuch
+        if not stream.eof:
+            yield "", whole
+            raise EOFError
+        left = stream.unused_data
+    yield "", whole
+    if left.strip(b"\0"):
+        yield "rest", left
 
 
 def _zip(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -431,8 +473,8 @@ def _tar(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _pickle(data: bytes) -> Iterator[tuple[str, bytes]]:
     """The texts and bytes that a pickle is made of; it is read as a list of instructions, and none is carried out."""
-    texts = []
-    for number, (_, argument, _) in enumerate(pickletools.genops(data)):
+    texts, file = [], io.BytesIO(data)
+    for number, (_, argument, _) in enumerate(pickletools.genops(file)):
         if number >= 1_000_000:
             raise _TooMuch
         if isinstance(argument, str):
@@ -440,6 +482,8 @@ def _pickle(data: bytes) -> Iterator[tuple[str, bytes]]:
         elif isinstance(argument, bytes | bytearray):
             yield "pickle", bytes(argument)
     yield "pickle", b"\n".join(texts)
+    if rest := file.read():
+        yield "rest", rest
 
 
 def _sqlite(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -483,10 +527,10 @@ def _parquet(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 _FORMATS: tuple[tuple[str, bytes, Callable[[bytes], Iterable[tuple[str, bytes]]]], ...] = (
-    ("gzip", b"\x1f\x8b", lambda data: _inflated(data, 31)),
-    ("zlib", b"\x78\x9c", lambda data: _inflated(data, 15)),
-    ("bzip2", b"BZh", lambda data: [("", _bounded(bz2.BZ2Decompressor().decompress(data, _MOST_BLOB + 1)))]),
-    ("xz", b"\xfd7zXZ", lambda data: [("", _bounded(lzma.LZMADecompressor().decompress(data, _MOST_BLOB + 1)))]),
+    ("gzip", b"\x1f\x8b", lambda data: _decompressed(data, b"\x1f\x8b", lambda: zlib.decompressobj(31))),
+    ("zlib", b"\x78\x9c", lambda data: _decompressed(data, b"\x78\x9c", zlib.decompressobj)),
+    ("bzip2", b"BZh", lambda data: _decompressed(data, b"BZh", bz2.BZ2Decompressor)),
+    ("xz", b"\xfd7zXZ", lambda data: _decompressed(data, b"\xfd7zXZ", lzma.LZMADecompressor)),
     ("zip", b"PK\x03\x04", _zip),
     *(("pickle", bytes((0x80, version)), _pickle) for version in (2, 3, 4, 5)),
     ("sqlite", b"SQLite format 3\0", _sqlite),

@@ -148,4 +148,10 @@ class Agent:
         if found is None:
             return None
         planted = [PlantedPart(hidden=one.hidden, place=one.place) for one in found.planted]
-        return BroughtScan(planted=planted, opaque=[*found.opaque], unread=found.unread, complete=found.complete)
+        return BroughtScan(
+            planted=planted,
+            opaque=[*found.opaque],
+            unread=found.unread,
+            complete=found.complete,
+            failed=found.failed,
+        )

@@ -412,7 +412,7 @@ def _brought(jobs: Sequence[Job]) -> Iterator[str]:
     """Notes for the user on what agents bring."""
     for job in jobs:
         facts = job.agent.scan_facts
-        if facts is not None and (facts.planted or facts.unread or not facts.complete):
+        if facts is not None and not facts.is_clean:
             yield f"{job.task.id}: {facts.sentence}"
 
 

@@ -82,12 +82,19 @@ class BroughtScan(Document):
         opaque: what could not be read, the first 20.
         unread: how many of those there are.
         complete: all was looked at.
+        failed: why its files were not looked at, a sentence; None: they were.
     """
 
     planted: list[PlantedPart]
     opaque: list[str]
     unread: int
     complete: bool
+    failed: str | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all of it was read, and nothing hidden was in it."""
+        return self.complete and self.failed is None and not self.planted and not self.unread
 
     @property
     def sentence(self) -> str:
@@ -98,7 +105,9 @@ class BroughtScan(Document):
             said.append(f"the agent brought hidden parts of the task: {named}")
         if self.unread:
             said.append(f"the agent is opaque: {self.unread} of the files it brought can't be read")
-        if not self.complete:
+        if self.failed is not None:
+            said.append(f"what it brought was not searched: {self.failed}")
+        elif not self.complete:
             said.append("what it brought was not looked at as a whole, for it is too much")
         return "; ".join(said) or "nothing hidden was found in what the agent brought"
 
