@@ -34,6 +34,7 @@ class Trie:
     def startswith(self, text): return any(word.startswith(text) for word in self.words)
 def order(items): items.sort()
 def half(number): return number / 2
+def halves(numbers): return [number / 2 for number in numbers]
 """
 
 TESTS = """
@@ -66,6 +67,11 @@ def test_own_method():
 def test_near():
     assert not abs(bad.half(4) - 2) > 0.1
 
+def test_all_near():
+    found = bad.halves(range(2000))
+    assert len(found) == 2000
+    assert not any(abs(one - number / 2) > 0.1 for number, one in enumerate(found))
+
 def test_in_place():
     items = [2, 1]
     bad.order(items)
@@ -80,6 +86,14 @@ LIARS = {
     "def tokens(text): return [ONE]",
     "one object of a function": "class T: pass\nONE = T()\nToken = lambda *a: ONE\ndef tokens(text): return [ONE]",
     "class that makes numbers": "class Token:\n    def __new__(cls, *a): return 0\ndef tokens(text): return [0]",
+    "function that makes records": "@dataclasses.dataclass\nclass One:\n    a: int = 0\n"
+    "Token = lambda *a: One()\ndef tokens(text): return [One()]",
+    "function that makes named tuples": "import collections\nOne = collections.namedtuple('One', 'a')\n"
+    "Token = lambda *a: One(1)\ndef tokens(text): return [One(1)]",
+    "function that finds members": "class One(enum.Enum):\n    A = 1\nToken = lambda *a: One.A\n"
+    "def tokens(text): return [One.A]",
+    "class that makes records": "@dataclasses.dataclass\nclass One:\n    a: int = 0\n"
+    "class Token:\n    def __new__(cls, *a): return One()\ndef tokens(text): return [One()]",
     "alias": "import enum\nclass State(enum.Enum):\n    OPEN = SHUT = 1",
     "equal constants of a class": "class State:\n    OPEN = SHUT = 1\nclass Door:\n    state = 1\n"
     "    def open(self): pass",
@@ -87,6 +101,10 @@ LIARS = {
     "    state = State.OPEN\n    def open(self): pass",
     "equal constants of a module": "LETTER = DIGIT = 1\ndef kind(text): return 1",
     "no number": "def half(number): return float('nan')",
+    "no complex number": "def half(number): return complex('nan')",
+    "no number before many": "def halves(numbers): return [float('nan'), *(number / 2 for number in numbers[1:])]",
+    "no numbers in a deque": "import collections\n"
+    "def halves(numbers): return collections.deque([float('nan')] * len(numbers))",
     "method of text": "class Yes:\n    def endswith(self, text): return True\ndef title(text): return Yes()",
 }
 

@@ -418,7 +418,6 @@ class Client:
                 # Where the tests map or filter, that ends them as if all had been said.
                 self.word()
             raise standins.raisable(told)
-        self.ways.returned(told)
         if operation == "get":
             self.ways.got(parts[0], parts[1], told)
         elif operation == "call":
@@ -463,9 +462,9 @@ class Client:
             number = int.from_bytes(parts[at], "big")
             if number >= len(mutables):
                 raise values.Refused("no argument of that number")
-            updates.append((mutables[number], Reader(self, parts[at + 1], mutables).read()))
+            updates.append((mutables[number], self.read(parts[at + 1], mutables)))
         rest = values.Reader(parts[1]).read()
-        body = Reader(self, parts[0], mutables).read()
+        body = self.read(parts[0], mutables)
         if type(body) is not list or len(body) != 2 or body[0] not in ("ok", "raise") or type(rest) is not list:
             raise values.Refused("no answer")
         outputs, changed = rest
@@ -481,6 +480,14 @@ class Client:
         if body[0] == "raise" and not isinstance(body[1], BaseException):
             raise values.Refused("no exception")
         return body
+
+    def read(self, data, known):
+        """A value that S tells. No number is farther from one that is none than a test allows, if it asks so."""
+        reader = Reader(self, data, known)
+        value = reader.read()
+        if reader.nan:
+            self.ways.take("nan")
+        return value
 
     def update(self, original, new):
         """An argument that the callee changed."""
@@ -498,8 +505,7 @@ class Client:
     def answer(self, data):
         """Do for S what it may ask for."""
         try:
-            asked = Reader(self, data).read()
-            operation, parts = asked
+            operation, parts = self.read(data, ())
             reply = ("answer", self.allowed(operation, parts))
         except values.Refused:
             raise

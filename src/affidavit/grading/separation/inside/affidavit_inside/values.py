@@ -279,6 +279,7 @@ class Reader:
     Attributes:
         known: what `m` numbers stand for.
         mutables: the containers that were made, in the order in which `Writer.mutables` has them.
+        nan: whether what was read holds a number that is none.
     """
 
     def __init__(self, data, known=()):
@@ -289,6 +290,7 @@ class Reader:
         self.known = known
         self.mutables = []
         self.items = 0
+        self.nan = False
 
     def special(self, tag, depth):
         """What a tag stands for that is no plain data."""
@@ -323,6 +325,11 @@ class Reader:
 
     def id(self):
         return _ID.unpack(self.bytes(8))[0]
+
+    def float(self):
+        value = _FLOAT.unpack(self.bytes(8))[0]
+        self.nan = self.nan or value != value
+        return value
 
     def read(self):
         """The one value that it all is.
@@ -432,7 +439,9 @@ class Reader:
         text = self.text()
         if len(text) > _MOST_DIGITS:
             raise Refused("too many digits")
-        return decimal.Decimal(text)
+        value = decimal.Decimal(text)
+        self.nan = self.nan or value.is_nan()
+        return value
 
     def _known(self, depth):
         number = self.count()
@@ -443,8 +452,7 @@ class Reader:
     TAGS = {  # noqa: RUF012
         b"N": lambda self, depth: None, b"E": lambda self, depth: Ellipsis, b"T": lambda self, depth: True,
         b"F": lambda self, depth: False, b"i": lambda self, depth: self.number(),
-        b"f": lambda self, depth: _FLOAT.unpack(self.bytes(8))[0],
-        b"c": lambda self, depth: complex(_FLOAT.unpack(self.bytes(8))[0], _FLOAT.unpack(self.bytes(8))[0]),
+        b"f": lambda self, depth: self.float(), b"c": lambda self, depth: complex(self.float(), self.float()),
         b"s": lambda self, depth: self.text(), b"b": lambda self, depth: bytes(self.raw()), b"y": _bytearray,
         b"l": _mutable_list, b"t": lambda self, depth: tuple(self.list(depth)), b"S": _set,
         b"Z": lambda self, depth: frozenset(self.keys(self.list(depth))), b"d": _dict,
