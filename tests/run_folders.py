@@ -135,7 +135,7 @@ def write_bundle(bundle: Path, run_id: str, one: Mapping[str, Any], more: Mappin
             "recorder": "ebpf",
             "kernel": more.get("kernel", "6.1"),
             "runtime_detail": "runc 1",
-            **({"decoys": more["decoys"]} if "decoys" in more else {}),
+            **{name: more[name] for name in ("decoys", "identity") if name in more},
         },
     )
     payload = base64.b64encode(json.dumps({"predicate": {"contract": one["contract"]}}).encode()).decode()
@@ -177,7 +177,7 @@ def turn(number: int, said: str = "I will.", call: str = "ls", **columns: Any) -
 
 _IN_BUNDLE = (
     "labels", "record", "changes", "texts", "content", "grades", "stated", "instruction", "stdout", "kernel", "gaps",
-    "turns", "execs", "decoys",
+    "turns", "execs", "decoys", "identity",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence import BundleReader, bundle_digest, keys_dir, load_key, new_key
+from affidavit.evidence import BundleReader, agent_digest, bundle_digest, keys_dir, load_key, new_key
 from affidavit.evidence.statement import read_statement
 from affidavit.runs import Checkpoint, read_ledger, read_plan
 from affidavit.signing import read_envelope
@@ -28,7 +28,8 @@ def statement(bundle: Path) -> dict[str, Any]:
 
 def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: Make, tmp_path: Path) -> None:
     folder = task()
-    planned = affidavit("plan", folder, "--agent-cmd", AGENT, "--trials", 2, "--out", "plan.json", "--json")
+    named = ("--agent-cmd", AGENT, "--agent-name", "echo-1.0")
+    planned = affidavit("plan", folder, *named, "--trials", 2, "--out", "plan.json", "--json")
     assert planned.status == 0, planned.err
     assert (planned.json["trials"], planned.json["minimum_detectable_effect"]["independent"]) == (2, None)
     plan = read_plan(tmp_path / "plan.json").plan
@@ -50,6 +51,10 @@ def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: 
         assert affidavit("verify", trial["bundle"]).status == 0
     run = Path(trials[0]["bundle"]).parents[2]
     assert affidavit("verify", run).out.splitlines()[-1] == "verified"
+    (digest,) = {agent_digest(statement(Path(trial["bundle"]))["identity"]) for trial in trials}
+    assert f"the agent is {digest}" in affidavit("verify", trials[0]["bundle"]).out
+    for agent, status in (("echo-1.0", 0), (digest, 0), ("cmd", 1), ("sha256:" + "0" * 64, 1)):
+        assert affidavit("verify", run, "--expect-agent", agent).status == status, agent
     checked = affidavit("verify", run, "--json").json
     assert (checked["ok"], checked["statement"]["aggregate"]["pass_rate"]["value"]) == (True, 1)
     assert affidavit("verify", run, "--task", folder).status == 2

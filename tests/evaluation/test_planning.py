@@ -25,16 +25,15 @@ def test_an_agent_that_has_a_definition_is_planned_with_all_that_it_brings() -> 
     assert (agent.version, agent.environment) == (CODEX.version, CODEX.environment)
 
 
-@pytest.mark.parametrize(
-    ("name", "definition", "said"),
-    [
-        ("codex", digest_of("another"), "another definition of codex than the built-in one"),
-        ("mine", digest_of("mine"), "no such agent"),
-    ],
-)
-def test_another_definition_must_be_given(name: str, definition: str, said: str) -> None:
-    with pytest.raises(RunError, match=said):
-        planned_agent(plan_of(PlannedAgent.of(name, "x", False, definition)), PATH)
+def test_an_agent_of_another_name_is_found_by_its_definition() -> None:
+    agent = planned_agent(plan_of(PlannedAgent.of("codex-high", CODEX.command, False, CODEX.digest)), PATH)
+    assert (agent.name, agent.definition) == ("codex-high", CODEX)
+
+
+@pytest.mark.parametrize("name", ["codex", "mine"])
+def test_another_definition_must_be_given(name: str) -> None:
+    with pytest.raises(RunError, match=f"plan.json: the definition of {name} is not a built-in one; give --agent-file"):
+        planned_agent(plan_of(PlannedAgent.of(name, "x", False, digest_of("another"))), PATH)
 
 
 def test_another_definition_is_a_difference() -> None:

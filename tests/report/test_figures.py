@@ -1,6 +1,7 @@
 """The figures of a report, and that terminal, JSON and CSV say the same."""
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -188,6 +189,37 @@ def test_two_runs_of_one_agent_keep_apart(make_run: MakeRun) -> None:
     assert found == [("oracle, run r1", 1.0), ("oracle, run r2", 0.0)]
     third = make_run([trial()], "u-r1", "r3")
     assert [one.name for one in report_of(first, third).subjects] == ["oracle, run t-r1", "oracle, run u-r1"]
+
+
+def identity(command: str, model: str = "") -> dict[str, Any]:
+    """What a bundle says of its agent, as far as it is digested."""
+    digest = hashlib.sha256(command.encode()).hexdigest()
+    return {"identity": {"name": "cmd", "command_sha256": digest, "model": model}}
+
+
+def test_two_agents_of_one_name_are_told_apart_by_their_digests(make_run: MakeRun) -> None:
+    same = [
+        make_run([trial(agent="cmd", **identity(command))], f"t-{run}", run)
+        for run, command in (("r1", "one"), ("r2", "two"), ("r3", "two"))
+    ]
+    subjects = report_of(*same).subjects
+    one, two = subjects[0].digest or "", subjects[1].digest or ""
+    assert one != two
+    assert [subject.name for subject in subjects] == [
+        f"cmd, {one[:19]}", f"cmd, {two[:19]}, run r2", f"cmd, {two[:19]}, run r3",
+    ]  # fmt: skip
+    assert [subject.name for subject in report_of(same[0]).subjects] == ["cmd"]
+    assert f"cmd, {one[:19]}: 1 trial" in shown(report_of(*same))
+
+
+def test_two_agents_of_one_name_are_told_apart_by_their_models_where_that_suffices(make_run: MakeRun) -> None:
+    runs = [make_run([trial(agent="codex", **identity("codex", model))], f"t-{model}", model) for model in ("a", "b")]
+    assert [subject.name for subject in report_of(*runs).subjects] == ["codex, a", "codex, b"]
+
+
+def test_an_agent_whose_command_differs_from_task_to_task_has_no_digest(make_run: MakeRun) -> None:
+    (subject,) = report_of(make_run([trial("a", **identity("one")), trial("b", **identity("two"))])).subjects
+    assert (subject.name, subject.digest) == ("oracle", None)
 
 
 def test_a_run_without_trials_has_no_figures(make_run: MakeRun) -> None:

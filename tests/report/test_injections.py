@@ -81,7 +81,8 @@ def poisoned(text: str) -> list[dict[str, Any]]:
             turns=[turn(1, name, name, wire_model=name, outcome=name, reason=name)],
             execs=[command(name)],
             labels={"category": text, "difficulty": text, "tags": [text], "security_critical": True},
-            instruction=text, kernel=text, stated={"attempts": attempts},
+            instruction=text, kernel=text, identity={"command_sha256": DIGEST, "model": text},
+            stated={"attempts": attempts},
         ),
         trial(text, 1, "inconclusive", **common, bundled=False),
     ]  # fmt: skip

@@ -72,6 +72,26 @@ def test_trials_as_junit(make_run: MakeRun) -> None:
     assert (failure.get("type"), broken["message"] in failure.text) == ("violation", True)
 
 
+def test_agents_of_one_name_are_told_apart(make_run: MakeRun) -> None:
+    broken = {"verdict": "violation", "violations": [violation()], "agent": "cmd"}
+    folders = [
+        make_run([trial("a", **broken, identity={"command_sha256": letter * 64, "model": ""})], f"t-{run}", run)
+        for run, letter in (("r1", "a"), ("r2", "b"), ("r3", "b"))
+    ]
+    runs = read_runs(folders)
+    log = json.loads(sarif_text(runs))
+    results = [run["results"][0] for run in log["runs"]]
+    places = [result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] for result in results]
+    cases = defusedxml.ElementTree.fromstring(junit_text(runs)).iter("testcase")
+    for names in (places, [case.get("classname") for case in cases]):
+        assert len(set(names)) == 3
+        assert all("cmd, sha256:" in name for name in names)
+    first, second, third = (result["partialFingerprints"]["violation/v1"] for result in results)
+    assert first != second == third
+    alone = json.loads(sarif_text(runs[:1]))["runs"][0]["results"][0]
+    assert alone["locations"][0]["logicalLocations"][0]["fullyQualifiedName"] == "a/cmd/0"
+
+
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_hostile_text_stays_text(make_run: MakeRun, text: str) -> None:
     broken = violation(rule=text or "x", message=text, action=text, stage=text)

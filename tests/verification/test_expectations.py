@@ -1,5 +1,6 @@
 """What evidence is expected to be of."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -7,6 +8,14 @@ import pytest
 from affidavit.evidence import TrialFacts
 from affidavit.verification import Expected
 
+COMMAND = "ab" * 32
+IDENTITY = {"name": "codex", "version": "1.2", "model": "model-1", "command_sha256": COMMAND, "environment": {}}
+# The canonical JSON by hand, as docs/bundle.md says it.
+SPELLED = (
+    f'{{"brought":null,"command_sha256":"{COMMAND}","definition":null,"environment":{{}},'
+    '"model":"model-1","version":"1.2"}'
+)
+AGENT = "sha256:" + hashlib.sha256(SPELLED.encode()).hexdigest()
 TASK = "sha256:" + "1" * 64
 MODEL = {
     "mode": "live",
@@ -38,7 +47,7 @@ def facts(**changes: Any) -> TrialFacts:
         "runtime": "runc",
         "recorder": "ebpf",
         "traces": {},
-        "identity": {"name": "codex", "version": "1.2", "model": "model-1"},
+        "identity": IDENTITY,
         "model": MODEL,
         "plan": {"nonce": "ab" * 32},
     }
@@ -52,6 +61,8 @@ def facts(**changes: Any) -> TrialFacts:
         (Expected(agent="codex@1.2"), True),
         (Expected(agent="codex@1.3"), False),
         (Expected(agent="claude-code"), False),
+        (Expected(agent=AGENT), True),
+        (Expected(agent=TASK), False),
         (Expected(models=("model-1",)), True),
         (Expected(models=("model-1", "model-2")), True),
         (Expected(models=("model-2",)), False),

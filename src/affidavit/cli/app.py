@@ -28,6 +28,7 @@ from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
 from affidavit.cli.retention import export, prune
 from affidavit.cli.run_flags import (
+    AgentName,
     Allowed,
     ContractFlag,
     ModelBudget,
@@ -133,6 +134,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    agent_name: AgentName = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
@@ -225,6 +227,8 @@ def run(
     given = sum(one is not None for one in (agent, agent_cmd, agent_file, predictions))
     if given > 1 or (given == 0 and plan is resume is None):
         fail("say which agent: --agent NAME, --agent-file FILE, --agent-cmd CMD, or --predictions FILE (one of them)")
+    if agent_name is not None and (given == 0 or predictions is not None):
+        fail("--agent-name is for --agent, --agent-file or --agent-cmd")
     try:
         told = (*(read_destinations(alerts) if alerts else ()), *(read_destination(one) for one in alert or ()))
         chosen: Agent | Predictions | None = Agent.named(agent) if agent is not None else None
@@ -234,6 +238,8 @@ def run(
             chosen = Agent.defined(load_agent(agent_file))
         elif agent_cmd is not None:
             chosen = Agent.shell(agent_cmd)
+        if agent_name is not None and isinstance(chosen, Agent):
+            chosen = chosen.called(agent_name)
         gateway = gateway_settings(
             model or (),
             os.environ,
@@ -329,7 +335,10 @@ def verify(
     expect_agent: Annotated[
         str | None,
         typer.Option(
-            "--expect-agent", help="Who must have been evaluated.", metavar="NAME[@VERSION]", show_default=False
+            "--expect-agent",
+            help="Who must have been evaluated, by name or by digest.",
+            metavar="NAME[@VERSION]|sha256:…",
+            show_default=False,
         ),
     ] = None,
     expect_model: Annotated[

@@ -11,6 +11,15 @@ from affidavit.cli.output import fail
 TaskPath = Annotated[
     Path, typer.Argument(help="A task folder, a folder of task folders, or a suite file.", metavar="PATH")
 ]
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent-name",
+        help="What the agent is called in reports and evidence, in place of cmd or of its definition's name.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
 RuntimeName = Annotated[str | None, typer.Option(help="auto, runc or gvisor.", metavar="R", show_default="auto")]
 RecorderName = Annotated[
     str | None, typer.Option(help="auto, ebpf, gvisor or ptrace.", metavar="R", show_default="auto")

@@ -10,6 +10,7 @@ import typer
 
 from affidavit.cli.output import Json, fail, print_json
 from affidavit.cli.run_flags import (
+    AgentName,
     Allowed,
     ContractFlag,
     ModelBudget,
@@ -41,6 +42,7 @@ def plan(
         str | None,
         typer.Option("--agent-cmd", help="A shell command to run in the sandbox.", metavar="CMD", show_default=False),
     ] = None,
+    agent_name: AgentName = None,
     trials: Trials = None,
     seed: Annotated[
         int | None,
@@ -98,6 +100,8 @@ def plan(
         fail(f"{out}: already exists; a published plan is not replaced")
     try:
         chosen = Agent.named(agent) if agent is not None else Agent.shell(agent_cmd or "")
+        if agent_name is not None:
+            chosen = chosen.called(agent_name)
         gateway = gateway_settings(
             model or (),
             os.environ,

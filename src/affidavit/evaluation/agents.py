@@ -1,5 +1,6 @@
 """Who is put to the task."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,11 @@ from affidavit.evidence import BroughtScan, PlantedPart
 from affidavit.plugins import Group, PluginError, load_plugin, origin, plugins
 from affidavit.sandbox import RootFilesystem
 from affidavit.tasks import Task
+
+# Where several agents run, an agent's name is that of a folder.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# What these names promise is checked: the oracle may read the solution.
+_RESERVED = ("oracle", "nop")
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,25 @@ class Agent:
         if len(command.encode("utf-8", "surrogateescape")) > 120_000:
             raise RunError("--agent-cmd is longer than 120,000 bytes, which execve(2) does not take as one argument")
         return cls(name, command)
+
+    def called(self, name: str) -> Self:
+        """The agent under another name.
+
+        Args:
+            name: for reports and evidence.
+
+        Raises:
+            RunError: it can't have that name.
+        """
+        if self.name in _RESERVED:
+            raise RunError(f"--agent-name {name}: {self.name} keeps its name; leave it out")
+        if name in _RESERVED:
+            raise RunError(f"--agent-name {name}: is an agent of Affidavit's own; give another name")
+        if not _NAME.fullmatch(name):
+            raise RunError(
+                f"--agent-name {name[:80]!r}: must be up to 64 of A-Z a-z 0-9 . _ + -, first a letter or a digit"
+            )
+        return replace(self, name=name)
 
     def with_files(self, rootfs: RootFilesystem, state: Path) -> Self:
         """The agent with what it brings, installed.

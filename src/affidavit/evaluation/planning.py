@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from affidavit.agents import AgentError, find_agent
+from affidavit.agents import built_in_agents
 from affidavit.contracts import Contract, ContractError, ContractSource, name_matches
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
@@ -174,15 +174,11 @@ def planned_agent(plan: RunPlan, path: Path) -> Agent:
         raise RunError(f"--plan {path}: plans {len(agents)} agents, and a run has one; give --predictions again")
     (agent,) = agents
     if agent.definition is not None:
-        try:
-            definition = find_agent(agent.name)
-        except AgentError as error:
-            raise RunError(f"--plan {path}: {error}") from error
-        if definition.digest != agent.definition:
-            raise RunError(
-                f"--plan {path}: plans another definition of {agent.name} than the built-in one; give --agent-file"
-            )
-        return Agent.defined(definition)
+        # By digest, since a run may give its agent another name.
+        found = [one for one in built_in_agents().values() if one.digest == agent.definition]
+        if not found:
+            raise RunError(f"--plan {path}: the definition of {agent.name} is not a built-in one; give --agent-file")
+        return replace(Agent.defined(found[0]), name=agent.name)
     if REDACTED.decode() in agent.command:
         raise RunError(f"--plan {path}: the agent's command held a key, which is not in it; give --agent-cmd")
     return Agent(agent.name, agent.command, agent.sees_solution)

@@ -3,6 +3,7 @@
 ``docs/bundle.md`` describes them. Each class reads what every version of Affidavit wrote, and writes today's form.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
@@ -16,8 +17,11 @@ from affidavit.evidence.network_facts import NetworkFacts
 from affidavit.evidence.statement import ContractFacts, TaskFacts
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
-from affidavit.signing import EvidenceError
+from affidavit.signing import EvidenceError, canonical_json
 from affidavit.tasks import Profile, Task
+
+# Of an identity, what its digest is of. What it is called, and what was found in what it brought, are said of it.
+_WHAT_AN_AGENT_IS = ("version", "command_sha256", "model", "environment", "definition", "brought")
 
 
 class TaskDocument(Document):
@@ -142,6 +146,25 @@ class Identity(Document):
     brought: Installed | None
     definition: str | None = None
     scan: BroughtScan | None = None
+
+
+def agent_digest(identity: object) -> str | None:
+    """``sha256:`` and a digest, in hex, of what an agent is, whatever it is called: its version, command, variables,
+    definition, what it brought, and the model that it was given.
+
+    Args:
+        identity: as in a statement or an ``environment.json``.
+
+    Returns:
+        None where it does not say all of that, as in bundles of version 0.1.
+    """
+    if not isinstance(identity, Mapping) or not isinstance(identity.get("command_sha256"), str):
+        return None
+    try:
+        said = canonical_json({name: identity.get(name) for name in _WHAT_AN_AGENT_IS})
+    except EvidenceError:
+        return None
+    return "sha256:" + hashlib.sha256(said).hexdigest()
 
 
 class LedgerFacts(Document):

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from affidavit.report.agent_names import AgentFacts, agent_names, shorten, trials_by_agent
 from affidavit.report.behaviour import Behaviour, Consistency, consistency
 from affidavit.report.prices import Price, cost_usd
 from affidavit.report.runs import SEVERITIES, VERDICTS, Broken, Checked, RunView, TrialView, Tried
@@ -18,7 +19,6 @@ from affidavit.statistics import Estimate, estimate
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
 _MOST_CURVE = 100
-_LONGEST_NAME = 100
 _MOST_MODELS = 20
 _LONGEST_EXAMPLE = 300
 _MOST_EXAMPLES = 5
@@ -162,7 +162,10 @@ class Subject:
     """One agent in one run, with all its figures.
 
     Attributes:
-        name: the agent's, with the run where several runs have an agent of that name.
+        name: the agent's, with what tells it from others of that name; see `agent_names`.
+        agent: the name alone.
+        digest: of what the agent is, the same under whatever name; None where its bundles don't say, or trials differ.
+        model: that it was given; empty where it had none.
         trials: in the run's order.
         verdicts: how many trials came to each.
         counted: mean counted score, over all trials; one without a score counts 0.
@@ -185,6 +188,8 @@ class Subject:
 
     name: str
     agent: str
+    digest: str | None
+    model: str
     run_id: str
     trials: tuple[TrialView, ...]
     verdicts: dict[str, int]
@@ -253,11 +258,7 @@ def make_report(
         prices: of tokens, by model; None leaves the cost out.
         share: calls `behaviour_of` with each bundle; see `shared`.
     """
-    found: dict[tuple[str, str], list[TrialView]] = {}
-    for run in runs:
-        for trial in run.trials:
-            found.setdefault((run.run_id, trial.agent), []).append(trial)
-    names = _names(list(found))
+    found, names = trials_by_agent(runs), agent_names(runs)
     run_of = {run.run_id: run for run in runs}
     repeated = [
         trial.bundle
@@ -275,26 +276,6 @@ def make_report(
     )
 
 
-def _names(keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """What each run and agent is called: as shortly as they can be told apart."""
-    ways: list[Callable[[str, str], str]] = [
-        lambda run_id, agent: agent,
-        lambda run_id, agent: f"{agent}, run {run_id.rsplit('-', 1)[-1]}",
-        lambda run_id, agent: f"{agent}, run {run_id}",
-    ]
-    names: dict[tuple[str, str], str] = {}
-    for way in ways:
-        tried = {key: way(key[0], shorten(key[1])) for key in keys if key not in names}
-        often = Counter(tried.values())
-        names |= {key: name for key, name in tried.items() if often[name] == 1 or way is ways[-1]}
-    return names
-
-
-def shorten(text: str) -> str:
-    """A name that sentences can hold, however long it is."""
-    return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
-
-
 def _subject(
     name: str,
     run: RunView,
@@ -307,10 +288,13 @@ def _subject(
     rules = _rules(trials)
     counted, raw = _mean(trials, lambda t: t.counted), _mean(trials, lambda t: t.raw)
     times = [trial.duration_ms for trial in trials if trial.duration_ms is not None]
+    who = AgentFacts.of(trials)
     alike = () if behaviours is None else tuple(_consistency(trials, behaviours))
     return Subject(
         name=name,
-        agent=trials[0].agent,
+        agent=who.name,
+        digest=who.digest,
+        model=who.model,
         run_id=run.run_id,
         trials=tuple(trials),
         verdicts=verdicts,
@@ -647,6 +631,8 @@ def trial_json(trial: TrialView) -> dict[str, Any]:
         "usage": None if trial.usage is None else asdict(trial.usage),
         "labels": trial.labels.to_json(),
         "contract": {"id": trial.contract_id, "version": trial.contract_version, "digest": trial.contract_digest},
+        "agent_digest": trial.agent_digest,
+        "model": trial.model,
         "signed_by": trial.signed_by,
         "discrepancy": trial.discrepancy,
         "checked": None if trial.checked is None else asdict(trial.checked),

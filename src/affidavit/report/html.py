@@ -18,6 +18,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from affidavit.report.agent_names import short_digest
 from affidavit.report.comparison import Comparison, comparison_of, p_words, range_words, signed_percent
 from affidavit.report.figures import (
     Repeat,
@@ -270,6 +271,7 @@ def _environment() -> "Environment":
         "propensity": propensity_words,
         "range_words": range_words,
         "sampled": _sampled,
+        "short_digest": short_digest,
         "signed_percent": signed_percent,
         "spans": _spans,
         "text_lines": _text_lines,

@@ -7,6 +7,7 @@ The format is that of the schema that Jenkins publishes
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
+from affidavit.report.agent_names import agent_names
 from affidavit.report.runs import RunView, TrialView
 from affidavit.report.text import printable
 
@@ -16,6 +17,7 @@ _ELEMENTS = {"fail": "failure", "violation": "failure", "error": "error", "incon
 def junit_text(runs: Sequence[RunView]) -> str:
     """Runs as JUnit XML. A trial that failed or broke its contract is a failure, one that is inconclusive is skipped:
     it says nothing."""
+    names = agent_names(runs)
     root = ElementTree.Element("testsuites", _totals([trial for run in runs for trial in run.trials]))
     for run in runs:
         tasks: dict[str, list[TrialView]] = {}
@@ -26,13 +28,13 @@ def junit_text(runs: Sequence[RunView]) -> str:
             properties = ElementTree.SubElement(suite, "properties")
             ElementTree.SubElement(properties, "property", {"name": "affidavit.run", "value": _text(run.run_id)})
             for trial in trials:
-                _case(suite, trial)
+                _case(suite, trial, names[run.run_id, trial.agent])
     ElementTree.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _case(suite: ElementTree.Element, trial: TrialView) -> None:
-    named = {"classname": f"{trial.task_id}.{trial.agent}", "name": f"trial {trial.trial}"}
+def _case(suite: ElementTree.Element, trial: TrialView, agent: str) -> None:
+    named = {"classname": f"{trial.task_id}.{agent}", "name": f"trial {trial.trial}"}
     case = ElementTree.SubElement(
         suite, "testcase", {**{key: _text(value) for key, value in named.items()}, "time": _seconds([trial])}
     )

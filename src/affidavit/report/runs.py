@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.errors import first_problem
-from affidavit.evidence import BundleReader, EvidenceError, read_model_log
+from affidavit.evidence import BundleReader, EvidenceError, agent_digest, read_model_log
 from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
@@ -188,6 +188,8 @@ class TrialView:
         usage: None where the bundle has no decision log, or it can't be read.
         signed_by: the key that the bundle's statement names; not checked here.
         decoys: how many lay in the agent's sandbox.
+        agent_digest: of what its agent is; see `affidavit.evidence.agent_digest`. None where no bundle says.
+        model: that the agent was given; empty where it had none.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
         checked: what came of verifying the bundle; None where that was not asked for.
     """
@@ -221,6 +223,8 @@ class TrialView:
     signed_by: str | None
     discrepancy: str
     decoys: int = 0
+    agent_digest: str | None = None
+    model: str = ""
     checked: Checked | None = None
 
     @property
@@ -400,6 +404,8 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         usage=usage,
         labels=read_labels(task.get("labels")),
         decoys=decoys,
+        agent_digest=agent_digest(environment.get("identity")),
+        model=_model(environment),
         bundle=bundle,
         signed_by=_signer(envelope),
         discrepancy="; ".join(differ),
@@ -412,6 +418,13 @@ def _decoys(environment: Mapping[str, Any]) -> int:
     if not isinstance(paths, list):
         raise EvidenceError("environment.json: decoys is no list")
     return len(paths)
+
+
+def _model(environment: Mapping[str, Any]) -> str:
+    """The model that an agent was given."""
+    identity = environment.get("identity")
+    model = identity.get("model") if isinstance(identity, Mapping) else None
+    return model if isinstance(model, str) else ""
 
 
 def _find_bundle(trial: TrialView, folder: Path) -> Path | None:
@@ -494,7 +507,7 @@ def _from_bundle(bundle: Path) -> TrialView:
     """A trial of which there is nothing but its bundle. Raises EvidenceError, ValidationError."""
     with BundleReader(bundle) as reader:
         judged = _Judged.model_validate(reader.verdict)
-        environment = _Environment.model_validate(reader.environment)
+        environment = _Environment.model_validate(stated := reader.environment)
         summary = _Summary.model_validate(reader.json_object("agent/summary.json"))
         task, envelope = reader.task, reader.json_object("statement.dsse.json")
         usage = _usage(reader)
@@ -516,7 +529,15 @@ def _from_bundle(bundle: Path) -> TrialView:
     )
     view = _view(environment.run_id, trial)
     labels, signer = read_labels(task.get("labels")), _signer(envelope)
-    return replace(view, usage=usage, labels=labels, bundle=bundle, signed_by=signer)
+    return replace(
+        view,
+        usage=usage,
+        labels=labels,
+        agent_digest=agent_digest(stated.get("identity")),
+        model=_model(stated),
+        bundle=bundle,
+        signed_by=signer,
+    )
 
 
 def _usage(reader: BundleReader) -> Usage | None:

@@ -7,10 +7,11 @@ have logical locations and no files of a repository.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+from affidavit.report.agent_names import Key, agent_labels, agent_names
 from affidavit.report.runs import Broken, RunView, TrialView, Tried
 from affidavit.report.text import printable
 
@@ -22,11 +23,12 @@ _SECURITY = {"critical": "9.5", "high": "8.0", "medium": "5.0", "low": "2.0"}
 
 def sarif_text(runs: Sequence[RunView]) -> str:
     """A SARIF log of runs, as JSON."""
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(run) for run in runs]}
+    names, labels = agent_names(runs), agent_labels(runs)
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [_run(run, names, labels) for run in runs]}
     return json.dumps(log, indent=1) + "\n"
 
 
-def _run(run: RunView) -> dict[str, Any]:
+def _run(run: RunView, names: Mapping[Key, str], labels: Mapping[Key, str]) -> dict[str, Any]:
     found = [
         (trial, broken, kind)
         for trial in run.trials
@@ -46,7 +48,18 @@ def _run(run: RunView) -> dict[str, Any]:
         },
         "automationDetails": {"id": f"affidavit/{_text(run.run_id)}"},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [*_notifications(run)]}],
-        "results": [_result(run, trial, broken, kind, index[broken.rule]) for trial, broken, kind in found],
+        "results": [
+            _result(
+                run,
+                trial,
+                names[run.run_id, trial.agent],
+                labels[run.run_id, trial.agent],
+                broken,
+                kind,
+                index[broken.rule],
+            )
+            for trial, broken, kind in found
+        ],
         "columnKind": "unicodeCodePoints",
     }
 
@@ -62,9 +75,12 @@ def _rule(rule: str, broken: Sequence[Broken]) -> dict[str, Any]:
     }
 
 
-def _result(run: RunView, trial: TrialView, broken: Broken | Tried, kind: str, rule: int) -> dict[str, Any]:
-    place = f"{trial.task_id}/{trial.agent}/{trial.trial}"
-    identity = json.dumps([trial.task_id, trial.agent, broken.rule, broken.message])
+def _result(
+    run: RunView, trial: TrialView, agent: str, label: str, broken: Broken | Tried, kind: str, rule: int
+) -> dict[str, Any]:
+    """A violation or an attempt; `agent`, `label`: what tells its agent apart in this log, and in every run of it."""
+    place = f"{trial.task_id}/{agent}/{trial.trial}"
+    identity = json.dumps([trial.task_id, label, broken.rule, broken.message])
     return {
         "ruleId": _text(broken.rule),
         "ruleIndex": rule,

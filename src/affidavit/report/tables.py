@@ -51,6 +51,8 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     yield _plain("headline", "", "not_counted", subject.not_counted, len(subject.trials))
     yield _plain("headline", "", "lost_points", subject.lost_points, len(subject.trials))
     yield _plain("headline", "", "seconds", subject.seconds, len(subject.trials))
+    yield _plain("headline", "", "agent_digest", subject.digest, len(subject.trials))
+    yield _plain("headline", "", "model", subject.model or None, len(subject.trials))
     for verdict, count in subject.verdicts.items():
         yield _plain("verdicts", verdict, "trials", count, len(subject.trials))
     for group in subject.groups:

@@ -698,6 +698,10 @@ def _output(reader: BundleReader, name: str) -> str:
 def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Run", trial.run_id
     yield "Agent", trial.agent
+    if trial.agent_digest is not None:
+        yield "Digest of the agent", trial.agent_digest
+    if trial.model:
+        yield "Model that it was given", trial.model
     if said := _brought(environment):
         yield "What the agent brought", said
     yield "Runtime and recorder", f"{trial.runtime or '?'} + {trial.recorder or '?'}"

@@ -25,6 +25,7 @@ from affidavit.evidence import (
     BundleReader,
     Statement,
     TrialFacts,
+    agent_digest,
     check_model,
     check_network,
     private_files,
@@ -319,6 +320,8 @@ class _Checks:
         self._identity(facts, stated)
         scan = scan_in(environment)
         said = "" if scan is None else f"; its signer says: {scan.sentence}"
+        if digest := agent_digest(stated.get("identity")):
+            said = f"; the agent is {digest}{said}"
         return f"the statement's {', '.join(twice)}{said}"
 
     def _identity(self, facts: TrialFacts, stated: Mapping[str, Any]) -> None:

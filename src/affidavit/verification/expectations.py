@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from affidavit.evidence import EvidenceError, TrialFacts, stated_model
+from affidavit.evidence import EvidenceError, TrialFacts, agent_digest, stated_model
 from affidavit.verification.checked import Check
 
 # A statement names no more of those that answered.
@@ -17,7 +17,7 @@ class Expected:
     """What evidence must be of; None and empty: anything.
 
     Attributes:
-        agent: ``NAME`` or ``NAME@VERSION``.
+        agent: ``NAME``, ``NAME@VERSION``, or the digest of what the agent is (``sha256:…``).
         models: all that the agent may have been given, and that may have answered. One that answered may also be a
             version of an expected one: its name, ``-`` or ``@``, and more.
         task: its id, or its digest (``sha256:…``).
@@ -54,6 +54,8 @@ class Expected:
         return tuple(made)
 
     def _agent(self, facts: TrialFacts, identity: Mapping[str, Any]) -> Check:
+        if (self.agent or "").startswith("sha256:"):
+            return _equal("expected agent", agent_digest(identity), self.agent)
         name = str(identity.get("name", facts.agent))
         whole = f"{name}@{identity.get('version', '')}"
         return _equal("expected agent", whole if "@" in (self.agent or "") else name, self.agent)
