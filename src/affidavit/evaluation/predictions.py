@@ -4,7 +4,6 @@ The format is that of SWE-bench's harness: JSON Lines (or a JSON list) of object
 ``model_name_or_path`` and ``model_patch``.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
+from affidavit.tasks import TaskError, read_json_records
 
 _MOST_BYTES = 1 << 30
 # What is left of the 120,000 bytes of a shell command.
@@ -37,7 +37,7 @@ class Predictions:
         self._path = path
         self._commands: dict[str, str] = {}
         models: set[str] = set()
-        for place, row in _rows(path):
+        for place, row in _records(path):
             instance, model, patch = _prediction(place, row)
             if instance in self._commands:
                 raise RunError(f"{place}: instance_id {instance} has a prediction already; leave one of them")
@@ -62,33 +62,11 @@ class Predictions:
             )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+def _records(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        if not path.is_file():
-            raise RunError(f"{path}: is no regular file; give SWE-bench's predictions as JSON Lines")
-        if path.stat().st_size > _MOST_BYTES:
-            raise RunError(f"{path}: is larger than {_MOST_BYTES >> 30} GiB")
-        text = path.read_bytes().decode()
-    except OSError as error:
-        raise RunError(f"{path}: can't be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise RunError(f"{path}: is not UTF-8; give SWE-bench's predictions as JSON Lines") from None
-    if path.suffix == ".json":
-        rows = _parsed(str(path), text)
-        if not isinstance(rows, list):
-            raise RunError(f"{path}: must be a list of predictions")
-        yield from ((f"{path}: item {number}", row) for number, row in enumerate(rows))
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"{path}:{number}", _parsed(f"{path}:{number}", line)
-
-
-def _parsed(place: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise RunError(f"{place}: is not JSON") from None
+        yield from read_json_records(path, "SWE-bench's predictions", _MOST_BYTES)
+    except TaskError as error:
+        raise RunError(str(error)) from error
 
 
 def _prediction(place: str, row: Any) -> tuple[str, str, str]:

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.lines import LineWriter, read_lines
 
 Outcome = Literal["answered", "failed", "refused", "left", "unfinished"]
 """How an exchange ended: the upstream answered, also with an error that is the agent's own doing; the upstream failed;
@@ -71,28 +72,26 @@ class SpoolWriter:
     """Writes exchanges to an open file."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+        self._lines = LineWriter(file)
         self._written = 0
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Written so far."""
+        return self._lines.bytes
 
     def write(self, exchange: Exchange) -> None:
         """Write one. Raises OSError."""
         value = asdict(exchange)
         for name in _BODIES:
             value[name] = base64.b64encode(value[name]).decode()
-        self._line(value)
+        self._lines.write(value)
         self._written += 1
 
     def end(self) -> None:
         """Say that there are no more. Raises OSError."""
-        self._line({_END: self._written})
-        os.fsync(self._file.fileno())
-
-    def _line(self, value: Any) -> None:
-        line = json.dumps(value).encode() + b"\n"
-        self._file.write(line)
-        self._file.flush()
-        self.bytes += len(line)
+        self._lines.write({_END: self._written})
+        os.fsync(self._lines.file.fileno())
 
 
 class Spool:
@@ -112,15 +111,11 @@ class Spool:
         self.complete = False
         try:
             with path.open("rb") as file:
-                place = 0
-                for line in file:
-                    if line.endswith(b"\n"):
-                        value = json.loads(line)
-                        if _END in value:
-                            self.complete = value[_END] == len(self._places)
-                        else:
-                            self._places[value["turn"]] = place
-                    place += len(line)
+                for place, value in read_lines(file):
+                    if _END in value:
+                        self.complete = value[_END] == len(self._places)
+                    else:
+                        self._places[value["turn"]] = place
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise GatewayError(f"what the model gateway wrote can't be read: {type(error).__name__}") from error
 

@@ -1,13 +1,13 @@
 """What a web server tells the trial that it serves: one line of JSON for each answer that it fetched, and for each
 request that it had no answer to."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.lines import LineWriter, read_lines
 from affidavit.gateway.web_cache import MOST_ANSWERS, CachedAnswer
 
 MOST_MISSES = 100
@@ -19,26 +19,22 @@ class WebSpoolWriter:
     """Writes to an open file."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+        self._lines = LineWriter(file)
         self._missed: set[str] = set()
 
     def fetched(self, answer: CachedAnswer) -> None:
         """An answer was fetched. Raises OSError."""
-        self._line({"fetched": answer.to_json()})
+        self._lines.write({"fetched": answer.to_json()})
 
     def missed(self, what: str) -> None:
         """There was no answer to a request. Raises OSError."""
         if what not in self._missed and len(self._missed) < MOST_MISSES:
             self._missed.add(what)
-            self._line({"missed": what[:_MOST_URL]})
+            self._lines.write({"missed": what[:_MOST_URL]})
 
     def end(self) -> None:
         """There is no more. Raises OSError."""
-        self._line({"end": True})
-
-    def _line(self, value: object) -> None:
-        self._file.write(json.dumps(value).encode() + b"\n")
-        self._file.flush()
+        self._lines.write({"end": True})
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,10 @@ class WebSpool:
         complete = False
         try:
             with path.open("rb") as file:
-                while line := file.readline(_MOST_LINE):
-                    if not line.endswith(b"\n") or len(fetched) > MOST_ANSWERS or len(missed) > MOST_MISSES:
+                for _, told in read_lines(file, _MOST_LINE):
+                    if len(fetched) > MOST_ANSWERS or len(missed) > MOST_MISSES:
                         break
-                    match json.loads(line):
+                    match told:
                         case {"fetched": value}:
                             fetched.append(CachedAnswer.from_json(value))
                         case {"missed": str(what)}:

@@ -19,6 +19,7 @@ from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
 from affidavit.tasks.importing import ImportedTask, import_harbor
+from affidavit.tasks.json_records import read_json_records
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
 from affidavit.tasks.rootfs import Rootfs, TaskUser
@@ -45,6 +46,7 @@ __all__ = [
     "import_harbor",
     "import_swebench",
     "load_task",
+    "read_json_records",
     "read_labels",
     "task_digest",
 ]

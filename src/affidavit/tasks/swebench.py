@@ -15,6 +15,7 @@ from typing import Any
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.git_history import History
 from affidavit.tasks.importing import ImportedTask, look_at
+from affidavit.tasks.json_records import parse_json, read_json_records
 
 _MOST_BYTES = 2 << 30
 _MOST_INSTANCES = 10_000
@@ -118,7 +119,7 @@ def read_instances(source: Path) -> tuple[Instance, ...]:
         elif source.suffix == ".parquet":
             rows = [*_parquet(source)]
         else:
-            rows = [*_json(source)]
+            rows = [*read_json_records(source, "instances", _MOST_BYTES)]
     except OSError as error:
         raise TaskError(f"{error.filename or source}: can't be read: {error.strerror}") from error
     if not rows:
@@ -145,7 +146,7 @@ def _task_repository(source: Path) -> Iterator[tuple[str, Any]]:
             row = YAML(typ="safe", pure=True).load(_text(folder / "task.yaml"))
         except (YAMLError, ValueError, RecursionError) as error:
             raise TaskError(f"{place}: is not YAML: {str(error).splitlines()[0][:200]}") from error
-        tests = _parsed(str(folder / "tests.json"), _text(folder / "tests.json"))
+        tests = parse_json(str(folder / "tests.json"), _text(folder / "tests.json"))
         if not isinstance(row, dict) or not isinstance(tests, dict):
             raise TaskError(f"{place}: it and tests.json must be mappings")
         yield place, {**row, **tests, **{key: _text(folder / name) for key, name in _FILES.items()}}
@@ -178,31 +179,6 @@ def _parquet(source: Path) -> Iterator[tuple[str, Any]]:
         yield f"{source}: row {number}", row
 
 
-def _json(source: Path) -> Iterator[tuple[str, Any]]:
-    if source.stat().st_size > _MOST_BYTES:
-        raise TaskError(f"{source}: is larger than {_MOST_BYTES >> 30} GiB")
-    try:
-        text = source.read_bytes().decode()
-    except UnicodeDecodeError:
-        raise TaskError(f"{source}: is not UTF-8; give a task repository, or a file of JSON Lines or parquet") from None
-    if source.suffix == ".json":
-        rows = _parsed(str(source), text)
-        if not isinstance(rows, list):
-            raise TaskError(f"{source}: must be a list of instances")
-        yield from ((f"{source}: item {number}", row) for number, row in enumerate(rows))
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"{source}:{number}", _parsed(f"{source}:{number}", line)
-
-
-def _parsed(place: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise TaskError(f"{place}: is not JSON") from None
-
-
 def _instance(place: str, row: Any) -> Instance:
     if not isinstance(row, dict):
         raise TaskError(f"{place}: must be an object with instance_id, repo, base_commit and so on")
@@ -231,7 +207,7 @@ def _names(place: str, row: dict[str, Any], key: str) -> list[str]:
     """A list of names; some data sets give it as the text of a JSON list."""
     value = row.get(key)
     if isinstance(value, str):
-        value = _parsed(f"{place}: {key}", value)
+        value = parse_json(f"{place}: {key}", value)
     if not isinstance(value, list) or not all(isinstance(name, str) and name for name in value):
         raise TaskError(f"{place}: {key} must be a list of names of tests")
     return value

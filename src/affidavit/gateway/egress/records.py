@@ -1,12 +1,12 @@
 """What an egress proxy writes down, one line of JSON each: which address stands for which host, and what became of each
 connection."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.lines import LineWriter, read_lines
 
 Outcome = Literal["passed", "refused", "failed"]
 """What became of a connection: it led to the host; it was refused here; the host could not be reached."""
@@ -43,23 +43,19 @@ class EgressWriter:
     """Writes to an open file. Raises OSError."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+        self._lines = LineWriter(file)
 
     def name(self, address: str, name: str) -> None:
         """Say that an address stands for a host from now on."""
-        self._line({"address": address, "name": name})
+        self._lines.write({"address": address, "name": name})
 
     def connection(self, connection: Connection) -> None:
         """Say what became of a connection."""
-        self._line({"connection": asdict(connection)})
+        self._lines.write({"connection": asdict(connection)})
 
     def end(self) -> None:
         """Say that this was all."""
-        self._line({"end": True})
-
-    def _line(self, value: Any) -> None:
-        self._file.write(json.dumps(value).encode() + b"\n")
-        self._file.flush()
+        self._lines.write({"end": True})
 
 
 class EgressReader:
@@ -87,9 +83,9 @@ class EgressReader:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._place)
-                while (line := file.readline(_MOST_LINE)).endswith(b"\n"):
-                    self._place += len(line)
-                    self._take(json.loads(line))
+                for _, value in read_lines(file, _MOST_LINE):
+                    self._place = file.tell()
+                    self._take(value)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise GatewayError(f"what the egress proxy wrote can't be read: {type(error).__name__}") from error
 
