@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,17 @@ def test_the_terminal_shows_the_pair_the_matrix_and_the_limits(make_run: MakeRun
         "Signatures were not checked",
     ):
         assert part in text
+
+
+def test_the_terminal_says_what_limits_all_agents_once(make_run: MakeRun) -> None:
+    once = make_run([trial("a", agent="one")], "t-r1", "r1")
+    twice = make_run([trial("a", n, agent="two") for n in range(2)], "t-r2", "r2")
+    _, limits = shown(report_of(once, twice)).split("How far to trust this\n")
+    assert limits.count("Signatures were not checked") == 1
+    shared, of_one, of_two = re.split(r"^(?:one|two):\n", limits, flags=re.MULTILINE)
+    assert "Signatures were not checked" in shared
+    assert "Each task was tried once" in of_one
+    assert "2 trials of 1 task." in of_two
 
 
 def test_json_and_csv_hold_the_same_figures(make_run: MakeRun) -> None:

@@ -12,6 +12,7 @@ from affidavit.report.figures import (
     Group,
     Report,
     Subject,
+    common_limits,
     consistency_words,
     interval_words,
     jaggedness,
@@ -38,16 +39,12 @@ _STYLES = {"pass": "green", "fail": "yellow", "violation": "bold red", "inconclu
 
 
 def print_report(report: Report, out: IO[str]) -> None:
-    """The main figures of each subject: score pair, matrix, worst labels, repeats, broken rules, limits."""
+    """The main figures of each subject: score pair, matrix, worst labels, repeats, broken rules; then the limits, those
+    of all once."""
     console = open_console(out, WIDTH)
-    for index, subject in enumerate(report.subjects):
-        if index:
-            console.print()
-        for line in _lines(subject):
-            line.truncate(WIDTH, overflow="ellipsis")
-            console.print(line, no_wrap=True, crop=True)
-    if not report.subjects:
-        console.print(Text("no trials"))
+    for line in _screen(report):
+        line.truncate(WIDTH, overflow="ellipsis")
+        console.print(line, no_wrap=True, crop=True)
 
 
 def print_sentences(console: Console, sentences: Sequence[str], indent: str = "  ") -> None:
@@ -55,6 +52,25 @@ def print_sentences(console: Console, sentences: Sequence[str], indent: str = " 
     for sentence in sentences:
         for line in _wrapped(sentence, indent):
             console.print(line)
+
+
+def _screen(report: Report) -> Iterator[Text]:
+    if not report.subjects:
+        yield Text("no trials")
+        return
+    for subject in report.subjects:
+        yield from _lines(subject)
+        yield Text()
+    yield Text("How far to trust this", "bold")
+    shared = common_limits(report.subjects)
+    for sentence in shared:
+        yield from _wrapped(sentence)
+    for subject in report.subjects:
+        own = [sentence for sentence in subject.limits if sentence not in shared]
+        if own and len(report.subjects) > 1:
+            yield Text(f"{printable(subject.name, WIDTH - 1)}:")
+        for sentence in own:
+            yield from _wrapped(sentence)
 
 
 def _lines(subject: Subject) -> Iterator[Text]:
@@ -104,10 +120,6 @@ def _lines(subject: Subject) -> Iterator[Text]:
         yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
     if subject.propensity is not None:
         yield from _wrapped(propensity_words(subject.propensity), "")
-    yield Text()
-    yield Text("How far to trust this", "bold")
-    for sentence in subject.limits:
-        yield from _wrapped(sentence)
 
 
 def _estimate(found: Estimate) -> str:
