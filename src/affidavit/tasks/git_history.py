@@ -2,14 +2,13 @@
 
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from affidavit.tasks.errors import TaskError
+from affidavit.tasks.git import run_git
 
-_GIT_S = 1800
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_FILE_BYTES = 64 << 20
 
@@ -36,7 +35,7 @@ class History:
         self._git("init", "--quiet", "--bare", "--template=", f"--object-format={kind}", "--initial-branch=main")
         if Path(source).is_dir():
             # The pack holds only what the commit reaches. A clone would also copy the rest of the source's packs.
-            pack = _run(
+            pack = run_git(
                 source,
                 [
                     "-c",
@@ -112,7 +111,7 @@ class History:
             raise TaskError(f"{self._source}: {self.commit}: its history can't be separated from what came later")
 
     def _git(self, *words: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:
-        return _run(self._source, [f"--git-dir={self.folder}", *words], stdin, env)
+        return run_git(self._source, [f"--git-dir={self.folder}", *words], stdin, env)
 
 
 class _Scratch:
@@ -152,26 +151,3 @@ class _Scratch:
         if int(git("cat-file", "-s", name, env=self._env)) > _MOST_FILE_BYTES:
             raise TaskError(f"{path}: is larger than {_MOST_FILE_BYTES >> 20} MiB")
         return git("cat-file", "blob", name, env=self._env)
-
-
-def _run(what: str, words: list[str], stdin: bytes, extra: Mapping[str, str] | None = None) -> bytes:
-    env = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        # Without the user's and the system's configuration, whose filters and hooks would run.
-        "HOME": "/nonexistent",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-        **{name: os.environ[name] for name in ("SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy") if name in os.environ},
-        **(extra or {}),
-    }
-    try:
-        done = subprocess.run(["git", *words], input=stdin, env=env, capture_output=True, timeout=_GIT_S)
-    except FileNotFoundError:
-        raise TaskError("git is not installed, and the instances' repositories are git's: apt install git") from None
-    except subprocess.TimeoutExpired:
-        raise TaskError(f"{what}: git took more than {_GIT_S} s") from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise TaskError(f"{what}: git: {said[-1][:300] if said else done.returncode}")
-    return done.stdout

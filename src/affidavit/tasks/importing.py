@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from affidavit.tasks.errors import TaskError
+from affidavit.tasks.git import run_git
 from affidavit.tasks.task import load_task
 
 _MOST_REGISTRY_BYTES = 64 << 20
@@ -23,7 +23,6 @@ _MOST_TASK_FILES = 100_000
 _MOST_DEPTH = 8
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}|[A-Za-z0-9][A-Za-z0-9._/-]{0,200}")
-_GIT_S = 1800
 
 
 @dataclass(frozen=True)
@@ -280,21 +279,5 @@ def _unpack(archive: Path, target: Path) -> None:
         place.symlink_to(link)
 
 
-def _git(path: Path, what: str, *arguments: str) -> None:
-    env = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": os.environ.get("HOME", "/"),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-        **{name: os.environ[name] for name in ("SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy") if name in os.environ},
-    }
-    try:
-        command = ["git", "-c", "fetch.fsckObjects=true", *arguments]
-        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_S)
-    except FileNotFoundError:
-        raise TaskError("git is not installed, and tasks of a registry lie in git: apt install git") from None
-    except subprocess.TimeoutExpired:
-        raise TaskError(f"{path}: {what}: git took more than {_GIT_S} s") from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise TaskError(f"{path}: {what}: git: {said[-1][:300] if said else done.returncode}")
+def _git(path: Path, what: str, *words: str) -> None:
+    run_git(f"{path}: {what}", ["-c", "fetch.fsckObjects=true", *words], as_configured=True)
