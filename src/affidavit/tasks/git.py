@@ -31,9 +31,7 @@ def run_git(
     Raises:
         TaskError: it is not installed, took more than 30 minutes, or failed.
     """
-    own = (
-        {"HOME": os.environ.get("HOME", "/")} if as_configured else {"HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
-    )
+    bare = {"HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
     whole = {
         "PATH": os.environ.get("PATH", os.defpath),
         **({"HOME": os.environ.get("HOME", "/")} if as_configured else bare),
