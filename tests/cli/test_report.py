@@ -43,6 +43,11 @@ def test_two_runs_are_compared(affidavit: Command, tmp_path: Path) -> None:
     assert (ran.status, ran.err) == (0, "")
     assert "a solves more." in ran.out
     assert affidavit("compare", first, second, "--json").json["overall"]["shown"] is True
+    third = write_run(tmp_path / "c", [trial(f"t{n}", agent="c") for n in range(8)], "c")
+    ran = affidavit("compare", first, second, third, "--html", tmp_path / "c.html")
+    assert (ran.status, ran.err) == (0, "")
+    assert "No difference shown between a and c." in ran.out
+    assert affidavit("compare", first).status == 2
 
 
 def test_a_run_is_not_compared_with_itself(affidavit: Command, tmp_path: Path) -> None:

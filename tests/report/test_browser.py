@@ -52,7 +52,7 @@ DETAIL: dict[str, Any] = {
 }  # fmt: skip
 WIDTHS = (360, 768, 1280)
 PHONE = WIDTHS[0]
-ORDINARY = ("both.html", "compared.html", "both-pages/index.html", "both-pages/trial-00009.html")
+ORDINARY = ("both.html", "compared.html", "three.html", "both-pages/index.html", "both-pages/trial-00009.html")
 
 
 @pytest.fixture(scope="module")
@@ -157,11 +157,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_page(both, folder / "both.html")
     write_pages(both, folder / "both-pages")
     write_comparison(compare(both), folder / "compared.html")
+    write_comparison(compare(make_report(read_runs(runs))), folder / "evil-three.html")
+    third = write_run(
+        folder / "three", [trial(f"t{n}", 0, "fail", agent="three", labels=labels) for n in range(7)], "r-3"
+    )
+    write_comparison(compare(make_report(read_runs([*runs[1:], third]))), folder / "three.html")
     return folder
 
 
 def poisoned_pages(folder: Path) -> list[Path]:
-    return [folder / "evil.html", folder / "evil-compared.html", *sorted((folder / "evil-pages").iterdir())[::20]]
+    compared = [folder / "evil-compared.html", folder / "evil-three.html"]
+    return [folder / "evil.html", *compared, *sorted((folder / "evil-pages").iterdir())[::20]]
 
 
 def test_nothing_runs_and_nothing_leaves(browser: Any, pages: Path) -> None:

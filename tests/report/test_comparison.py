@@ -3,17 +3,20 @@
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
 
 from affidavit.report import (
     Comparison,
+    Report,
     ReportError,
     compare,
     csv_text,
     make_report,
     print_comparison,
+    print_report,
     read_runs,
     report_json,
 )
@@ -21,10 +24,10 @@ from run_folders import MakeRun, trial
 
 
 @pytest.fixture
-def compared(make_run: MakeRun) -> Any:
-    """Compares agents by the verdicts of their trials, a list for each task."""
+def reported(make_run: MakeRun) -> Any:
+    """Makes a report of two agents by the verdicts of their trials, a list for each task."""
 
-    def comparison(first: dict[str, list[str]], second: dict[str, list[str]], **keys: Any) -> Comparison:
+    def report(first: dict[str, list[str]], second: dict[str, list[str]], **keys: Any) -> Report:
         folders = [
             make_run(
                 [
@@ -37,7 +40,18 @@ def compared(make_run: MakeRun) -> Any:
             )
             for agent, all_of in (("weak", first), ("strong", second))
         ]
-        return compare(make_report(read_runs(folders)))
+        return make_report(read_runs(folders))
+
+    return report
+
+
+@pytest.fixture
+def compared(reported: Any) -> Any:
+    """Compares them."""
+
+    def comparison(*agents: dict[str, list[str]], **keys: Any) -> Comparison:
+        (found,) = compare(reported(*agents, **keys)).pairs
+        return found
 
     return comparison
 
@@ -115,13 +129,87 @@ def test_other_contracts_are_named(compared: Any) -> None:
 def test_what_cannot_be_compared_is_refused(compared: Any, make_run: MakeRun) -> None:
     with pytest.raises(ReportError, match="no task in common"):
         compared({"a": ["pass"]}, {"b": ["pass"]})
-    several = make_run([trial("a", agent="x"), trial("a", agent="y"), trial("a", agent="z")], name="several")
-    with pytest.raises(ReportError, match="of two agents, and the runs hold 3: x, y, z"):
-        compare(make_report(read_runs([several])))
+    with pytest.raises(ReportError, match="of 2 to 20 agents, and the runs hold 1: x"):
+        compare(make_report(read_runs([make_run([trial("a", agent="x")], name="one")])))
+    apart = make_run([trial(name, agent=name) for name in "abc"], name="apart")
+    with pytest.raises(ReportError, match="any two of the agents have no task in common"):
+        compare(make_report(read_runs([apart])))
 
 
-def test_terminal_and_json_say_the_same(compared: Any) -> None:
-    found = compared({**tasks(8, "fail"), "x" * 200: ["pass"]}, {**tasks(8, "pass"), "x" * 200: ["pass"]})
+@pytest.fixture
+def three(make_run: MakeRun) -> Report:
+    """Of three agents: one that solves nothing, one that solves all but one of 8 tasks, one that solves all."""
+    labels = {"labels": {"category": "c"}}
+    of = {"none": ["fail"] * 8, "most": ["pass"] * 7 + ["fail"], "all": ["pass"] * 8}
+    folders = [
+        make_run([trial(f"t{n}", 0, one, agent=agent, **labels) for n, one in enumerate(verdicts)], agent, agent)
+        for agent, verdicts in of.items()
+    ]
+    return make_report(read_runs(folders))
+
+
+def test_several_agents_are_compared_each_with_each_and_corrected_by_holm(three: Report) -> None:
+    found = compare(three)
+    whole = {(pair.first.name, pair.second.name): pair.overall for pair in found.pairs}
+    p = {names: one.p for names, one in whole.items()}
+    assert p == {("none", "most"): 2 / 2**7, ("none", "all"): 2 / 2**8, ("most", "all"): 1.0}
+    adjusted = {names: (one.adjusted_p, one.shown) for names, one in whole.items()}
+    assert adjusted == {
+        ("none", "most"): (2 * 2 / 2**7, True),
+        ("none", "all"): (3 * 2 / 2**8, True),
+        ("most", "all"): (1.0, False),
+    }
+    assert found.conclusion == (
+        "most solves more than none.",
+        "all solves more than none.",
+        "No difference shown between most and all.",
+    )
+    # Three labels are asked of as many pairs.
+    assert [pair.contrasts[0].adjusted_p for pair in found.pairs] == [2 * 2 / 2**7, 3 * 2 / 2**8, 1.0]
+    assert "over the 3 pairs of agents" in found.notes[0]
+    assert f"p = {2 / 2**7:.3f}, adjusted {4 / 2**7:.3f}" in found.pairs[0].conclusion
+
+
+def test_what_each_pair_could_show_alone_may_not_stand_among_many(make_run: MakeRun) -> None:
+    folders = [
+        make_run([trial(f"t{n}", 0, verdict, agent=agent) for n in range(6)], agent, agent)
+        for agent, verdict in (("a", "fail"), ("b", "pass"), ("c", "pass"))
+    ]
+    two, all_three = (compare(make_report(read_runs(some))) for some in (folders[:2], folders))
+    assert (two.pairs[0].overall.p, two.pairs[0].overall.shown) == (2 / 2**6, True)
+    assert [pair.overall.shown for pair in all_three.pairs] == [False, False, False]
+    assert all_three.conclusion == ("No difference shown between a and b; nor between a and c; nor between b and c.",)
+
+
+def test_a_pair_without_common_tasks_is_named(make_run: MakeRun) -> None:
+    tasks_of = {"a": "12", "b": "23", "c": "3"}
+    trials = [trial(task, agent=agent) for agent, tasks in tasks_of.items() for task in tasks]
+    found = compare(make_report(read_runs([make_run(trials)])))
+    assert (len(found.pairs), found.apart) == (2, (("a", "c"),))
+    assert found.notes[-1] == "Without a task in common, and so not compared: a and c."
+
+
+def test_every_format_holds_each_pair(three: Report) -> None:
+    found = compare(three)
+    out = io.StringIO()
+    print_comparison(found, out)
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert re.search(r"C less A, 8 tasks +\+100 points +not known +p 0.023 +shown", out.getvalue())
+    document = json.loads(json.dumps(report_json(three)))
+    assert document["comparison"] is None
+    assert document["comparisons"] == json.loads(json.dumps(found.to_json()))
+    assert [pair["overall"]["shown"] for pair in document["comparisons"]["pairs"]] == [True, True, False]
+    rows = {tuple(row.values())[1:6]: row["value"] for row in csv.DictReader(io.StringIO(csv_text(three)))}
+    assert rows["all", "comparison with none", "all", "", "adjusted_p"] == str(3 * 2 / 2**8)
+    assert rows["most", "compared task with none", "t0", "", "second_solved"] == "1.0"
+    screen = io.StringIO()
+    print_report(three, screen)
+    assert "No difference shown between most and all." in screen.getvalue()
+
+
+def test_terminal_and_json_say_the_same(reported: Any) -> None:
+    agents = ({**tasks(8, verdict), "x" * 200: ["pass"]} for verdict in ("fail", "pass"))
+    found = compare(reported(*agents))
     out = io.StringIO()
     print_comparison(found, out)
     assert max(map(len, out.getvalue().splitlines())) <= 80

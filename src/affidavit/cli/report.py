@@ -149,25 +149,26 @@ def report(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Folder of a run of the first agent.", metavar="A")],
-    second: Annotated[Path, typer.Argument(help="Folder of a run of the second agent.", metavar="B")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs: of one agent each, or of several.", metavar="RUN…")
+    ],
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page.", metavar="FILE", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two agents on the tasks that both ran.
+    """Compare two agents, or each of several with each other, on the tasks that both ran.
 
     Differences are paired by task, with intervals clustered by task, McNemar's exact test, and Holm's correction over
-    labels.
+    labels and over pairs of agents.
 
-    Exit status: 0, or 2 where the runs can't be read or have no task in common.
+    Exit status: 0, or 2 where the runs can't be read, hold fewer than two agents, or have no task in common.
     """
     from affidavit.report import ReportError, make_report, print_comparison, read_runs, write_comparison
     from affidavit.report import compare as compare_subjects
 
     try:
-        found = compare_subjects(make_report(read_runs([first, second])))
+        found = compare_subjects(make_report(read_runs(runs)))
         if html is not None:
             write_comparison(found, html)
     except ReportError as error:

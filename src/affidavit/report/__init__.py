@@ -2,7 +2,7 @@
 
 from affidavit.report.battery import print_battery
 from affidavit.report.behaviour import read_behaviour
-from affidavit.report.comparison import Comparison, compare, report_json
+from affidavit.report.comparison import Comparison, Comparisons, compare, report_json
 from affidavit.report.comparison_text import print_comparison
 from affidavit.report.contracts import print_contract_diff, print_log, print_standing, print_trust
 from affidavit.report.explanation import print_topic, print_topics
@@ -39,6 +39,7 @@ from affidavit.report.workers import shared
 
 __all__ = [
     "Comparison",
+    "Comparisons",
     "LiveReport",
     "PredictionFile",
     "Progress",

@@ -1,8 +1,9 @@
-"""Two agents on the same tasks: paired differences, and whether they show anything."""
+"""Agents on the same tasks: paired differences of two, or of every two, and whether they show anything."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
@@ -11,9 +12,14 @@ from affidavit.report.runs import ReportError, TrialView
 from affidavit.report.statistics import Difference, exact_mcnemar, holm, paired_difference
 
 SCHEMA = "affidavit.comparison/v1"
+SCHEMA_OF_ALL = "affidavit.comparisons/v1"
+MOST_AGENTS = 20
+"""That are compared at once, each with each: 190 pairs."""
 SIGNIFICANT = 0.05
 FEWEST_DIFFERING = 6
 """Tasks on which two agents must differ before an exact test at 5 % can show anything: 2 / 2**5 is above it."""
+
+_MOST_LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Contrast:
         solved, counted: paired differences, one a task.
         first_better, second_better: tasks of which that one solves the larger share of trials.
         p: McNemar's exact test over these two counts; with several trials a task it is a sign test over tasks.
-        adjusted_p: by Holm over all labels; the same as `p` for all tasks.
+        adjusted_p: by Holm; over all labels for a label, over all pairs of agents for all tasks, so that it is `p` with
+            two agents.
         shown: a difference is shown: `adjusted_p` is below 5 %, and the interval of `solved`, if any, leaves 0 out.
     """
 
@@ -99,41 +106,67 @@ class Comparison:
         }
 
 
-def compare(report: Report) -> Comparison:
-    """Compare the two subjects of a report, paired by task.
+@dataclass(frozen=True)
+class Comparisons:
+    """Several agents, each with each.
+
+    Attributes:
+        pairs: of those that have tasks in common, in the order of the subjects. With more than one pair, the p-values
+            over all tasks are adjusted by Holm over the pairs, and those of labels over the labels of all pairs.
+        apart: the names of two that have no task in common, which are not compared.
+        conclusion: in sentences.
+        notes: what a reader must know.
+    """
+
+    subjects: tuple[Subject, ...]
+    pairs: tuple[Comparison, ...]
+    apart: tuple[tuple[str, str], ...]
+    conclusion: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every figure, as ``--json`` prints it: of two agents, their comparison."""
+        if len(self.subjects) == 2:
+            return self.pairs[0].to_json()
+        return {
+            "schema": SCHEMA_OF_ALL,
+            "level": 0.95,
+            "conclusion": list(self.conclusion),
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "apart": [list(names) for names in self.apart],
+            "notes": list(self.notes),
+        }
+
+
+def compare(report: Report) -> Comparisons:
+    """Compare all subjects of a report, each with each, paired by task.
 
     Raises:
-        ReportError: there are not exactly two, or they have no task in common.
+        ReportError: there are fewer than two, or more than MOST_AGENTS, or no two have a task in common.
     """
-    if len(report.subjects) != 2:
-        names = ", ".join(subject.name for subject in report.subjects) or "none"
-        raise ReportError(f"a comparison is of two agents, and the runs hold {len(report.subjects)}: {names}")
-    first, second = report.subjects
-    shared = [task for task in first.tasks if task in set(second.tasks)]
-    if not shared:
-        raise ReportError(f"{first.name} and {second.name} have no task in common, so nothing can be compared")
-    pairs = {task: _pair(task, first.of_task(task), second.of_task(task)) for task in shared}
-    contrasts = _by_label(first, second, pairs)
-    overall = _contrast("all", "", list(pairs.values()))
-    ordered = sorted(pairs.values(), key=lambda one: (-abs(one.second_solved - one.first_solved), one.task_id))
-    return Comparison(
-        first=first,
-        second=second,
-        conclusion=_conclusion(first, second, overall),
-        overall=overall,
-        contrasts=contrasts,
-        pairs=tuple(ordered),
-        only_first=tuple(task for task in first.tasks if task not in pairs),
-        only_second=tuple(task for task in second.tasks if task not in pairs),
-        notes=tuple(_notes(first, second, overall, pairs)),
+    if not 2 <= len(report.subjects) <= MOST_AGENTS:
+        names = ", ".join(subject.name for subject in report.subjects[:MOST_AGENTS]) or "none"
+        raise ReportError(
+            f"a comparison is of 2 to {MOST_AGENTS} agents, and the runs hold {len(report.subjects)}: {names}"
+        )
+    found, apart = [], []
+    for first, second in combinations(report.subjects, 2):
+        if {*first.tasks} & {*second.tasks}:
+            found.append(_compared(first, second))
+        else:
+            apart.append((first.name, second.name))
+    if not found:
+        names = " and ".join(apart[0]) if len(apart) == 1 else "any two of the agents"
+        raise ReportError(f"{names} have no task in common, so nothing can be compared")
+    pairs = _adjusted(found)
+    return Comparisons(
+        report.subjects, pairs, tuple(apart), tuple(_conclusions(pairs)), tuple(_notes_of_all(pairs, apart))
     )
 
 
-def comparison_of(report: Report) -> Comparison | None:
-    """The comparison that a report of two agents holds, whose reader asks first which is better; None where there are
-    not two, or they have no task in common."""
-    if len(report.subjects) != 2:
-        return None
+def comparisons_of(report: Report) -> Comparisons | None:
+    """The comparison that a report of several agents holds, whose reader asks first which is better; None where there
+    is none to be made."""
     try:
         return compare(report)
     except ReportError:
@@ -141,9 +174,61 @@ def comparison_of(report: Report) -> Comparison | None:
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """Every figure of a report, as ``affidavit report --json`` prints it; ``comparison`` may be null."""
-    found = comparison_of(report)
-    return {**report.to_json(), "comparison": None if found is None else found.to_json()}
+    """Every figure of a report, as ``affidavit report --json`` prints it: ``comparison`` is that of two agents, and
+    ``comparisons`` that of more; null otherwise."""
+    found = comparisons_of(report)
+    several = len(report.subjects) > 2
+    return {
+        **report.to_json(),
+        "comparison": None if found is None or several else found.to_json(),
+        "comparisons": found.to_json() if found is not None and several else None,
+    }
+
+
+def _compared(first: Subject, second: Subject) -> Comparison:
+    """Two subjects; no p-value is adjusted yet, and nothing is said in words."""
+    others = {*second.tasks}
+    of_first, of_second = first.by_task, second.by_task
+    pairs = {task: _pair(task, of_first[task], of_second[task]) for task in first.tasks if task in others}
+    ordered = sorted(pairs.values(), key=lambda one: (-abs(one.second_solved - one.first_solved), one.task_id))
+    return Comparison(
+        first=first,
+        second=second,
+        conclusion="",
+        overall=_contrast("all", "", list(pairs.values())),
+        contrasts=_by_label(first, second, pairs),
+        pairs=tuple(ordered),
+        only_first=tuple(task for task in first.tasks if task not in pairs),
+        only_second=tuple(task for task in second.tasks if task not in pairs),
+        notes=(),
+    )
+
+
+def _adjusted(found: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """With what many questions at once take from each p-value, and then in words."""
+    overall = holm([one.overall.p for one in found])
+    labels = iter(holm([contrast.p for one in found for contrast in one.contrasts]))
+    made = []
+    for one, p in zip(found, overall, strict=True):
+        contrasts = sorted(
+            (_with_p(contrast, next(labels)) for contrast in one.contrasts),
+            key=lambda it: (it.adjusted_p, -abs(it.solved.value or 0.0), it.kind, it.label),
+        )
+        whole = _with_p(one.overall, p)
+        made.append(
+            replace(
+                one,
+                overall=whole,
+                contrasts=tuple(contrasts),
+                conclusion=_conclusion(one, whole, several=len(found) > 1),
+                notes=tuple(_notes(one, whole)),
+            )
+        )
+    return tuple(made)
+
+
+def _with_p(contrast: Contrast, adjusted_p: float) -> Contrast:
+    return replace(contrast, adjusted_p=adjusted_p, shown=_shown(contrast.solved, adjusted_p))
 
 
 def _pair(task: str, first: Sequence[TrialView], second: Sequence[TrialView]) -> TaskPair:
@@ -197,13 +282,7 @@ def _by_label(first: Subject, second: Subject, pairs: dict[str, TaskPair]) -> tu
         for kind, label in named:
             if label:
                 labelled[kind, label][trial.task_id] = pairs[trial.task_id]
-    found = [_contrast(kind, label, list(of.values())) for (kind, label), of in labelled.items()]
-    adjusted = holm([one.p for one in found])
-    made = [
-        Contrast(**{**vars(one), "adjusted_p": p, "shown": _shown(one.solved, p)})
-        for one, p in zip(found, adjusted, strict=True)
-    ]
-    return tuple(sorted(made, key=lambda one: (one.adjusted_p, -abs(one.solved.value or 0.0), one.kind, one.label)))
+    return tuple(_contrast(kind, label, list(of.values())) for (kind, label), of in labelled.items())
 
 
 def signed_percent(value: float | None) -> str:
@@ -223,50 +302,96 @@ def p_words(p: float) -> str:
     return "below 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def _conclusion(first: Subject, second: Subject, overall: Contrast) -> str:
+def _conclusion(found: Comparison, overall: Contrast, *, several: bool) -> str:
+    first, second = found.first.name, found.second.name
+    # Every common task weighs the same, as in the paired difference.
+    solved = [fmean(getattr(pair, name) for pair in found.pairs) for name in ("first_solved", "second_solved")]
+    p = f"p = {p_words(overall.p)}"
+    if several:
+        p += f", adjusted {p_words(overall.adjusted_p)}"
     words = (
-        f"{second.name} solves {percent(_mean(second, first))} and {first.name} {percent(_mean(first, second))} of the "
+        f"{second} solves {percent(solved[1])} and {first} {percent(solved[0])} of the "
         f"trials of {plural(overall.tasks, 'common task')}: {signed_percent(overall.solved.value)}, 95 % interval "
-        f"{range_words(overall.solved)}, p = {p_words(overall.p)}."
+        f"{range_words(overall.solved)}, {p}."
     )
     if not overall.shown:
         differing = overall.first_better + overall.second_better
         few = f": they differ on {plural(differing, 'task')}, and on fewer than {FEWEST_DIFFERING} none can be shown"
         return f"No difference shown{few if differing < FEWEST_DIFFERING else ''}. {words}"
     better = second if (overall.solved.value or 0.0) > 0 else first
-    return f"{better.name} solves more. {words}"
+    return f"{better} solves more. {words}"
 
 
-def _mean(subject: Subject, other: Subject) -> float:
-    """The share solved, every common task weighing the same, as in the paired difference."""
-    tasks = [task for task in subject.tasks if task in set(other.tasks)]
-    return fmean(fmean(trial.passed for trial in subject.of_task(task)) for task in tasks)
+def _conclusions(pairs: Sequence[Comparison]) -> Iterable[str]:
+    """What all pairs together show, in sentences."""
+    if len(pairs) == 1:
+        yield pairs[0].conclusion
+        return
+    better: dict[str, list[str]] = defaultdict(list)
+    alike = []
+    for pair in pairs:
+        names = (pair.first.name, pair.second.name)
+        if not pair.overall.shown:
+            alike.append(" and ".join(names))
+        elif (pair.overall.solved.value or 0.0) > 0:
+            better[names[1]].append(names[0])
+        else:
+            better[names[0]].append(names[1])
+    for name, worse in better.items():
+        yield f"{name} solves more than {_listed(worse)}."
+    if alike:
+        yield f"No difference shown between {_listed(alike, '; nor between ')}."
 
 
-def _notes(first: Subject, second: Subject, overall: Contrast, pairs: dict[str, TaskPair]) -> list[str]:
-    notes = [
-        "Differences are paired by task, and every common task weighs the same. The p-value is of McNemar's exact test."
-    ]
-    if any(pair.first_trials > 1 or pair.second_trials > 1 for pair in pairs.values()):
-        notes.append(
-            "Tasks have several trials, so the test is over tasks: for which of the two the larger share was solved."
-        )
+def _listed(names: Sequence[str], separator: str = ", ") -> str:
+    shown = separator.join(names[:_MOST_LISTED])
+    return shown if len(names) <= _MOST_LISTED else f"{shown}, and {len(names) - _MOST_LISTED} more"
+
+
+_BY_TASK = (
+    "Differences are paired by task, and every common task weighs the same. The p-value is of McNemar's exact test."
+)
+_OVER_TASKS = "Tasks have several trials, so the test is over tasks: for which of the two the larger share was solved."
+
+
+def _notes(found: Comparison, overall: Contrast) -> list[str]:
+    notes = [_BY_TASK]
+    if any(pair.first_trials > 1 or pair.second_trials > 1 for pair in found.pairs):
+        notes.append(_OVER_TASKS)
     differing = overall.first_better + overall.second_better
     if differing < FEWEST_DIFFERING:
         notes.append(
             f"They differ on {plural(differing, 'task')}. With fewer than {FEWEST_DIFFERING} no difference can be "
             "shown; that none is shown does not mean that there is none."
         )
-    left = [(len(one.tasks) - len(pairs), one.name) for one in (first, second) if len(one.tasks) > len(pairs)]
+    left = [(len(found.only_first), found.first.name), (len(found.only_second), found.second.name)]
     notes += [
         f"{plural(count, 'task')} that only {name} has {'is' if count == 1 else 'are'} left out."
         for count, name in left
+        if count
     ]
-    contracts = {
-        task for task in pairs
-        if len({trial.contract_digest for subject in (first, second) for trial in subject.of_task(task)}) > 1
-    }  # fmt: skip
+    of_first, of_second = found.first.by_task, found.second.by_task
+    contracts = [
+        pair for pair in found.pairs
+        if len({trial.contract_digest for of in (of_first, of_second) for trial in of[pair.task_id]}) > 1
+    ]  # fmt: skip
     if contracts:
         notes.append(f"{plural(len(contracts), 'task')} ran under contracts that differ between the two.")
     notes.append("p-values of labels are adjusted by Holm's method, since many are asked at once.")
+    return notes
+
+
+def _notes_of_all(pairs: Sequence[Comparison], apart: Sequence[tuple[str, str]]) -> list[str]:
+    if len(pairs) == 1 and not apart:
+        return [*pairs[0].notes]
+    notes = [
+        f"{_BY_TASK} It is adjusted by Holm's method over the {plural(len(pairs), 'pair')} of agents, since many are "
+        "asked at once, and that of a label over the labels of all pairs.",
+        f"Two agents that differ on fewer than {FEWEST_DIFFERING} tasks can't be shown to differ; that no difference "
+        "is shown does not mean that there is none.",
+    ]
+    if any(_OVER_TASKS in pair.notes for pair in pairs):
+        notes.append(_OVER_TASKS)
+    if apart:
+        notes.append(f"Without a task in common, and so not compared: {_listed([' and '.join(two) for two in apart])}.")
     return notes

@@ -223,9 +223,10 @@ class Subject:
         """Trials of the task that has most."""
         return max(Counter(trial.task_id for trial in self.trials).values(), default=0)
 
-    def of_task(self, task_id: str) -> tuple[TrialView, ...]:
-        """The trials of a task."""
-        return tuple(trial for trial in self.trials if trial.task_id == task_id)
+    @property
+    def by_task(self) -> Mapping[str, Sequence[TrialView]]:
+        """Its trials, by task, in the order of each task's first one."""
+        return _by_task(self.trials)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from affidavit.report.agent_names import short_digest
-from affidavit.report.comparison import Comparison, comparison_of, p_words, range_words, signed_percent
+from affidavit.report.comparison import Comparisons, comparisons_of, p_words, range_words, signed_percent
 from affidavit.report.figures import (
     Repeat,
     Report,
@@ -179,10 +179,11 @@ def index_page(report: Report, links: Mapping[Key, str], live: Live | None = Non
     return _report_page(report, links, None, live)
 
 
-def write_comparison(found: Comparison, path: Path) -> None:
+def write_comparison(found: Comparisons, path: Path) -> None:
     """Write a comparison into one file. Raises ReportError where that can't be written."""
     page = _environment().get_template("comparison.html.j2")
-    _write_file(path, page.render(**_frame("Comparison of two agents"), found=found))
+    number = "two" if len(found.subjects) == 2 else str(len(found.subjects))
+    _write_file(path, page.render(**_frame(f"Comparison of {number} agents"), found=found))
 
 
 def clean(value: Any) -> Any:
@@ -200,7 +201,7 @@ def _report_page(
     return _environment().get_template("report.html.j2").render(
         **_frame("Affidavit report", live),
         report=report,
-        comparison=comparison_of(report),
+        comparison=comparisons_of(report),
         matrix=_matrix(report),
         verdicts=verdicts,
         verified=any(subject.verified for subject in report.subjects),

@@ -7,6 +7,7 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
+from affidavit.report.comparison import comparisons_of
 from affidavit.report.console import open_console
 from affidavit.report.figures import (
     Group,
@@ -60,6 +61,11 @@ def _screen(report: Report) -> Iterator[Text]:
         return
     for subject in report.subjects:
         yield from _lines(subject)
+        yield Text()
+    if (compared := comparisons_of(report)) is not None:
+        yield Text("Comparison", "bold")
+        for sentence in compared.conclusion:
+            yield from _wrapped(sentence)
         yield Text()
     yield Text("How far to trust this", "bold")
     shared = common_limits(report.subjects)
@@ -143,7 +149,7 @@ def _legend(subject: Subject) -> Text:
 
 def _matrix(subject: Subject) -> Iterator[Text]:
     """The tasks that failed most first, since they are what one looks for."""
-    of = {task: subject.of_task(task) for task in subject.tasks}
+    of = subject.by_task
     order = sorted(of, key=lambda task: sum(trial.passed for trial in of[task]) / len(of[task]))
     width = max((len(printable(task, 30)) for task in order[:_MOST_TASKS]), default=0)
     for task in order[:_MOST_TASKS]:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from affidavit.report.comparison import Comparison, comparison_of
+from affidavit.report.comparison import Comparison, comparisons_of
 from affidavit.report.figures import Report, Subject
 from affidavit.report.statistics import Difference
 from affidavit.report.text import printable
@@ -29,9 +29,16 @@ def csv_text(report: Report) -> str:
     for subject in report.subjects:
         for row in _rows(subject):
             writer.writerow([_cell(value) for value in (subject.run_id, subject.agent, *row)])
-    if (found := comparison_of(report)) is not None:
-        for row in _compared(found):
-            writer.writerow([_cell(value) for value in (found.second.run_id, found.second.agent, *row)])
+    if (found := comparisons_of(report)) is not None:
+        several = len(found.subjects) > 2
+        for pair in found.pairs:
+            against = f" with {pair.first.name}" if several else ""
+            for section, *figures in _compared(pair):
+                whole = (pair.second.run_id, pair.second.agent, f"{section}{against}", *figures)
+                writer.writerow([_cell(value) for value in whole])
+        for number, sentence in enumerate((*found.conclusion, *found.notes) if several else (), 1):
+            said = ("", "", "comparison", sentence, None, f"sentence {number}", None, None, None, None)
+            writer.writerow([_cell(value) for value in said])
     return out.getvalue()
 
 
