@@ -17,6 +17,7 @@ from affidavit.gateway.egress import (
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
+from affidavit.gateway.proxies import own_proxies
 from affidavit.gateway.redaction import REDACTED, Redactor
 from affidavit.gateway.script import read_script
 from affidavit.gateway.settings import (
@@ -38,7 +39,6 @@ from affidavit.gateway.web_process import (
     WEB_PORT,
     WebProcess,
     WebSettings,
-    own_proxies,
     web_environment,
     write_web_files,
 )

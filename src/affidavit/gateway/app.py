@@ -281,10 +281,11 @@ class Gateway:
             exchange.response_headers = answer_headers(reply.headers)
             kind = exchange.response_headers.get("content-type", "")
             streamed = reply.status == 200 and kind.partition(";")[0].strip().lower() == "text/event-stream"
+            answer = None
             try:
-                last = await (self._stream if streamed else self._whole)(reply, connection, exchange, claim)
+                last, answer = await (self._stream if streamed else self._whole)(reply, connection, exchange, claim)
             finally:
-                self._account(asked.operation, exchange, kind)
+                self._account(asked.operation, exchange, kind, answer)
             # First the record: what the agent has in whole is in it, whatever happens to this process.
             self._write(exchange, claim)
             if streamed:
@@ -293,9 +294,11 @@ class Gateway:
                 headers = {name: self._redactor.text(value) for name, value in exchange.response_headers.items()}
                 await connection.answer(reply.status, headers, last)
 
-    async def _whole(self, reply: Reply, connection: "_Connection", exchange: Exchange, claim: _Claim) -> bytes:
-        """Take an answer in one piece, and look at it; what is to be passed on."""
-        body = bytearray()
+    async def _whole(
+        self, reply: Reply, connection: "_Connection", exchange: Exchange, claim: _Claim
+    ) -> tuple[bytes, Answer | None]:
+        """Take an answer in one piece, and look at it; what is to be passed on, and what it says."""
+        body, answer = bytearray(), None
         async for chunk in reply.chunks:
             exchange.answered_ns = exchange.answered_ns or time.monotonic_ns()
             self._collect(body, chunk, claim)
@@ -310,10 +313,12 @@ class Gateway:
             exchange.outcome, exchange.reason = "failed", f"the upstream answered with status {reply.status}"
         else:
             exchange.outcome = "answered"
-        return exchange.response
+        return exchange.response, answer
 
-    async def _stream(self, reply: Reply, connection: "_Connection", exchange: Exchange, claim: _Claim) -> bytes:
-        """Pass on a stream as it comes; what is left to be passed on at its end."""
+    async def _stream(
+        self, reply: Reply, connection: "_Connection", exchange: Exchange, claim: _Claim
+    ) -> tuple[bytes, Answer]:
+        """Pass on a stream as it comes; what is left to be passed on at its end, and what it says."""
         clean, body = CleanStream(self._redactor), bytearray()
         headers = {name: self._redactor.text(value) for name, value in exchange.response_headers.items()}
         await connection.begin(reply.status, {**headers, "cache-control": "no-cache"})
@@ -329,7 +334,7 @@ class Gateway:
         if answer is None or not (answer.finished or answer.error):
             raise UpstreamFailed("the upstream's stream ended before its end")
         exchange.outcome, exchange.reason = ("failed", answer.error) if answer.error else ("answered", "")
-        return clean.finish()
+        return clean.finish(), answer
 
     def _collect(self, body: bytearray, chunk: bytes, claim: _Claim) -> None:
         if len(body) + len(chunk) > MOST_BODY_BYTES:
@@ -340,9 +345,11 @@ class Gateway:
         claim.bytes += len(chunk)
         body += chunk
 
-    def _account(self, operation: Operation, exchange: Exchange, kind: str) -> None:
-        """Note which model answered, and what it took."""
-        answer = (read_answer(operation.name, kind, exchange.response) if exchange.status == 200 else None) or Answer()
+    def _account(self, operation: Operation, exchange: Exchange, kind: str, answer: Answer | None) -> None:
+        """Note which model answered, and what it took. An answer that broke off is read as far as it came."""
+        if answer is None and exchange.status == 200:
+            answer = read_answer(operation.name, kind, exchange.response)
+        answer = answer or Answer()
         exchange.wire_model = answer.model
         if not operation.generates or exchange.status != 200:
             return

@@ -15,6 +15,7 @@ import sys
 
 import anyio._backends._asyncio  # noqa: F401  (likewise)
 import uvicorn
+import uvloop
 
 from affidavit.gateway.app import Gateway
 from affidavit.gateway.serving import drop_privileges, end_of_input, read_settings
@@ -29,7 +30,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket, spool: Spoo
     gateway = Gateway(settings, source, spool)
     config = uvicorn.Config(
         gateway,
-        http="h11",
+        http="httptools",
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> None:
     with os.fdopen(int(arguments[1]), "ab") as file:
         # What is loaded stays: a collector that walks it holds up a stream.
         gc.freeze()
-        asyncio.run(_serve(settings, listener, SpoolWriter(file)))
+        uvloop.run(_serve(settings, listener, SpoolWriter(file)))
 
 
 if __name__ == "__main__":

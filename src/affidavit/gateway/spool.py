@@ -4,7 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Literal
 
@@ -82,7 +82,7 @@ class SpoolWriter:
 
     def write(self, exchange: Exchange) -> None:
         """Write one. Raises OSError."""
-        value = asdict(exchange)
+        value = {**vars(exchange)}
         for name in _BODIES:
             value[name] = base64.b64encode(value[name]).decode()
         self._lines.write(value)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.request import getproxies
 
 from affidavit.gateway.authority import Authority
 from affidavit.gateway.errors import GatewayError
@@ -19,7 +18,6 @@ WEB_PORT = 61081
 _AUTHORITY = "authority.pem"
 _APT = "apt.conf"
 _WGET = "wgetrc"
-_SCHEMES = ("http", "https", "all", "no")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class WebSettings:
         authority: certifies every host.
         fetch: what is not in the cache is fetched and put there; else it is answered that it is not.
         allowed: hosts that may be reached though their addresses are private.
-        proxies: this machine's own way to the web: the address of a proxy by scheme; ``no``: hosts without one.
+        proxies: this machine's own way to the web, as from :func:`own_proxies`.
     """
 
     folder: Path
@@ -86,11 +84,6 @@ class WebProcess(ServerProcess):
         if not there or not spool.complete:
             raise GatewayError("the web server of a grading died")
         return spool
-
-
-def own_proxies() -> dict[str, str]:
-    """This machine's own way to the web, as `WebSettings.proxies` has it."""
-    return {name: address for name, address in getproxies().items() if name in _SCHEMES}
 
 
 def web_environment(folder: str, port: int = WEB_PORT) -> dict[str, str]:

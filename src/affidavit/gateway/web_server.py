@@ -21,6 +21,7 @@ import h11
 import httpcore
 
 from affidavit.gateway.authority import Authority
+from affidavit.gateway.proxies import connection_proxy, proxy_for
 from affidavit.gateway.web_cache import MOST_ANSWERS, MOST_BYTES, Answers, CachedAnswer, Query
 from affidavit.gateway.web_spool import WebSpoolWriter
 
@@ -97,24 +98,18 @@ class Web:
 
     def _pool(self, url: str) -> httpcore.AsyncConnectionPool:
         """The connections for a URL: through this machine's proxy where it has one for it."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        proxy = "" if self._without_proxy(host) else self._proxies.get(parts.scheme, self._proxies.get("all", ""))
+        host, proxy = urlsplit(url).hostname or "", proxy_for(url, self._proxies)
         if proxy and host not in self._allowed and is_private(host):
             # Else a name is the proxy's to look up, and it does not stand where this machine stands.
             raise FetchFailed(_refusal(host))
         if proxy not in self._pools:
             self._pools[proxy] = httpcore.AsyncConnectionPool(
                 ssl_context=self._context,
-                proxy=httpcore.Proxy(proxy) if proxy else None,
+                proxy=connection_proxy(proxy),
                 network_backend=None if proxy else _Guarded(self._allowed),
                 max_connections=64,
             )
         return self._pools[proxy]
-
-    def _without_proxy(self, host: str) -> bool:
-        names = [name.strip().lower().lstrip("*.") for name in self._proxies.get("no", "").split(",")]
-        return any(name and (host == name or host.endswith("." + name)) for name in names)
 
 
 class _Guarded(httpcore.AsyncNetworkBackend):

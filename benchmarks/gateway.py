@@ -1,0 +1,157 @@
+"""What the model gateway adds to a request and to each streamed event, beside the same upstream asked directly.
+
+    python benchmarks/gateway.py [--requests N] [--streams N]
+
+The upstream is a scripted one on loopback that answers at once, so all that is measured is the gateway. Requests go to
+the one and to the other by turns, on connections that stay open.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import socket
+import socketserver
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from affidavit.gateway import GatewayProcess, GatewaySettings, Upstream
+
+PATH = "/v1/chat/completions"
+EVENTS = 20
+_PAUSE_S = 0.01
+_ANSWER = json.dumps(
+    {
+        "model": "model-1",
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "I look. " * 40}}
+        ],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
+    }
+).encode()
+_TOOLS = [{"type": "function", "function": {"name": "bash", "description": "Runs a command. " * 20}}]
+_HISTORY = [{"role": "user", "content": "The output of a command, which may be long. " * 40} for _ in range(20)]
+
+
+class _Upstream(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        while head := b"".join(iter(self.rfile.readline, b"\r\n")):
+            size = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            body = self.rfile.read(size)
+            if b'"stream": true' in body:
+                self._stream()
+            else:
+                self._send(b"content-length: %d\r\ncontent-type: application/json\r\n" % len(_ANSWER), _ANSWER)
+
+    def _send(self, headers: bytes, body: bytes) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n" + body)
+
+    def _stream(self) -> None:
+        self._send(b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n", b"")
+        for number in range(EVENTS):
+            time.sleep(_PAUSE_S)
+            delta = {"content": str(time.monotonic_ns())}
+            self._chunk({"model": "m", "choices": [{"delta": delta, "finish_reason": "stop" if number else None}]})
+        self.wfile.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+
+    def _chunk(self, value: object) -> None:
+        event = b"data: " + json.dumps(value).encode() + b"\n\n"
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+class _Client:
+    """One connection that stays open."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc)
+
+    def request_ms(self, body: bytes) -> float:
+        """How long one request takes, to the end of its answer."""
+        began = time.perf_counter()
+        self._connection.request("POST", PATH, body, {"content-type": "application/json"})
+        answer = self._connection.getresponse()
+        answer.read()
+        taken = (time.perf_counter() - began) * 1000
+        if answer.status != 200:
+            raise SystemExit(f"status {answer.status}")
+        return taken
+
+    def events_ms(self, body: bytes) -> list[float]:
+        """How old each event of a stream is when it arrives."""
+        self._connection.request("POST", PATH, body, {"content-type": "application/json"})
+        answer = self._connection.getresponse()
+        ages = []
+        while line := answer.readline():
+            now = time.monotonic_ns()
+            if b"content" in line:
+                sent = json.loads(line[6:])["choices"][0]["delta"]["content"]
+                ages.append((now - int(sent)) / 1e6)
+        return ages
+
+
+@contextlib.contextmanager
+def upstream() -> Iterator[str]:
+    """A scripted model server on loopback; its URL."""
+    with _Server(("127.0.0.1", 0), _Upstream) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def processor_ms(pid: int) -> float:
+    """Processor time of a process so far, milliseconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=500)
+    parser.add_argument("--streams", type=int, default=10)
+    options = parser.parse_args()
+    with upstream() as url, tempfile.TemporaryDirectory() as folder:
+        listener = socket.create_server(("127.0.0.1", 0))
+        gateway_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        settings = GatewaySettings("live", ("model-1",), {"openai": Upstream(url)})
+        with GatewayProcess(settings, listener, Path(folder) / "spool") as gateway:
+            clients = {"direct": _Client(url), "gateway": _Client(gateway_url)}
+            short = {"model": "model-1", "messages": [{"role": "user", "content": "hi"}]}
+            long = {"model": "model-1", "tools": _TOOLS, "messages": _HISTORY}
+            for name, asked in (("short", short), ("36 kB", long)):
+                body = json.dumps(asked).encode()
+                before = processor_ms(gateway.pid)
+                _report(f"request, {name}", options.requests, clients, lambda one, body=body: [one.request_ms(body)])
+                used = (processor_ms(gateway.pid) - before) / (options.requests + 1)
+                print(f"    processor time of the gateway: {used:.2f} ms a request")
+            body = json.dumps({**short, "stream": True}).encode()
+            _report("streamed event", options.streams, clients, lambda one: one.events_ms(body))
+            gateway.stop()
+    print(f"load {os.getloadavg()[0]:.1f}")
+
+
+def _report(what: str, times: int, clients: dict[str, _Client], ask: Callable[[_Client], list[float]]) -> None:
+    taken: dict[str, list[float]] = {name: [] for name in clients}
+    for one in clients.values():
+        ask(one)
+    for _ in range(times):
+        for name, one in clients.items():
+            taken[name] += ask(one)
+    direct, gateway = (statistics.median(taken[name]) for name in ("direct", "gateway"))
+    print(f"{what}: direct {direct:.2f} ms, through the gateway {gateway:.2f} ms: {gateway - direct:.2f} ms more")
+
+
+if __name__ == "__main__":
+    main()
