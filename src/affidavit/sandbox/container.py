@@ -26,7 +26,7 @@ from affidavit.sandbox.execution import Execution, Tree
 from affidavit.sandbox.layers import ensure_point, mount_overlay
 from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
 from affidavit.sandbox.packed import mount_folder, mount_usr
-from affidavit.sandbox.proc import made_up_proc
+from affidavit.sandbox.proc import close_network_counters, made_up_proc
 from affidavit.sandbox.protocol import (
     Entrance,
     ExecEnd,
@@ -316,6 +316,8 @@ class OciSandbox:
             self._pidfd = os.pidfd_open(self._pid)
             root = f"/proc/{self._pid}/root" if self._command.init_has_root else folder / "merged"
             self._root = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            if self._command.init_has_root:
+                close_network_counters(self._pid)
         except OSError as problem:
             raise SandboxError(f"{self.name}: the sandbox ended as soon as it was created ({problem})") from None
         # Should affidavit be killed, the end of this pipe ends the sandbox.

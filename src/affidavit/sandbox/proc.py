@@ -1,6 +1,7 @@
 """Files of /proc that count for the whole machine, as a sandbox sees them: made up, and the same for every sandbox of
 the same limits, so that none of them can be told anything by them."""
 
+import contextlib
 import os
 import re
 import time
@@ -61,6 +62,25 @@ MASKED = (
     "/sys/devices/virtual/powercap",
 )
 """What a sandbox finds empty."""
+
+
+# Below /proc/PID/net; each counts for the whole machine though it lies in a network namespace.
+_COUNTED_OUTSIDE = ("protocols", "sockstat", "sockstat6", "softnet_stat", "stat")
+
+
+def close_network_counters(pid: int) -> None:
+    """Close the counters of the machine's network to everybody in the network namespace of a process, root of a user
+    namespace included. No mount can cover them, since each process has a folder of its own.
+
+    Raises:
+        OSError: that can't be done.
+    """
+    for name in _COUNTED_OUTSIDE:
+        path = Path(f"/proc/{pid}/net/{name}")
+        # A kernel without IPv6 has not all of them.
+        with contextlib.suppress(FileNotFoundError):
+            os.chown(path, 0, 0)
+            path.chmod(0)
 
 
 def made_up_proc(limits: Limits) -> dict[str, str]:

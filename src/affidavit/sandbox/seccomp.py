@@ -12,13 +12,14 @@ capabilities, and what a contract denies.
 """
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from affidavit.events import SYSTEM_CALLS
 
 _EPERM = 1
 _ENOSYS = 38
+_ENOPROTOOPT = 92
 _EOPNOTSUPP = 95
 _ASK = "SCMP_ACT_NOTIFY"
 
@@ -72,7 +73,7 @@ mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl ms
 semop semtimedop shmat shmctl shmdt shmget
 """
 
-_CONDITIONAL = frozenset({"clone", "personality", "preadv2", "pwritev2", "seccomp", "socket"})
+_CONDITIONAL = frozenset({"clone", "getsockopt", "personality", "preadv2", "pwritev2", "seccomp", "socket"})
 
 # What asks for pages in memory or moves them there: with these, one sandbox could ask what another left. Programs ask
 # for advice's sake and live with "no such call" and with "done"; no contract is broken by asking.
@@ -80,11 +81,17 @@ _UNKNOWN = ("cachestat", "mincore")
 _WITHOUT_EFFECT = ("fadvise64", "readahead")
 _RWF_NOWAIT = 0x8
 
+# SO_COOKIE and SO_NETNS_COOKIE, and NETLINK_SOCK_DIAG, which gives the former as well. The kernel counts them up for the
+# whole machine, so that whoever makes sockets leaves word for a later sandbox.
+_COOKIES = (57, 71)
+_SOCK_DIAG = 4
+_AF_NETLINK = 16
+
 ALLOWED: frozenset[str] = (
     frozenset(" ".join((_FILES, _MEMORY, _PROCESSES, _CLOCKS, _WAITING, _SOCKETS, _SYSTEM_V)).split()) | _CONDITIONAL
 )
-"""Calls that a sandbox may make; some of them (clone, personality, preadv2, pwritev2, seccomp, socket) with certain
-arguments only, and some that ask for the page cache without effect."""
+"""Calls that a sandbox may make; some of them (clone, getsockopt, personality, preadv2, pwritev2, seccomp, socket) with
+certain arguments only, and some that ask for the page cache without effect."""
 
 # Their flags lie in memory, where a filter can't look: C libraries fall back to clone.
 _ABSENT = ("clone3",)
@@ -150,8 +157,17 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
     for answer, names in blind.items():
         if names:
             rules.append({"names": sorted(names), "action": "SCMP_ACT_ERRNO", "errnoRet": answer})
+    if "getsockopt" not in deny:
+        rules += _any_but("getsockopt", 2, _COOKIES)
+        rules += [
+            {"names": ["getsockopt"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOPROTOOPT, "args": [_exactly(2, one)]}
+            for one in _COOKIES
+        ]
     for family in _FAMILIES:
-        allow("socket", "SCMP_CMP_EQ", family)
+        if family != _AF_NETLINK:
+            allow("socket", "SCMP_CMP_EQ", family)
+        elif "socket" not in deny:
+            rules += _any_but("socket", 2, (_SOCK_DIAG,), _argument("SCMP_CMP_EQ", family, 0))
     for persona in _PERSONALITIES:
         allow("personality", "SCMP_CMP_EQ", persona)
     rules.append({"names": list(_ABSENT), "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
@@ -205,6 +221,32 @@ def _any_bit(name: str, bits: int, action: str, index: int = 0) -> list[dict[str
         for bit in (1 << shift for shift in range(32))
         if bits & bit
     ]
+
+
+def _any_but(name: str, index: int, values: Collection[int], *more: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rules that allow a call unless an argument of 32 bits has one of some values. A filter compares 64 bits, of which
+    the kernel ignores the upper half."""
+
+    def prefixes(left: frozenset[int], bit: int, mask: int, prefix: int) -> Iterator[tuple[int, int]]:
+        if not left:
+            yield mask, prefix
+        elif bit >= 0:
+            for half in (0, 1):
+                with_bit = frozenset(value for value in left if value >> bit & 1 == half)
+                yield from prefixes(with_bit, bit - 1, mask | 1 << bit, prefix | half << bit)
+
+    return [
+        {
+            "names": [name],
+            "action": "SCMP_ACT_ALLOW",
+            "args": [*more, _argument("SCMP_CMP_MASKED_EQ", mask, prefix, index)],
+        }
+        for mask, prefix in prefixes(frozenset(values), 31, 0, 0)
+    ]
+
+
+def _exactly(index: int, value: int) -> dict[str, Any]:
+    return _argument("SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, value, index)
 
 
 def _argument(op: str, value: int, second: int, index: int = 0) -> dict[str, Any]:
