@@ -81,8 +81,8 @@ _UNKNOWN = ("cachestat", "mincore")
 _WITHOUT_EFFECT = ("fadvise64", "readahead")
 _RWF_NOWAIT = 0x8
 
-# SO_COOKIE and SO_NETNS_COOKIE, and NETLINK_SOCK_DIAG, which gives the former as well. The kernel counts them up for the
-# whole machine, so that whoever makes sockets leaves word for a later sandbox.
+# SO_COOKIE and SO_NETNS_COOKIE, and NETLINK_SOCK_DIAG, which gives the former as well. The kernel counts them up for
+# the whole machine, so that whoever makes sockets leaves word for a later sandbox.
 _COOKIES = (57, 71)
 _SOCK_DIAG = 4
 _AF_NETLINK = 16
