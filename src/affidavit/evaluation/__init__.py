@@ -17,7 +17,7 @@ from affidavit.evaluation.run import Progress, run_jobs, run_suite
 from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
-from affidavit.evaluation.stages import Stages
+from affidavit.evaluation.stages import Stage, Stages
 from affidavit.evaluation.task_base import prepare
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.text_changes import changed_texts
@@ -42,6 +42,7 @@ __all__ = [
     "RunOptions",
     "RunResult",
     "RunningCapture",
+    "Stage",
     "Stages",
     "Trial",
     "TrialResult",

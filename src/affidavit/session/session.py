@@ -22,6 +22,7 @@ from affidavit.evaluation import (
     Job,
     RunningCapture,
     RunOptions,
+    Stage,
     Stages,
     Trial,
     Work,
@@ -33,12 +34,12 @@ from affidavit.events import AGENT, FIRST, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
 from affidavit.sandbox import (
     Change,
-    ExecEnd,
     ExecSpec,
     Exit,
     LayerFiles,
     OciSandbox,
     Output,
+    SandboxSpec,
     User,
     carry_over,
     diff,
@@ -391,7 +392,9 @@ class Session:
             self._log.add(
                 Entry(number, phase, origin, argv, spec.user, spec.cwd, ran.pid, ran.began_ns, ran.ended_ns, end)
             )
-        return ExecResult(number, end.stdout, end.stderr, _exit_code(end), end.timed_out, end.dropped > 0)
+        return ExecResult(
+            number, end.stdout, end.stderr, _exit_code(end.code, end.signal), end.timed_out, end.dropped > 0
+        )
 
     def _command(
         self,
@@ -425,22 +428,27 @@ class Session:
 
     # --- scoring ---
 
+    def _harness_sandbox(self, name: str, layer: Path) -> tuple[Stage, SandboxSpec, Path]:
+        """A sandbox for commands of the harness, over what the agent left and without a network: its stage, what it is
+        made of, and where its record goes.
+
+        Args:
+            name: the stage's.
+            layer: what the agent left.
+        """
+        stage = self._stages.open(name)
+        spec = replace(self._spec, name=stage.sandbox, rootfs=(layer, *self._spec.rootfs), network="")
+        return stage, spec, self._bundle.file(f"{name}/events.parquet")
+
     def _open_scoring(self) -> EnteredSandbox:
         """The sandbox of what the harness runs after the agent's work: what that left, as grading sees it."""
         with self._lock:
             if self._scoring is None:
                 assert self._work is not None
-                self._after_stage = self._stages.open(_SCORING)
-                spec = replace(
-                    self._spec,
-                    name=self._after_stage.sandbox,
-                    rootfs=(self._work.carried, *self._spec.rootfs),
-                    first_user=_ROOT,
-                    network="",
-                )
+                self._after_stage, spec, events = self._harness_sandbox(_SCORING, self._work.carried)
                 entered = EnteredSandbox(lambda batch: False)
-                events = self._bundle.file(f"{_SCORING}/events.parquet")
-                held = self._stages.hold(self._after_stage, spec, events, entered.watch)
+                first = replace(spec, first_user=_ROOT)
+                held = self._stages.hold(self._after_stage, first, events, entered.watch)
                 self._after_capture, self._after_sandbox = self._after.enter_context(held)
                 entered.start(self._after_capture, self._after_sandbox)
                 self._scoring = entered
@@ -544,23 +552,20 @@ class Session:
             carry_over(upper, lower, diff(upper, lower), lambda change: True, left)
             self._left = left
         self._aftermaths += 1
-        stage = self._stages.open(f"aftermath-{self._aftermaths}")
+        stage, spec, events = self._harness_sandbox(f"aftermath-{self._aftermaths}", self._left)
         spec = replace(
-            self._spec,
-            name=stage.sandbox,
-            rootfs=(self._left, *self._spec.rootfs),
+            spec,
             # A name without a slash is looked up by this shell.
             argv=("/bin/sh", "-c", 'exec "$@"', "sh", *command.argv),
             env=command.env,
             cwd=command.cwd,
             user=command.user,
-            limits=replace(self._spec.limits, wall_ms=round(timeout_s * 1000)),
-            network="",
+            limits=replace(spec.limits, wall_ms=round(timeout_s * 1000)),
         )
-        with self._stages.run(stage, spec, self._bundle.file(f"{stage.name}/events.parquet")) as (captured, _):
+        with self._stages.run(stage, spec, events) as (captured, _):
             self._trial.keep(self._bundle, stage, captured)
         ended, output = captured.exit, captured.output
-        code = ended.code if ended.code is not None else 128 + (ended.signal or 9)
+        code = _exit_code(ended.code, ended.signal)
         return ExecResult(
             self._aftermaths, output.stdout, output.stderr, code, ended.timed_out, truncated=output.dropped > 0
         )
@@ -659,10 +664,8 @@ def _checked_path(path: str) -> str:
     return path
 
 
-def _exit_code(end: ExecEnd) -> int:
-    if end.code is not None:
-        return end.code
-    return 128 + (end.signal or 9)
+def _exit_code(code: int | None, signal: int | None) -> int:
+    return code if code is not None else 128 + (signal or 9)
 
 
 def _last_line(result: ExecResult) -> str:
