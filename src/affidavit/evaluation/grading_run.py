@@ -9,15 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.performance import Measurement
+from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separability import find_separation
 from affidavit.evaluation.separate import GradingPlace, Runs, seen_by_tests
 from affidavit.evaluation.specs import Verifier
-from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
+from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import digest_of
 from affidavit.evaluation.verifier_web import VerifierWeb
 from affidavit.evidence import BundleWriter, GradeDocument
@@ -33,7 +33,6 @@ from affidavit.grading import (
     plan_tests,
 )
 from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
-from affidavit.tasks import Task
 from affidavit.trace import read_trace
 from affidavit.verification import AgentRecord, WatchedFiles, grade_all
 
@@ -65,23 +64,14 @@ class GradingRun:
 
     Attributes:
         stages: of its sandboxes.
-        machine: runs them.
-        task: whose graders are asked.
-        rootfs: as the agent found it.
-        tests_rootfs: the same for the tests, which may have one of their own.
-        contract: of the trial; `enforced`: the same as it is enforced.
-        settings: as the agent had them.
+        prepared: the task whose graders are asked.
+        contract: of the trial.
         web: what the tests have of the web; None: nothing.
     """
 
     stages: Stages
-    machine: Machine
-    task: Task
-    rootfs: RootFilesystem
-    tests_rootfs: RootFilesystem
-    contract: Contract
-    enforced: Contract
-    settings: SandboxSettings
+    prepared: PreparedTask
+    contract: TrialContract
     web: VerifierWeb | None
 
     def grade(
@@ -114,19 +104,18 @@ class GradingRun:
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
-        task, changes, brought = self.task, work.changes, work.brought
+        task, pristine = self.prepared.task, self.prepared.rootfs
+        changes, brought = work.changes, work.brought
         verifier = events = timings = None
         submission = digest_of(changes, brought)
-        rootfs = replace(self.rootfs, layers=(work.carried, *self.rootfs.layers))
+        rootfs = replace(pristine, layers=(work.carried, *pristine.layers))
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
             plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
             tests = HiddenTests(task, plan, place, submission, secret, web=self.web)
-            reference = Reference(
-                self.stages, task, self.rootfs, self.enforced, self.settings, place / "reference", self.tests_rootfs
-            )
+            reference = Reference(self.stages, self.prepared, self.contract, place / "reference")
             tests = tests.separated(self._separation(tests, reference))
-            seen = seen_by_tests(task, rootfs, self.tests_rootfs, place / "artifacts")
+            seen = seen_by_tests(task, rootfs, self.prepared.tests_rootfs, place / "artifacts")
             ready = partial(self._ready, seen, grader, run)
             verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
@@ -141,7 +130,7 @@ class GradingRun:
         if timed:
             timings = self._time(timed, place, rootfs, submission, run)
         files = WatchedFiles(LayerFiles(rootfs.layers))
-        before = WatchedFiles(LayerFiles(self.rootfs.layers))
+        before = WatchedFiles(LayerFiles(pristine.layers))
         graded = grade_all(
             graders,
             Material(
@@ -176,7 +165,7 @@ class GradingRun:
         self, graders: Sequence[PerformanceGrader], place: Path, rootfs: RootFilesystem, submission: str, run: Runs
     ) -> dict[str, Any]:
         """What `Material.timings` has; `rootfs`: with what the agent brought."""
-        where = GradingPlace(self.stages, self.task, self.rootfs, rootfs, self.settings)
+        where = GradingPlace(self.stages, self.prepared.task, self.prepared.rootfs, rootfs, self.contract.settings)
         timings, timed = {}, 0
         for number, grader in enumerate(graders):
             folder = place / f"performance-{number}"
@@ -189,22 +178,23 @@ class GradingRun:
     ) -> Callable[[], SandboxRun]:
         """Make a grading sandbox ready; `grader`: the first, whose recording is open."""
         stage = grader if name == grader.name else self.stages.open(name)
-        task = self.task.grading or self.task
-        return GradingPlace(self.stages, task, self.tests_rootfs, rootfs, self.settings).ready(stage, verifier, run)
+        task, pristine = self.prepared.as_tested, self.prepared.tests_rootfs
+        return GradingPlace(self.stages, task, pristine, rootfs, self.contract.settings).ready(stage, verifier, run)
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
         attempt = partial(reference.separation, tests)
-        return find_separation(self.task.grading or self.task, tests.plan, self.where, self.machine.state, attempt)
+        return find_separation(self.prepared.as_tested, tests.plan, self.where, self.stages.machine.state, attempt)
 
     @property
     def where(self) -> str:
         """What decides, beside the task, how its tests run: root file systems, contract, runtime, what they have of the
         web."""
-        usr = look_at_usr().result() if self.rootfs.host_usr else ""
-        where = f"{self.rootfs.digest} {usr} {self.contract.digest} {self.machine.runtime.name}"
-        if self.task.grading is not None:
-            where = f"{where} {self.tests_rootfs.digest}"
+        prepared, runtime = self.prepared, self.stages.machine.runtime
+        usr = look_at_usr().result() if prepared.rootfs.host_usr else ""
+        where = f"{prepared.rootfs.digest} {usr} {self.contract.signed.digest} {runtime.name}"
+        if prepared.task.grading is not None:
+            where = f"{where} {prepared.tests_rootfs.digest}"
         if self.web is not None:
             where = f"{where} {'web' if self.web.filling else self.web.cache.digest}"
         return where

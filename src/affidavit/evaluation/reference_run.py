@@ -11,9 +11,9 @@ from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 
-from affidavit.contracts import Contract, SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.hidden_tests import HiddenTests
+from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.specs import Verifier, agent_spec, search_path
@@ -22,7 +22,6 @@ from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsR
 from affidavit.policy import Footprint
 from affidavit.recorder import RecorderError
 from affidavit.sandbox import Change, OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
-from affidavit.tasks import Task
 from affidavit.trace import TraceError, read_trace, trace_batches
 from affidavit.verification import new_judge
 
@@ -33,31 +32,16 @@ _ATTEMPTS = 2
 class Reference:
     """The reference of one trial; the solution is run when it is first asked for, and once."""
 
-    def __init__(
-        self,
-        stages: Stages,
-        task: Task,
-        rootfs: RootFilesystem,
-        contract: Contract,
-        settings: SandboxSettings,
-        place: Path,
-        own: RootFilesystem,
-    ) -> None:
+    def __init__(self, stages: Stages, prepared: PreparedTask, contract: TrialContract, place: Path) -> None:
         """
         Args:
-            stages: of the trial.
-            task, rootfs, settings: as the agent had them.
-            contract: as it is enforced.
+            stages, prepared, contract: of the trial.
             place: a private folder, which does not exist.
-            own: the tests' root file system without what is graded.
         """
         self._stages = stages
-        self._task = task
-        self._pristine = rootfs
+        self._prepared, self._task = prepared, prepared.task
         self._contract = contract
-        self._settings = settings
         self._place = place
-        self._own = own
         self._written: Sequence[Change] = ()
 
     def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
@@ -129,7 +113,7 @@ class Reference:
             records.append(self._place / f"footprint-{len(records)}.parquet")
             tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
         rows = chain.from_iterable(map(trace_batches, records))
-        path = search_path(self._task, self._pristine)
+        path = search_path(self._task, self._prepared.rootfs)
         observed = Footprint.observed(self._task.workdir, self._written, rows, path)
         return observed if whole else replace(observed, used=None)
 
@@ -140,23 +124,24 @@ class Reference:
     @cached_property
     def _solved(self) -> RootFilesystem:
         """The root file system with what the contract lets the solution leave."""
-        task, pristine, oracle = self._task, self._pristine, Agent.named("oracle")
+        task, pristine, oracle = self._task, self._prepared.rootfs, Agent.named("oracle")
         place = self._place
         place.mkdir(exist_ok=True)
         stage = self._stages.open("solution")
-        spec = agent_spec(task, pristine, self._settings, oracle, place, stage.sandbox)
+        spec = agent_spec(task, pristine, self._contract.settings, oracle, place, stage.sandbox)
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
-            changes, brought = take_over(sandbox, new_judge(self._contract, task.workdir, oracle.name), carried)
+            judge = new_judge(self._contract.enforced, task.workdir, oracle.name)
+            changes, brought = take_over(sandbox, judge, carried)
         self._written = [change for change in changes if change.path in brought]
         left = replace(pristine, layers=(carried, *pristine.layers))
-        return seen_by_tests(task, left, self._own, place / "solved")
+        return seen_by_tests(task, left, self._prepared.tests_rootfs, place / "solved")
 
     @cached_property
     def _start(self) -> RootFilesystem:
         """What the tests see of what the agent found."""
         self._place.mkdir(exist_ok=True)
-        return seen_by_tests(self._task, self._pristine, self._own, self._place / "start")
+        return seen_by_tests(self._task, self._prepared.rootfs, self._prepared.tests_rootfs, self._place / "start")
 
     def _ready(
         self,
@@ -166,7 +151,8 @@ class Reference:
         events: Path | None = None,
         look: Callable[[Capture], None] = lambda captured: None,
     ) -> Callable[[], SandboxRun]:
-        place = GradingPlace(self._stages, self._task.grading or self._task, self._own, rootfs, self._settings)
+        task, own = self._prepared.as_tested, self._prepared.tests_rootfs
+        place = GradingPlace(self._stages, task, own, rootfs, self._contract.settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:

@@ -18,6 +18,7 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
@@ -43,7 +44,6 @@ from affidavit.grading import Graded, NamedGrader, make_graders, weakest
 from affidavit.images import ImageStore
 from affidavit.sandbox import (
     Output,
-    RootFilesystem,
     SandboxSpec,
     Streams,
     carry_over,
@@ -106,16 +106,12 @@ class _Place:
 
     Attributes:
         machine: makes the sandboxes.
-        task: whose tests, with its image.
-        rootfs: the root file system as the agent found it.
-        tests_rootfs: the same for the tests, which may have one of their own.
+        prepared: the task whose tests run.
         web: what the tests have of the web; None: nothing.
     """
 
     machine: Machine
-    task: Task
-    rootfs: RootFilesystem
-    tests_rootfs: RootFilesystem
+    prepared: PreparedTask
     web: VerifierWeb | None
 
 
@@ -159,7 +155,7 @@ def reproduce(
             BundleReader(bundle) as reader,
             _prepared(load_task(task), runtime, recorder, bundle) as place,
         ):
-            check_places([place.task], place.machine.state, bundle.parent, rootfs_outside=rootfs_outside)
+            check_places([place.prepared.task], place.machine.state, bundle.parent, rootfs_outside=rootfs_outside)
             return _reproduced(verification, verification.facts, reader, place, signer)
     except RunError:
         raise
@@ -180,7 +176,8 @@ def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator
         try:
             rootfs, cache = root_filesystem(task, state), kept_cache(state, task)
             tests_rootfs = rootfs if task.grading is None else root_filesystem(task.grading, state)
-            yield _Place(machine, task, rootfs, tests_rootfs, None if cache is None else VerifierWeb(cache))
+            prepared = PreparedTask(task, rootfs, tests_rootfs)
+            yield _Place(machine, prepared, None if cache is None else VerifierWeb(cache))
         except BaseException:
             live.stop()
             raise
@@ -196,7 +193,7 @@ def _reproduced(
     environment = EnvironmentDocument.read("environment.json", reader.environment)
     if not any(one.deterministic for one in stored):
         return ReproductionResult(verification, ("no grader is deterministic: there is nothing to grade again",))
-    named = {one.spec.name: one for one in make_graders(place.task.graders)}
+    named = {one.spec.name: one for one in make_graders(place.prepared.task.graders)}
     grades, differences = [], []
     for one in stored:
         how: Literal["run again", "asked again", "as signed"] = "asked again" if one.deterministic else "as signed"
@@ -250,7 +247,7 @@ def _run_tests(
     reader: BundleReader, environment: EnvironmentDocument, grader: NamedGrader, place: _Place
 ) -> tuple[Graded | None, list[str]]:
     """Run the hidden tests of a bundle again: what they come to, and why that is not to be relied on."""
-    machine, task = place.machine, place.task
+    machine, task, rootfs = place.machine, place.prepared.task, place.prepared.rootfs
     contract = parse_contract(reader.contract, "contract.json")
     enforced = enforced_contract(reader, environment)
     settings = replace(compile_settings(contract), writable=tuple(map(str, environment.settings["writable"])))
@@ -269,16 +266,14 @@ def _run_tests(
     with open_workplace(machine.state, reader.path.parent) as folder, BundleWriter(folder / "grading") as scratch:
         layer, points, carried = folder / "layer", folder / "points", folder / "carried"
         write_layer([change for change in changes if _is_needed(change.path, change.type, brought)], content, layer)
-        write_points(agent_spec(task, place.rootfs, settings, Agent.named("nop"), folder, "points"), points)
-        lower = (points, *place.rootfs.layers)
+        write_points(agent_spec(task, rootfs, settings, Agent.named("nop"), folder, "points"), points)
+        lower = (points, *rootfs.layers)
         carry_over(layer, lower, changes, lambda change: change.path in brought, carried)
         output = Output(reader.read("agent/stdout"), reader.read("agent/stderr"), 0)
         captured = Capture(record.exit, output, reader.summary("agent"), False)
         work = Work(captured, changes, brought, carried, reader.execs())
         with Stages(machine) as stages:
-            grading = GradingRun(
-                stages, machine, task, place.rootfs, place.tests_rootfs, contract, enforced, settings, place.web
-            )
+            grading = GradingRun(stages, place.prepared, TrialContract(contract, enforced, settings), place.web)
             run = partial(_run_stage, stages, scratch, gaps)
             grade = grading.grade(scratch, folder, work, record, [grader], stages.open("grader"), run)
     return grade.graders[0], gaps
@@ -311,7 +306,7 @@ def _run_stage(
 def _facts(
     facts: TrialFacts, grades: Sequence[ReproducedGrade], environment: EnvironmentDocument, place: _Place
 ) -> ReproductionFacts:
-    machine, kernel = place.machine, os.uname()
+    machine, rootfs, kernel = place.machine, place.prepared.rootfs, os.uname()
     return ReproductionFacts(
         run_id=facts.run_id,
         trial=facts.trial,
@@ -327,6 +322,6 @@ def _facts(
         recorder=machine.recorder.name,
         kernel=kernel.release,
         machine=kernel.machine,
-        rootfs=place.rootfs.digest,
-        same_rootfs=place.rootfs.digest == environment.rootfs,
+        rootfs=rootfs.digest,
+        same_rootfs=rootfs.digest == environment.rootfs,
     )

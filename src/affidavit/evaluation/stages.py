@@ -75,10 +75,14 @@ class Stage:
 
 
 class Stages:
-    """Makes the stages of one trial. A context manager: closes their recordings."""
+    """Makes the stages of one trial. A context manager: closes their recordings.
+
+    Attributes:
+        machine: runs their sandboxes.
+    """
 
     def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+        self.machine = machine
         self._recordings = ExitStack()
         self._running: dict[str, OciSandbox] = {}
 
@@ -90,8 +94,8 @@ class Stages:
 
     def open(self, name: str, within_ms: int = LATER_MS) -> Stage:
         """Get a recording ready, whose events come within so many milliseconds. Raises RecorderError."""
-        sandbox = f"{self._machine.run_id}-{uuid.uuid4().hex[:8]}-{name}"
-        recording = self._machine.recorder.open(sandbox, within_ms)
+        sandbox = f"{self.machine.run_id}-{uuid.uuid4().hex[:8]}-{name}"
+        recording = self.machine.recorder.open(sandbox, within_ms)
         return Stage(name, sandbox, self._recordings.enter_context(closing(recording)))
 
     @contextmanager
@@ -120,7 +124,7 @@ class Stages:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
             Interrupted: the run was told to stop.
         """
-        machine, limits = self._machine, spec.limits
+        machine, limits = self.machine, spec.limits
         with (
             machine.runtime.sandbox(spec, machine.state, streams) as sandbox,
             machine.live.holding(sandbox),
@@ -167,7 +171,7 @@ class Stages:
         Raises:
             Interrupted: the run was told to stop.
         """
-        machine = self._machine
+        machine = self.machine
         with machine.runtime.sandbox(spec, machine.state) as sandbox, machine.live.holding(sandbox):
             cpu_ms = spec.limits.cpu_ms
             yield RunningCapture(sandbox, stage.recording, events, cpu_ms=cpu_ms, watch=watch, names=names), sandbox
@@ -178,7 +182,7 @@ class Stages:
         Raises:
             SandboxError: what the sandbox wrote may be lost.
         """
-        state = self._machine.state
+        state = self.machine.state
         if _is_full(state):
             raise SandboxError(
                 f"{state}: the disk is full, so what the sandbox wrote may not be there; make room or "

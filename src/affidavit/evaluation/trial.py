@@ -22,6 +22,7 @@ from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment, model_under
+from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
@@ -270,17 +271,10 @@ class Trial:
         web = self._verifier_web(place)
         plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
         tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
-        reference = Reference(
-            stages,
-            task,
-            self._plan.rootfs,
-            self._enforced,
-            self._settings,
-            place / "footprint",
-            self._plan.tests_rootfs,
-        )
+        grading = self._grading_run(stages, web)
+        reference = Reference(stages, grading.prepared, grading.contract, place / "footprint")
         look = partial(reference.footprint, tests)
-        self._footprint = find_footprint(task, self._grading_run(stages, web).where, self._machinery.state, look)
+        self._footprint = find_footprint(task, grading.where, self._machinery.state, look)
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -502,17 +496,8 @@ class Trial:
         return grading.grade(bundle, place, work, record, self._graders, grader, run, condemned=condemned)
 
     def _grading_run(self, stages: Stages, web: VerifierWeb | None) -> GradingRun:
-        return GradingRun(
-            stages=stages,
-            machine=self._machinery,
-            task=self._task,
-            rootfs=self._plan.rootfs,
-            tests_rootfs=self._plan.tests_rootfs,
-            contract=self._contract,
-            enforced=self._enforced,
-            settings=self._settings,
-            web=web,
-        )
+        prepared = PreparedTask(self._task, self._plan.rootfs, self._plan.tests_rootfs)
+        return GradingRun(stages, prepared, TrialContract(self._contract, self._enforced, self._settings), web)
 
     def _verifier_web(self, place: Path) -> VerifierWeb | None:
         """What the tests have of the web; `place`: a private folder."""
