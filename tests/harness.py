@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from affidavit.cli import main
-from affidavit.evaluation import Agent, Job, RunOptions, TrialResult, run_jobs
+from affidavit.evaluation import AccessOptions, Agent, Job, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import locate
 from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
 from affidavit.sandbox import state_dir
@@ -271,7 +271,7 @@ class Trials:
         chosen = agent if isinstance(agent, Agent) else Agent.shell(agent) if agent else Agent.named("oracle")
         progress = Silent()
         out = self.folder / f"runs-{uuid.uuid4().hex[:8]}"
-        options = RunOptions(way.runtime, way.recorder, trials, 1, out, model=model, allowed=allowed)
+        options = RunOptions(way.runtime, way.recorder, trials, 1, out, access=AccessOptions(model, allowed=allowed))
         result = run_jobs([Job(load_task(task), chosen)], options, progress)
         for trial in result.trials:
             if trial.bundle is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from affidavit.api import (
+        AccessOptions,
         AffidavitError,
         Agent,
         AlertError,
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
         EvidenceError,
         ExecResult,
         Judgement,
+        PlanOptions,
         PluginError,
+        PolicyOptions,
         Progress,
         RunError,
         RunOptions,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AccessOptions",
     "AffidavitError",
     "Agent",
     "AlertError",
@@ -49,7 +53,9 @@ __all__ = [
     "EvidenceError",
     "ExecResult",
     "Judgement",
+    "PlanOptions",
     "PluginError",
+    "PolicyOptions",
     "Progress",
     "RunError",
     "RunOptions",

@@ -8,7 +8,18 @@ from pathlib import Path
 from affidavit.alerts import AlertError
 from affidavit.contracts import Contract, ContractError, load_contract
 from affidavit.errors import AffidavitError
-from affidavit.evaluation import Agent, Progress, RunError, RunOptions, RunResult, TrialResult, run_suite
+from affidavit.evaluation import (
+    AccessOptions,
+    Agent,
+    PlanOptions,
+    PolicyOptions,
+    Progress,
+    RunError,
+    RunOptions,
+    RunResult,
+    TrialResult,
+    run_suite,
+)
 from affidavit.evidence import EvidenceError
 from affidavit.plugins import PluginError
 from affidavit.policy import Violation
@@ -19,6 +30,7 @@ from affidavit.verification import Check, Judgement, Verdict, Verification
 from affidavit.verification import verify as verify_bundle
 
 __all__ = [
+    "AccessOptions",
     "AffidavitError",
     "Agent",
     "AlertError",
@@ -28,7 +40,9 @@ __all__ = [
     "EvidenceError",
     "ExecResult",
     "Judgement",
+    "PlanOptions",
     "PluginError",
+    "PolicyOptions",
     "Progress",
     "RunError",
     "RunOptions",

@@ -9,7 +9,7 @@ import pytest
 
 from affidavit.alerts import read_destination
 from affidavit.contracts import load_contract, publish_contract, sign_contract, signature_path
-from affidavit.evaluation import Agent, Job, RunError, RunOptions, run_jobs
+from affidavit.evaluation import Agent, Job, PolicyOptions, RunError, RunOptions, run_jobs
 from affidavit.signing import SigningKey, Trust, TrustDocument, canonical_json, load_or_make_key
 from affidavit.suites import PROFILES
 from affidavit.tasks import load_task
@@ -72,12 +72,12 @@ def said(at_home: Home, tmp_path: Path, task: Callable[..., Path]) -> Callable[.
     trust = Trust.start(TrustDocument.of([own.public]), own)
     publish_contract(str(tmp_path / "registry"), load_contract(tmp_path / "signed"), own, trust)
 
-    def options(words: dict[str, str], **more: Any) -> RunOptions:
-        placed = {
+    def options(words: dict[str, str], profile: str | None = None, **more: Any) -> RunOptions:
+        placed: dict[str, Any] = {
             name: word if "@" in word else str(tmp_path / word) if name != "trust" else tmp_path / word
             for name, word in words.items()
         }
-        return RunOptions(out=tmp_path / "runs", **placed, **more)
+        return RunOptions(out=tmp_path / "runs", policy=PolicyOptions(profile, **placed), **more)
 
     return options
 

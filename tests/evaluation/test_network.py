@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evaluation import Agent, Job, RunOptions, run_jobs
+from affidavit.evaluation import AccessOptions, Agent, Job, RunOptions, run_jobs
 from affidavit.gateway import EgressProcess, EgressSettings, read_allowed
 from affidavit.tasks import load_task
 from affidavit.verification import verify
@@ -153,7 +153,9 @@ def test_a_proxy_that_is_killed_is_an_error(
 def test_none_closes_what_a_task_asks_for(trials: Trials, task: Callable[..., Path]) -> None:
     toml = f'version = "1.0"\n[agent]\nnetwork_mode = "allowlist"\nallowed_hosts = ["{HOST}"]\n'
     folder = task(files={"task.toml": f'{toml}[affidavit]\nrootfs = "host"\n'})
-    options = RunOptions(EBPF.runtime, EBPF.recorder, 1, 1, trials.folder / "none", network="none")
+    options = RunOptions(
+        EBPF.runtime, EBPF.recorder, 1, 1, trials.folder / "none", access=AccessOptions(network="none")
+    )
     result = run_jobs([Job(load_task(folder), Agent.shell("echo 42 >answer; ls /etc"))], options, Silent())
     (trial,) = result.trials
     assert trial.bundle is not None

@@ -5,11 +5,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from affidavit.contracts import contract_of, publish_contract, publish_trust, sign_contract
-from affidavit.evaluation import Agent, Job, RunError, RunOptions, TrialResult, run_jobs
+from affidavit.evaluation import Agent, Job, PolicyOptions, RunError, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import BundleReader, BundleWriter, load_or_make_key
 from affidavit.evidence.statement import read_statement
 from affidavit.signing import (
@@ -59,9 +60,9 @@ def registry(at_home: Home, author: SigningKey, trust: Trust, tmp_path: Path) ->
     return tmp_path / "registry"
 
 
-def run(task: Path, folder: Path, agent: str = "", **options: object) -> TrialResult:
+def run(task: Path, folder: Path, agent: str = "", **policy: Any) -> TrialResult:
     chosen = Agent.shell(agent) if agent else Agent.named("oracle")
-    wanted = RunOptions(EBPF.runtime, EBPF.recorder, 1, 1, folder / "runs", **options)  # type: ignore[arg-type]
+    wanted = RunOptions(EBPF.runtime, EBPF.recorder, 1, 1, folder / "runs", PolicyOptions(**policy))
     [trial] = run_jobs([Job(load_task(task), chosen)], wanted, Silent()).trials
     return trial
 

@@ -218,7 +218,16 @@ def run(
     """
     from affidavit.agents import AgentError, load_agent
     from affidavit.alerts import AlertError, read_destination, read_destinations
-    from affidavit.evaluation import Agent, Predictions, RunError, RunOptions, run_suite
+    from affidavit.evaluation import (
+        AccessOptions,
+        Agent,
+        PlanOptions,
+        PolicyOptions,
+        Predictions,
+        RunError,
+        RunOptions,
+        run_suite,
+    )
     from affidavit.evidence import EvidenceError, recorded_answers
     from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import Progress, print_run
@@ -256,19 +265,12 @@ def run(
             trials=trials,
             workers=workers,
             out=out,
-            profile=profile,
-            alerts=told,
-            contract=contract,
-            registry=registry,
-            trust=trust,
-            rootfs_outside=rootfs_outside,
-            plan=plan,
+            policy=PolicyOptions(profile, contract, registry, trust),
+            access=AccessOptions(gateway, network_named(network), read_allowed(allow or ())),
+            plan=PlanOptions(plan, nonce=checked_nonce(nonce), timestamp=timestamp),
             resume=resume,
-            model=gateway,
-            nonce=checked_nonce(nonce),
-            network=network_named(network),
-            allowed=read_allowed(allow or ()),
-            timestamp=timestamp,
+            alerts=told,
+            rootfs_outside=rootfs_outside,
         )
         with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
             result = run_suite(path, chosen, options, progress)

@@ -88,7 +88,7 @@ def plan(
 
     Publish the file, then hand it to affidavit run --plan.
     """
-    from affidavit.evaluation import Agent, RunError, RunOptions, plan_suite
+    from affidavit.evaluation import AccessOptions, Agent, PlanOptions, PolicyOptions, RunError, RunOptions, plan_suite
     from affidavit.gateway import GatewayError, gateway_settings, network_named, read_allowed
     from affidavit.report import plan_document, print_plan
     from affidavit.runs import request_timestamp, token_beside
@@ -115,16 +115,9 @@ def plan(
             runtime=runtime,
             recorder=recorder,
             trials=trials,
-            profile=profile,
-            contract=contract,
-            registry=registry,
-            trust=trust,
-            seed=seed,
-            pass_rate=pass_rate,
-            model=gateway,
-            nonce=checked_nonce(nonce),
-            network=network_named(network),
-            allowed=read_allowed(allow or ()),
+            policy=PolicyOptions(profile, contract, registry, trust),
+            access=AccessOptions(gateway, network_named(network), read_allowed(allow or ())),
+            plan=PlanOptions(seed=seed, pass_rate=pass_rate, nonce=checked_nonce(nonce)),
         )
         signed, made = plan_suite(path, chosen, options)
         if timestamp is not None:

@@ -14,7 +14,7 @@ from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
 from affidavit.evaluation.run import Progress, run_jobs, run_suite
-from affidavit.evaluation.run_options import RunOptions
+from affidavit.evaluation.run_options import AccessOptions, PlanOptions, PolicyOptions, RunOptions
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stage, Stages
@@ -27,6 +27,7 @@ from affidavit.evaluation.warming import Warmed, warm_tasks
 from affidavit.evaluation.workplace import clean_workplaces, open_workplace
 
 __all__ = [
+    "AccessOptions",
     "Agent",
     "Capture",
     "ChooseRuntime",
@@ -34,6 +35,8 @@ __all__ = [
     "ExpiredRun",
     "Interrupted",
     "Job",
+    "PlanOptions",
+    "PolicyOptions",
     "Predictions",
     "Preparation",
     "Progress",

@@ -8,7 +8,7 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run import Progress, run_suite
-from affidavit.evaluation.run_options import RunOptions
+from affidavit.evaluation.run_options import AccessOptions, RunOptions
 from affidavit.gateway import GatewaySettings
 
 _MODEL = {"openai": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-pro"}
@@ -65,5 +65,5 @@ def check_agent(
         (task / name).parent.mkdir(parents=True, exist_ok=True)
         (task / name).write_text(text)
     settings = GatewaySettings("script", (_MODEL[agent.dialect],), script=agent.script())
-    options = RunOptions(runtime, recorder, 1, 1, out, model=settings)
+    options = RunOptions(runtime, recorder, 1, 1, out, access=AccessOptions(model=settings))
     return run_suite(task, Agent.defined(agent), options, progress).trials[0]

@@ -11,6 +11,7 @@ from affidavit.contracts import Contract, ContractError, ContractSource, name_ma
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.reach import reach_of
+from affidavit.evaluation.run_options import PlanOptions
 from affidavit.evaluation.run_policy import Terms
 from affidavit.evidence import EvidenceError, SigningKey
 from affidavit.gateway import REDACTED, GatewaySettings, Redactor
@@ -50,9 +51,7 @@ def make_plan(
     terms: Terms,
     key: SigningKey,
     model: GatewaySettings | None,
-    seed: int | None = None,
-    pass_rate: float | None = None,
-    nonce: str | None = None,
+    options: PlanOptions,
 ) -> SignedPlan:
     """The signed plan of a run.
 
@@ -62,9 +61,7 @@ def make_plan(
         terms: what holds for every trial.
         key: signs.
         model: what the agents' model gateway is told; None: they have no model.
-        seed: of the run; None: a random one.
-        pass_rate: the share of trials that must pass; None: all.
-        nonce: somebody's challenge, 32 bytes in hex; None: random ones.
+        options: seed, pass rate and nonce.
 
     Raises:
         EvidenceError: a text in it has no canonical form.
@@ -85,9 +82,9 @@ def make_plan(
         model=None if model is None else _model(model),
         jobs=[PlannedJob(task=job.task.id, agent=agent.digest) for job, agent in zip(jobs, agents, strict=True)],
         trials=terms.trials,
-        seed=new_seed() if seed is None else seed,
-        thresholds=Thresholds() if pass_rate is None else Thresholds(pass_rate=pass_rate),
-        nonce=nonce or new_nonce(),
+        seed=new_seed() if options.seed is None else options.seed,
+        thresholds=Thresholds() if options.pass_rate is None else Thresholds(pass_rate=options.pass_rate),
+        nonce=options.nonce or new_nonce(),
     )
     return sign_plan(plan, key)
 

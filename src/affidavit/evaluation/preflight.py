@@ -100,11 +100,9 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         contracts = planned_contracts(by_name, _contract_source(options, own), terms)
         # Alerts are configured by the run, not by the plan.
         terms.check(by_name, contracts, alerts=1)
-        check_models(contracts, options.model)
+        check_models(contracts, options.access.model)
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        return make_plan(
-            jobs, contracts, terms, key, options.model, options.seed, options.pass_rate, options.nonce
-        ), made
+        return make_plan(jobs, contracts, terms, key, options.access.model, options.plan), made
     except (TaskError, SuiteError, EvidenceError) as error:
         raise RunError(str(error)) from error
 
@@ -244,7 +242,7 @@ def _prepare_run(
     tasks = {job.task.id: job.task for job in jobs}
     for job in jobs:
         _check(job, options)
-    if options.plan is not None and options.resume is not None:
+    if options.plan.file is not None and options.resume is not None:
         raise RunError("--resume goes on with the run's own plan; leave --plan out")
     out = options.out if options.resume is None else options.resume
     check_places([*tasks.values()], state, out, rootfs_outside=options.rootfs_outside)
@@ -260,10 +258,11 @@ def _prepare_run(
         if given is not None and options.plan_file is not None:
             # First: what follows may take minutes.
             planned = planned_contracts(tasks, contracts, terms)
-            asked = make_plan(jobs, planned, terms, signer_of(given, options.plan_file, own), options.model)
+            signer = signer_of(given, options.plan_file, own)
+            asked = make_plan(jobs, planned, terms, signer, options.access.model, options.plan)
             check_fits(given, asked, options.plan_file)
-            if options.nonce not in (None, given.plan.nonce):
-                raise RunError(f"--nonce {options.nonce}: the plan has another one, {given.plan.nonce}")
+            if options.plan.nonce not in (None, given.plan.nonce):
+                raise RunError(f"--nonce {options.plan.nonce}: the plan has another one, {given.plan.nonce}")
         clean_stale(state)
         clean_workplaces(state)
         bases = {name: _base(task, state, contracts, terms) for name, task in tasks.items()}
@@ -271,11 +270,11 @@ def _prepare_run(
         jobs = [replace(job, agent=job.agent.with_files(bases[job.task.id].rootfs, state)) for job in jobs]
         jobs = [_looked_through(job, state, tell) for job in jobs]
         terms.check(tasks, planned, alerts=len(options.alerts))
-        check_models(planned, options.model)
+        check_models(planned, options.access.model)
         folder = _run_folder(options.out) if options.resume is None else options.resume
         # Last: a run that fails its checks leaves no new key behind.
         key, made = (own, False) if own else load_or_make_key(keys_dir())
-        plan = given or make_plan(jobs, planned, terms, key, options.model, nonce=options.nonce)
+        plan = given or make_plan(jobs, planned, terms, key, options.access.model, options.plan)
         if options.resume is not None:
             resumed = resume_run(folder, plan, key)
         else:
@@ -295,8 +294,8 @@ def _prepare_run(
         backends=Backends(choice.runtime.name, choice.recorder.name, choice.runtime_detail, choice.why),
         plan=PlanIdentity(plan.plan.digest, plan.plan.nonce),
         terms=terms,
-        model=options.model,
-        filling=options.filling,
+        model=options.access.model,
+        filling=options.access.filling,
     )
     return Preparation(_trial_plans(settings, plan, jobs, bases), choice, key, made, plan, resumed, tuple(notes))
 
@@ -332,15 +331,16 @@ def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chose
 
 def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:
     """Copy the plan's time stamp into the run's folder, or request one if asked for. Raises EvidenceError."""
-    if options.plan is not None and token_beside(options.plan).exists():
-        write_whole(folder / PLAN_TOKEN, read_bounded(token_beside(options.plan), _MOST_TOKEN_BYTES))
-    elif options.timestamp is not None:
-        write_whole(folder / PLAN_TOKEN, request_timestamp(options.timestamp, plan.envelope, plan.plan.signer))
+    given, url = options.plan.file, options.plan.timestamp
+    if given is not None and token_beside(given).exists():
+        write_whole(folder / PLAN_TOKEN, read_bounded(token_beside(given), _MOST_TOKEN_BYTES))
+    elif url is not None:
+        write_whole(folder / PLAN_TOKEN, request_timestamp(url, plan.envelope, plan.plan.signer))
 
 
 def _with_contract(task: Task, options: RunOptions) -> Task:
     """The task with the contract from the options, if they name one."""
-    wanted, registry = options.contract, options.registry
+    wanted, registry = options.policy.contract, options.policy.registry
     if wanted is None:
         if registry is None:
             return task
@@ -359,13 +359,13 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
 
 def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
     """The terms of a run; the plan gives what the command line leaves open."""
-    chosen = options.network, options.allowed
+    profile, chosen = options.policy.profile, (options.access.network, options.access.allowed)
     if given is None:
-        return terms_of(suite, options.profile, options.runtime, options.recorder, options.trials, *chosen)
+        return terms_of(suite, profile, options.runtime, options.recorder, options.trials, *chosen)
     plan = given.plan
     return terms_of(
         suite,
-        options.profile or (plan.profile.id if plan.profile else None),
+        profile or (plan.profile.id if plan.profile else None),
         options.runtime or plan.runtime,
         options.recorder or plan.recorder,
         options.trials or plan.trials,
@@ -375,7 +375,7 @@ def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -
 
 def _contract_source(options: RunOptions, own: SigningKey | None) -> ContractSource:
     """The source of contracts. Raises EvidenceError if the trust file can't be used."""
-    trusted = None if options.trust is None else read_trust(options.trust)
+    trusted = None if options.policy.trust is None else read_trust(options.policy.trust)
     return ContractSource(TrustDocument.of([own.public]) if own else None, trusted)
 
 
@@ -385,7 +385,7 @@ def _own_key() -> SigningKey | None:
 
 
 def _check(job: Job, options: RunOptions) -> None:
-    if job.agent.definition is not None and options.model is None:
+    if job.agent.definition is not None and options.access.model is None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
     solution = job.task.solution_dir / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():

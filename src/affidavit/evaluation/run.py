@@ -46,7 +46,7 @@ def run_suite(path: Path, agent: Agent | Predictions | None, options: RunOptions
     """Put an agent to a task folder, to every task in a folder, or to those of a suite file; see `run_jobs`.
 
     Args:
-        agent: predictions: for each task, the agent that applies the patch; None: the one of ``options.plan``.
+        agent: predictions: for each task, the agent that applies the patch; None: the one of ``options.plan.file``.
 
     Raises:
         RunError: as `run_jobs`, or no task has a prediction.
@@ -112,7 +112,7 @@ def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -
     undelivered = tuple(asdict(one) for one in machinery.alerts.close())
     result = ready.result(trials, undelivered)
     try:
-        ready.write(opened, result, closed, options.timestamp)
+        ready.write(opened, result, closed, options.plan.timestamp)
     except EvidenceError as error:
         raise RunError(
             f"{error}; every trial is finished, and --resume {settings.folder} makes the statement"

@@ -68,7 +68,7 @@ def warm_tasks(path: Path, allowed: tuple[str, ...], options: RunOptions, progre
     """
     tasks, suite = load_tasks(path)
     jobs = [Job(task, _worker(task)) for task in tasks]
-    options = replace(options, trials=1, filling=allowed)
+    options = replace(options, trials=1, access=replace(options.access, filling=allowed))
     trials = {trial.task_id: trial for trial in run_jobs(jobs, options, progress, suite).trials}
     return tuple(_warmed(task, trials[task.id]) for task in tasks)
 

@@ -5,7 +5,7 @@ import random
 import shlex
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,7 +108,7 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
 
 
 def _times(options: RunOptions, trials: int) -> RunOptions:
-    return RunOptions(**{**vars(options), "trials": trials})
+    return replace(options, trials=trials)
 
 
 def idle_agents(task: Task) -> tuple[Agent, ...]:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from affidavit.contracts import ContractError
 from affidavit.errors import AffidavitError
-from affidavit.evaluation import ChooseRuntime, RunError, RunOptions
+from affidavit.evaluation import ChooseRuntime, PolicyOptions, RunError, RunOptions
 from affidavit.evidence import bundle_digest
 from affidavit.server.access import Access, Peer
 from affidavit.server.archive import archive_of
@@ -126,7 +126,7 @@ class Server:
         task = self._access.path(client.peer, asked.task, "task")
         contract = asked.contract and self._access.path(client.peer, asked.contract, "contract")
         options = RunOptions(
-            asked.runtime, asked.recorder, 1, 1, self._out, contract=None if contract is None else str(contract)
+            asked.runtime, asked.recorder, 1, 1, self._out, PolicyOptions(contract=str(contract) if contract else None)
         )
 
         def make() -> Session:

@@ -20,6 +20,7 @@ from affidavit.evaluation import (
     ChooseRuntime,
     Interrupted,
     Job,
+    PolicyOptions,
     RunningCapture,
     RunOptions,
     Stage,
@@ -103,7 +104,8 @@ def open_session(
         RunError: the session can't be held as asked. Nothing was run.
     """
     opened = task if isinstance(task, Task) else load_task(Path(task))
-    options = RunOptions(runtime, recorder, 1, 1, Path(out), contract=None if contract is None else str(contract))
+    policy = PolicyOptions(contract=None if contract is None else str(contract))
+    options = RunOptions(runtime, recorder, 1, 1, Path(out), policy)
     return Session(opened, options, agent)
 
 
