@@ -47,6 +47,14 @@ KILLS := 100
 test-kills: setup
 	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
 
+# A server with 50 clients at once, of which one is killed every second.
+.PHONY: test-endurance
+CLIENTS := 50
+CLIENT_KILLS := 600
+test-endurance: setup
+	AFFIDAVIT_CLIENTS=$(CLIENTS) AFFIDAVIT_CLIENT_KILLS=$(CLIENT_KILLS) \
+		$(BIN)/python -m pytest -rP --timeout 7200 tests/server/test_endurance.py
+
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
 	@for agent in mini-swe-agent claude-code codex gemini-cli opencode aider; do $(BIN)/affidavit agent check $$agent || exit 1; done

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import affidavit
+from affidavit.evaluation.trial import Trial
 from affidavit.evidence import locate
 from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
 from affidavit.trace import read_execs, read_trace
@@ -306,6 +307,23 @@ def test_the_ledger_tells_of_a_session_that_was_left(at_home: Home, task: Make, 
         assert (attempt.verdict, attempt.bundle, attempt.ended) == (verdict, None, True)
         assert attempt.why == "the session was left before it was sealed"
         assert not verify_run(folder, own_keys()).ok
+
+
+def test_what_breaks_in_a_session_that_was_killed_is_no_other_reason(
+    at_home: Home, task: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = affidavit.open_session(task(), out=tmp_path / "runs")
+
+    def killed(*_: object) -> None:
+        session.kill("the client has gone")
+        raise affidavit.AffidavitError("the sandbox's process 7 is gone: No such file or directory")
+
+    monkeypatch.setattr(Trial, "learn_footprint", killed)
+    with pytest.raises(affidavit.AffidavitError, match="process 7"):
+        session.__enter__()
+    (folder,) = (tmp_path / "runs").iterdir()
+    ((attempt,),) = read_ledger(folder / LEDGER, own_keys()[0]).history.attempts.values()
+    assert attempt.why == "the client has gone"
 
 
 def test_a_session_is_a_planned_run_of_one_trial(at_home: Home, task: Make, tmp_path: Path) -> None:

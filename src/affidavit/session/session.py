@@ -138,6 +138,7 @@ class Session:
         self._judgement: Judgement | None = None
         self._opened_at = 0.0
         self._why = "the session was left before it was sealed"
+        self._killed = False
 
     def __enter__(self) -> "Session":
         if self._phase != "new":
@@ -145,8 +146,7 @@ class Session:
         try:
             self._open()
         except BaseException as error:
-            if not isinstance(error, Interrupted):
-                self._why = one_line(error)
+            self._broke(error)
             self.close()
             raise
         return self
@@ -155,8 +155,13 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None:
-            self._why = one_line(error)
+            self._broke(error)
         self.close()
+
+    def _broke(self, error: BaseException) -> None:
+        """Keep an error as the reason why the session ends; what breaks in one that was killed is no other reason."""
+        if not self._killed and not isinstance(error, Interrupted):
+            self._why = one_line(error)
 
     def _open(self) -> None:
         (plan,) = self._ready.trials
@@ -640,7 +645,7 @@ class Session:
         Args:
             why: what the ledger says of a session that was not sealed, one line.
         """
-        self._why = why
+        self._why, self._killed = why, True
         self._machinery.live.stop()
 
     def close(self) -> None:
