@@ -74,6 +74,25 @@ def test_passes_each_dialect_through(gateway: Callable[..., Any], operation: str
     assert running.complete
 
 
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_a_model_may_have_another_name_upstream(gateway: Callable[..., Any], operation: str) -> None:
+    path, body = REQUESTS[operation]
+    with scripted_model({"text": "x", "model": "qwen:7"}) as model:
+        running = gateway(model.url, models=("model-1", "model-2"), mapping={"model-1": "qwen:7"})
+        answers = [
+            running.client.post(path, json=body),
+            running.client.post(path.replace("model-1", "qwen:7"), json={**body, "model": "qwen:7"}),
+        ]
+        passed, refused = running.stop()
+    assert [answer.status_code for answer in answers] == [200, 403]
+    (received,) = model.received
+    assert received.json == ({**body, "model": "qwen:7"} if "model" in body else body)
+    assert ("/qwen:7:" in received.path) == (operation == "generate")
+    assert json.loads(passed.request) == received.json
+    assert (passed.model, passed.wire_model) == ("model-1", "qwen:7")
+    assert refused.outcome == "refused"
+
+
 def test_events_are_passed_on_as_they_come(gateway: Callable[..., Any]) -> None:
     with scripted_model({"text": "first"}) as model:
         # Half an event, and then silence: what came must be there all the same.

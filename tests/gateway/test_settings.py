@@ -1,6 +1,7 @@
 """What a gateway is told, and by whom."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,26 @@ def test_what_is_no_key_is_named_and_not_shown(key: str) -> None:
 def test_without_a_model_it_says_what_to_give() -> None:
     with pytest.raises(GatewayError, match="--model-url"):
         upstreams_of({})
+
+
+def test_a_model_may_be_given_a_name_upstream() -> None:
+    settings = gateway_settings(["gpt-5=qwen", "other", "gpt-5=qwen"], {}, url="http://127.0.0.1:1")
+    assert settings is not None
+    assert (settings.models, dict(settings.mapping)) == (("gpt-5", "other"), {"gpt-5": "qwen"})
+
+
+@pytest.mark.parametrize(
+    ("models", "wrong"),
+    [
+        (["a="], "--model 'a=': is no name of a model; give NAME or NAME=UPSTREAM"),
+        (["=b"], "--model '=b': is no name of a model"),
+        (["a=b", "a=c"], "--model a: is given two names of the upstream; give one"),
+        (["a=b", "a"], "--model a: is given two names of the upstream; give one"),
+    ],
+)
+def test_what_is_no_name_upstream_is_named(models: list[str], wrong: str) -> None:
+    with pytest.raises(GatewayError, match=f"^{re.escape(wrong)}"):
+        gateway_settings(models, {}, url="http://127.0.0.1:1")
 
 
 def test_settings_survive_the_way_and_show_no_key() -> None:

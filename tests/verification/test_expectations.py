@@ -91,6 +91,7 @@ def test_each_thing_is_compared(expected: Expected, holds: bool) -> None:
         ({"model": {**MODEL, "wire": "model-1"}}, "does not say"),
         ({"model": {**MODEL, "wire": [f"model-1-{number}" for number in range(20)]}}, "too many"),
         ({"identity": {"model": "better"}}, "could ask better"),
+        ({"model": {**MODEL, "mapping": {"model-1": "better"}}}, "could ask better"),
     ],
 )
 def test_a_model_is_what_was_asked_for_and_what_answered(changes: dict[str, Any], said: str) -> None:

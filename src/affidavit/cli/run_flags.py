@@ -87,9 +87,9 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Model that the agent may use, at http://127.0.0.1:8080 in its sandbox (docs/models.md); may be "
-        "repeated, the agent's main model first.",
-        metavar="NAME",
+        help="Model that the agent may use, at http://127.0.0.1:8080 in its sandbox (docs/models.md), and what the "
+        "upstream calls it, where that differs; may be repeated, the agent's main model first.",
+        metavar="NAME[=UPSTREAM]",
         show_default=False,
     ),
 ]

@@ -109,6 +109,7 @@ class ModelAccess:
             **dict(log_facts(model_batches(path), log)),
             mode=settings.mode,
             asked=settings.models,
+            mapping=dict(settings.mapping),
             upstreams={name: one.url for name, one in settings.upstreams.items()},
             budgets=BudgetFacts(**asdict(settings.budgets)),
             prices={name: PriceFacts(**asdict(price)) for name, price in settings.prices.items()},

@@ -229,6 +229,7 @@ def _model(settings: GatewaySettings) -> PlannedModel:
         mode=settings.mode,
         models=[*settings.models],
         upstreams={name: upstream.url for name, upstream in settings.upstreams.items()},
+        mapping=dict(settings.mapping),
         answers=None if settings.mode == "live" else "sha256:" + hashlib.sha256(answers).hexdigest(),
         requests=settings.budgets.requests,
         tokens=settings.budgets.tokens,

@@ -71,6 +71,7 @@ class ModelFacts(LogFacts):
     Attributes:
         mode: where answers came from: ``live``, ``replay`` or ``script``.
         asked: the names that could be asked for, the agent's own first.
+        mapping: what the upstream calls a model, by the name that was asked for, where that is another one.
         upstreams: where the models are, by dialect.
         budgets: bounds on what could be asked.
         prices: by model; empty where the user gave none.
@@ -82,6 +83,7 @@ class ModelFacts(LogFacts):
 
     mode: str
     asked: Texts
+    mapping: dict[str, str] = Field(default_factory=dict)
     upstreams: dict[str, str]
     budgets: BudgetFacts
     prices: dict[str, PriceFacts] = Field(default_factory=dict)
@@ -89,6 +91,11 @@ class ModelFacts(LogFacts):
     provider_tools: bool
     idle_s: float
     complete: bool
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The models that could be asked for, the agent's own first, by the names that the upstream knows."""
+        return tuple(self.mapping.get(name, name) for name in self.asked)
 
     @property
     def fault(self) -> str | None:

@@ -19,6 +19,7 @@ from affidavit.gateway.dialects import (
     passed_headers,
     passed_query,
     read_answer,
+    under_name,
 )
 from affidavit.gateway.redaction import CleanStream, Redactor
 from affidavit.gateway.screening import Refused, screen
@@ -212,12 +213,16 @@ class Gateway:
                 streams = value.get("stream") is True
             if not self._settings.provider_tools:
                 exchange.stripped = screen(operation.dialect, value)
-            # Serialised again: the upstream might read the other value of a name that is given twice in an object.
-            exchange.request = body = json.dumps(value).encode()
             if model not in self._settings.models:
                 raise _Refusal(
                     403, f"the model {model[:100]!r} is not granted, only {', '.join(self._settings.models)}"
                 )
+            if "model" in value and model in self._settings.mapping:
+                value["model"] = self._settings.mapping[model]
+            # Serialised again: the upstream might read the other value of a name that is given twice in an object.
+            exchange.request = body = json.dumps(value).encode()
+        if operation.model in self._settings.mapping:
+            operation = under_name(operation, self._settings.mapping[operation.model])
         if operation.name == "generate" and operation.streams:
             query = [*((name, part) for name, part in query if name != "alt"), ("alt", "sse")]
         self._check_budgets()

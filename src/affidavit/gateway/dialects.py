@@ -7,8 +7,9 @@ models), Gemini API reference (generateContent, streamGenerateContent, countToke
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,17 @@ def operation_of(method: str, path: str, headers: Mapping[str, str]) -> Operatio
         rest = f"/v1{rest}"
     found = _operation(method, rest, "anthropic" if "anthropic-version" in headers else "openai", named)
     return found if found is not None and named in ("", found.dialect) else None
+
+
+def under_name(operation: Operation, model: str) -> Operation:
+    """The same operation where its path names a model, for another one.
+
+    Args:
+        operation: whose path names a model.
+        model: as the upstream calls it.
+    """
+    before, between, after = operation.path.partition(f"/models/{operation.model}")
+    return replace(operation, path=before + between.removesuffix(operation.model) + quote(model, safe=":@") + after)
 
 
 def _operation(method: str, path: str, lists_models: str, named: str) -> Operation | None:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def gateway_settings(
     """What a gateway is told; None where the agents have no model.
 
     Args:
-        models: that may be asked for, the agent's own first.
+        models: that may be asked for, the agent's own first; ``NAME=UPSTREAM`` where the upstream has another name.
         environment: of the user's shell.
         url: of the upstream.
         script: a file of answers, in place of an upstream.
@@ -53,9 +54,7 @@ def gateway_settings(
         if wrong:
             raise GatewayError(f"{wrong[0]}: is of no use without --model NAME")
         return None
-    for model in models:
-        if not 0 < len(model) <= _MOST_NAME or not model.isprintable() or model != model.strip():
-            raise GatewayError(f"--model {model[:50]!r}: is no name of a model")
+    models, mapping = _named(models)
     budgets = read_budgets(budget)
     table = {} if prices is None else read_prices(prices)
     if budgets.cost is not None and (unpriced := [model for model in models if model not in table]):
@@ -64,17 +63,25 @@ def gateway_settings(
     if sum(given is not None for given in (url, script, recording)) > 1:
         raise GatewayError("--model-url, --model-script and --model-replay exclude each other")
     if recording is not None:
-        return GatewaySettings("replay", tuple(models), {}, tuple(recording), budgets, table, provider_tools)
-    if script is not None:
-        return GatewaySettings("script", tuple(models), {}, read_script(script), budgets, table, provider_tools)
-    return GatewaySettings(
-        "live",
-        tuple(models),
-        upstreams_of(environment, url),
-        budgets=budgets,
-        prices=table,
-        provider_tools=provider_tools,
-    )
+        made = GatewaySettings("replay", models, script=tuple(recording))
+    elif script is not None:
+        made = GatewaySettings("script", models, script=read_script(script))
+    else:
+        made = GatewaySettings("live", models, upstreams_of(environment, url))
+    return replace(made, budgets=budgets, prices=table, provider_tools=provider_tools, mapping=mapping)
+
+
+def _named(given: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The models that may be asked for, and by what other names the upstream knows some of them."""
+    mapping: dict[str, str] = {}
+    for one in given:
+        model, equals, upstream = one.partition("=")
+        for name in (model, upstream) if equals else (model,):
+            if not 0 < len(name) <= _MOST_NAME or not name.isprintable() or name != name.strip():
+                raise GatewayError(f"--model {one[:50]!r}: is no name of a model; give NAME or NAME=UPSTREAM")
+        if mapping.setdefault(model, upstream or model) != (upstream or model):
+            raise GatewayError(f"--model {model}: is given two names of the upstream; give one")
+    return tuple(mapping), {model: upstream for model, upstream in mapping.items() if model != upstream}
 
 
 def read_budgets(text: str) -> Budgets:

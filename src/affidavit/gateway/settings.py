@@ -92,6 +92,7 @@ class GatewaySettings:
         idle_s: how long an upstream may be silent before it counts as failed.
         answers: requests for an answer of a model that the contract allows; those that the upstream failed don't count.
             None: as many as the budgets let through.
+        mapping: what the upstream calls a model, by the name that is asked for; a model that is missing has one name.
     """
 
     mode: Mode
@@ -103,6 +104,7 @@ class GatewaySettings:
     provider_tools: bool = False
     idle_s: float = 600.0
     answers: int | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
 
     def secrets(self) -> list[str]:
         """The keys, which must appear nowhere."""

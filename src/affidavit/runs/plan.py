@@ -138,6 +138,7 @@ class PlannedModel(Strict):
         mode: where answers come from: ``live``, ``replay`` or ``script``.
         models: the names that may be asked for.
         upstreams: where the models are, by dialect.
+        mapping: what the upstream calls a model, by the name that is asked for, where that is another one.
         answers: digest of the recorded or written answers; None for ``live``.
         requests, tokens, seconds, cost: bounds for each trial; None: no bound.
         prices: by model, where the user gives them.
@@ -147,6 +148,7 @@ class PlannedModel(Strict):
     mode: str
     models: list[str] = Field(min_length=1)
     upstreams: dict[str, str]
+    mapping: dict[str, str] = {}
     answers: Digest | None
     requests: int | None
     tokens: int | None

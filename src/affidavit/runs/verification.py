@@ -249,7 +249,7 @@ class _RunChecks:
         ):
             if wanted and found != {wanted}:
                 raise _Wrong(f"{PLAN}: its {name} is {_named(sorted(found))}, not {wanted}")
-        models = plan.model.models if plan.model else []
+        models = [plan.model.mapping.get(name, name) for name in plan.model.models] if plan.model else []
         if expected.models and (not models or {*models} - {*expected.models}):
             raise _Wrong(f"{PLAN}: its models are {_named(models) or 'none'}, not {', '.join(expected.models)}")
         return "plans what is expected"
@@ -564,7 +564,7 @@ def _asked(facts: TrialFacts) -> dict[str, Any]:
         return {}
     value = model.to_json()
     return {
-        **{name: value[name] for name in ("mode", "upstreams", "prices", "provider_tools")},
+        **{name: value[name] for name in ("mode", "mapping", "upstreams", "prices", "provider_tools")},
         "models": value["asked"],
         **value["budgets"],
     }

@@ -72,12 +72,14 @@ class Expected:
             return Check(name, False, f"no model answered: its answers are of a {_shown(model.mode)}")
         if len(model.wire) >= _MOST_MODELS:
             return Check(name, False, "too many models answered for the statement to name all")
-        if others := [one for one in (identity.get("model"), *model.asked) if one not in self.models]:
+        own = str(identity.get("model"))
+        # An agent may know a model by another name: what is expected is the one that answers.
+        if others := [one for one in (model.mapping.get(own, own), *model.served) if one not in self.models]:
             return Check(name, False, f"the agent could ask {_shown(others[0])}, which is not expected")
         if others := [one for one in model.wire if not self._is_version(one)]:
             return Check(name, False, f"{_shown(others[0])} answered, which is not expected")
         by = ", ".join(map(_shown, model.wire)) or "none"
-        return Check(name, True, f"{', '.join(map(_shown, model.asked))}; answered by {by}")
+        return Check(name, True, f"{', '.join(map(_shown, model.served))}; answered by {by}")
 
     def _is_version(self, name: str) -> bool:
         return any(name == one or name.startswith((f"{one}-", f"{one}@")) for one in self.models)
