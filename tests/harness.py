@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from affidavit.cli import main
 from affidavit.evaluation import AccessOptions, Agent, Job, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import locate
 from affidavit.gateway import NO_HOSTS, EgressSettings, GatewaySettings
-from affidavit.sandbox import state_dir
+from affidavit.sandbox import clean_stale, state_dir
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
 from affidavit.verification import verify
@@ -73,6 +75,18 @@ def share_images(state: Path) -> None:
     images.mkdir(mode=0o700, parents=True, exist_ok=True)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state / "images").symlink_to(images)
+
+
+@contextlib.contextmanager
+def private_state(folder: Path) -> Iterator[Path]:
+    """A state folder for sandboxes that a test makes by itself; what is left of them is removed."""
+    if os.geteuid() != 0:
+        pytest.skip("sandboxes need root")
+    for part in ("layers", "runtimes", "sandboxes"):
+        (folder / part).mkdir(mode=0o700)
+    share_images(folder)
+    yield folder
+    clean_stale(folder)
 
 
 def write_task(

@@ -13,6 +13,7 @@ import pytest
 from affidavit.contracts import OPERATIONS, Contract
 from affidavit.events import SYSTEM_CALLS
 from affidavit.policy import ON_THE_EVALUATION, Attempt, Judge, Target, Violation, summed
+from policy.remains import Change, Ended
 
 Table = Callable[..., pa.Table]
 Make = Callable[..., Contract]
@@ -31,21 +32,6 @@ SECTIONS = {
         "forbid": ["tool_replacement", "process_injection", "privilege_change", "unexpected_network", "tmp_read"]
     },
 }
-
-
-@dataclass(frozen=True)
-class Change:
-    path: str
-    kind: str = "added"
-    type: str = "file"
-    mode: int = 0o644
-    target: str | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    timed_out: bool = False
-    oom: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,10 @@
 """What of the agent's changes goes on to the grading."""
 
-from dataclasses import dataclass
-
 import pytest
 
 from affidavit.contracts import contract_of
 from affidavit.policy import Judge
-
-
-@dataclass(frozen=True)
-class Change:
-    path: str
-    kind: str = "added"
-    type: str = "file"
-    mode: int = 0o644
-    target: str | None = None
+from policy.remains import Change
 
 
 def judge() -> Judge:

@@ -1,6 +1,5 @@
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -11,26 +10,12 @@ from hypothesis import strategies as st
 from affidavit.contracts import OPERATIONS, Contract, contract_of
 from affidavit.events import EVENT_SCHEMA
 from affidavit.policy import Judge, Violation, judge
+from policy.remains import Change, Ended
 
 Table = Callable[..., pa.Table]
 Make = Callable[..., Contract]
 
 CREAT = 0o101
-
-
-@dataclass(frozen=True)
-class Change:
-    path: str
-    kind: str = "added"
-    type: str = "file"
-    mode: int = 0o644
-    target: str | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    timed_out: bool = False
-    oom: bool = False
 
 
 def rules(violations: list[Violation]) -> list[str]:

@@ -2,25 +2,16 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pytest
 
 from affidavit.contracts import default_for
 from affidavit.policy import Footprint, Judge
+from policy.remains import Change
 
 SITE = "/usr/local/lib/python3.11/dist-packages"
 DIRECTORY = 0o200000
-
-
-@dataclass(frozen=True)
-class Change:
-    path: str
-    kind: str = "added"
-    type: str = "file"
-    mode: int = 0o644
-    target: str | None = None
 
 
 @pytest.fixture

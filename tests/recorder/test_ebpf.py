@@ -33,15 +33,6 @@ PYTHON = "/usr/bin/python3"
 Rows = list[dict[str, Any]]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    # The sandbox's user must get through to it.
-    for place in (tmp_path, *tmp_path.parents):
-        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
-            place.chmod(0o711)
-    return tmp_path
-
-
 @pytest.fixture(scope="session")
 def c_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Builds a static program from C source."""

@@ -1,7 +1,6 @@
 """Commands that enter a running sandbox, under each recorder."""
 
 import contextlib
-import os
 import subprocess
 import threading
 import uuid
@@ -23,11 +22,10 @@ from affidavit.sandbox import (
     OciSandbox,
     SandboxSpec,
     User,
-    clean_stale,
     host_rootfs,
     runtimes,
 )
-from harness import Way, share_images
+from harness import Way, private_state
 
 PATH = "/usr/bin:/bin"
 IDLE = ("/bin/sh", "-c", "while :; do sleep 100000 & wait $!; done")
@@ -36,14 +34,8 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("sandboxes need root")
-    folder = tmp_path_factory.mktemp("state")
-    for part in ("layers", "runtimes", "sandboxes"):
-        (folder / part).mkdir(mode=0o700)
-    share_images(folder)
-    yield folder
-    clean_stale(folder)
+    with private_state(tmp_path_factory.mktemp("state")) as folder:
+        yield folder
 
 
 class Recorded:

@@ -25,15 +25,6 @@ PYTHON = "/usr/bin/python3"
 FLAGS = ("--network=none", "--overlay2=none", "--ignore-cgroups")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    # The sandbox's user must get through to it.
-    for place in (tmp_path, *tmp_path.parents):
-        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
-            place.chmod(0o711)
-    return tmp_path
-
-
 def box(folder: Path, *argv: str) -> oci.Box:
     made = oci.Box(folder, argv, "runsc", FLAGS)
     # The host's view of what the sandbox sees, as the sandbox room makes it.

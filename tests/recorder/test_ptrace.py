@@ -23,15 +23,6 @@ from affidavit.recorder.ptrace.tasks import task_link
 PYTHON = "/usr/bin/python3"
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    # The sandbox's user must get through to it.
-    for place in (tmp_path, *tmp_path.parents):
-        if place.owner() == "root" and place.stat().st_mode & 0o001 == 0:
-            place.chmod(0o711)
-    return tmp_path
-
-
 def run(folder: Path, *argv: str, **options: Any) -> tuple[list[dict[str, Any]], RecordSummary]:
     table, summary = oci.record(PtraceRecorder(), oci.Box(folder, argv, **options))
     assert table.schema == EVENT_SCHEMA

@@ -1,6 +1,5 @@
 """Sandboxes for tests, in a state folder of their own."""
 
-import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,10 @@ from affidavit.sandbox import (
     RuntimeHooks,
     SandboxSpec,
     User,
-    clean_stale,
     host_rootfs,
     runtimes,
 )
-from harness import share_images
+from harness import private_state
 
 RUNTIMES = ("runc", "gvisor")
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -51,14 +49,8 @@ def spec(rootfs: RootFilesystem, argv: Sequence[str]) -> SandboxSpec:
 
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("sandboxes need root")
-    folder = tmp_path_factory.mktemp("state")
-    for part in ("layers", "runtimes", "sandboxes"):
-        (folder / part).mkdir(mode=0o700)
-    share_images(folder)
-    yield folder
-    clean_stale(folder)
+    with private_state(tmp_path_factory.mktemp("state")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

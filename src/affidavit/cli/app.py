@@ -22,7 +22,7 @@ from affidavit.cli.grade import grade_app
 from affidavit.cli.image import image_app
 from affidavit.cli.importing import import_app
 from affidavit.cli.keys import keys_app
-from affidavit.cli.output import USAGE_ERROR, Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import USAGE_ERROR, Json, RootfsOutside, fail, interruptible, print_json
 from affidavit.cli.profiles import profiles
 from affidavit.cli.redteam import redteam
 from affidavit.cli.report import compare, report, view
@@ -272,15 +272,13 @@ def run(
             alerts=told,
             rootfs_outside=rootfs_outside,
         )
-        with Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress:
+        with (
+            interruptible(", finished trials keep their bundles"),
+            Progress(sys.stderr, quiet=as_json, silent=is_quiet()) as progress,
+        ):
             result = run_suite(path, chosen, options, progress)
     except (RunError, AlertError, AgentError, GatewayError, EvidenceError, TraceError) as error:
         fail(error)
-    except KeyboardInterrupt:
-        # All is done but to say so: impatience must not break that off.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        fail("interrupted; every sandbox is gone, finished trials keep their bundles", 130)
     if as_json:
         print_json(result.to_json())
     else:

@@ -1,7 +1,10 @@
 """What all commands share: shared flags, JSON output and errors."""
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
@@ -22,6 +25,19 @@ def fail(message: object, status: int = USAGE_ERROR) -> NoReturn:
     line = printable(" ".join(str(message).split()))
     typer.echo(f"affidavit: {line}", err=True)
     raise typer.Exit(status)
+
+
+@contextmanager
+def interruptible(kept: str = "") -> Iterator[None]:
+    """Exit with status 130 on an interrupt, once the sandboxes of the block are gone. `kept`: what is left, for the
+    message."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        # All is done but to say so: impatience must not break that off.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        fail(f"interrupted; every sandbox is gone{kept}", 130)
 
 
 def print_json(document: object) -> None:

@@ -1,13 +1,12 @@
 """``affidavit redteam``."""
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from affidavit.cli.output import Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import Json, RootfsOutside, fail, interruptible, print_json
 from affidavit.cli.run_flags import TaskPath
 
 
@@ -38,14 +37,10 @@ def redteam(
         options = RunOptions(
             runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
         )
-        with Progress(sys.stderr, quiet=as_json) as progress:
+        with interruptible(", finished plays keep their bundles"), Progress(sys.stderr, quiet=as_json) as progress:
             result = play_battery(path, options, progress, exploit or ())
     except RunError as error:
         fail(error)
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        fail("interrupted; every sandbox is gone, finished plays keep their bundles", 130)
     if as_json:
         print_json(result.to_json())
     else:

@@ -1,13 +1,12 @@
 """``affidavit task``: making tasks, and looking whether they are good ones."""
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from affidavit.cli.output import Json, RootfsOutside, fail, print_json
+from affidavit.cli.output import Json, RootfsOutside, fail, interruptible, print_json
 
 task_app = typer.Typer(help="Tasks: make and check them.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -42,14 +41,10 @@ def check(
         options = RunOptions(
             runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
         )
-        with Progress(sys.stderr, quiet=as_json) as progress:
+        with interruptible(), Progress(sys.stderr, quiet=as_json) as progress:
             reports = check_tasks(path, repeat, options, progress)
     except RunError as error:
         fail(error)
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        fail("interrupted; every sandbox is gone", 130)
     if as_json:
         print_json({"ok": all(report.ok for report in reports), "tasks": [report.to_json() for report in reports]})
     else:
@@ -118,14 +113,10 @@ def warm(
         options = RunOptions(
             runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
         )
-        with Progress(sys.stderr, quiet=as_json) as progress:
+        with interruptible(), Progress(sys.stderr, quiet=as_json) as progress:
             warmed = warm_tasks(path, tuple(allow or ()), options, progress)
     except RunError as error:
         fail(error)
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        fail("interrupted; every sandbox is gone", 130)
     facts = [one.to_json() for one in warmed]
     done = all(one["ok"] for one in facts)
     if as_json:

@@ -21,7 +21,7 @@ from affidavit.events import COUNT_SCHEMA
 from affidavit.evidence import private
 from affidavit.evidence.statement import IN_TOTO, File, Statement, file_name, trial_facts
 from affidavit.recorder import RecordSummary
-from affidavit.signing import EvidenceError, SigningKey, leaf_hash, merkle_root, sign, strict_json
+from affidavit.signing import EvidenceError, SigningKey, leaf_hash, merkle_root, sign, strict_json, sync_folder
 from affidavit.trace import (
     EVENTS_PER_LEAF,
     TraceError,
@@ -215,7 +215,7 @@ class BundleWriter:
                 raise EvidenceError(f"the statement is larger than {MOST_STATEMENT_BYTES >> 20} MiB")
             self.add(STATEMENT, envelope)
             for folder in [*(p for p in self._folder.rglob("*") if p.is_dir()), self._folder]:
-                _sync(folder)
+                sync_folder(folder)
             # rename(2) would put it in the place of an empty folder, which may be another writer's.
             if os.path.lexists(self.path):
                 raise EvidenceError(f"{self.path}: already exists; choose another output folder")
@@ -227,7 +227,7 @@ class BundleWriter:
                 if publishable:
                     shutil.rmtree(private.beside(self.path), ignore_errors=True)
                 raise
-            _sync(self.path.parent)
+            sync_folder(self.path.parent)
         except (TraceError, EvidenceError) as error:
             self._remove()
             raise EvidenceError(f"{self.path}: can't be sealed: {error}") from error
@@ -252,7 +252,7 @@ class BundleWriter:
             os.fsync(file.fileno())
         self._remove_empty_folders()
         for folder in [*(path for path in self._apart.rglob("*") if path.is_dir()), self._apart]:
-            _sync(folder)
+            sync_folder(folder)
         return found
 
     def _remove_empty_folders(self) -> None:
@@ -590,14 +590,6 @@ def _kind(mode: int) -> str:
         stat.S_IFBLK: "a device",
     }
     return f"{kinds.get(stat.S_IFMT(mode), 'something else')}, not a regular file"
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_error(path: Path, error: OSError) -> EvidenceError:

@@ -1,9 +1,12 @@
 """Reading a grader's settings from its table in ``task.toml``."""
 
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from affidavit.grading.fields import Part
+from affidavit.grading.numbers import Distance, Tolerance
 from affidavit.tasks import GraderSpec, TaskError
 
 
@@ -11,6 +14,38 @@ class GraderSettings(BaseModel):
     """Base of every kind's settings: unknown keys are errors, and numbers are not made from text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Tolerant(GraderSettings):
+    """A check that compares numbers.
+
+    Attributes:
+        tolerance, relative: see `Tolerance`.
+    """
+
+    tolerance: Distance = 0.0
+    relative: Part = 0.0
+
+    @property
+    def bound(self) -> Tolerance:
+        """How far a number may be from the expected one."""
+        return Tolerance(tolerance=self.tolerance, relative=self.relative)
+
+
+class _Check(Protocol):
+    @property
+    def name(self) -> str | None: ...
+
+
+_Checks = TypeVar("_Checks", bound=Sequence[_Check])
+
+
+def distinct_names(checks: _Checks) -> _Checks:
+    """The checks themselves. Raises ValueError if two have the same name."""
+    names = [check.name for check in checks if check.name is not None]
+    if len(set(names)) != len(names):
+        raise ValueError("two checks have the same name")
+    return checks
 
 
 def _absolute(path: str) -> str:

@@ -23,7 +23,7 @@ from affidavit.policy.decoys import DecoyCheck
 from affidavit.policy.detectors import Detectors
 from affidavit.policy.digests import Digests, Program
 from affidavit.policy.findings import Findings
-from affidavit.policy.footprint import Footprint
+from affidavit.policy.footprint import Footprint, NamedChange
 from affidavit.policy.lineage import Images, Lineage
 from affidavit.policy.model_traffic import ModelCheck, ModelLogReader
 from affidavit.policy.network import NetworkCheck
@@ -48,15 +48,9 @@ _LONGEST_CARRIED = 3500
 _LONGEST_NAME_CARRIED = 254
 
 
-class Change(Protocol):
-    """A difference between the file system at the end and the pristine one; see the room `sandbox`."""
+class Change(NamedChange, Protocol):
+    """The same, with what is there now."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def type(self) -> str: ...
     @property
     def mode(self) -> int: ...
     @property

@@ -67,7 +67,7 @@ _SEARCHED = re.compile(r"(?:/usr|/usr/local|/(?:root|home/[^/]+)/\.local)/lib/py
 _VERSION = re.compile(r"-[^/-]+(\.(?:dist|egg)-info)(?=/|$)")
 
 
-class Change(Protocol):
+class NamedChange(Protocol):
     """A difference between the file system at the end and the pristine one; see the room `sandbox`."""
 
     @property
@@ -115,7 +115,7 @@ class Footprint:
 
     @classmethod
     def observed(
-        cls, workdir: str, written: Iterable[Change], records: Iterable[pa.RecordBatch], path: Sequence[str] = ()
+        cls, workdir: str, written: Iterable[NamedChange], records: Iterable[pa.RecordBatch], path: Sequence[str] = ()
     ) -> "Footprint":
         """What the records of verifiers show.
 
@@ -189,7 +189,7 @@ class Footprint:
             "searched": sorted(self.searched),
         }
 
-    def kept_out(self, changes: Sequence[Change]) -> dict[str, KeptOut]:
+    def kept_out(self, changes: Sequence[NamedChange]) -> dict[str, KeptOut]:
         """Which of an agent's changes are kept out of the grading, by their paths."""
         added = {change.path for change in changes if change.kind == "added"}
         paths = pa.array([change.path for change in changes], pa.utf8())
@@ -205,7 +205,7 @@ class Footprint:
                 found[change.path] = KeptOut(change.path if unseen else chain[-1], replaced)
         return found
 
-    def _is_used(self, change: Change, chain: Sequence[str], unseen: bool, named: bool) -> bool:
+    def _is_used(self, change: NamedChange, chain: Sequence[str], unseen: bool, named: bool) -> bool:
         """Whether the grading rests on a change.
 
         Args:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, Op, Process, process_tree
+from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, TREE_CHANGES, Op, Process, process_tree
 from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log, scan_in
 from affidavit.gateway import content_type, read_answer
 from affidavit.policy import event_sentence
@@ -72,18 +72,7 @@ _LANES: tuple[tuple[str, tuple[Op, ...]], ...] = (
     ("programs started", (Op.EXEC,)),
     (
         "files changed",
-        (
-            Op.OPEN_WRITE,
-            Op.CREATE,
-            Op.UNLINK,
-            Op.RENAME,
-            Op.LINK,
-            Op.SYMLINK,
-            Op.MKDIR,
-            Op.RMDIR,
-            Op.TRUNCATE,
-            Op.CHMOD,
-        ),
+        (*TREE_CHANGES, Op.CHMOD),
     ),
     ("files read", (Op.OPEN_READ,)),
     ("network", (Op.CONNECT, Op.SENDTO, Op.BIND, Op.LISTEN, Op.ACCEPT, Op.DNS)),

@@ -30,6 +30,7 @@ from affidavit.signing import (
     now,
     read_bounded,
     strict_canonical_json,
+    sync_folder,
 )
 
 LEDGER = "ledger.jsonl"
@@ -420,7 +421,7 @@ class Ledger:
         ledger = cls(path, _open(path, os.O_CREAT | os.O_EXCL), key, None)
         try:
             ledger.append(Opened(at=now(), run_id=run_id, plan=plan))
-            _sync_folder(folder)
+            sync_folder(folder)
         except BaseException:
             ledger.close()
             raise
@@ -622,11 +623,3 @@ def _open(path: Path, more: int) -> int:
         os.close(descriptor)
         raise EvidenceError(f"{path}: the run is still at work") from error
     return descriptor
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

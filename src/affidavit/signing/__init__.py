@@ -5,7 +5,7 @@ from affidavit.signing.canonical import canonical_json, strict_canonical_json, s
 from affidavit.signing.changing import TrustChange, changed_trust, new_trust
 from affidavit.signing.envelope import Envelope, read_envelope, sign
 from affidavit.signing.errors import EvidenceError
-from affidavit.signing.files import read_bounded, write_whole
+from affidavit.signing.files import read_bounded, sync_folder, write_whole
 from affidavit.signing.keys import (
     PRIVATE_FILE,
     PublicKey,
@@ -61,6 +61,7 @@ __all__ = [
     "sign",
     "strict_canonical_json",
     "strict_json",
+    "sync_folder",
     "verify_consistency",
     "verify_inclusion",
     "write_whole",

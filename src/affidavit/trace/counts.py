@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from affidavit.events import COUNT_SCHEMA
-from affidavit.trace.files import AtomicFile, TraceError, typed_batches, writing
+from affidavit.trace.files import TraceError, typed_batches, write_table
 
 
 def write_counts(path: Path, counts: pa.Table) -> None:
@@ -22,13 +21,7 @@ def write_counts(path: Path, counts: pa.Table) -> None:
     """
     if not counts.schema.equals(COUNT_SCHEMA):
         raise TraceError(f"{path}: a table that is not of the count schema")
-    target = AtomicFile(path)
-    try:
-        with writing(path):
-            pq.write_table(counts, target.file, compression="zstd")
-        target.commit()
-    finally:
-        target.abandon()
+    write_table(path, counts)
 
 
 def read_counts(source: Path | BinaryIO, name: str | None = None) -> pa.Table:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from affidavit.events import EXEC_SCHEMA
-from affidavit.trace.files import AtomicFile, typed_batches, writing
+from affidavit.trace.files import typed_batches, write_table
 
 
 def write_execs(path: Path, execs: pa.Table) -> None:
@@ -16,13 +15,7 @@ def write_execs(path: Path, execs: pa.Table) -> None:
     Raises:
         TraceError: the disk is full, or the folder can't be written to.
     """
-    target = AtomicFile(path)
-    try:
-        with writing(path):
-            pq.write_table(execs.cast(EXEC_SCHEMA), target.file, compression="zstd")
-        target.commit()
-    finally:
-        target.abandon()
+    write_table(path, execs.cast(EXEC_SCHEMA))
 
 
 def read_execs(source: Path | BinaryIO, name: str | None = None) -> pa.Table:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from affidavit.errors import AffidavitError
 from affidavit.events import EVENT_SCHEMA, LONGEST_TEXT_BYTES, LONGEST_WORDS_BYTES
+from affidavit.signing import sync_folder
 
 BATCH_ROWS = 64 * 1024
 
@@ -203,7 +204,7 @@ class AtomicFile:
                 os.fsync(self.file.fileno())
                 self.file.close()
                 self._temporary.replace(self.path)
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         finally:
             self.abandon()
 
@@ -224,13 +225,15 @@ def writing(path: Path) -> Iterator[None]:
         raise TraceError(f"{path}: can't be written: {_reason(error)}") from error
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable (fsync(2) of a directory). Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, whole or not at all. Raises TraceError."""
+    target = AtomicFile(path)
     try:
-        os.fsync(descriptor)
+        with writing(path):
+            pq.write_table(table, target.file, compression="zstd")
+        target.commit()
     finally:
-        os.close(descriptor)
+        target.abandon()
 
 
 def _reason(error: OSError) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from affidavit.grading.fields import PathPattern, Place
-from affidavit.grading.settings import AbsolutePath, AnswerPath, GraderSettings
+from affidavit.grading.settings import AbsolutePath, AnswerPath, GraderSettings, distinct_names
 
 Word = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -125,11 +125,4 @@ AnyCheck = Annotated[RanCheck | WrittenCheck | OrderCheck | ClaimCheck | SqlChec
 class Settings(GraderSettings):
     """An ``execution_trace`` grader: the mean of its checks by weight."""
 
-    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=100)]
-
-    @model_validator(mode="after")
-    def _names(self) -> "Settings":
-        names = [check.name for check in self.checks if check.name is not None]
-        if len(set(names)) != len(names):
-            raise ValueError("two checks have the same name")
-        return self
+    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=100), AfterValidator(distinct_names)]

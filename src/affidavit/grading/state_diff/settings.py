@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
 
-from affidavit.grading.fields import Part, PathPattern, Place, Regex
-from affidavit.grading.numbers import Distance, Tolerance
-from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath
+from affidavit.grading.fields import PathPattern, Place, Regex
+from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath, Tolerant, distinct_names
 
 # What programs leave behind by the way. Code that stands in such a folder for another reason is looked at.
 BY_THE_WAY = (
@@ -95,7 +94,7 @@ class FileCheck(StateCheck):
         )
 
 
-class JsonCheck(StateCheck):
+class JsonCheck(Tolerant, StateCheck):
     """A value in a JSON file.
 
     Attributes:
@@ -111,8 +110,6 @@ class JsonCheck(StateCheck):
     equals: Any = None
     equals_file: ReferencePath | None = None
     count: NonNegativeInt | None = None
-    tolerance: Distance = 0.0
-    relative: Part = 0.0
 
     @model_validator(mode="after")
     def _one_question(self) -> "JsonCheck":
@@ -120,15 +117,11 @@ class JsonCheck(StateCheck):
             raise ValueError("give one of equals, equals_file and count")
         return self
 
-    @property
-    def bound(self) -> Tolerance:
-        return Tolerance(tolerance=self.tolerance, relative=self.relative)
-
 
 Cell = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 
 
-class RowsCheck(StateCheck):
+class RowsCheck(Tolerant, StateCheck):
     """What is asked of rows: all of it must hold.
 
     Attributes:
@@ -151,12 +144,6 @@ class RowsCheck(StateCheck):
     sorted_by: tuple[str, ...] = ()
     unique: tuple[str, ...] = ()
     partial: bool = False
-    tolerance: Distance = 0.0
-    relative: Part = 0.0
-
-    @property
-    def bound(self) -> Tolerance:
-        return Tolerance(tolerance=self.tolerance, relative=self.relative)
 
     @model_validator(mode="after")
     def _asks_something(self) -> "RowsCheck":
@@ -247,13 +234,10 @@ AnyCheck = Annotated[FileCheck | JsonCheck | TableCheck | SqliteCheck | ChangeCh
 class Settings(GraderSettings):
     """A ``state_diff`` grader: the mean of its checks of the state by weight, 0 where a change check is broken."""
 
-    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=200)]
+    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=200), AfterValidator(distinct_names)]
 
     @model_validator(mode="after")
     def _pays_for_something(self) -> "Settings":
         if all(isinstance(check, ChangeCheck) for check in self.checks):
             raise ValueError("only bounds the change, which doing nothing keeps; add a check of what is to be there")
-        names = [check.name for check in self.checks if check.name is not None]
-        if len(set(names)) != len(names):
-            raise ValueError("two checks have the same name")
         return self

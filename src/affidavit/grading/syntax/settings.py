@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from affidavit.grading.fields import PathPattern
-from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath
+from affidavit.grading.settings import AbsolutePath, GraderSettings, ReferencePath, distinct_names
 from affidavit.grading.syntax.languages import GRAMMARS, language_of, load
 
 LanguageName = Literal["python", "javascript", "go", "c", "rust"]
@@ -137,15 +137,12 @@ AnyCheck = Annotated[SameCheck | RequireCheck | BanCheck, Field(discriminator="t
 class Settings(GraderSettings):
     """An ``ast`` grader: the mean of its checks by weight, 0 where a ban is broken."""
 
-    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=100)]
+    checks: Annotated[tuple[AnyCheck, ...], Field(min_length=1, max_length=100), AfterValidator(distinct_names)]
 
     @model_validator(mode="after")
     def _pays_for_something(self) -> "Settings":
         if all(isinstance(check, BanCheck) for check in self.checks):
             raise ValueError("only bans, which doing nothing keeps; add a check of what the code is to have")
-        names = [check.name for check in self.checks if check.name is not None]
-        if len(set(names)) != len(names):
-            raise ValueError("two checks have the same name")
         return self
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
-from affidavit.grading.fields import Part, Place
-from affidavit.grading.numbers import Distance, Tolerance
-from affidavit.grading.settings import AnswerPath, GraderSettings, ReferencePath
+from affidavit.grading.fields import Place
+from affidavit.grading.numbers import Distance
+from affidavit.grading.settings import AnswerPath, GraderSettings, ReferencePath, Tolerant, distinct_names
 from affidavit.grading.value.texts import FORGIVABLE, Forgivable, normalised
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -30,7 +30,7 @@ class Check(GraderSettings):
     at: Place | None = None
 
 
-class NumberCheck(Check):
+class NumberCheck(Tolerant, Check):
     """A number.
 
     Attributes:
@@ -46,13 +46,7 @@ class NumberCheck(Check):
     expected: Finite
     unit: str | None = None
     unit_required: bool = True
-    tolerance: Distance = 0.0
-    relative: Part = 0.0
     zero_at: Distance | None = None
-
-    @property
-    def bound(self) -> Tolerance:
-        return Tolerance(tolerance=self.tolerance, relative=self.relative)
 
     @model_validator(mode="after")
     def _falls(self) -> "NumberCheck":
@@ -89,7 +83,7 @@ class TextCheck(Check):
         return self
 
 
-class CollectionCheck(Check):
+class CollectionCheck(Tolerant, Check):
     """A list, or a set: then neither order nor repetition matters.
 
     Attributes:
@@ -107,12 +101,6 @@ class CollectionCheck(Check):
     items: Literal["text", "number"] = "text"
     separator: Annotated[str, Field(min_length=1)] = "\n"
     partial: bool = False
-    tolerance: Distance = 0.0
-    relative: Part = 0.0
-
-    @property
-    def bound(self) -> Tolerance:
-        return Tolerance(tolerance=self.tolerance, relative=self.relative)
 
     @model_validator(mode="after")
     def _one_source(self) -> "CollectionCheck":
@@ -131,7 +119,7 @@ class CollectionCheck(Check):
                 raise ValueError(f"what is expected holds {item!r}, which is no {self.items}")
 
 
-class JsonCheck(Check):
+class JsonCheck(Tolerant, Check):
     """A JSON document.
 
     Attributes:
@@ -145,12 +133,6 @@ class JsonCheck(Check):
     expected: Any = None
     expected_file: ReferencePath | None = None
     partial: bool = False
-    tolerance: Distance = 0.0
-    relative: Part = 0.0
-
-    @property
-    def bound(self) -> Tolerance:
-        return Tolerance(tolerance=self.tolerance, relative=self.relative)
 
     @model_validator(mode="after")
     def _one_source(self) -> "JsonCheck":
@@ -184,14 +166,8 @@ class Settings(GraderSettings):
             ...,
         ],
         Field(min_length=1, max_length=200),
+        AfterValidator(distinct_names),
     ]
-
-    @model_validator(mode="after")
-    def _names(self) -> "Settings":
-        names = [check.name for check in self.checks if check.name is not None]
-        if len(set(names)) != len(names):
-            raise ValueError("two checks have the same name")
-        return self
 
 
 def _one(expected: object, file: object) -> None:
