@@ -1,6 +1,7 @@
 """Merkle leaves depend on the events and on nothing else."""
 
 import struct
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pyarrow as pa
@@ -142,3 +143,18 @@ def test_long_arguments_give_the_same_leaves(rows: list[dict[str, object]]) -> N
         patch.setattr(leaves, "_MOST_BLOCK_BYTES", -1)
         patch.setattr(leaves, "_FEW_ROWS", 5)
         assert list(trace_leaves([batch(rows)])) == expected
+
+
+def test_no_more_of_long_arguments_is_kept_than_a_leaf_needs() -> None:
+    rows, word = 64, "x" * (64 << 10)
+    most = 0
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        nonlocal most
+        for start in range(0, 4 * EVENTS_PER_LEAF, rows):
+            yield batch([_event(start + row, argv=[word]) for row in range(rows)])
+            most = max(most, pa.total_allocated_bytes() - before)
+
+    before = pa.total_allocated_bytes()
+    assert sum(1 for _ in trace_leaves(batches())) == 4
+    assert most < 2 * EVENTS_PER_LEAF * len(word)

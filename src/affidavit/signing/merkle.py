@@ -11,7 +11,10 @@ EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 def leaf_hash(data: bytes) -> bytes:
     """The hash of a leaf that holds `data`."""
-    return hashlib.sha256(b"\x00" + data).digest()
+    hashed = hashlib.sha256(b"\x00")
+    # Not joined: a leaf may have hundreds of megabytes.
+    hashed.update(data)
+    return hashed.digest()
 
 
 def _node(left: bytes, right: bytes) -> bytes:

@@ -6,6 +6,7 @@ describes the bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,12 @@ _TAG = b"affidavit.events/1\n"
 # Rows whose dictionaries are decoded at once: few enough that paths of 4 KiB stay below 100 MiB a column.
 _BLOCK_ROWS = 16 * EVENTS_PER_LEAF
 
-# More than that is encoded a few rows at a time: what an agent puts into arguments (4 bytes for each that is no UTF-8)
-# can be more than pyarrow joins, which is 2 GiB.
-_MOST_BLOCK_BYTES = 256 << 20
+# What an agent puts into arguments (4 bytes for each that is no UTF-8) can be more than pyarrow joins, which is 2 GiB.
+# Of rows with more than this, no more are kept than a leaf needs, and they are encoded a few at a time.
+_MOST_BLOCK_BYTES = 64 << 20
 _FEW_ROWS = 32
+
+_LISTS = [index for index, field in enumerate(EVENT_SCHEMA) if pa.types.is_list(field.type)]
 
 # Bytes of the rows from one index to another of one column.
 _Encoder = Callable[[int, int], bytes]
@@ -40,19 +43,23 @@ def trace_leaves(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
         TraceError: a batch is not of EVENT_SCHEMA.
     """
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     for batch in batches:
         if not batch.schema.equals(EVENT_SCHEMA):
             raise TraceError("a batch that is not of the event schema")
         waiting.append(batch)
         rows += batch.num_rows
-        if rows >= _BLOCK_ROWS:
+        # Dictionaries are shared between batches.
+        size += sum(int(batch.column(index).nbytes) for index in _LISTS)
+        block = _BLOCK_ROWS if size < _MOST_BLOCK_BYTES else EVENTS_PER_LEAF
+        if rows >= block:
             table = pa.Table.from_batches(waiting)
-            whole = rows - rows % _BLOCK_ROWS
-            for start in range(0, whole, _BLOCK_ROWS):
-                yield from _block_leaves(table.slice(start, _BLOCK_ROWS))
+            whole = rows - rows % block
+            for start in range(0, whole, block):
+                yield from _block_leaves(table.slice(start, block))
             waiting = table.slice(whole).to_batches()
             rows -= whole
+            size = 0
     if rows:
         yield from _block_leaves(pa.Table.from_batches(waiting))
 
@@ -87,7 +94,7 @@ def _large_leaf(table: pa.Table) -> bytes:
             few = table[field.name].slice(start, _FEW_ROWS)
             pieces.append([encode(0, len(few)) for encode in _column(_flat(few), field.nullable)])
         # What an encoder says of rows is what it says of the first of them and of the others.
-        parts += [b"".join(part) for part in zip(*pieces, strict=True)]
+        parts += chain.from_iterable(zip(*pieces, strict=True))
     return b"".join(parts)
 
 
