@@ -64,9 +64,11 @@ def at_home(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home
 
 
 @pytest.fixture
-def affidavit(at_home: Home, tmp_path: Path) -> Command:
-    """The command."""
-    return Command(at_home, tmp_path)
+def affidavit(at_home: Home, tmp_path: Path) -> Iterator[Command]:
+    """The command; what it started is gone after the test."""
+    command = Command(at_home, tmp_path)
+    yield command
+    command.end()
 
 
 @pytest.fixture

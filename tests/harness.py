@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -153,6 +154,7 @@ class Command:
     def __init__(self, home: Home, cwd: Path) -> None:
         self._env = {**os.environ, **home.env}
         self._cwd = cwd
+        self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: object) -> Ran:
         """In this process, which spares the time to load everything again."""
@@ -182,7 +184,7 @@ class Command:
 
     def start(self, *arguments: object, **env: str) -> "subprocess.Popen[str]":
         """As a process of its own, in a session of its own, not waited for."""
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [AFFIDAVIT, *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -192,6 +194,16 @@ class Command:
             env={**self._env, **env},
             start_new_session=True,
         )
+        self._started.append(started)
+        return started
+
+    def end(self) -> None:
+        """End what was started and still runs."""
+        for one in self._started:
+            if one.poll() is None:
+                os.killpg(one.pid, signal.SIGKILL)
+                one.communicate()
+        reap_orphans()
 
 
 class Silent:
@@ -375,6 +387,14 @@ def processes(wanted: Callable[[int, bytes], bool]) -> list[int]:
 def parent(pid: int) -> int:
     """Parent of a process, 0 where it is gone."""
     return _stat(pid, 4)
+
+
+def reap_orphans() -> None:
+    """Wait for what has ended and was left to this process: whoever has held a sandbox adopts what runs leave that were
+    killed."""
+    for pid in processes(lambda pid, _: parent(pid) == os.getpid() and state_of(pid) == "Z"):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
 
 
 def start_time(pid: int) -> int:

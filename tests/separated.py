@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -83,6 +84,7 @@ class Pair:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            start_new_session=True,
             env={**environment, "PATH": f"{Path(python).parent}:{environment['PATH']}"},
         )
         broker = subprocess.Popen(
@@ -94,6 +96,7 @@ class Pair:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            start_new_session=True,
             cwd=self.folder,
             env=environment,
         )
@@ -112,7 +115,9 @@ class Pair:
         finally:
             broker.kill()
             relays[0].join(10)
-            server.wait(10)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+            _end(broker, server)
             log.close()
         self.output = f"{self.results.decode()}\n{(self.folder / 'log').read_text('utf-8', 'replace')}"
         if words.exists():
@@ -141,6 +146,18 @@ class Pair:
             commands.append(f"mount -t tmpfs none {hidden}")
         commands.append('exec "$@"')
         return ["unshare", "--mount", "sh", "-e", "-c", "; ".join(commands), "sh", *argv]
+
+
+def _end(*halves: "subprocess.Popen[bytes]") -> None:
+    """Leave no process of the halves, also where they hang."""
+    for half in halves:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(half.pid, signal.SIGKILL)
+        half.wait()
+        for pipe in (half.stdin, half.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
 
 def _results(reading: IO[bytes], writing: IO[bytes], results: bytearray) -> None:

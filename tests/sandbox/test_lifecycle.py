@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from affidavit.sandbox import Limits, OciSandbox, RuntimeHooks, SandboxError, clean_stale, kernel, runtimes
+from harness import reap_orphans
 
 
 def traces(state: Path, name: str = "") -> list[str]:
@@ -45,14 +46,15 @@ def nothing_left(state: Path, name: str = "") -> Iterator[None]:
 
 
 @pytest.fixture
-def own_state(tmp_path: Path, state: Path) -> Path:
+def own_state(tmp_path: Path, state: Path) -> Iterator[Path]:
     """A state folder that no other test uses, with the layers of the shared one."""
     own = tmp_path / "own"
     for part in ("runtimes", "sandboxes"):
         (own / part).mkdir(parents=True, mode=0o700)
     for part in ("layers", "images"):
         (own / part).symlink_to(state / part)
-    return own
+    yield own
+    reap_orphans()
 
 
 def begin(sandbox: OciSandbox) -> OciSandbox:
