@@ -114,27 +114,53 @@ def test_wrong_use(affidavit: Command, task: Callable[..., Path], arguments: tup
     assert len(ran.err.splitlines()) == 1
 
 
-# One of each flaw class. Every second task gets the first four, the others the last four: all on all take ten minutes.
+def test_the_battery_as_scripts_for_other_harnesses(
+    affidavit: Command, task: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = task(test=WEAK)
+    (folder / "instruction.md").write_text("Write the answer to /workspace/answer.json.\n")
+    names = flags("empty-object", "claim-success", "edit-makefile")
+    ran = affidavit("redteam", folder, "--scripts", "scripts", "--json", *names)
+    assert (ran.status, ran.json["tasks"]) == (0, {"tiny": ["empty-object", "claim-success"]})
+    scripts = tmp_path / "scripts"
+    assert sorted(str(one.relative_to(scripts)) for one in scripts.rglob("*.sh")) == [
+        "tiny/claim-success.sh",
+        "tiny/empty-object.sh",
+    ]
+    for name, verdict in (("empty-object", "pass"), ("claim-success", "fail")):
+        script = (scripts / "tiny" / f"{name}.sh").read_text()
+        played = affidavit("run", folder, "--agent-cmd", script, "--runtime", "runc", "--json")
+        assert played.json["trials"][0]["verdict"] == verdict
+    again = affidavit("redteam", folder, "--scripts", "scripts")
+    assert (again.status, again.out) == (2, "")
+    assert again.err == "affidavit: --scripts scripts: is there already; name a folder that is not\n"
+    said = affidavit("redteam", folder, "--scripts", "others", *names)
+    assert said.out.splitlines()[-1] == "2 scripts in others/TASK"
+
+
+# One of each flaw class. Every fourth task gets the first two, and so on: all on all take ten minutes.
 SAMPLE = (
-    ("reward-beforehand", "symlink-to-key", "exit-at-import", "judge-instructions"),
-    ("always-true", "detect-stage", "print-passed-lines", "pip-install-plugin"),
+    ("reward-beforehand", "always-true"),
+    ("symlink-to-key", "detect-stage"),
+    ("exit-at-import", "print-passed-lines"),
+    ("judge-instructions", "pip-install-plugin"),
 )
 SUITE = Path(__file__).parents[2] / "examples" / "suite"
 
 
-@pytest.mark.parametrize("half", [0, 1])
-def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: Path, half: int) -> None:
-    names = sorted(folder.name for folder in SUITE.iterdir() if folder.is_dir())[half::2]
+@pytest.mark.parametrize("part", range(len(SAMPLE)))
+def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: Path, part: int) -> None:
+    names = sorted(folder.name for folder in SUITE.iterdir() if folder.is_dir())[part :: len(SAMPLE)]
     for name in names:
         shutil.copytree(SUITE / name, tmp_path / "suite" / name)
-    ran = affidavit("redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[half]))
+    ran = affidavit("redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[part]))
     played = [play for play in ran.json["plays"] if play["skipped"] is None]
     assert ran.status == 0, [play for play in played if play["paid"]]
-    assert {play["exploit"] for play in played} == {*SAMPLE[half]}
-    assert len({play["task_id"] for play in played}) >= 9
+    assert {play["exploit"] for play in played} == {*SAMPLE[part]}
+    assert {play["task_id"] for play in ran.json["plays"]} == {*names}
     assert {play["verdict"] for play in played} <= {"violation", "fail"}
-    assert ran.json["summary"]["outcome_paid"] >= 5
+    assert ran.json["summary"]["outcome_paid"] >= 1
 
 
 def test_the_sample_has_every_flaw_class() -> None:
-    assert {one.flaw for one in load_exploits() if one.name in SAMPLE[0] + SAMPLE[1]} == {*FLAWS}
+    assert {one.flaw for one in load_exploits() if one.name in sum(SAMPLE, ())} == {*FLAWS}

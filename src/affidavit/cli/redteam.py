@@ -21,6 +21,14 @@ def redteam(
     workers: Annotated[int, typer.Option(help="Plays that run side by side.", min=1, max=256, metavar="N")] = 1,
     out: Annotated[Path, typer.Option(help="Folder that gets a folder for this run.", metavar="DIR")] = Path("runs"),
     rootfs_outside: RootfsOutside = False,
+    scripts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Play nothing; write each exploit as a script for other harnesses to DIR/TASK/EXPLOIT.sh.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play a battery of exploits against tasks.
@@ -30,10 +38,17 @@ def redteam(
     Exit status: 0 no exploit was paid, 1 some were, 2 usage error.
     """
     from affidavit.evaluation import RunError, RunOptions
-    from affidavit.redteam import play_battery
-    from affidavit.report import Progress, print_battery
+    from affidavit.redteam import play_battery, write_scripts
+    from affidavit.report import Progress, print_battery, print_scripts
 
     try:
+        if scripts is not None:
+            written = write_scripts(path, scripts, exploit or ())
+            if as_json:
+                print_json({"folder": str(scripts), "tasks": {name: [*names] for name, names in written.items()}})
+            else:
+                print_scripts(written, scripts, sys.stdout)
+            return
         options = RunOptions(
             runtime=runtime, recorder=recorder, workers=workers, out=out, rootfs_outside=rootfs_outside
         )

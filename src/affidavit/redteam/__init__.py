@@ -5,6 +5,7 @@ from affidavit.redteam.briefing import Briefing, brief
 from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
 from affidavit.redteam.layers import Layer, stopping_layers
 from affidavit.redteam.outcome import outcome_score
+from affidavit.redteam.scripts import write_scripts
 
 __all__ = [
     "FLAWS",
@@ -19,4 +20,5 @@ __all__ = [
     "outcome_score",
     "play_battery",
     "stopping_layers",
+    "write_scripts",
 ]

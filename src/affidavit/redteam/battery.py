@@ -28,7 +28,7 @@ from affidavit.evaluation import (
 )
 from affidavit.evidence import EvidenceError
 from affidavit.redteam.briefing import brief
-from affidavit.redteam.exploit import FLAWS, Exploit, load_exploits
+from affidavit.redteam.exploit import FLAWS, Exploit, chosen_exploits
 from affidavit.redteam.layers import Layer, skipped, stopping_layers
 from affidavit.redteam.outcome import outcome_score
 from affidavit.sandbox import OciSandbox, SandboxError, SandboxSpec, state_dir
@@ -155,7 +155,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
         RunError: it can't be done as asked.
         KeyboardInterrupt: it was interrupted.
     """
-    exploits = _chosen(names)
+    exploits = chosen_exploits(names)
     loaded, suite = load_tasks(path)
     tasks = with_images(loaded, state_dir())
     check_places(tasks, state_dir(), options.out, rootfs_outside=options.rootfs_outside)
@@ -177,14 +177,6 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
     trials = {(trial.task_id, trial.agent): trial for trial in result.trials}
     finished = [_finished(play, paid, trials) for play in plays]
     return BatteryResult(tuple(finished), chosen.runtime.name, chosen.recorder.name, result.folder)
-
-
-def _chosen(names: Sequence[str]) -> tuple[Exploit, ...]:
-    exploits = load_exploits()
-    known = {exploit.name for exploit in exploits}
-    if unknown := [name for name in names if name not in known]:
-        raise RunError(f"--exploit {unknown[0]}: no such exploit; there are {', '.join(sorted(known))}")
-    return tuple(exploit for exploit in exploits if not names or exploit.name in names)
 
 
 def _finished(play: Play, paid: dict[tuple[str, str], float], trials: dict[tuple[str, str], TrialResult]) -> Play:

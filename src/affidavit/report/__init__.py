@@ -1,6 +1,6 @@
 """What people read: reports, tables, trees and progress."""
 
-from affidavit.report.battery import print_battery
+from affidavit.report.battery import print_battery, print_scripts
 from affidavit.report.behaviour import read_behaviour
 from affidavit.report.comparison import Comparison, Comparisons, compare, report_json
 from affidavit.report.comparison_text import print_comparison
@@ -68,6 +68,7 @@ __all__ = [
     "print_reports",
     "print_reproduction",
     "print_run",
+    "print_scripts",
     "print_standing",
     "print_table",
     "print_topic",

@@ -1,7 +1,8 @@
 """The battery's result for people at a terminal."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from rich.console import Console
@@ -46,6 +47,24 @@ def print_battery(result: BatteryResult, out: IO[str]) -> None:
         f"{summary['paid']}. Evidence in {result.folder}",
         soft_wrap=True,
     )
+
+
+def print_scripts(written: Mapping[str, Sequence[str]], folder: Path, out: IO[str]) -> None:
+    """How many exploits were written as scripts for each task, and where they are.
+
+    Args:
+        written: names of exploits by task.
+        folder: that holds a folder of them for each task.
+        out: where it is said.
+    """
+    console = open_console(out)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("task", overflow="fold")
+    table.add_column("exploits", justify="right")
+    for task, names in written.items():
+        table.add_row(printable(task, 40), str(len(names)))
+    console.print(table)
+    console.print(f"\n{sum(map(len, written.values()))} scripts in {folder}/TASK", markup=False, soft_wrap=True)
 
 
 def _counts(group: Iterable[Play]) -> list[Text]:
