@@ -15,7 +15,7 @@ from affidavit.evidence import BundleReader
 from affidavit.gateway import DIALECTS, Budgets, GatewayProcess, GatewaySettings, Upstream
 from affidavit.gateway.settings import base_of
 from affidavit.report import turn_facts, why_facts
-from affidavit.verification import verify
+from affidavit.verification import Expected, verify
 from affidavit.verification.verify_trial import rejudge
 from harness import EBPF, GVISOR, Outcome, Trials, Way, wait_for
 from http_agent import bash, http_agent
@@ -82,6 +82,22 @@ def test_an_agent_with_a_model_solves_the_example(trials: Trials, way: Way, tmp_
     assert any(event["op"] == "connect" and event["port"] == 8080 for event in outcome.events())
     assert KEY.encode() not in written([tmp_path, trials.home.state])
     assert all(KEY in str(request.headers) for request in model.received)
+
+
+def test_evidence_names_the_model_that_answered_and_not_what_the_agent_calls_it(
+    trials: Trials, task: Callable[..., Path]
+) -> None:
+    with scripted_model({"text": "done", "model": "small-1"}) as model:
+        outcome = trials(EBPF, task(), http_agent(), model=live(model, mapping={"model-1": "small-1"}))
+    checked = verify(outcome.bundle, expected=Expected(models=("small-1",)))
+    assert [check for check in checked.checks if not check.ok] == []
+    assert checked.facts is not None
+    assert (checked.facts.model_extra or {})["identity"]["model"] == "small-1"
+    assert (outcome.json("agent/model.json")["asked"], log(outcome)[0]["model"]) == (["model-1"], "model-1")
+    claimed = verify(outcome.bundle, expected=Expected(models=("model-1",)))
+    assert [check.detail for check in claimed.checks if not check.ok] == [
+        "the agent could ask small-1, which is not expected"
+    ]
 
 
 def test_only_the_gateway_can_be_reached(trials: Trials, task: Callable[..., Path], way: Way) -> None:

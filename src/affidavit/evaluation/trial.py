@@ -435,7 +435,7 @@ class Trial:
             version=agent.version,
             command=command[:_MOST_COMMAND],
             command_sha256=hashlib.sha256(command.encode("utf-8", "surrogateescape")).hexdigest(),
-            model=model.models[0] if model else "",
+            model=model.served[0] if model else "",
             environment=dict(agent.environment),
             definition=None if agent.definition is None else agent.definition.digest,
             brought=Installed(digest=installed.digest, files=installed.files) if installed else None,

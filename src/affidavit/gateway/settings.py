@@ -106,6 +106,11 @@ class GatewaySettings:
     answers: int | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The models that may be asked for, by the names that the upstream knows."""
+        return tuple(self.mapping.get(name, name) for name in self.models)
+
     def secrets(self) -> list[str]:
         """The keys, which must appear nowhere."""
         return sorted({upstream.key for upstream in self.upstreams.values() if upstream.key})

@@ -332,7 +332,7 @@ class _Checks:
         if identity.get("name") != facts.agent:
             named = f"{str(identity.get('name'))[:100]!r}, and its agent {facts.agent[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names {named}", STATEMENT)
-        first = model.asked[0] if model is not None and model.asked else ""
+        first = model.served[0] if model is not None and model.asked else ""
         if identity.get("model", "") != first:
             named = f"{str(identity.get('model'))[:100]!r}, and its model {first[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names the model {named}", STATEMENT)

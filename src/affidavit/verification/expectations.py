@@ -72,9 +72,8 @@ class Expected:
             return Check(name, False, f"no model answered: its answers are of a {_shown(model.mode)}")
         if len(model.wire) >= _MOST_MODELS:
             return Check(name, False, "too many models answered for the statement to name all")
-        own = str(identity.get("model"))
         # An agent may know a model by another name: what is expected is the one that answers.
-        if others := [one for one in (model.mapping.get(own, own), *model.served) if one not in self.models]:
+        if others := [one for one in (identity.get("model"), *model.served) if one not in self.models]:
             return Check(name, False, f"the agent could ask {_shown(others[0])}, which is not expected")
         if others := [one for one in model.wire if not self._is_version(one)]:
             return Check(name, False, f"{_shown(others[0])} answered, which is not expected")
