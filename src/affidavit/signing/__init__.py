@@ -5,7 +5,7 @@ from affidavit.signing.canonical import canonical_json, strict_canonical_json, s
 from affidavit.signing.changing import TrustChange, changed_trust, new_trust
 from affidavit.signing.envelope import Envelope, read_envelope, sign
 from affidavit.signing.errors import EvidenceError
-from affidavit.signing.files import read_bounded, sync_folder, write_whole
+from affidavit.signing.files import locked_folder, read_bounded, sync_folder, write_whole
 from affidavit.signing.keys import (
     PRIVATE_FILE,
     PublicKey,
@@ -50,6 +50,7 @@ __all__ = [
     "load_key",
     "load_or_make_key",
     "load_public_key",
+    "locked_folder",
     "merkle_root",
     "new_key",
     "new_trust",

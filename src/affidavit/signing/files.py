@@ -1,9 +1,11 @@
 """Reading files that anyone may have put there, and writing files whole or not at all."""
 
+import fcntl
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from affidavit.signing.errors import EvidenceError
@@ -60,3 +62,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked_folder(folder: Path, mode: int = 0o600) -> Iterator[None]:
+    """Hold the lock of a folder, which is made where it is missing. The lock ends with the process that holds it.
+
+    Args:
+        mode: of the lock's file, ``.lock``.
+
+    Raises:
+        OSError: it can't be made or locked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)

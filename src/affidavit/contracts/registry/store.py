@@ -1,7 +1,6 @@
 """Where the files of a registry lie: a folder, or a branch of a git repository (``git.py``)."""
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from affidavit.contracts.registry.errors import RegistryError
-from affidavit.signing import EvidenceError, write_whole
+from affidavit.signing import EvidenceError, locked_folder, write_whole
 
 
 class Snapshot(Protocol):
@@ -67,24 +66,17 @@ class FolderStore:
             # What can't be published leaves no folder behind.
             make(_Folder(self._folder))
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise RegistryError(f"{self.location}: can't be written: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            for left in self._folder.rglob(".*.tmp"):
-                left.unlink(missing_ok=True)
-            for name, data in make(_Folder(self._folder)).items():
-                path = self._folder / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, data)
+            with locked_folder(self._folder, 0o666):
+                for left in self._folder.rglob(".*.tmp"):
+                    left.unlink(missing_ok=True)
+                for name, data in make(_Folder(self._folder)).items():
+                    path = self._folder / name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path, data)
         except EvidenceError as error:
             raise RegistryError(str(error)) from error
         except OSError as error:
             raise RegistryError(f"{self.location}: can't be written: {error.strerror}") from error
-        finally:
-            os.close(lock)
 
 
 class _Folder:

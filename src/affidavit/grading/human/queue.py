@@ -5,13 +5,11 @@ whole, under a lock on the folder, so that several people may work at once. An i
 of the agent, and mixes the agents' answers.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from affidavit.errors import AffidavitError
 from affidavit.grading.combination import Assessment, Graded, combine
 from affidavit.grading.grader import Grade
 from affidavit.grading.rubric import ANCHORS
-from affidavit.signing import EvidenceError, write_whole
+from affidavit.signing import EvidenceError, locked_folder, write_whole
 
 _MOST_BYTES = 16 << 20
 _ID = re.compile(r"[0-9a-f]{16}")
@@ -182,16 +180,12 @@ class Queue:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise QueueError(f"{self.folder}: can't be used as a queue: {error.strerror}") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_folder(self.folder))
+            except OSError as error:
+                raise QueueError(f"{self.folder}: can't be used as a queue: {error.strerror}") from None
             yield
-        finally:
-            os.close(lock)
 
     def _path(self, name: str) -> Path:
         return self.folder / "items" / f"{name}.json"
