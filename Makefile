@@ -158,6 +158,10 @@ bench-acts: setup
 	$(BIN)/python benchmarks/acts.py --profile container
 	$(BIN)/python benchmarks/acts.py --runtime gvisor --every 4
 
+.PHONY: bench-reports
+bench-reports: setup
+	PYTHONPATH=tests $(BIN)/python benchmarks/reports.py
+
 # What real agents ran, under the default contracts: TRAJECTORIES is a folder of their trajectories (docs/benchmarks.md says
 # where such are), MOST how many of them, 0 for all.
 TRAJECTORIES :=

@@ -93,6 +93,7 @@ def report(
     from affidavit.report import (
         ReportError,
         csv_text,
+        find_bundles,
         junit_text,
         make_predictions,
         make_report,
@@ -112,15 +113,15 @@ def report(
     if not verify and (key is not None or trust is not None):
         fail("--key and --trust are for --verify")
     try:
-        read = read_runs(runs)
-        if verify:
-            with bounded_memory(_VERIFY_MIB):
-                read = verify_runs(read, key, trust)
-        patches = None if predictions is None else make_predictions(read)
-        costs = None if prices is None else read_prices(prices)
         folder = html is not None and html.suffix.lower() not in _PAGES
         # Other processes are worth their start for pages alone.
-        with shared(sum(len(run.trials) for run in read) if folder else 0) as share:
+        with shared(sum(len(find_bundles(run)) for run in runs) if folder else 0) as share:
+            read = read_runs(runs, share)
+            if verify:
+                with bounded_memory(_VERIFY_MIB):
+                    read = verify_runs(read, key, trust)
+            patches = None if predictions is None else make_predictions(read)
+            costs = None if prices is None else read_prices(prices)
             made = make_report(read, read_behaviour, costs, share)
             if html is not None and folder:
                 write_pages(made, html, share)

@@ -18,7 +18,7 @@ from affidavit.report.predictions import PredictionFile, make_predictions
 from affidavit.report.prices import read_prices
 from affidavit.report.profiles import print_profiles
 from affidavit.report.quality import print_findings, print_reports
-from affidavit.report.runs import ReportError, read_run, read_runs
+from affidavit.report.runs import ReportError, find_bundles, read_run, read_runs
 from affidavit.report.sarif import sarif_text
 from affidavit.report.tables import csv_text
 from affidavit.report.terminal import (
@@ -47,6 +47,7 @@ __all__ = [
     "ReportError",
     "compare",
     "csv_text",
+    "find_bundles",
     "junit_text",
     "make_predictions",
     "make_report",

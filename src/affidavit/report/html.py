@@ -189,9 +189,8 @@ def write_comparison(found: Comparisons, path: Path) -> None:
 def clean(value: Any) -> Any:
     """A value on its way into a page: text of visible characters and bounded length. Markup of our own templates stays
     as it is."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return printable(value, _LONGEST)
+    # Markup is a class of its own. This is asked of every value of a page.
+    return printable(value, _LONGEST) if type(value) is str else value
 
 
 def _report_page(

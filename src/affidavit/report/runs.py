@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +21,9 @@ from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
 from affidavit.trace import TraceError
+
+if TYPE_CHECKING:
+    from affidavit.report.workers import Share
 
 RUN_FILE = "run.json"
 VERDICTS = ("pass", "fail", "violation", "inconclusive", "error")
@@ -39,7 +43,7 @@ def _not_empty(value: str) -> str:
 # Not Field(min_length=1): pydantic then refuses lone surrogates, which names of an agent's choice may hold.
 _Name = Annotated[str, AfterValidator(_not_empty)]
 VerdictName = Literal["pass", "fail", "violation", "inconclusive", "error"]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Points = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
@@ -135,8 +139,8 @@ class _Judged(_Document):
     """What run.json and verdict.json both say."""
 
     verdict: VerdictName
-    score: Share | None
-    raw_score: Share | None
+    score: _Points | None
+    raw_score: _Points | None
     assurance: str | None = None
     reasons: list[str]
     violations: list[Broken]
@@ -269,12 +273,13 @@ class RunView:
     checked: Checked | None = None
 
 
-def read_run(folder: Path) -> RunView:
+def read_run(folder: Path, share: "Share" = map) -> RunView:
     """Read the folder of a run, finished or not.
 
     Args:
         folder: holds ``run.json`` and the bundles, as ``affidavit run`` leaves them; of a run that goes on or was
             interrupted, the bundles alone.
+        share: reads the bundles of a finished run; see `shared`.
 
     Raises:
         ReportError: there is no run, or it is not well formed.
@@ -289,7 +294,8 @@ def read_run(folder: Path) -> RunView:
     except ValidationError as error:
         what = first_problem(error)
         raise ReportError(f"{path}: {what}; run.json must be as affidavit run wrote it") from error
-    trials = [_with_bundle(_view(document.run_id, trial), folder) for trial in document.trials]
+    views = [_view(document.run_id, trial) for trial in document.trials]
+    trials = list(share(partial(_with_bundle, folder=folder), views))
     seen: set[tuple[str, str, int]] = set()
     for trial in trials:
         key = (trial.agent, trial.task_id, trial.trial)
@@ -299,11 +305,11 @@ def read_run(folder: Path) -> RunView:
     return RunView(document.run_id, folder, tuple(document.notes), document.keep_until, tuple(trials))
 
 
-def read_runs(folders: Iterable[Path]) -> tuple[RunView, ...]:
+def read_runs(folders: Iterable[Path], share: "Share" = map) -> tuple[RunView, ...]:
     """Read several runs. Raises ReportError as `read_run` does, and where one is named twice."""
     runs: list[RunView] = []
     for folder in folders:
-        run = read_run(folder)
+        run = read_run(folder, share)
         if any(run.run_id == other.run_id for other in runs):
             raise ReportError(f"{folder}: the run {run.run_id} is named twice; name each run once")
         runs.append(run)

@@ -418,11 +418,10 @@ def _turns(reader: BundleReader, events: pa.Table, unknown: list[str]) -> list[T
     """The exchanges of an agent with its model. What was said is read of the first ones alone: bodies may be large."""
     found: list[Turn] = []
     try:
-        log = pa.Table.from_batches(read_model_log(reader, _TURN_COLUMNS.names), _TURN_COLUMNS)
+        log, answers = _log(reader)
         start = int(pc.min(events["ts_ns"]).as_py() or 0) + clock_difference(events, log)
-        bodies = model_rows(read_model_log(reader, _SAID_COLUMNS))
         for number, row in enumerate(log.slice(0, _MOST_EVENTS).to_pylist()):
-            said, calls = _said(next(bodies)) if number < _MOST_TURNS else ("", ())
+            said, calls = answers[number] if number < len(answers) else ("", ())
             found.append(
                 Turn(
                     number=row["turn"],
@@ -439,6 +438,17 @@ def _turns(reader: BundleReader, events: pa.Table, unknown: list[str]) -> list[T
     except (EvidenceError, TraceError) as error:
         unknown.append(f"What passed between the agent and its model can't be read: {error}.")
     return found
+
+
+def _log(reader: BundleReader) -> tuple[pa.Table, list[tuple[str, tuple[str, ...]]]]:
+    """The decision log but for its bodies, and what was said in its first turns. Raises EvidenceError, TraceError."""
+    batches: list[pa.RecordBatch] = []
+    answers: list[tuple[str, tuple[str, ...]]] = []
+    for batch in read_model_log(reader, {*_TURN_COLUMNS.names, *_SAID_COLUMNS}):
+        batches.append(batch.select(_TURN_COLUMNS.names))
+        first = batch.slice(0, _MOST_TURNS - len(answers)).select([*_SAID_COLUMNS])
+        answers += [_said(row) for row in model_rows([first])]
+    return pa.Table.from_batches(batches, _TURN_COLUMNS), answers
 
 
 def _said(row: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """Work on many trials, shared among the machine's processors."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -32,8 +33,9 @@ class Share(Protocol):
 def shared(items: int) -> Iterator[Share]:
     """A `map` that may use several processes, which end with the block.
 
-    They are started anew, not forked: libraries have threads in this one. So the program's main module must be
-    importable, as `multiprocessing` asks for.
+    They are forked from a process that is started anew and has imported what they need, once for all of them; not from
+    this one, where libraries have threads. So the program's main module must be importable, as `multiprocessing` asks
+    for.
 
     Args:
         items: how many there will be; for a few it is `map` itself.
@@ -45,7 +47,9 @@ def shared(items: int) -> Iterator[Share]:
     if items < FEWEST or processes < 2:
         yield map
         return
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _leave_interrupts) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["affidavit.report"])
+    with ProcessPoolExecutor(processes, context, _begin) as pool:
 
         def share(function: Callable[[_Item], _Result], items: Iterable[_Item], /) -> Sequence[_Result]:
             return list(pool.map(function, items, chunksize=_CHUNK))
@@ -58,6 +62,8 @@ def shared(items: int) -> Iterator[Share]:
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Who interrupts the program interrupts its first process, which ends the others."""
+def _begin() -> None:
+    """Who interrupts the program interrupts its first process, which ends the others. What was imported stays to the
+    end, so it need not be looked through for garbage again and again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()

@@ -22,6 +22,7 @@ from affidavit.errors import AffidavitError
 from affidavit.events import EVENT_SCHEMA, LONGEST_TEXT_BYTES, LONGEST_WORDS_BYTES
 from affidavit.signing import sync_folder
 
+_FEW_ROWS = 10_000
 BATCH_ROWS = 64 * 1024
 
 # What a file's footer may make the reader allocate, and the largest row group (bytes, decoded): the writer stays far
@@ -109,7 +110,10 @@ def typed_batches(
                     raise TraceError(f"{name}: row group {index} is larger than {_ROW_GROUP_BYTES >> 20} MiB")
             # One row group at a time: a batch over several can come to more than pyarrow can join (2 GiB).
             for index in range(parquet.metadata.num_row_groups):
-                for batch in parquet.iter_batches(BATCH_ROWS, [index], None if columns is None else wanted.names):
+                # For a few rows, handing them to other threads and back takes longer than reading them.
+                threads = parquet.metadata.row_group(index).num_rows > _FEW_ROWS
+                names = None if columns is None else wanted.names
+                for batch in parquet.iter_batches(BATCH_ROWS, [index], names, use_threads=threads):
                     if batch.num_rows:
                         yield _typed(batch, wanted, name, what)
         except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError) as error:
