@@ -56,7 +56,6 @@ from affidavit.evidence import (
     TrialPredicate,
     bundle_digest,
     diff_json,
-    stranded,
 )
 from affidavit.gateway import Redactor
 from affidavit.grading import make_graders, plan_tests
@@ -74,12 +73,12 @@ from affidavit.trace import model_batches, one_line, trace_batches
 from affidavit.verification import (
     FOOTPRINT,
     AgentRecord,
-    Case,
     Judgement,
     Verdict,
     decide,
     examine,
     new_judge,
+    read_case,
     violation_json,
 )
 
@@ -150,7 +149,6 @@ class Trial:
         self._told = False
         self._model_facts: ModelFacts | None = None
         self._network_facts: NetworkFacts | None = None
-        self._stranded: str | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
         # What grades by running something must not run what an agent changed. A verifier with a root file system of its
@@ -325,23 +323,6 @@ class Trial:
         published = grade.published()
         bundle.add("grade.json", grade.to_json())
         bundle.add("grades.json", published.to_json())
-        case = Case(
-            mode=self._enforced.mode,
-            findings=findings,
-            summaries=self._summaries,
-            passing=task.passing_score,
-            demanded=self._shared.terms.assurance,
-            task_limit_s=task.agent_timeout_s,
-            fault=self._fault,
-            stranded=self._stranded,
-        )
-        judgement = case.decide(grade)
-        # What everybody may know: the same, without what the graders expected and found.
-        bundle.add("verdict.json", case.decide(published).to_json())
-        summary = agent.summary
-        self.record = replace(
-            self.record, events=summary.events, lost=summary.lost, complete=not case.gaps(), gaps=tuple(summary.gaps)
-        )
         bundle.add("contract.json", canonical_bytes(contract))
         if contract.signature is not None:
             bundle.add("contract.sig.json", canonical_json(contract.signature.to_json()))
@@ -351,6 +332,15 @@ class Trial:
         if self._footprint is not None:
             bundle.add(FOOTPRINT, self._footprint.to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
+        with bundle.reader() as reader:
+            case = read_case(reader, findings)
+        judgement = case.decide(grade)
+        # What everybody may know: the same, without what the graders expected and found.
+        bundle.add("verdict.json", case.decide(published).to_json())
+        summary = agent.summary
+        self.record = replace(
+            self.record, events=summary.events, lost=summary.lost, complete=not case.gaps(), gaps=tuple(summary.gaps)
+        )
         if self._web is not None and self._web.filling and self._fills(judgement):
             self._web.keep(self._machinery.state, task)
         self._log.judged(judgement.verdict.value, judgement.score, judgement.raw_score)
@@ -412,18 +402,11 @@ class Trial:
             self._take_model_log(bundle, ways.model)
         self._network_facts = ways.finish_hosts(bundle)
 
-    @property
-    def _fault(self) -> str | None:
-        """Why nobody can know what passed between the agent and the world; None where it is known."""
-        ways = (self._model_facts, self._network_facts)
-        return next((facts.fault for facts in ways if facts is not None and facts.fault is not None), None)
-
     def _take_model_log(self, bundle: BundleWriter, model: ModelAccess) -> None:
         """End the gateway of an agent that has ended, and write down what passed through it."""
         identity = self._identity
         agent = {"name": identity.name, "version": identity.version, "model_name": identity.model}
         self._model_facts = model.finish(bundle, agent, f"{self._shared.run_id}/{self._number}")
-        self._stranded = stranded(model_batches(bundle.file(MODEL_LOG)))
 
     @property
     def _identity(self) -> Identity:

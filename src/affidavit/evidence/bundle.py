@@ -176,6 +176,10 @@ class BundleWriter:
         for name in ("grade.json", "grades.json"):
             (self._folder / name).unlink(missing_ok=True)
 
+    def reader(self) -> "BundleReader":
+        """Reads what is there so far. Raises EvidenceError."""
+        return BundleReader(self._folder)
+
     def seal(self, key: SigningKey, predicate: Mapping[str, Any], *, publishable: bool = False) -> Path:
         """Sign everything that is in the bundle and give the folder its name.
 
@@ -196,8 +200,7 @@ class BundleWriter:
         try:
             # A part that was broken off before it had written anything.
             self._remove_empty_folders()
-            reader = BundleReader(self._folder)
-            with reader:
+            with self.reader() as reader:
                 if missing := [name for name in REQUIRED if name not in reader.names()]:
                     raise EvidenceError(f"{', '.join(missing)} not written")
                 if not {*_GRADES} & {*reader.names()}:

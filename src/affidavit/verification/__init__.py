@@ -14,6 +14,7 @@ from affidavit.verification.verify_trial import (
     kept_footprint,
     own_keys,
     read_agent_record,
+    read_case,
     verify,
     verify_signed_by,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "new_judge",
     "own_keys",
     "read_agent_record",
+    "read_case",
     "stage_gaps",
     "verify",
     "verify_bundle",

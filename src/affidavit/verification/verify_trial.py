@@ -29,7 +29,7 @@ from affidavit.evidence import (
 from affidavit.policy import Footprint
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
-from affidavit.verification.agent_record import FOOTPRINT, AgentRecord, examine, new_judge
+from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
 from affidavit.verification.expectations import ANYTHING, Expected
@@ -107,31 +107,50 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     task = TaskDocument.read("task.json", reader.task)
     environment = EnvironmentDocument.read("environment.json", reader.environment)
     contract = enforced_contract(reader, environment)
-    # Before they told attempts apart, bundles knew no limit of the task's own either.
-    enforcement = environment.enforcement
-    limit = task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
+    limit = _task_limit(task, environment)
     footprint, decoys = kept_footprint(reader), environment.decoys
     judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
     record = read_agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    model, network = read_model_facts(reader), read_network(reader)
-    fault = None if model is None else model.fault
-    case = Case(
-        mode=contract.mode,
-        findings=examine(judge, record),
-        summaries={stage: reader.summary(stage) for stage in reader.stages()},
-        passing=task.passing_score,
-        demanded=None if enforcement is None else enforcement.assurance,
-        task_limit_s=limit,
-        fault=fault or (None if network is None else network.facts.fault),
-        stranded=None if model is None else stranded(read_model_log(reader)),
-    )
     grades = GradeDocument.read(reader.grades)
-    judgement = case.decide(grades)
+    judgement = read_case(reader, examine(judge, record)).decide(grades)
     if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
     return judgement.to_json()
+
+
+def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
+    """What a verdict rests on, from a bundle that may still be unsealed: a trial decides by it, too.
+
+    Args:
+        reader: of the bundle.
+        findings: what the agent's record shows.
+
+    Raises:
+        EvidenceError, TraceError: something in the bundle is not what it should be.
+    """
+    task = TaskDocument.read("task.json", reader.task)
+    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    enforcement = environment.enforcement
+    model, network = read_model_facts(reader), read_network(reader)
+    fault = None if model is None else model.fault
+    return Case(
+        mode=enforced_contract(reader, environment).mode,
+        findings=findings,
+        summaries={stage: reader.summary(stage) for stage in reader.stages()},
+        passing=task.passing_score,
+        demanded=None if enforcement is None else enforcement.assurance,
+        task_limit_s=_task_limit(task, environment),
+        fault=fault or (None if network is None else network.facts.fault),
+        stranded=None if model is None else stranded(read_model_log(reader)),
+    )
+
+
+def _task_limit(task: TaskDocument, environment: EnvironmentDocument) -> float | None:
+    # Before they told attempts apart, bundles knew no limit of the task's own either.
+    enforcement = environment.enforcement
+    return task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
 
 
 def read_agent_record(reader: BundleReader) -> AgentRecord:
