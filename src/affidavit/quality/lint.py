@@ -6,6 +6,7 @@ from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
 from affidavit.quality.finding import Finding, Part
+from affidavit.quality.loading import loaded_as_code
 from affidavit.quality.shell import taken_for_script
 from affidavit.redteam import Briefing, brief
 from affidavit.tasks import CRLF, Task, has_crlf
@@ -61,6 +62,7 @@ def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
         *_temporary_files(task),
         *_visible_tests(task, contract),
         *_shell(task),
+        *_loading(task),
     )
 
 
@@ -70,6 +72,14 @@ def _shell(task: Task) -> Iterator[Finding]:
         if name.endswith((".sh", ".bash")):
             for line, found, fix in taken_for_script(text):
                 yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
+
+
+def _loading(task: Task) -> Iterator[Finding]:
+    """Tests in which a library makes more of the solution's data than data."""
+    for name, text in _texts(task.tests_dir):
+        if name.endswith(".py"):
+            for line, found, fix in loaded_as_code(text):
+                yield Finding("loading", Part.GRADER, f"tests/{name}:{line}: may do what the data says: {found}", fix)
 
 
 def _files(task: Task) -> Iterator[Finding]:
