@@ -181,6 +181,25 @@ raise ValueError(found)
 """
 
 
+NUMBERS = """\
+import os
+for _ in range(50_001):
+    for end in os.pipe():
+        os.close(end)
+def double(number):
+    return 2 * number
+"""
+
+
+def test_nobody_leaves_word_in_counters_of_the_kernel(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    stirred = []
+    monkeypatch.setattr("affidavit.evaluation.hidden_tests.stir_counters", lambda: stirred.append(1))
+    hidden = "def test_small():\n    from answer import double\n    assert double(2) == 4\n"
+    outcome = play(NUMBERS, EBPF, hidden=hidden, graders=PYTEST + "separate = false\nrounds = 1\n")
+    assert (outcome.rules, outcome.score) == ({"grading.counters"}, 0.0)
+    assert len(stirred) == 2
+
+
 def test_the_harness_is_out_of_reach(play: Play, way: Way) -> None:
     hidden = "def test_small():\n    from answer import double\n    assert double(2) == 4\n"
     outcome = play(PEEK, way, hidden=hidden)

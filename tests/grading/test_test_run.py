@@ -8,11 +8,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from affidavit.events import empty_events
+from affidavit.events import COUNT_SCHEMA, empty_events
 from affidavit.grading import Grade, ResultsError, RunPlan, Turned, VerifierRecord, grade_run, plan_tests, read_lines
-from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
+from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes, moved_counters
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
 from affidavit.tasks import Task, TaskError, load_task
 from material import rows
@@ -326,6 +327,16 @@ class TestIntrusions:
         (finding,) = memory_writes(events)
         assert (finding.rule, finding.events) == ("grading.process_memory", (2,))
         assert memory_writes(events.slice(0, 2)) == memory_writes(rows()) == ()
+
+    def test_counters(self) -> None:
+        def counts(**calls: int) -> pa.Table:
+            made = [{"pid": 1, "exe": "/a", "syscall": name, "count": count} for name, count in calls.items()]
+            return pa.Table.from_pylist(made, COUNT_SCHEMA)
+
+        few = counts(pipe2=30_000, memfd_create=30_000, rename=30_000, read=10**9)
+        assert moved_counters([]) == moved_counters([few]) == ()
+        (finding,) = moved_counters([few, counts(pipe=30_000, socket=20_001)])
+        assert (finding.rule, finding.message.split(" in ")[0]) == ("grading.counters", "50,001 pipes and sockets")
 
     def test_machinery(self) -> None:
         machinery = ["/workspace/conftest.py", "/usr/lib/python3/x.pth", "/workspace/_pytest/runner.py"]

@@ -33,7 +33,7 @@ from affidavit.grading import (
     plan_tests,
 )
 from affidavit.sandbox import Change, LayerFiles, RootFilesystem, look_at_usr
-from affidavit.trace import read_trace
+from affidavit.trace import read_counts, read_trace
 from affidavit.verification import AgentRecord, WatchedFiles, grade_all
 
 
@@ -148,6 +148,9 @@ class GradingRun:
                 reference=task.tests_dir,
                 verifier=verifier,
                 grader_events=events,
+                controlled_counts=[read_counts(bundle.file(f"{stage}/counts.parquet")) for stage in verifier.controlled]
+                if verifier
+                else (),
                 timings=timings,
             ),
         )

@@ -36,7 +36,7 @@ from affidavit.grading import (
     read_ways,
     read_words,
 )
-from affidavit.sandbox import Exit, Limits
+from affidavit.sandbox import Exit, Limits, stir_counters
 from affidavit.tasks import CRLF, Task, has_crlf
 
 _Item = TypeVar("_Item")
@@ -202,6 +202,8 @@ class HiddenTests:
         run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
 
         def verify(stage: str) -> Left:
+            if turned:
+                stir_counters()
             with run[stage]() as (captured, sandbox):
                 output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
                 left = left_by(plan, task.tests_dir, captured.exit, output.stdout, logs)

@@ -200,6 +200,7 @@ class Material:
             None where it is not at hand, which only graders without reference files survive.
         verifier: what the grading sandbox left (``test_run`` only); None where none ran.
         grader_events: that sandbox's record; None where none ran.
+        controlled_counts: system call counts, COUNT_SCHEMA, of each stage of `VerifierRecord.controlled`.
         timings: what was timed (``performance`` only), by the grader's name; None where nothing was.
     """
 
@@ -217,6 +218,7 @@ class Material:
     reference: Path | None = None
     verifier: VerifierRecord | None = None
     grader_events: pa.Table | None = None
+    controlled_counts: Sequence[pa.Table] = ()
     timings: Mapping[str, Any] | None = None
 
     @cached_property

@@ -273,6 +273,14 @@ class VerifierRecord:
         return tuple(dict.fromkeys(miss for part in left if part is not None for miss in part.misses))
 
     @property
+    def controlled(self) -> tuple[str, ...]:
+        """The stages of rounds that have a control."""
+        numbers = [number for number, made in enumerate(self.rounds, 1) if made.control is not None]
+        return tuple(
+            f"{kind}{'' if number == 1 else f'-{number}'}" for number in numbers for kind in ("grader", "control")
+        )
+
+    @property
     def first(self) -> Round:
         """The first round."""
         return self.rounds[0]

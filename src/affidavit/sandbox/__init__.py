@@ -30,6 +30,7 @@ from affidavit.sandbox.protocol import (
 )
 from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, image_user, lay_over, oci_rootfs, tarball_rootfs
 from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
+from affidavit.sandbox.stirring import stir_counters
 
 __all__ = [
     "Availability",
@@ -75,6 +76,7 @@ __all__ = [
     "remove_image_layers",
     "runtimes",
     "state_dir",
+    "stir_counters",
     "sync_file_system",
     "tarball_rootfs",
     "write_layer",

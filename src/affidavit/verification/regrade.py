@@ -118,6 +118,9 @@ def _material(
         verifier=grade.verifier,
         timings=grade.timings,
         grader_events=reader.event_table("grader") if tested else None,
+        controlled_counts=[reader.counts(stage) for stage in grade.verifier.controlled]
+        if tested and grade.verifier
+        else (),
     )
 
 

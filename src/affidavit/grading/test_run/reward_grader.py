@@ -27,7 +27,7 @@ from affidavit.grading.test_run.control_outcome import (
     some,
     whose_reference,
 )
-from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes
+from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes, moved_counters
 from affidavit.grading.test_run.plan import TESTS, VERIFIER_LOGS
 from affidavit.grading.test_run.reports import judge_report
 from affidavit.grading.test_run.results import ResultsError, TestResult, judge_lines
@@ -68,7 +68,8 @@ class TestRunGrader:
         """See :class:`affidavit.grading.Grader`."""
         if material.verifier is None or material.grader_events is None:
             return Grade(None, error="the hidden tests were not run")
-        return grade_run(material.verifier, material.grader_events, material.carried)
+        grade = grade_run(material.verifier, material.grader_events, material.carried)
+        return replace(grade, findings=(*grade.findings, *moved_counters(material.controlled_counts)))
 
 
 def grader(spec: GraderSpec) -> TestRunGrader:
