@@ -54,6 +54,7 @@ MODEL: dict[str, Any] = {
     "mode": "live",
     "asked": ["model-1"],
     "upstreams": {"openai": "https://models.example/v1"},
+    "mapping": {},
     "budgets": {"requests": 2000, "tokens": None, "seconds": None, "cost": 1.5},
     "prices": {"model-1": {"input": 1.0, "output": 10.0}},
     "cost_usd": 0.5,

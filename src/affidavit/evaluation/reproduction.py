@@ -282,9 +282,9 @@ def _run_tests(
 def _missing_cache(environment: EnvironmentDocument, place: _Place) -> str | None:
     """Why the tests would not find here what they downloaded in the run; None where they would."""
     used = environment.verifier_cache
-    if used is None or (place.web is not None and place.web.cache.digest == used.get("digest")):
+    if used is None or (place.web is not None and place.web.cache.digest == used.digest):
         return None
-    return f"the verifier cache {used.get('digest')} that the run used is not here: fill it with affidavit task warm"
+    return f"the verifier cache {used.digest} that the run used is not here: fill it with affidavit task warm"
 
 
 def _is_needed(path: str, kind: str, brought: frozenset[str]) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from affidavit.evidence import CacheFacts
 from affidavit.gateway import (
     WEB_PORT,
     Answers,
@@ -154,11 +154,12 @@ class VerifierWeb:
         return cls(new_cache(folder), allowed)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> CacheFacts:
         """What the bundle says of it."""
-        facts = {"digest": self.cache.digest, "answers": len(self.cache.answers), "filling": self.filling}
-        failed = failures(self.cache.answers.all())[:_MOST_FAILURES]
-        return {**facts, "failed": failed} if self.filling else facts
+        failed = tuple(failures(self.cache.answers.all())[:_MOST_FAILURES]) if self.filling else None
+        return CacheFacts(
+            digest=self.cache.digest, answers=len(self.cache.answers), filling=self.filling, failed=failed
+        )
 
     @contextmanager
     def open(self, place: Path) -> Iterator[WebAccess]:

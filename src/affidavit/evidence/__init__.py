@@ -16,6 +16,7 @@ from affidavit.evidence.bundle import (
 )
 from affidavit.evidence.documents import (
     BroughtScan,
+    CacheFacts,
     Enforcement,
     EnvironmentDocument,
     ExitDocument,
@@ -115,6 +116,7 @@ __all__ = [
     "BudgetFacts",
     "BundleReader",
     "BundleWriter",
+    "CacheFacts",
     "ConnectionRow",
     "ContractFacts",
     "Enforcement",

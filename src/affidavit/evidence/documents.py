@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from affidavit.contracts import Action, Attempts, Mode
 from affidavit.evidence.document import Document, Texts
@@ -256,6 +256,27 @@ class ProgramDocument(Document):
     via: Texts
 
 
+class CacheFacts(Document):
+    """The cache that answered what tests downloaded.
+
+    Attributes:
+        digest: of the cache.
+        answers: how many it holds.
+        filling: the tests had the web, for filling it.
+        failed: requests that failed meanwhile; None where it was not filled.
+    """
+
+    digest: str
+    answers: int
+    filling: bool
+    failed: Texts | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialize(self)
+        return {name: one for name, one in value.items() if one is not None}
+
+
 class EnvironmentDocument(Document):
     """``environment.json``: where, by what and under which terms a trial took place.
 
@@ -266,8 +287,7 @@ class EnvironmentDocument(Document):
         kernel, machine: as uname(2) has them.
         rootfs: digest of the root file system.
         tests_rootfs: of the one that the tests have of their own; None: they have none.
-        verifier_cache: of the cache that answers what tests download: ``digest``, how many ``answers``, and whether
-            they had the web, for ``filling`` it; None: there is none.
+        verifier_cache: of the cache that answers what tests download; None: there is none.
         agent: its name.
         identity: None in bundles of version 0.1.
         settings: what the sandbox enforced of the contract.
@@ -289,7 +309,7 @@ class EnvironmentDocument(Document):
     machine: str
     rootfs: str
     tests_rootfs: str | None = None
-    verifier_cache: dict[str, Any] | None = None
+    verifier_cache: CacheFacts | None = None
     agent: str
     identity: Identity | None = None
     settings: dict[str, Any]

@@ -60,7 +60,7 @@ _UNSEEN = (
 )
 _UNSEEN_FILES = matcher(_UNSEEN)
 _PROGRAM_NAMES = matcher(("/**/{bin,sbin}/*",))
-# What a package's scripts write anew whatever is installed, and data: kept out, but nobody's program.
+# What a package's scripts rewrite whatever is installed, and data: kept out, but nobody's program.
 _PROGRAMS = matcher(("/{usr,bin,sbin,lib*,opt}/**", "!/usr/{share,lib/locale}/**", "!**/__pycache__/**"))
 # Where Python looks for modules if the folder is there, which it finds out by stat(2).
 _SEARCHED = re.compile(r"(?:/usr|/usr/local|/(?:root|home/[^/]+)/\.local)/lib/python[^/]*/(?:site|dist)-packages")

@@ -249,9 +249,9 @@ class SyscallInterpreter:
         self._executable = executable
         self._descriptor = descriptor
         self._process = process
-        # Whether a name of the call in hand goes through a link in proc(5) that leads nobody knows where.
+        # Whether a name of this call goes through an unresolved link of proc(5).
         self._astray = False
-        # Whether one could not be read, or starts at a folder of which it is not known which it is.
+        # Whether one could not be read, or starts at an unknown folder.
         self._adrift = False
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
         self._folders: WeakSet[Folder] = WeakSet()
@@ -273,7 +273,7 @@ class SyscallInterpreter:
         except (IndexError, ValueError):
             self._loss.add(f"the arguments of a call of {call.name} could not be read")
         if self._astray and call.result >= 0:
-            self._loss.add("a name goes through a link in /proc of which it is not known where it leads")
+            self._loss.add("a name goes through an unresolved /proc link")
         if self._adrift and call.result >= 0:
             self._loss.add("a name could not be read, or starts at a folder descriptor that is not known")
 

@@ -33,7 +33,7 @@ class Share(Protocol):
 def shared(items: int) -> Iterator[Share]:
     """A `map` that may use several processes, which end with the block.
 
-    They are forked from a process that is started anew and has imported what they need, once for all of them; not from
+    They are forked from a fresh process that has imported what they need, once for all of them; not from
     this one, where libraries have threads. So the program's main module must be importable, as `multiprocessing` asks
     for.
 

@@ -116,7 +116,7 @@ class EnteredSandbox:
             return self._tracker.alive(number)
 
     def _hold(self) -> None:
-        """Hold batches back, which may show a process of which it is not known yet whose it is."""
+        """Hold batches back: they may show a process before it is known which command it belongs to."""
         with self._lock:
             self._entering += 1
 

@@ -440,7 +440,7 @@ class Transcript:
 
         Args:
             refusal: the call.
-            entering: whether commands are entering the sandbox of which it is not known yet which processes they are.
+            entering: whether commands are entering the sandbox whose processes are not known yet.
 
         Returns:
             False where it can't be taken before that is known.
