@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
+from itertools import combinations, count
 from statistics import fmean
 from typing import Any
 
@@ -341,6 +341,14 @@ def _conclusions(pairs: Sequence[Comparison]) -> Iterable[str]:
         yield f"{name} solves more than {_listed(worse)}."
     if alike:
         yield f"No difference shown between {_listed(alike, '; nor between ')}."
+    # Holm multiplies the smallest p-value, at best 2 / 2**n with n differing tasks, by the number of pairs.
+    fewest = next(n for n in count(1) if len(pairs) * 2 / 2**n < SIGNIFICANT)
+    most = max(pair.overall.first_better + pair.overall.second_better for pair in pairs)
+    if most < fewest:
+        yield (
+            f"Among {len(pairs)} pairs a difference can be shown only where two agents differ on {fewest} tasks or "
+            f"more; none of these differ on more than {most}."
+        )
 
 
 def _listed(names: Sequence[str], separator: str = ", ") -> str:
