@@ -58,7 +58,7 @@ test-endurance: setup
 
 # Real agents with a scripted model; they come from PyPI and npm.
 test-agents: setup
-	@for agent in mini-swe-agent claude-code codex gemini-cli opencode aider; do $(BIN)/affidavit agent check $$agent || exit 1; done
+	@for agent in mini-swe-agent claude-code codex gemini-cli opencode aider acp; do $(BIN)/affidavit agent check $$agent || exit 1; done
 
 # A real model without a network or a GPU: MODEL's parts and llama.cpp's server come from PyPI into an environment of their
 # own, about half a gigabyte (the 1.5B model: 1.1 gigabytes). What it did here: docs/models.md.

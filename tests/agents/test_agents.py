@@ -40,7 +40,7 @@ def define(tmp_path: Path) -> Callable[[str], Path]:
 
 def test_every_built_in_definition_loads_and_can_be_checked() -> None:
     agents = built_in_agents()
-    assert {"mini-swe-agent", "claude-code", "codex", "gemini-cli", "opencode", "aider"} <= {*agents}
+    assert {"mini-swe-agent", "claude-code", "codex", "gemini-cli", "opencode", "aider", "acp"} <= {*agents}
     for name, agent in agents.items():
         assert agent.name == name
         assert agent.install is not None
@@ -165,18 +165,23 @@ def test_a_users_own_agent_is_run_from_its_file(
     assert affidavit("verify", bundle).status == 0
 
 
-def test_agents_are_listed_and_shown(affidavit: Command) -> None:
+def test_agents_are_listed_and_shown(affidavit: Command, define: Callable[[str], Path]) -> None:
     assert "mini-swe-agent" in affidavit("agent", "list").out
     assert {agent["name"] for agent in affidavit("agent", "list", "--json").json} == {*built_in_agents()}
     shown = affidavit("agent", "show", "codex")
     assert (shown.status, "npm: @openai/codex@" in shown.out) == (0, True)
     assert affidavit("agent", "show", "nobody").status == 2
+    define(WHOLE)
+    mine = affidavit("agent", "show", "agent.toml")
+    assert (mine.status, mine.out.splitlines()[0]) == (0, "tiny-agent 1.0: A tiny agent.")
+    missing = affidavit("agent", "show", "others.toml")
+    assert (missing.status, missing.err) == (2, "affidavit: others.toml: can't be read: No such file or directory\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "wrong"),
     [
-        (["--agent", "nobody"], "--agent nobody: no such agent; use oracle, nop, aider, claude-code, codex"),
+        (["--agent", "nobody"], "--agent nobody: no such agent; use oracle, nop, acp, aider, claude-code, codex"),
         (["--agent", "codex"], "--agent codex: asks a model: say which with --model NAME"),
         (["--agent-file", "missing.toml"], "missing.toml: can't be read"),
         (["--agent", "nop", "--agent-file", "x"], "say which agent"),

@@ -48,7 +48,7 @@ def test_wrong_plugins(affidavit: Command, task: Callable[..., Path], installed:
         ("broken", "--agent broken: house 1.0: house:nothing can't be loaded: AttributeError"),
         (
             "unknown",
-            "no such agent; use oracle, nop, aider, claude-code, codex, gemini-cli, mini-swe-agent, opencode, "
+            "no such agent; use oracle, nop, acp, aider, claude-code, codex, gemini-cli, mini-swe-agent, opencode, "
             "broken or house-agent",
         ),
     ):

@@ -3,15 +3,28 @@
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from affidavit.cli.output import Json, fail, print_json
 
+if TYPE_CHECKING:
+    from affidavit.agents import AgentDefinition
+
 agent_app = typer.Typer(help="Agents by name: list, show, check.", no_args_is_help=True, rich_markup_mode=None)
 
-_Name = Annotated[str, typer.Argument(help="An agent from affidavit agent list.", metavar="NAME")]
+_Name = Annotated[
+    str,
+    typer.Argument(help="An agent from affidavit agent list, or a file that defines one.", metavar="NAME|FILE.toml"),
+]
+
+
+def _definition(name: str) -> "AgentDefinition":
+    """The definition of a built-in agent, or the one that a file holds. Raises AgentError."""
+    from affidavit.agents import find_agent, load_agent
+
+    return load_agent(Path(name)) if name.endswith(".toml") else find_agent(name)
 
 
 @agent_app.command("list")
@@ -30,10 +43,10 @@ def list_agents(as_json: Json = False) -> None:
 @agent_app.command()
 def show(name: _Name, as_json: Json = False) -> None:
     """Show an agent's definition."""
-    from affidavit.agents import AgentError, find_agent
+    from affidavit.agents import AgentError
 
     try:
-        agent = find_agent(name)
+        agent = _definition(name)
     except AgentError as error:
         fail(error)
     if as_json:
@@ -61,12 +74,12 @@ def check(
 
     Exit status: 0 the agent works here, 1 it does not, 2 usage error.
     """
-    from affidavit.agents import AgentError, find_agent
+    from affidavit.agents import AgentError
     from affidavit.evaluation import RunError, check_agent
     from affidavit.report import Progress
 
     try:
-        agent = find_agent(name)
+        agent = _definition(name)
         with (
             tempfile.TemporaryDirectory(prefix="affidavit-check-") as folder,
             Progress(sys.stderr, quiet=as_json) as progress,
