@@ -160,7 +160,7 @@ def test_a_users_own_agent_is_run_from_its_file(
     identity = json.loads((bundle / "environment.json").read_text())["identity"]
     assert (identity["name"], identity["version"], identity["environment"]) == ("tiny-agent", "1.0", {"MARK": "marked"})
     assert identity["brought"]["digest"].startswith("sha256:")
-    assert identity["scan"] == {"planted": [], "opaque": [], "unread": 0, "complete": True}
+    assert identity["scan"] == {"planted": [], "opaque": [], "unread": 0, "complete": True, "failed": None}
     assert "marked" in (bundle / "agent/trajectory.json").read_text()
     assert affidavit("verify", bundle).status == 0
 
