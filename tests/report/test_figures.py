@@ -279,6 +279,8 @@ def test_json_and_csv_hold_the_same_figures(make_run: MakeRun) -> None:
     assert float(by_place["repeats", "2", "", "pass_hat_k"]["value"]) == subject["repeats"][1]["all_of_them"]
     assert by_place["violations", "files.write", "", "trials"]["value"] == "1"
     assert by_place["trials", "hard", "0", "verdict"]["value"] == "violation"
+    assert by_place["violations", "files.write", "", "further kinds"]["value"] == "0"
+    assert by_place["consistency", "easy", "", "further differing"]["value"] == "0"
     assert len(subject["trials"]) == 4
     assert subject["trials"][2]["violations"][0]["message"] == "cp (pid 11) created /workspace/answer"
 

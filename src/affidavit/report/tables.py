@@ -72,6 +72,7 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     for rule in subject.rules:
         yield _plain("violations", rule.rule, f"severity {rule.severity}", rule.violations, rule.violations)
         yield from (("violations", rule.rule, None, "example", one, None, None, None) for one in rule.examples)
+        yield _plain("violations", rule.rule, "further kinds", rule.further, rule.violations)
         yield _plain("violations", rule.rule, "trials", rule.trials, len(subject.trials))
         yield _plain("violations", rule.rule, "tasks", rule.tasks, len(subject.tasks))
         yield _plain("violations", rule.rule, "events", rule.events, rule.events)
@@ -80,6 +81,7 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     for tried in subject.attempts:
         yield _plain("attempts", tried.rule, "attempts", tried.attempts, tried.attempts)
         yield from (("attempts", tried.rule, None, "example", one, None, None, None) for one in tried.examples)
+        yield _plain("attempts", tried.rule, "further kinds", tried.further, tried.attempts)
         yield _plain("attempts", tried.rule, "trials", tried.trials, len(subject.trials))
         yield _plain("attempts", tried.rule, "tasks", tried.tasks, len(subject.tasks))
         yield _plain("attempts", tried.rule, "events", tried.events, tried.events)
@@ -93,6 +95,8 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
     if subject.spending is not None:
         for name in ("requests", "input_tokens", "output_tokens", "cost_usd"):
             yield _plain("spending", "", name, getattr(subject.spending, name), subject.spending.trials)
+        for model in subject.spending.models:
+            yield _plain("spending", model, "model", model, subject.spending.trials)
     if subject.verified is not None:
         yield _plain("verified", "", "trials", subject.verified.trials, len(subject.trials))
         yield _estimated("verified", "", "counted", subject.verified.counted)
@@ -103,6 +107,7 @@ def _rows(subject: Subject) -> Iterator[tuple[Cell, ...]]:
         yield _plain("consistency", alike.task_id, "files", alike.files, alike.trials)
         for it in alike.differing:
             yield _plain("consistency", alike.task_id, f"{it.kind} {it.name}", it.trials, alike.trials)
+        yield _plain("consistency", alike.task_id, "further differing", alike.left_out, alike.trials)
     for number, sentence in enumerate((*subject.gap, *subject.limits), 1):
         yield "limits", sentence, None, f"sentence {number}", None, None, None, None
     for trial in subject.trials:
