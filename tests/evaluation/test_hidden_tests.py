@@ -6,6 +6,7 @@ from textwrap import dedent
 
 import pytest
 
+from affidavit.evaluation import hidden_tests
 from affidavit.evaluation.hidden_tests import Coins, swap
 from affidavit.grading import Left
 from affidavit.sandbox import Exit
@@ -193,11 +194,17 @@ def double(number):
 
 def test_nobody_leaves_word_in_counters_of_the_kernel(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stirred = []
-    monkeypatch.setattr("affidavit.evaluation.hidden_tests.stir_counters", lambda: stirred.append(1))
+
+    def stir() -> None:
+        stirred.append([lock.locked() for lock in hidden_tests._TOGETHER_NOW.values()])
+
+    monkeypatch.setattr(hidden_tests, "_TOGETHER_NOW", {})
+    monkeypatch.setattr(hidden_tests, "stir_counters", stir)
     hidden = "def test_small():\n    from answer import double\n    assert double(2) == 4\n"
     outcome = play(NUMBERS, EBPF, hidden=hidden, graders=PYTEST + "separate = false\nrounds = 1\n")
     assert (outcome.rules, outcome.score) == ({"grading.counters"}, 0.0)
-    assert len(stirred) == 2
+    # Before each of the two, while no other trial of the task has its turn.
+    assert stirred == [[True], [True]]
 
 
 def test_the_harness_is_out_of_reach(play: Play, way: Way) -> None:
