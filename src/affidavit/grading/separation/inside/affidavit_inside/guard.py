@@ -22,6 +22,8 @@ _PICKLED = {
     "uuid": {"UUID"},
     "copyreg": {"_reconstructor"},
 }  # fmt: skip
+_WRITES = os.O_WRONLY | os.O_RDWR
+_TARFILE = os.path.join(os.path.dirname(os.__file__), "tarfile.py")
 _MOST_READ = 4 << 20
 _MOST_FILES = 2000
 _SHORTEST_LINE = 8
@@ -94,6 +96,9 @@ class Guard:
             "pickle.find_class": self.unpickled,
             "marshal.loads": self.unmarshalled,
             "sqlite3.load_extension": self.never,
+            "os.symlink": self.linked,
+            "os.link": self.linked,
+            "open": self.written,
         }
 
     def __call__(self, event, arguments):
@@ -117,6 +122,28 @@ class Guard:
         if not isinstance(name, str):
             return False
         return files.below(os.path.normpath(name), self.settings.workdir)
+
+    def linked(self, source, target, *_):
+        """A link in an archive, which may be the solution's, must not lead to the tests."""
+        if not self._unpacks():
+            return
+        where = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(target)), source))
+        tests = os.path.realpath(self.settings.tests)
+        if files.below(where, tests) or files.below(tests, where) or files.below(where, "/proc"):
+            self.refuse(f"an archive's link to {where}")
+
+    def written(self, path, _, flags):
+        """Nor may a file in one come to lie where interpreters look for their code."""
+        if not isinstance(flags, int) or not flags & _WRITES or not isinstance(path, str) or not self._unpacks():
+            return
+        where = os.path.realpath(path)
+        if not any(
+            files.below(where, os.path.realpath(place)) for place in (self.settings.workdir, *files.temporary())
+        ):
+            self.refuse(f"an archive that unpacks to {where}")
+
+    def _unpacks(self):
+        return self._caller() in ((_TARFILE, "makefile"), (_TARFILE, "makelink"))
 
     def executed(self, code, *_):
         name = getattr(code, "co_filename", "")
