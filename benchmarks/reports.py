@@ -23,7 +23,7 @@ from run_folders import attempt, event, trial, turn, violation, write_run
 TRIALS_OF_A_TASK = 10
 TURNS = 20
 CATEGORIES, TAGS = 8, 30
-_LOOK_S = 0.1
+_LOOK_S = 0.5
 
 
 def record(number: int, events: int) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """``affidavit report``, ``affidavit compare`` and ``affidavit view``."""
 
+import multiprocessing
 import signal
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Annotated
 
@@ -89,6 +91,11 @@ def report(
     Exit status: 0, 1 where --verify finds what does not hold or a task gives no prediction, or 2 where a run can't be
     read.
     """
+    folder = html is not None and html.suffix.lower() not in _PAGES
+    if folder:
+        # The process that workers are forked from imports the same as this one: let both do so side by side.
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["affidavit.report"])
+        forkserver.ensure_running()
     from affidavit.evidence import EvidenceError
     from affidavit.report import (
         ReportError,
@@ -113,7 +120,6 @@ def report(
     if not verify and (key is not None or trust is not None):
         fail("--key and --trust are for --verify")
     try:
-        folder = html is not None and html.suffix.lower() not in _PAGES
         # Other processes are worth their start for pages alone.
         with shared(sum(len(find_bundles(run)) for run in runs) if folder else 0) as share:
             read = read_runs(runs, share)
