@@ -14,6 +14,7 @@ from affidavit.evidence import (
     SigningKey,
     beside,
     bundle_digest,
+    stated_plan,
 )
 from affidavit.runs import PLAN, RUN_STATEMENT, Attempt, Ledger, PlannedTrial, RunPlan, SignedPlan
 from affidavit.verification import Judgement, Verdict, verify_signed_by
@@ -81,10 +82,11 @@ def _adopted(folder: Path, planned: PlannedTrial, plan: RunPlan, ledger: Ledger,
         return None
     verification = verify_signed_by(place, key.public)
     facts = verification.facts
-    said = (facts.model_extra or {}).get("plan", {}) if facts is not None and verification.ok else {}
+    said = stated_plan(facts) if facts is not None and verification.ok else None
     attempts = ledger.history.attempts.get(planned.name, [])
-    expected = {"digest": plan.digest, "trial": planned.name, "attempt": len(attempts)}
-    if facts is None or not attempts or {name: said.get(name) for name in expected} != expected:
+    expected = (plan.digest, planned.name, len(attempts))
+    fits = said is not None and (said.digest, said.trial, said.attempt) == expected
+    if facts is None or not attempts or not fits:
         raise RunError(f"{place}: is there, and the ledger does not know it; move it away to go on")
     ledger.adopt(planned.name, facts.verdict, facts.score, facts.raw_score, bundle_digest(place))
     return ledger.history.end_of(planned.name)

@@ -33,6 +33,7 @@ from affidavit.evidence.documents import (
     diff_json,
     read_diff,
     scan_in,
+    stated_plan,
 )
 from affidavit.evidence.model_facts import (
     MODEL_FACTS,
@@ -176,6 +177,7 @@ __all__ = [
     "scan_in",
     "stated_model",
     "stated_network",
+    "stated_plan",
     "stranded",
     "strict_canonical_json",
     "strict_json",

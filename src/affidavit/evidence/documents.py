@@ -14,7 +14,7 @@ from affidavit.contracts import Action, Attempts, Mode
 from affidavit.evidence.document import Document, Texts
 from affidavit.evidence.model_facts import ModelFacts
 from affidavit.evidence.network_facts import NetworkFacts
-from affidavit.evidence.statement import ContractFacts, TaskFacts
+from affidavit.evidence.statement import ContractFacts, TaskFacts, TrialFacts
 from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError, canonical_json
@@ -178,7 +178,7 @@ class PlanFacts(Document):
     """Which trial of which signed plan it was.
 
     Attributes:
-        digest, nonce: the plan's.
+        digest, nonce: the plan's; the nonce is None in bundles that did not know one.
         trial: its name in the plan.
         attempt: at the trial, from 1.
         seed: for the agent's random choices.
@@ -186,11 +186,17 @@ class PlanFacts(Document):
     """
 
     digest: str
-    nonce: str
+    nonce: str | None = None
     trial: str
     attempt: int
     seed: int
     ledger: LedgerFacts
+
+
+def stated_plan(facts: TrialFacts) -> PlanFacts | None:
+    """What a statement says of its plan; None where it names none. Raises EvidenceError."""
+    stated = (facts.model_extra or {}).get("plan")
+    return None if stated is None else PlanFacts.read("the statement's plan", stated)
 
 
 class TrialPredicate(Document):

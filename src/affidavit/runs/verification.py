@@ -22,6 +22,7 @@ from affidavit.evidence import (
     read_statement,
     stated_model,
     stated_network,
+    stated_plan,
 )
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, ReadLedger, read_ledger
 from affidavit.runs.plan import PLAN, PlannedTask, PlannedTrial, RunPlan, SignedPlan, read_plan
@@ -388,23 +389,22 @@ class _RunChecks:
         """What a bundle says otherwise than plan and ledger. Raises EvidenceError."""
         assert self._ledger is not None
         task, agent = plan.task_by_id[planned.task], plan.agents[planned.agent]
-        said = (facts.model_extra or {}).get("plan")
-        if not isinstance(said, dict):
+        if (said := stated_plan(facts)) is None:
             return ["names no plan"]
         expected: dict[str, tuple[object, object]] = {
             "run_id": (facts.run_id, self._ledger.history.run_id),
-            "plan": (said.get("digest"), plan.digest),
-            "trial": (said.get("trial"), planned.name),
+            "plan": (said.digest, plan.digest),
+            "trial": (said.trial, planned.name),
             "number": (facts.trial, planned.number),
             "agent": (facts.agent, planned.agent_name),
-            "nonce": (said.get("nonce", plan.nonce), plan.nonce),
+            "nonce": (said.nonce or plan.nonce, plan.nonce),
             "command": (_command(facts, agent.command_digest), agent.command_digest),
             "definition": (_table(facts, "identity").get("definition", agent.definition), agent.definition),
             "model": (_asked(facts), _planned_model(plan)),
             "network": (_reach(facts), _planned_network(task)),
-            "seed": (said.get("seed"), planned.seed),
-            "attempt": (said.get("attempt"), end.number),
-            "ledger": (said.get("ledger"), end.checkpoint.to_json()),
+            "seed": (said.seed, planned.seed),
+            "attempt": (said.attempt, end.number),
+            "ledger": (said.ledger.to_json(), end.checkpoint.to_json()),
             "task": ((facts.task.id, facts.task.digest), (task.id, task.digest)),
             "contract": (
                 (facts.contract.id, facts.contract.version, facts.contract.digest),
@@ -427,6 +427,7 @@ class _RunChecks:
             with BundleReader(place) as reader:
                 envelope = read_envelope(reader.read(STATEMENT, MOST_STATEMENT_BYTES))
             facts = read_statement(envelope.payload).facts
+            said = stated_plan(facts)
         except EvidenceError as error:
             return f"{STATEMENT} is not the sealed one: it {error}"
         assert self._ledger is not None
@@ -434,9 +435,7 @@ class _RunChecks:
             return f"is a bundle of another run: {_short(facts.run_id)}"
         if self._key is None or not envelope.signed_by(self._key):
             return f"{STATEMENT} is not the sealed one: its signature does not fit"
-        said = (facts.model_extra or {}).get("plan")
-        trial = said.get("trial") if isinstance(said, dict) else None
-        return f"is a bundle of {_short(trial or facts.trial)} that the ledger does not know"
+        return f"is a bundle of {_short(facts.trial if said is None else said.trial)} that the ledger does not know"
 
     def _others(self, plan: RunPlan, ends: Mapping[str, Attempt]) -> str:
         """Whether no other bundle lies in the run's folder."""
