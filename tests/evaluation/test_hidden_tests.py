@@ -1,6 +1,6 @@
 """Hidden tests run one by one: what each came to, whatever the code under test does in their process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
 
@@ -193,18 +193,19 @@ def double(number):
 
 
 def test_nobody_leaves_word_in_counters_of_the_kernel(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    stirred = []
+    stirred, moved = [], []
 
-    def stir() -> None:
+    def stir(made: Mapping[str, int] | None) -> None:
         stirred.append([lock.locked() for lock in hidden_tests._TOGETHER_NOW.values()])
+        moved.append((made or {}).get("pipes and sockets", 0) > 50_000)
 
     monkeypatch.setattr(hidden_tests, "_TOGETHER_NOW", {})
     monkeypatch.setattr(hidden_tests, "stir_counters", stir)
     hidden = "def test_small():\n    from answer import double\n    assert double(2) == 4\n"
     outcome = play(NUMBERS, EBPF, hidden=hidden, graders=PYTEST + "separate = false\nrounds = 1\n")
     assert (outcome.rules, outcome.score) == ({"grading.counters"}, 0.0)
-    # Before each of the two, while no other trial of the task has its turn.
-    assert stirred == [[True], [True]]
+    # After each of the two, while no other trial of the task has its turn.
+    assert (stirred, moved) == ([[True], [True]], [True, True])
 
 
 def test_the_harness_is_out_of_reach(play: Play, way: Way) -> None:

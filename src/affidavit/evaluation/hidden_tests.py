@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,6 +31,7 @@ from affidavit.grading import (
     Turned,
     VerifierRecord,
     missing_tools,
+    numbered,
     read_left,
     read_lines,
     read_reward,
@@ -205,15 +206,20 @@ class HiddenTests:
         suffix = "" if number == 1 else f"-{number}"
         # Both, before either begins, so that either begins as soon after what came before it.
         run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
+        moved: dict[str, dict[str, int]] = {}
 
         def verify(stage: str) -> Left:
-            with _TOGETHER_NOW.setdefault(task.digest, threading.Lock()) if turned else nullcontext():
-                if turned:
-                    stir_counters()
+            if not turned:
                 return run_one(stage)
+            with _TOGETHER_NOW.setdefault(task.digest, threading.Lock()):
+                try:
+                    return run_one(stage)
+                finally:
+                    stir_counters(moved.get(stage))
 
         def run_one(stage: str) -> Left:
             with run[stage]() as (captured, sandbox):
+                moved[stage] = numbered(captured.summary.counts)
                 output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
                 left = left_by(plan, task.tests_dir, captured.exit, output.stdout, logs)
                 missing = missing_tools(output.stderr + b"\n" + output.stdout)

@@ -30,9 +30,10 @@ from affidavit.sandbox.protocol import (
 )
 from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, image_user, lay_over, oci_rootfs, tarball_rootfs
 from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
-from affidavit.sandbox.stirring import stir_counters
+from affidavit.sandbox.stirring import NUMBERED, stir_counters
 
 __all__ = [
+    "NUMBERED",
     "Availability",
     "Change",
     "CopiedPath",

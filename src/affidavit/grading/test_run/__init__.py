@@ -5,6 +5,7 @@ left.
 """
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
+from affidavit.grading.test_run.intrusions import numbered
 from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
@@ -38,6 +39,7 @@ __all__ = [
     "harness_digest",
     "missing_tools",
     "next_step",
+    "numbered",
     "plan_tests",
     "read_lines",
     "words_of",

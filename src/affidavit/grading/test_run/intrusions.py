@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from affidavit.events import Op
 from affidavit.grading.grader import Finding
+from affidavit.sandbox import NUMBERED
 
 # proc(5): another way to write to a process's memory.
 _MEMORY = r"^/proc/[^/]+/(task/[^/]+/)?mem$"
@@ -16,13 +17,7 @@ _MACHINERY = (
     r"|/(_pytest|pytest|pluggy|unittest)/[^/]+\.(py|so)$|/entry_points\.txt$"
 )
 _MOST_EVENTS = 20
-# What the kernel numbers for the whole machine, and shows the numbers of (pipe(7), memfd_create(2), inotify(7)).
-_NUMBERED = {
-    "pipes and sockets": ("pipe", "pipe2", "socket", "socketpair", "accept", "accept4"),
-    "files in memory": ("memfd_create", "shmget"),
-    "renames": ("rename", "renameat", "renameat2"),
-}
-# Not much more than what `affidavit.sandbox.stir_counters` moves them by at random.
+# Of each kind; far beyond what tests need.
 _MOST_NUMBERED = 50_000
 
 
@@ -42,6 +37,19 @@ def memory_writes(events: pa.Table) -> tuple[Finding, ...]:
     return (Finding("grading.process_memory", message, tuple(found["seq"].to_pylist()[:_MOST_EVENTS])),)
 
 
+def numbered(counts: pa.Table) -> dict[str, int]:
+    """How many of each of `affidavit.sandbox.NUMBERED` a sandbox made, or tried to make.
+
+    Args:
+        counts: its system calls, COUNT_SCHEMA.
+    """
+    found = {}
+    for what, names in NUMBERED.items():
+        called = counts.filter(pc.is_in(counts["syscall"], value_set=pa.array(names)))
+        found[what] = int(pc.sum(called["count"]).as_py() or 0)
+    return found
+
+
 def moved_counters(stages: Iterable[pa.Table]) -> tuple[Finding, ...]:
     """Counters of the kernel that were moved so far that a later sandbox could read in them what was expected here.
 
@@ -49,9 +57,7 @@ def moved_counters(stages: Iterable[pa.Table]) -> tuple[Finding, ...]:
         stages: the system calls of each sandbox in which tests and solution were together, COUNT_SCHEMA.
     """
     for counts in stages:
-        for what, names in _NUMBERED.items():
-            called = counts.filter(pc.is_in(counts["syscall"], value_set=pa.array(names)))
-            made = pc.sum(called["count"]).as_py() or 0
+        for what, made in numbered(counts).items():
             if made > _MOST_NUMBERED:
                 message = f"{made:,} {what} in one sandbox: their numbers tell a later one what was expected"
                 return (Finding("grading.counters", message, ()),)
