@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -51,6 +52,8 @@ MOST_JSON_BYTES = 256 << 20
 MOST_STATEMENT_BYTES = 4 << 20
 
 _HASH_BLOCK = 1 << 20
+# The name of a trace until it is whole; see `affidavit.trace`.
+_BEING_WRITTEN = re.compile(r"\..+\.tmp")
 
 
 @dataclass(frozen=True)
@@ -177,8 +180,8 @@ class BundleWriter:
             (self._folder / name).unlink(missing_ok=True)
 
     def reader(self) -> "BundleReader":
-        """Reads what is there so far. Raises EvidenceError."""
-        return BundleReader(self._folder)
+        """Reads what is there so far, but for what is being written. Raises EvidenceError."""
+        return BundleReader(self._folder, sealed=False)
 
     def seal(self, key: SigningKey, predicate: Mapping[str, Any], *, publishable: bool = False) -> Path:
         """Sign everything that is in the bundle and give the folder its name.
@@ -300,12 +303,17 @@ class BundleReader:
     Reading says nothing about whether the bundle is genuine: that is `verify_bundle`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sealed: bool = True) -> None:
         """
+        Args:
+            path: its folder.
+            sealed: False: it is still being written to, so some of its files have no name of theirs yet.
+
         Raises:
             EvidenceError: `path` is not a folder.
         """
         self.path = path
+        self._sealed = sealed
         self._seen: dict[str, _Identity] = {}
         self._private = -1
         try:
@@ -362,7 +370,7 @@ class BundleReader:
         try:
             for where, inside, names, descriptor in os.fwalk(dir_fd=root, follow_symlinks=False):
                 prefix = "" if where == "." else where.removeprefix("./") + "/"
-                if not inside and not names and prefix:
+                if self._sealed and not inside and not names and prefix:
                     raise EvidenceError(f"{prefix[:-1]!r} is an empty folder that does not belong to the bundle")
                 for name in inside:
                     # os.fwalk lists a link to a folder among the folders.
@@ -370,6 +378,8 @@ class BundleReader:
                         raise EvidenceError(f"{prefix + name!r} is a symbolic link")
                     folders.append(file_name(prefix + name))
                 for name in names:
+                    if not self._sealed and _BEING_WRITTEN.fullmatch(name):
+                        continue
                     mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
                     if not stat.S_ISREG(mode):
                         raise EvidenceError(f"{prefix + name!r} is {_kind(mode)}")
