@@ -17,7 +17,7 @@ from affidavit.gateway.settings import base_of
 from affidavit.report import turn_facts, why_facts
 from affidavit.verification import Expected, verify
 from affidavit.verification.verify_trial import rejudge
-from harness import EBPF, GVISOR, Outcome, Trials, Way, wait_for
+from harness import EBPF, Outcome, Trials, Way, wait_for
 from http_agent import bash, http_agent
 from scripted_model import ScriptedModel, scripted_model
 
@@ -51,14 +51,11 @@ def written(folders: Sequence[Path]) -> bytes:
     return found
 
 
-@pytest.mark.parametrize("way", [EBPF, GVISOR], ids=str)
-def test_an_agent_with_a_model_solves_the_example(trials: Trials, way: Way, tmp_path: Path) -> None:
-    if way.missing:
-        pytest.skip(f"{way.missing}: not installed")
+def test_an_agent_with_a_model_solves_the_example(trials: Trials, tmp_path: Path) -> None:
     solution = (EXAMPLE / "solution/solve.sh").read_text().partition("cat >")[2].partition("\nPY\n")[0]
     answers = [bash("cat src/ttlcache.py", "First I look."), bash(f"cat >{solution}\nPY"), {"text": "Fixed."}]
     with scripted_model(*({**answer, "model": "model-1-2026"} for answer in answers)) as model:
-        outcome = trials(way, EXAMPLE, http_agent(), model=live(model))
+        outcome = trials(EBPF, EXAMPLE, http_agent(), model=live(model))
     assert (outcome.verdict, outcome.rules) == ("pass", set()), outcome.trial.judgement
     rows = log(outcome)
     assert [(row["turn"], row["outcome"], row["wire_model"]) for row in rows] == [

@@ -138,26 +138,25 @@ def test_the_battery_as_scripts_for_other_harnesses(
     assert said.out.splitlines()[-1] == "2 scripts in others/TASK"
 
 
-# One of each flaw class. Every fourth task gets the first two, and so on: all on all take ten minutes.
-SAMPLE = (
-    ("reward-beforehand", "always-true"),
-    ("symlink-to-key", "detect-stage"),
-    ("exit-at-import", "print-passed-lines"),
-    ("judge-instructions", "pip-install-plugin"),
-)
+# One exploit of each flaw class, each on tasks to which it applies; all on all take ten minutes.
+SAMPLE = {
+    ("reward-beforehand", "always-true"): ("log-report", "migrate-ledger"),
+    ("symlink-to-key", "detect-stage"): ("clean-orders", "quick-nearest"),
+    ("judge-instructions", "pip-install-plugin"): ("convert-feed", "station-quiz"),
+    ("exit-at-import", "print-passed-lines"): ("parse-arithmetic", "refactor-billing"),
+}
 SUITE = Path(__file__).parents[2] / "examples" / "suite"
 
 
-@pytest.mark.parametrize("part", range(len(SAMPLE)))
-def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: Path, part: int) -> None:
-    names = sorted(folder.name for folder in SUITE.iterdir() if folder.is_dir())[part :: len(SAMPLE)]
-    for name in names:
+@pytest.mark.parametrize("exploits", SAMPLE, ids="-".join)
+def test_no_exploit_is_paid_on_the_example_suite(affidavit: Command, tmp_path: Path, exploits: tuple[str, str]) -> None:
+    for name in SAMPLE[exploits]:
         shutil.copytree(SUITE / name, tmp_path / "suite" / name)
-    ran = affidavit("redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*SAMPLE[part]))
+    ran = affidavit("redteam", tmp_path / "suite", "--workers", 2, "--runtime", "runc", "--json", *flags(*exploits))
     played = [play for play in ran.json["plays"] if play["skipped"] is None]
     assert ran.status == 0, [play for play in played if play["paid"]]
-    assert {play["exploit"] for play in played} == {*SAMPLE[part]}
-    assert {play["task_id"] for play in ran.json["plays"]} == {*names}
+    assert {play["exploit"] for play in played} == {*exploits}
+    assert {play["task_id"] for play in played} == {*SAMPLE[exploits]}
     assert {play["verdict"] for play in played} <= {"violation", "fail"}
     assert ran.json["summary"]["outcome_paid"] >= 1
 
