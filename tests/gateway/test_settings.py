@@ -27,6 +27,8 @@ from affidavit.gateway.settings import base_of
         ("https://api.openai.com/v1/", "https://api.openai.com"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("https://host/proxy/v1beta", "https://host/proxy"),
+        ("http://bücher.example:8000/für%20uns/v1", "http://xn--bcher-kva.example:8000/f%C3%BCr%20uns"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
 def test_a_base_is_what_stands_before_the_version(url: str, base: str) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from affidavit.gateway.errors import GatewayError
 
@@ -154,7 +154,12 @@ def base_of(url: str, where: str) -> str:
     path = parts.path.rstrip("/")
     for version in ("/v1beta", "/v1"):
         path = path.removesuffix(version)
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    try:
+        host = parts.hostname.encode("idna").decode()
+    except UnicodeError:
+        raise GatewayError(f"{where}: {parts.hostname[:100]!r} is no name of a host") from None
+    netloc = parts.netloc if parts.netloc.isascii() else f"{host}{'' if parts.port is None else f':{parts.port}'}"
+    return f"{parts.scheme}://{netloc}{quote(path, safe=_URL_PATH)}"
 
 
 def upstreams_of(environment: Mapping[str, str], url: str | None = None) -> dict[str, Upstream]:
@@ -194,3 +199,5 @@ def _key(environment: Mapping[str, str], variable: str) -> str:
 
 
 _SHORTEST_KEY = 8
+# RFC 3986, 3.3, and what is escaped already.
+_URL_PATH = "/%:@!$&'()*+,;=~"
