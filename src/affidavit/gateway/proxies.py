@@ -1,12 +1,10 @@
 """This machine's own way to the network: its proxies, as curl and others read them from the environment."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
-if TYPE_CHECKING:
-    import httpcore
+import httpcore
 
 _SCHEMES = ("http", "https", "all", "no")
 
@@ -35,15 +33,12 @@ def _excepted(host: str, names: str) -> bool:
     return "*" in wanted or any(name and (host == name or host.endswith("." + name)) for name in suffixes)
 
 
-def connection_proxy(address: str) -> "httpcore.Proxy | None":
+def connection_proxy(address: str) -> httpcore.Proxy | None:
     """A proxy as httpcore takes it, with the user and password that its address may hold; None for the empty address.
 
     Raises:
         ValueError: it is no address.
     """
-    # Loaded here: a command that only reads the proxies has no need of it.
-    import httpcore
-
     if not address:
         return None
     parts = urlsplit(address if "://" in address else f"http://{address}")

@@ -1,8 +1,7 @@
 """The battery as scripts, for harnesses that play them by themselves."""
 
-import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +32,8 @@ def write_scripts(path: Path, folder: Path, names: Sequence[str] = ()) -> dict[s
     written: dict[str, tuple[str, ...]] = {}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        made = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.tmp")
+        made.mkdir()
         try:
             for task in tasks:
                 briefing = brief(task)
@@ -43,7 +43,6 @@ def write_scripts(path: Path, folder: Path, names: Sequence[str] = ()) -> dict[s
                     script = made / task.id / f"{exploit.name}.sh"
                     script.write_text(f"#!/bin/sh\n# {exploit.description}\n{exploit.agent(briefing).command}")
                 written[task.id] = tuple(exploit.name for exploit in applied)
-            made.chmod(0o777 & ~_umask())
             made.rename(folder)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
@@ -51,9 +50,3 @@ def write_scripts(path: Path, folder: Path, names: Sequence[str] = ()) -> dict[s
     except OSError as error:
         raise RunError(f"--scripts {folder}: can't be written: {error.strerror}") from None
     return written
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
