@@ -194,7 +194,7 @@ def test_others_are_refused_in_one_line(at_home: Home, container: Make, tmp_path
 
 def test_a_wrong_profile_is_named(container: Make) -> None:
     folder = container()
-    assert load_task(folder).profile == "container"
+    assert load_task(folder).environment.profile == "container"
     toml = folder / "task.toml"
     toml.write_text(toml.read_text().replace('"container"', '"docker"'))
     with pytest.raises(

@@ -12,7 +12,7 @@ from affidavit.contracts import Contract, contract_of, default_contract
 from affidavit.evaluation import RunError
 from affidavit.evaluation.run_policy import Terms, terms_of
 from affidavit.suites import PROFILES, load_suite
-from affidavit.tasks import GraderSpec, Task, load_task
+from affidavit.tasks import DEFAULT_GRADERS, DeclaredContract, GraderSpec, Scoring, Task, load_task
 from harness import Command
 
 SPEC = Path(__file__).parents[1] / "data" / "spec" / "evaluation_suite.json"
@@ -83,12 +83,20 @@ def good(task: Make) -> Task:
 @pytest.mark.parametrize(
     ("profile", "change", "says"),
     [
-        ("rnd", {"contract_path": None}, ""),
+        ("rnd", {"contract": DeclaredContract()}, ""),
         ("procurement", {}, ""),
-        ("procurement", {"contract_path": None}, "the profile procurement demands that each task has a contract, and "),
+        (
+            "procurement",
+            {"contract": DeclaredContract()},
+            "the profile procurement demands that each task has a contract, and ",
+        ),
         ("leaderboard", {}, ""),
-        ("leaderboard", {"control": False}, "demands the control, which"),
-        ("leaderboard", {"graders": (GraderSpec("model", "judge"),)}, "demands that no model grades, and good has a"),
+        ("leaderboard", {"scoring": Scoring(DEFAULT_GRADERS, control=False)}, "demands the control, which"),
+        (
+            "leaderboard",
+            {"scoring": Scoring((GraderSpec("model", "judge"),))},
+            "demands that no model grades, and good has a",
+        ),
         ("compliance", {}, "demands signed contracts, and no known key signed that of good"),
     ],
 )
@@ -127,7 +135,7 @@ def test_a_suite_may_demand_too_but_not_take_back_what_a_profile_demands(good: T
 
 
 def test_a_suite_without_model_graders_refuses_them(good: Task, tmp_path: Path) -> None:
-    judged = dataclasses.replace(good, graders=(GraderSpec("model", "judge"),))
+    judged = dataclasses.replace(good, scoring=Scoring((GraderSpec("model", "judge"),)))
     found = terms(None, "tasks: [good]\nvalidation: {model_judge: false}\n", tmp_path)
     assert "demands that no model grades" in checked(found, judged, contract())
     assert checked(found, good, contract()) == ""

@@ -33,7 +33,7 @@ from affidavit.runs import PlannedTrial
 from affidavit.sandbox import RootFilesystem, User
 from affidavit.signing import Trust, TrustDocument, canonical_json, load_or_make_key
 from affidavit.suites import PROFILES
-from affidavit.tasks import GraderSpec, PublishedContract, Task, load_task
+from affidavit.tasks import DeclaredContract, GraderSpec, PublishedContract, Scoring, Task, load_task
 from harness import write_task
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -110,9 +110,11 @@ def plans(draw: st.DrawFn) -> TrialPlan:
         draw(st.none() | MODELS),
         draw(st.none() | st.just(()) | st.just(("10.0.0.2:80",))),
     )
-    task = replace(tiny(), env=draw(st.dictionaries(NAMES, TEXT)), graders=draw(st.lists(SPECS, max_size=3).map(tuple)))
+    environment = replace(tiny().environment, env=draw(st.dictionaries(NAMES, TEXT)))
+    scoring = Scoring(draw(st.lists(SPECS, max_size=3).map(tuple)))
+    task = replace(tiny(), environment=environment, scoring=scoring)
     if draw(st.booleans()):
-        task = replace(task, grading=replace(task, workdir=draw(TEXT)))
+        task = replace(task, grading=replace(task, environment=replace(environment, workdir=draw(TEXT))))
     agents = [Agent("cmd", draw(TEXT)), *defined_agents()]
     trial = PlannedTrial(draw(TEXT), task.id, draw(TEXT), "cmd", draw(st.integers(0, 99)), draw(NAMES), 7)
     head = {"schema": "affidavit.contract/v1", "id": draw(NAMES), "version": "1.0.0"}
@@ -128,7 +130,7 @@ def test_written_and_read(plan: TrialPlan) -> None:
     read = TrialPlan.from_json(data, KEYS)
     assert read == plan
     # A date is not a date with a time, and 1 is neither 1.0 nor true; == does not tell all of them apart.
-    assert repr(read.task.graders) == repr(plan.task.graders)
+    assert repr(read.task.scoring.graders) == repr(plan.task.scoring.graders)
     assert read.contract.digest == plan.contract.digest
     assert read.to_json() == data
 
@@ -143,7 +145,7 @@ def test_a_published_contract(at_home: None, tmp_path: Path, task: Callable[...,
     publish_contract(str(tmp_path / "registry"), load_contract(folder / "contract.yaml"), key, trust)
     named = PublishedContract(f"{document.id}@{document.version}", str(tmp_path / "registry"), allowed=True)
     plain = load_task(folder)
-    contract = ContractSource(trust=trust).contract_for(replace(plain, contract_path=None, published=named))
+    contract = ContractSource(trust=trust).contract_for(replace(plain, contract=DeclaredContract(published=named)))
     assert contract.publication is not None
     assert contract.signed_by == key.key_id
     read = TrialPlan.from_json(plan_of(plain, contract).to_json())
@@ -169,9 +171,9 @@ def test_every_kind_of_setting(task: Callable[..., Path]) -> None:
     plain = load_task(task())
     values = {"date": date(2026, 1, 2), "time": time(3, 4), "moment": datetime(2026, 1, 2, 3, 4, tzinfo=UTC)}
     spec = GraderSpec("value", "value", settings={**values, "list": [1, 1.0, True, -math.inf, {"deep": ["date", "x"]}]})
-    plan = plan_of(replace(plain, graders=(spec,)), ContractSource().contract_for(plain))
+    plan = plan_of(replace(plain, scoring=Scoring((spec,))), ContractSource().contract_for(plain))
     read = TrialPlan.from_json(plan.to_json())
-    assert repr(read.task.graders) == repr(plan.task.graders)
+    assert repr(read.task.scoring.graders) == repr(plan.task.scoring.graders)
 
 
 def test_what_is_no_plan(task: Callable[..., Path]) -> None:
@@ -185,7 +187,7 @@ def test_what_is_no_plan(task: Callable[..., Path]) -> None:
         (("more",), 1, "more"),
         (("trial", "number"), "first", "trial.number"),
         (("contract", "signature"), {"payload": 1}, "trial plan: "),
-        (("task", "graders", 0, "settings"), {"expected": ["pickle", "x"]}, "a grader's setting"),
+        (("task", "scoring", "graders", 0, "settings"), {"expected": ["pickle", "x"]}, "a grader's setting"),
     ):
         with pytest.raises(RunError, match=says):
             TrialPlan.from_json(_changed(json.loads(plan.to_json()), *place, to=value))

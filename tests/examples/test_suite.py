@@ -60,7 +60,7 @@ EDITED = ["cover-wallet", "page-ranges", "utf8-scan"]
 
 @pytest.mark.parametrize("name", EDITED)
 def test_hidden_tests_in_other_languages_can_be_made_to_fail(name: str) -> None:
-    (grader,) = load_task(EXAMPLES / "suite" / name).graders
+    (grader,) = load_task(EXAMPLES / "suite" / name).scoring.graders
     settings = plan_tests(grader, load_task(EXAMPLES / "suite" / name)).settings
     named = {test for edit in settings.turn for test in edit.tests}
     assert settings.turn

@@ -61,11 +61,11 @@ def test_every_task_is_here_and_can_be_planned() -> None:
     assert [task.id for task in tasks] == [one.task for one in TOOLCHAINS]
     for task in tasks:
         assert (task.warnings, contract_for(task).warnings) == ((), ())
-        (grader,) = task.graders
+        (grader,) = task.scoring.graders
         settings = plan_tests(grader, task).settings
         assert {test for edit in settings.turn for test in edit.tests} == {*settings.expected}
         for edit in settings.turn:
-            assert (task.tests_dir / edit.file).read_text().count(edit.find) == 1, edit
+            assert (task.tests.folder / edit.file).read_text().count(edit.find) == 1, edit
 
 
 def test_the_exploit_applies(toolchain: Toolchain) -> None:

@@ -101,7 +101,7 @@ class RunPlanning:
 
     def plan(self, tmp_path: Path, settings: str, **tests: str) -> RunPlan:
         task = self.task(tmp_path, settings, **tests)
-        return plan_tests(task.graders[0], task)
+        return plan_tests(task.scoring.graders[0], task)
 
     def test_expected_names(self, tmp_path: Path) -> None:
         source = "def test_a(): pass\n"

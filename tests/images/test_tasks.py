@@ -86,8 +86,8 @@ def test_users(
     push(tmp_path / "i", name)
     task = image_task(environment=f'docker_image = "{name}"\n', agent=asked)
     (found,) = with_images(load_tasks(task)[0], at_home.state)
-    assert found.user == user
-    assert found.workdir == "/"
+    assert found.environment.user == user
+    assert found.environment.workdir == "/"
 
 
 def test_a_user_that_the_image_does_not_have(host: str, at_home: Home, image_task: Callable[..., Path]) -> None:
@@ -146,7 +146,7 @@ def test_workdirs_are_known_without_a_build(
     image_task: Callable[..., Path], dockerfile: str, asked: str, workdir: str
 ) -> None:
     (task,) = with_known_workdirs(load_tasks(image_task(dockerfile, environment=asked))[0])
-    assert task.workdir == workdir
+    assert task.environment.workdir == workdir
 
 
 SEPARATE = '[verifier]\ntimeout_sec = 60\nenvironment_mode = "separate"\n'

@@ -118,8 +118,10 @@ def reached(folder: Path, instruction: str = "Answer.") -> set[tuple[str, str, b
     """What can be reached in a task's start state, taken for the root file system."""
     (folder / "instruction.md").write_text(instruction)
     task = load_task(folder)
-    assert task.environment_root
-    return {(one.hidden, one.place, one.whole) for one in reachable_parts(task, [task.environment_root], brief(task))}
+    assert task.environment.overlay
+    return {
+        (one.hidden, one.place, one.whole) for one in reachable_parts(task, [task.environment.overlay], brief(task))
+    }
 
 
 @pytest.fixture

@@ -27,9 +27,13 @@ def graders(tmp_path: Path, text: str) -> tuple[object, ...]:
 
 def test_no_table_means_the_tests_and_their_reward(tmp_path: Path) -> None:
     task = load_task(write(tmp_path / "t", ""))
-    assert task.graders == DEFAULT_GRADERS
-    assert (task.graders[0].kind, task.graders[0].weight, task.graders[0].gate) == ("test_run", 1.0, None)
-    assert task.passing_score == 1.0
+    assert task.scoring.graders == DEFAULT_GRADERS
+    assert (task.scoring.graders[0].kind, task.scoring.graders[0].weight, task.scoring.graders[0].gate) == (
+        "test_run",
+        1.0,
+        None,
+    )
+    assert task.scoring.passing_score == 1.0
 
 
 def test_graders_with_their_settings(tmp_path: Path) -> None:
@@ -47,17 +51,17 @@ answer = "/workspace/answer.txt"
 tolerance = { relative = 0.1 }
 """
     task = load_task(write(tmp_path / "t", text))
-    first, second = task.graders
+    first, second = task.scoring.graders
     assert (first.name, first.weight, first.gate, first.settings) == ("test_run", 3.0, 0.5, {})
     assert (second.name, second.kind, second.weight, second.gate) == ("total", "value", 1.0, None)
     assert second.settings == {"answer": "/workspace/answer.txt", "tolerance": {"relative": 0.1}}
-    assert task.passing_score == 0.8
+    assert task.scoring.passing_score == 0.8
     assert task.warnings == ()
 
 
 def test_only_a_test_run_needs_the_script(tmp_path: Path) -> None:
     text = '[[affidavit.graders]]\nkind = "value"\n'
-    assert load_task(write(tmp_path / "a", text, test=False)).graders[0].kind == "value"
+    assert load_task(write(tmp_path / "a", text, test=False)).scoring.graders[0].kind == "value"
     with pytest.raises(TaskError, match=r"test\.sh: is missing"):
         load_task(write(tmp_path / "b", "", test=False))
 

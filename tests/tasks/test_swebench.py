@@ -114,8 +114,8 @@ def test_reach_finds_a_fix_that_a_history_still_holds(tmp_path: Path, repositori
 def test_only_the_tests_that_count_are_expected(tmp_path: Path, repositories: Path) -> None:
     import_swebench(EXAMPLE, tmp_path / "out", repositories)
     task = load_task(tmp_path / "out" / ID)
-    assert task.graders[0].settings["expected"] == [*instance()["FAIL_TO_PASS"], *instance()["PASS_TO_PASS"]]
-    assert sorted(path.name for path in (task.tests_dir / "tests").iterdir()) == ["test_edges.py", "test_slugs.py"]
+    assert task.scoring.graders[0].settings["expected"] == [*instance()["FAIL_TO_PASS"], *instance()["PASS_TO_PASS"]]
+    assert sorted(path.name for path in (task.tests.folder / "tests").iterdir()) == ["test_edges.py", "test_slugs.py"]
 
 
 @pytest.mark.parametrize(

@@ -78,10 +78,20 @@ def refusal(folder: Path) -> str:
 def test_ordinary_task_is_read_without_a_warning(make: Make) -> None:
     task = load_task(make())
     assert task.warnings == ()
-    assert (task.id, task.instruction, task.workdir) == ("someone/count-lines", "Count.\n", "/workspace")
-    assert (task.agent_timeout_s, task.verifier_timeout_s, task.build_timeout_s) == (900, 120, 300)
-    assert (task.cpus, task.memory_mb, task.storage_mb, task.network) == (1, 1024, 10240, "none")
-    assert (task.rootfs.kind, task.user, task.contract_path, task.control) == ("host", TaskUser(), None, True)
+    assert (task.id, task.instruction, task.environment.workdir) == ("someone/count-lines", "Count.\n", "/workspace")
+    assert (task.limits.agent_timeout_s, task.limits.verifier_timeout_s, task.limits.build_timeout_s) == (900, 120, 300)
+    assert (task.limits.cpus, task.limits.memory_mb, task.limits.storage_mb, task.network.mode) == (
+        1,
+        1024,
+        10240,
+        "none",
+    )
+    assert (task.environment.rootfs.kind, task.environment.user, task.contract.path, task.scoring.control) == (
+        "host",
+        TaskUser(),
+        None,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,12 +116,17 @@ def test_ordinary_task_is_read_without_a_warning(make: Make) -> None:
 )
 def test_the_hosts_that_a_task_lists(make: Make, text: str, network: str, hosts: tuple[str, ...]) -> None:
     task = load_task(make(text))
-    assert (task.network, task.allowed_hosts) == (network, hosts)
+    assert (task.network.mode, task.network.allowed_hosts) == (network, hosts)
 
 
 def test_nearly_empty_task_toml_is_enough(make: Make) -> None:
     task = load_task(make(""))
-    assert (task.id, task.rootfs.kind, task.agent_timeout_s, task.memory_mb) == ("folder", "host", 600, 2048)
+    assert (task.id, task.environment.rootfs.kind, task.limits.agent_timeout_s, task.limits.memory_mb) == (
+        "folder",
+        "host",
+        600,
+        2048,
+    )
     assert task.warnings == ()
 
 
@@ -239,18 +254,18 @@ def test_where_the_image_comes_from(make: Make) -> None:
     folder = make(ORDINARY)
     (folder / "environment").mkdir()
     (folder / "environment" / "Dockerfile").write_text("FROM scratch\n")
-    assert load_task(folder).rootfs == Rootfs("dockerfile", folder / "environment")
+    assert load_task(folder).environment.rootfs == Rootfs("dockerfile", folder / "environment")
     # Harbor, too, takes the image that is there before it builds one.
     (folder / "task.toml").write_text(ORDINARY.replace("[environment]", '[environment]\ndocker_image = "some/image:1"'))
-    assert load_task(folder).rootfs == Rootfs("registry", None, "some/image:1")
+    assert load_task(folder).environment.rootfs == Rootfs("registry", None, "some/image:1")
     (folder / "task.toml").write_text(ORDINARY + HOST)
-    assert load_task(folder).rootfs.kind == "host"
+    assert load_task(folder).environment.rootfs.kind == "host"
 
 
 def test_users_are_for_the_image_to_know(make: Make) -> None:
     folder = make('[agent]\nuser = "web:staff"\n[verifier]\nuser = 33\n[environment]\ndocker_image = "x"\n')
     task = load_task(folder)
-    assert (task.asked_user, task.asked_verifier_user) == ("web:staff", "33")
+    assert (task.environment.asked.user, task.environment.asked.verifier_user) == ("web:staff", "33")
 
 
 def test_several_services_are_refused(make: Make) -> None:
@@ -260,15 +275,15 @@ def test_several_services_are_refused(make: Make) -> None:
     message = refusal(folder)
     assert message.startswith("environment/docker-compose.yaml: tasks of several services are not supported yet")
     (folder / "task.toml").write_text(ORDINARY + HOST)
-    assert load_task(folder).rootfs.kind == "host"
+    assert load_task(folder).environment.rootfs.kind == "host"
 
 
 def test_environment_templates_take_defaults_only(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "of this machine")
     toml = '[environment.env]\nA = "${SECRET:-fallback}"\nB = "${SECRET}"\nC = "two\\nlines"\n[verifier.env]\nD = "x"\n'
     task = load_task(make(toml))
-    assert task.env == {"A": "fallback", "C": "two\nlines"}
-    assert task.verifier_env == {"D": "x"}
+    assert task.environment.env == {"A": "fallback", "C": "two\nlines"}
+    assert task.tests.env == {"D": "x"}
 
 
 @pytest.mark.parametrize(
@@ -282,7 +297,7 @@ def test_environment_templates_take_defaults_only(make: Make, monkeypatch: pytes
 )
 def test_verifier_user(make: Make, user: str, wanted: TaskUser) -> None:
     task = load_task(make(f"[verifier]\nuser = {user}\n"))
-    assert (task.verifier_user, task.user) == (wanted, TaskUser())
+    assert (task.tests.user, task.environment.user) == (wanted, TaskUser())
 
 
 def change_content(folder: Path) -> None:
@@ -357,7 +372,7 @@ def test_task_can_not_be_changed(make: Make) -> None:
 @pytest.mark.parametrize("name", ["contract.yaml", "contract.json", "behavioral_contract.json"])
 def test_names_of_a_contract(task: Make, name: str) -> None:
     folder = task(files={name: "{}"})
-    assert load_task(folder).contract_path == folder / name
+    assert load_task(folder).contract.path == folder / name
 
 
 def test_two_contracts_are_one_too_many(task: Make) -> None:
@@ -417,16 +432,28 @@ def test_a_verifier_with_an_image_of_its_own(make: Make) -> None:
     (folder / "tests/Dockerfile").write_text("FROM y\n")
     task = load_task(folder)
     assert task.warnings == ()
-    assert [(one.path, one.exclude) for one in task.artifacts] == [("/app/out", ()), ("/app/log", ("*.tmp",))]
+    assert [(one.path, one.exclude) for one in task.tests.artifacts] == [("/app/out", ()), ("/app/log", ("*.tmp",))]
     grading = task.grading
     assert grading is not None
-    assert (grading.rootfs, task.rootfs.reference) == (Rootfs("dockerfile", folder / "tests"), "x:1")
-    assert (grading.asked_workdir, grading.asked_verifier_user, grading.owns_tests) == ("/grade", "web", True)
-    assert (grading.memory_mb, task.memory_mb, grading.env, task.env) == (512, 256, {"A": "1"}, {"B": "2"})
+    assert (grading.environment.rootfs, task.environment.rootfs.reference) == (
+        Rootfs("dockerfile", folder / "tests"),
+        "x:1",
+    )
+    assert (grading.environment.asked.workdir, grading.environment.asked.verifier_user, grading.tests.in_image) == (
+        "/grade",
+        "web",
+        True,
+    )
+    assert (grading.limits.memory_mb, task.limits.memory_mb, grading.environment.env, task.environment.env) == (
+        512,
+        256,
+        {"A": "1"},
+        {"B": "2"},
+    )
     (folder / "task.toml").write_text(toml.replace("memory_mb = 512", 'docker_image = "z:1"\ncolour = 1'))
     named = load_task(folder)
     assert named.grading is not None
-    assert (named.grading.rootfs.reference, named.grading.memory_mb) == ("z:1", 256)
+    assert (named.grading.environment.rootfs.reference, named.grading.limits.memory_mb) == ("z:1", 256)
     assert named.warnings == ("task.toml:8: [verifier.environment].colour is unknown and is ignored",)
 
 
@@ -434,8 +461,8 @@ def test_a_verifier_with_a_copy_of_the_agents_image(make: Make) -> None:
     toml = 'artifacts = "/out"\n[verifier]\nenvironment_mode = "separate"\n[environment]\ndocker_image = "x:1"\n'
     task = load_task(make(toml))
     assert task.grading is not None
-    assert (task.grading.rootfs, task.grading.owns_tests) == (task.rootfs, False)
-    assert [one.path for one in task.artifacts] == ["/out"]
+    assert (task.grading.environment.rootfs, task.grading.tests.in_image) == (task.environment.rootfs, False)
+    assert [one.path for one in task.tests.artifacts] == ["/out"]
 
 
 def test_services_beside_the_verifier_are_refused(make: Make) -> None:

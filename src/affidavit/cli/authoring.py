@@ -31,8 +31,8 @@ def new(
         read = load_task(task)
     except TaskError as error:
         fail(error)
-    if out is None and read.contract_path is not None:
-        fail(f"{read.contract_path}: already exists; say --out FILE to write another one")
+    if out is None and read.contract.path is not None:
+        fail(f"{read.contract.path}: already exists; say --out FILE to write another one")
     path = out or read.path / "contract.yaml"
     line = editor_line(path)
     _write(path, line + first_contract(read))

@@ -31,6 +31,30 @@ class PublishedReference(Protocol):
         """The contract's id and version, ``ID@VERSION``."""
 
 
+class GovernedEnvironment(Protocol):
+    """The inside of the sandbox that a contract is for."""
+
+    @property
+    def workdir(self) -> str:
+        """The working directory, absolute."""
+
+    @property
+    def profile(self) -> Profile:
+        """Its profile."""
+
+
+class DeclaredContract(Protocol):
+    """Where a task's contract is; at most one of the two is set."""
+
+    @property
+    def path(self) -> Path | None:
+        """The task's own contract file."""
+
+    @property
+    def published(self) -> PublishedReference | None:
+        """The published contract that the task names."""
+
+
 class Governed(Protocol):
     """What a contract needs to know of the task that it governs; :class:`affidavit.tasks.Task` is one."""
 
@@ -39,24 +63,12 @@ class Governed(Protocol):
         """The task's folder."""
 
     @property
-    def workdir(self) -> str:
-        """The working directory in its sandbox, absolute."""
+    def environment(self) -> GovernedEnvironment:
+        """The inside of its sandbox."""
 
     @property
-    def agent_timeout_s(self) -> float:
-        """The time limit, seconds."""
-
-    @property
-    def profile(self) -> Profile:
-        """What its sandbox is like inside."""
-
-    @property
-    def contract_path(self) -> Path | None:
-        """The task's own contract file; None where it has none."""
-
-    @property
-    def published(self) -> PublishedReference | None:
-        """The published contract that it names; None where it names none."""
+    def contract(self) -> DeclaredContract:
+        """Where its contract is."""
 
 
 def default_contract(task: Governed) -> Contract:
@@ -64,7 +76,7 @@ def default_contract(task: Governed) -> Contract:
     network, no privileged operation. The hidden parts of a task, which its sandbox does not hold, may not be looked
     for. What else the sandbox refuses is recorded as an attempt; the task's own time limit is no limit of the
     contract's. In a container the agent writes anywhere, but no test infrastructure in the working directory."""
-    return default_for(task.workdir, task.profile)
+    return default_for(task.environment.workdir, task.environment.profile)
 
 
 def default_for(folder: str, profile: Profile = "strict") -> Contract:
@@ -120,11 +132,11 @@ def contract_for(task: Governed, trust: TrustDocument | None = None) -> Contract
     Raises:
         ContractError: as `load_contract`; or it has expired.
     """
-    if task.contract_path is None:
+    if task.contract.path is None:
         return default_contract(task)
-    contract = load_contract(task.contract_path, trust)
+    contract = load_contract(task.contract.path, trust)
     if contract.expired(datetime.now(UTC)):
         raise ContractError(
-            f"{task.contract_path}: expired on {contract.document.expires}; publish a version with a later 'expires'"
+            f"{task.contract.path}: expired on {contract.document.expires}; publish a version with a later 'expires'"
         )
     return contract

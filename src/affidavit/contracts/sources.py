@@ -31,9 +31,9 @@ class ContractSource:
             ContractError: it can't be used, has expired, or is not signed as it must be.
         """
         try:
-            if task.published is not None:
-                return self._published(task.published.registry, task.published.reference)
-            if self.trust is None or task.contract_path is None:
+            if (published := task.contract.published) is not None:
+                return self._published(published.registry, published.reference)
+            if self.trust is None or task.contract.path is None:
                 return contract_for(task, self.own)
             trusted = self.trust.check(now())
         except (RegistryError, EvidenceError) as error:
@@ -41,7 +41,7 @@ class ContractSource:
         contract = contract_for(task, trusted)
         if contract.signature is None:
             raise ContractError(
-                f"{task.contract_path}: is not signed, and --trust asks for {trusted.threshold} signatures; run: "
+                f"{task.contract.path}: is not signed, and --trust asks for {trusted.threshold} signatures; run: "
                 "affidavit contract sign"
             )
         return contract

@@ -44,7 +44,7 @@ class Decoys:
         asked = task.decoys
         if asked is None:
             return cls({})
-        used = [PurePosixPath(path) for path in (task.workdir, task.user.home, *writable)]
+        used = [PurePosixPath(path) for path in (task.environment.workdir, task.environment.user.home, *writable)]
         free = [place for place in _PLACES if not any(PurePosixPath(place).is_relative_to(path) for path in used)]
         contents = {}
         for kind, count in (("key", asked.answer_keys), ("token", asked.credentials), ("file", asked.files)):

@@ -135,7 +135,7 @@ class GradingRun:
             graders,
             Material(
                 instruction=task.instruction,
-                workdir=task.workdir,
+                workdir=task.environment.workdir,
                 record=record.events,
                 counts=record.counts,
                 exit=record.exit,
@@ -145,7 +145,7 @@ class GradingRun:
                 carried=brought,
                 files=files,
                 before=before,
-                reference=task.tests_dir,
+                reference=task.tests.folder,
                 verifier=verifier,
                 grader_events=events,
                 controlled_counts=[read_counts(bundle.file(f"{stage}/counts.parquet")) for stage in verifier.controlled]

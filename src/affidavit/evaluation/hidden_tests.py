@@ -104,7 +104,7 @@ class HiddenTests:
     @property
     def controlled(self) -> bool:
         """Whether a control is made: apart from the tests, a solution has no say in their result but by its word."""
-        return self.task.control and not (self.separation.separate and not self.separation.words)
+        return self.task.scoring.control and not (self.separation.separate and not self.separation.words)
 
     def separated(self, separation: Separation) -> "HiddenTests":
         """The same, run so."""
@@ -175,19 +175,19 @@ class HiddenTests:
         self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack, controlled: bool
     ) -> tuple[dict[str, Left], Turned | None]:
         task, seed = self.task, self._seed(number)
-        sources = {"grader": task.tests_dir}
+        sources = {"grader": task.tests.folder}
         turned = None
         swapped: frozenset[str] = frozenset()
         if controlled:
             sources["control"] = place / secrets.token_hex(8)
-            copy_readable(task.tests_dir, sources["control"])
+            copy_readable(task.tests.folder, sources["control"])
             turned = plan.turn(sources["control"], seed)
             if not turned:
                 del sources["control"]
             elif plan.mixes:
                 mixed = {stage: place / secrets.token_hex(8) for stage in sources}
                 for folder in shuffled(mixed.values()):
-                    copy_readable(task.tests_dir, folder)
+                    copy_readable(task.tests.folder, folder)
                 coins = Coins()
                 swapped = plan.turn_some(mixed["grader"], seed, coins.heads)
                 plan.turn_some(mixed["control"], seed, coins.tails)
@@ -221,7 +221,7 @@ class HiddenTests:
             with run[stage]() as (captured, sandbox):
                 moved[stage] = numbered(captured.summary.counts)
                 output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
-                left = left_by(plan, task.tests_dir, captured.exit, output.stdout, logs)
+                left = left_by(plan, task.tests.folder, captured.exit, output.stdout, logs)
                 missing = missing_tools(output.stderr + b"\n" + output.stdout)
                 left = replace(left, missing=missing, solution=captured.solution)
                 return replace(left, misses=tuple(webs[stage].finish())) if stage in webs else left

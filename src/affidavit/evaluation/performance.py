@@ -189,7 +189,7 @@ class Measurement:
         place = self.place
         copy = self.folder / name / "tests"
         copy.parent.mkdir()
-        copy_readable(place.task.tests_dir, copy)
+        copy_readable(place.task.tests.folder, copy)
         stage = place.stages.open(name)
         verifier = Verifier(copy, argv, harness, {"PROGRAM": program})
         spec = verifier_spec(place.task, place.pristine, place.settings, verifier, stage.sandbox)
@@ -232,7 +232,7 @@ class Measurement:
             if named is None:
                 folder.mkdir()
             else:
-                copy_readable(self.place.task.tests_dir / named, folder)
+                copy_readable(self.place.task.tests.folder / named, folder)
         return folder
 
 

@@ -41,17 +41,18 @@ def _check_task(task: Task, *, outside: bool) -> None:
     Raises:
         RunError: it does not.
     """
-    source, folder = task.rootfs.source, task.path.resolve()
+    rootfs, folder = task.environment.rootfs, task.path.resolve()
     # What has a manifest was built or pulled into the store by affidavit itself.
-    own = task.rootfs.manifest is not None
+    source, own = rootfs.source, rootfs.manifest is not None
     if source is not None and not own and not outside and not source.resolve().is_relative_to(folder):
         raise RunError(
             f"{task.path}/task.toml: [affidavit].rootfs names {source.resolve()}, which is not in the task's folder: "
             "put it there, or allow it with --rootfs-outside if you know what is in it"
         )
-    if task.published is not None and task.published.registry.startswith("git+") and not task.published.allowed:
+    published = task.contract.published
+    if published is not None and published.registry.startswith("git+") and not published.allowed:
         raise RunError(
-            f"{task.path}/task.toml: [affidavit].registry names {task.published.registry}, which is asked only when "
+            f"{task.path}/task.toml: [affidavit].registry names {published.registry}, which is asked only when "
             "you say so: give --registry with that address"
         )
 

@@ -246,7 +246,7 @@ def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
         id=task.id,
         digest=task.digest,
         contract=Versioned(id=contract.id, version=contract.version, digest=contract.digest),
-        passing_score=float(task.passing_score),
+        passing_score=float(task.scoring.passing_score),
         network=None if reach is None else PlannedNetwork(endpoints=[*reach.endpoints], addresses={**reach.addresses}),
     )
 

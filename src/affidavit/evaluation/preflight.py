@@ -60,7 +60,7 @@ from affidavit.sandbox import (
 )
 from affidavit.signing import TrustDocument, read_bounded, read_trust, write_whole
 from affidavit.suites import Suite, SuiteError, load_suite
-from affidavit.tasks import PublishedContract, Task, TaskError, find_tasks
+from affidavit.tasks import DeclaredContract, PublishedContract, Task, TaskError, find_tasks
 
 _MOST_TOKEN_BYTES = 1 << 20
 
@@ -215,7 +215,7 @@ def prepared_run(
 @contextmanager
 def _images_in_use(jobs: Sequence[Job]) -> Iterator[None]:
     """Keep the images of tasks from being removed while they run."""
-    wanted = [task.rootfs for job in jobs for task in (job.task, job.task.grading) if task is not None]
+    wanted = [task.environment.rootfs for job in jobs for task in (job.task, job.task.grading) if task is not None]
     if all(rootfs.kind == "host" for rootfs in wanted):
         yield
         return
@@ -320,7 +320,7 @@ def _base(task: Task, state: Path, contracts: ContractSource, terms: Terms) -> T
 
 def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
     """The runtime and recorder of a run. Raises RunError if the ones asked for can't run the tasks."""
-    container = next((task.id for task in tasks if task.profile == "container"), None)
+    container = next((task.id for task in tasks if task.environment.profile == "container"), None)
     if container is None:
         return choose(terms.runtime, terms.recorder)
     for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
@@ -344,17 +344,18 @@ def _with_contract(task: Task, options: RunOptions) -> Task:
     if wanted is None:
         if registry is None:
             return task
-        if task.published is None:
+        if (declared := task.contract.published) is None:
             raise RunError(f"--registry {registry}: is of no use without --contract ID@VERSION: {task.id} names none")
-        return replace(task, published=replace(task.published, registry=registry, allowed=True))
+        published = replace(declared, registry=registry, allowed=True)
+        return replace(task, contract=DeclaredContract(published=published))
     if registry is not None:
         if "@" not in wanted and Path(wanted).exists():
             raise RunError(f"--contract {wanted} is a file, and --registry {registry} has ID@VERSION: leave one out")
-        return replace(task, contract_path=None, published=PublishedContract(wanted, registry, allowed=True))
+        return replace(task, contract=DeclaredContract(published=PublishedContract(wanted, registry, allowed=True)))
     if not Path(wanted).exists():
         fix = "; say where with --registry" if "@" in wanted else ""
         raise RunError(f"--contract {wanted}: there is no such file{fix}")
-    return replace(task, contract_path=Path(wanted), published=None)
+    return replace(task, contract=DeclaredContract(path=Path(wanted)))
 
 
 def _terms(options: RunOptions, suite: Suite | None, given: SignedPlan | None) -> Terms:
@@ -387,18 +388,18 @@ def _own_key() -> SigningKey | None:
 def _check(job: Job, options: RunOptions) -> None:
     if job.agent.definition is not None and options.access.model is None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
-    solution = job.task.solution_dir / "solve.sh"
+    solution = job.task.solution.folder / "solve.sh"
     if job.agent.sees_solution and not solution.is_file():
         raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
 def check_graders(task: Task) -> None:
     """Raise TaskError if a task's graders can't be made or its hidden tests can't be planned."""
-    for named in make_graders(task.graders):
+    for named in make_graders(task.scoring.graders):
         if named.spec.kind == "test_run":
             plan_tests(named.spec, task)
         if isinstance(named.grader, PerformanceGrader):
-            named.grader.settings.check_files(named.spec, task.tests_dir)
+            named.grader.settings.check_files(named.spec, task.tests.folder)
 
 
 def _looked_through(job: Job, state: Path, tell: Callable[[str], None] | None) -> Job:

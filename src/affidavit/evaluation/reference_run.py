@@ -65,7 +65,7 @@ class Reference:
         Raises:
             Interrupted: the run was told to stop.
         """
-        if not (self._task.solution_dir / "solve.sh").is_file():
+        if not (self._task.solution.folder / "solve.sh").is_file():
             return ToolsRun(error="the task has no solution")
         try:
             return ToolsRun(tests.right(partial(self._ready, self._solved)))
@@ -114,12 +114,12 @@ class Reference:
             tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
         rows = chain.from_iterable(map(trace_batches, records))
         path = search_path(self._task, self._prepared.rootfs)
-        observed = Footprint.observed(self._task.workdir, self._written, rows, path)
+        observed = Footprint.observed(self._task.environment.workdir, self._written, rows, path)
         return observed if whole else replace(observed, used=None)
 
     @property
     def _has_solution(self) -> bool:
-        return (self._task.solution_dir / "solve.sh").is_file()
+        return (self._task.solution.folder / "solve.sh").is_file()
 
     @cached_property
     def _solved(self) -> RootFilesystem:
@@ -131,7 +131,7 @@ class Reference:
         spec = agent_spec(task, pristine, self._contract.settings, oracle, place, stage.sandbox)
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
-            judge = new_judge(self._contract.enforced, task.workdir, oracle.name)
+            judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
             changes, brought = take_over(sandbox, judge, carried)
         self._written = [change for change in changes if change.path in brought]
         left = replace(pristine, layers=(carried, *pristine.layers))

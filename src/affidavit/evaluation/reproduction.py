@@ -193,7 +193,7 @@ def _reproduced(
     environment = EnvironmentDocument.read("environment.json", reader.environment)
     if not any(one.deterministic for one in stored):
         return ReproductionResult(verification, ("no grader is deterministic: there is nothing to grade again",))
-    named = {one.spec.name: one for one in make_graders(place.prepared.task.graders)}
+    named = {one.spec.name: one for one in make_graders(place.prepared.task.scoring.graders)}
     grades, differences = [], []
     for one in stored:
         how: Literal["run again", "asked again", "as signed"] = "asked again" if one.deterministic else "as signed"

@@ -63,7 +63,7 @@ class Terms:
 
     def has_network(self, task: Task) -> bool:
         """Whether a task's agent can reach hosts at all."""
-        return (self.network or task.network) == "allowlist"
+        return (self.network or task.network.mode) == "allowlist"
 
     def listed(self, task: Task) -> tuple[str, ...]:
         """The hosts that are listed for a task's agent: by the task, by the suite, on the command line.
@@ -71,7 +71,7 @@ class Terms:
         Raises:
             RunError: the task lists something else.
         """
-        hosts = task.allowed_hosts if self.has_network(task) else ()
+        hosts = task.network.allowed_hosts if self.has_network(task) else ()
         for host in hosts:
             try:
                 Endpoint.parse(host)
@@ -121,9 +121,9 @@ class Terms:
                 raise RunError(f"{who} demands that somebody is told of violations: say who with --alert")
             for name, task in tasks.items():
                 self._check_contract(who, demands, task, contracts[name])
-                if demands.model_judge is False and "model" in (grader.kind for grader in task.graders):
+                if demands.model_judge is False and "model" in (grader.kind for grader in task.scoring.graders):
                     raise RunError(f"{who} demands that no model grades, and {task.id} has a model grader")
-                if demands.control and not task.control:
+                if demands.control and not task.scoring.control:
                     raise RunError(f"{who} demands the control, which {task.path}/task.toml turns off")
 
     def check_choice(self, runtime: str, recorder: str) -> None:

@@ -32,7 +32,7 @@ def find_separation(
     """
     if why := _why_not(task, plan):
         return Separation(False, why)
-    solved = (task.solution_dir / "solve.sh").is_file()
+    solved = (task.solution.folder / "solve.sh").is_file()
     if plan.settings.separate:
         tried = _kept(task, where, state, attempt) if solved else None
         if tried is None:
@@ -44,17 +44,17 @@ def find_separation(
 
 
 def _why_not(task: Task, plan: RunPlan) -> str | None:
-    settings, workdir = plan.settings, task.workdir.rstrip("/")
+    settings, workdir = plan.settings, task.environment.workdir.rstrip("/")
     if settings.separate is False:
         return "task.toml says so"
     if not plan.separable:
         return f"tests of the framework {settings.framework} are built into one program with the solution"
-    if task.tests_writable:
+    if task.tests.writable:
         return "the verifier may write to the tests"
     if any(f"{folder}/".startswith(f"{workdir}/") for folder in (TESTS, HARNESS, VERIFIER_LOGS)):
-        return f"the working directory {task.workdir} holds what the tests are given"
+        return f"the working directory {task.environment.workdir} holds what the tests are given"
     if any(f"{workdir}/".startswith(f"{folder}/") for folder in _TEMPORARY):
-        return f"the working directory {task.workdir} is a temporary one"
+        return f"the working directory {task.environment.workdir} is a temporary one"
     return None
 
 

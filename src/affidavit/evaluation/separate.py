@@ -41,8 +41,8 @@ def seen_by_tests(task: Task, left: RootFilesystem, own: RootFilesystem, folder:
     """
     if task.grading is None:
         return left
-    asked = [*(CopiedPath(one.path, one.exclude) for one in task.artifacts), CopiedPath(_ALWAYS)]
-    missing = copy_paths(left.layers, asked, own.layers, folder, task.grading.storage_mb << 20)
+    asked = [*(CopiedPath(one.path, one.exclude) for one in task.tests.artifacts), CopiedPath(_ALWAYS)]
+    missing = copy_paths(left.layers, asked, own.layers, folder, task.grading.limits.storage_mb << 20)
     if absent := [path for path in missing if path != _ALWAYS]:
         _logger.info("%s: artifacts that are not there: %s", task.id, ", ".join(absent))
     return replace(own, layers=(folder, *own.layers))

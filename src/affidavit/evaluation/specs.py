@@ -57,9 +57,9 @@ def agent_spec(
         env["AFFIDAVIT_INSTRUCTION"] = task.instruction
     if agent.sees_solution:
         solution = place / "solution"
-        copy_readable(task.solution_dir, solution)
+        copy_readable(task.solution.folder, solution)
         mounts.append(Mount(solution, "/solution"))
-        env |= task.solution_env
+        env |= task.solution.env
     over = [layer for layer in (top, agent.installed.layer if agent.installed else None) if layer is not None]
     return SandboxSpec(
         name=name,
@@ -67,14 +67,14 @@ def agent_spec(
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,
-        cwd=task.workdir,
+        cwd=task.environment.workdir,
         user=rootfs.user,
         writable=settings.writable,
         mounts=mounts,
-        limits=_limits(task, settings, task.agent_timeout_s, settings.wall_ms),
+        limits=_limits(task, settings, task.limits.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
         network=network,
-        profile=task.profile,
+        profile=task.environment.profile,
     )
 
 
@@ -145,7 +145,7 @@ def verifier_spec(
         verifier: what runs in it.
         name: the sandbox's.
     """
-    as_layer = task.tests_writable or task.owns_tests
+    as_layer = task.tests.writable or task.tests.in_image
     mounts = [] if as_layer else [Mount(verifier.tests, TESTS)]
     if verifier.harness is not None:
         mounts.append(Mount(verifier.harness, HARNESS))
@@ -155,14 +155,14 @@ def verifier_spec(
         # So that what is written counts for the sandbox's disk and the copy itself stays, and so that what is there in
         # the image stays to be seen.
         rootfs = replace(rootfs, layers=(verifier.tests.parent, *rootfs.layers))
-    if task.tests_writable:
+    if task.tests.writable:
         writable.append(TESTS)
         for path in (verifier.tests, *verifier.tests.rglob("*")):
             os.chown(path, rootfs.user.uid, rootfs.user.gid, follow_symlinks=False)
     writable, scratch = [*outermost(writable)], [VERIFIER_LOGS]
     if verifier.solution is not None:
-        scratch.append(task.workdir)
-        writable = [folder for folder in writable if folder != task.workdir]
+        scratch.append(task.environment.workdir)
+        writable = [folder for folder in writable if folder != task.environment.workdir]
     spec = _grading_spec(task, rootfs, settings, name, verifier.argv, verifier.env)
     if verifier.web is not None:
         mounts.append(Mount(verifier.web.folder, WEB_FOLDER))
@@ -171,13 +171,13 @@ def verifier_spec(
 
 
 def _as_verifier(task: Task, rootfs: RootFilesystem) -> RootFilesystem:
-    if task.verifier_user == task.user:
+    if task.tests.user == task.environment.user:
         return rootfs
-    return replace(rootfs, user=User(*astuple(task.verifier_user)))
+    return replace(rootfs, user=User(*astuple(task.tests.user)))
 
 
 def _writable(task: Task, rootfs: RootFilesystem, settings: SandboxSettings) -> list[str]:
-    return [task.workdir, "/tmp", rootfs.user.home, *settings.writable]
+    return [task.environment.workdir, "/tmp", rootfs.user.home, *settings.writable]
 
 
 def _grading_spec(
@@ -194,21 +194,21 @@ def _grading_spec(
         rootfs=rootfs.layers,
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, argv),
-        env={**_env(task, rootfs), **task.verifier_env, **env},
-        cwd=task.workdir,
+        env={**_env(task, rootfs), **task.tests.env, **env},
+        cwd=task.environment.workdir,
         user=rootfs.user,
         capabilities=_ROOT_MAY if rootfs.user.uid == 0 else (),
-        limits=_limits(task, settings, task.verifier_timeout_s, None),
-        profile=task.profile,
+        limits=_limits(task, settings, task.limits.verifier_timeout_s, None),
+        profile=task.environment.profile,
     )
 
 
 def _beside_entrypoint(task: Task, argv: Sequence[str]) -> tuple[str, ...]:
     """A command that runs beside the image's entrypoint, as those of ``docker exec`` do beside a container's first
     process; what that writes to its standard streams is nobody's."""
-    if not task.entrypoint:
+    if not task.environment.entrypoint:
         return tuple(argv)
-    entrypoint = shlex.join([*task.entrypoint, "/bin/sh", "-c", "while :; do sleep 3600; done"])
+    entrypoint = shlex.join([*task.environment.entrypoint, "/bin/sh", "-c", "while :; do sleep 3600; done"])
     return ("/bin/sh", "-c", f'{entrypoint} </dev/null >/dev/null 2>&1 & exec "$@"', "sh", *argv)
 
 
@@ -232,22 +232,22 @@ def _limits(task: Task, settings: SandboxSettings, timeout_s: float, wall_ms: in
     return Limits(
         wall_ms=wall if wall_ms is None else min(wall, wall_ms),
         cpu_ms=settings.cpu_ms,
-        memory_mb=min(task.memory_mb, settings.memory_mb or task.memory_mb),
+        memory_mb=min(task.limits.memory_mb, settings.memory_mb or task.limits.memory_mb),
         pids=settings.pids or Limits.pids,
-        cpus=task.cpus,
-        disk_mb=task.storage_mb,
+        cpus=task.limits.cpus,
+        disk_mb=task.limits.storage_mb,
     )
 
 
 def _env(task: Task, rootfs: RootFilesystem) -> dict[str, str]:
     user = rootfs.user
     own = {"PATH": _PATH, "HOME": user.home, "USER": user.name, "LOGNAME": user.name, "LANG": "C.UTF-8"}
-    return {**own, **rootfs.env, **task.env}
+    return {**own, **rootfs.env, **task.environment.env}
 
 
 def search_path(task: Task, rootfs: RootFilesystem) -> tuple[str, ...]:
     """The folders in which a verifier looks for programs."""
-    folders = {**_env(task, rootfs), **task.verifier_env}["PATH"].split(":")
+    folders = {**_env(task, rootfs), **task.tests.env}["PATH"].split(":")
     return tuple(posixpath.normpath(folder) for folder in folders if folder.startswith("/"))
 
 

@@ -1,6 +1,6 @@
 """The root file systems and the contract of a task."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from affidavit.contracts import Contract, ContractSource
@@ -50,14 +50,14 @@ def root_filesystem(task: Task, state: Path) -> RootFilesystem:
     Raises:
         SandboxError: it can't be made.
     """
-    user = User(task.user.uid, task.user.gid, task.user.name, task.user.home)
-    match task.rootfs:
+    user = User(*astuple(task.environment.user))
+    match task.environment.rootfs:
         case Rootfs("tarball", Path() as source):
-            rootfs = tarball_rootfs(state, source, user, task.storage_mb << 20)
+            rootfs = tarball_rootfs(state, source, user, task.limits.storage_mb << 20)
         case Rootfs("oci", Path() as source):
-            rootfs = oci_rootfs(state, source, user, most_bytes(task), manifest=task.rootfs.manifest)
+            rootfs = oci_rootfs(state, source, user, most_bytes(task), manifest=task.environment.rootfs.manifest)
         case _:
             rootfs = host_rootfs(state, user)
-    if task.environment_root is not None:
-        rootfs = lay_over(rootfs, task.environment_root, state)
+    if task.environment.overlay is not None:
+        rootfs = lay_over(rootfs, task.environment.overlay, state)
     return rootfs

@@ -46,34 +46,37 @@ def _finished(task: Task, state: Path, tell: Callable[[str], None] | None) -> Ta
 
 def with_known_workdirs(tasks: Iterable[Task]) -> tuple[Task, ...]:
     """The tasks, with the working directories that their Dockerfiles name; nothing is built."""
-    return tuple(
-        replace(task, workdir=task.asked_workdir or declared_workdir(task.rootfs.source) or "/")
-        if task.rootfs.kind == "dockerfile" and task.rootfs.source
-        else task
-        for task in tasks
-    )
+    return tuple(map(_with_known_workdir, tasks))
+
+
+def _with_known_workdir(task: Task) -> Task:
+    environment = task.environment
+    if environment.rootfs.kind != "dockerfile" or environment.rootfs.source is None:
+        return task
+    workdir = environment.asked.workdir or declared_workdir(environment.rootfs.source) or "/"
+    return replace(task, environment=replace(environment, workdir=workdir))
 
 
 def _unfinished(task: Task) -> bool:
-    return task.rootfs.to_be_had or (
-        task.rootfs.kind == "oci" and (task.asked_user is not None or task.asked_verifier_user is not None)
-    )
+    rootfs, asked = task.environment.rootfs, task.environment.asked
+    return rootfs.to_be_had or (rootfs.kind == "oci" and (asked.user is not None or asked.verifier_user is not None))
 
 
 def _with_image(task: Task, state: Path, tell: Callable[[str], None] | None) -> Task:
+    environment = task.environment
     try:
-        if not task.rootfs.to_be_had:
+        if not environment.rootfs.to_be_had:
             return _with_users(task, state, "")
         store = ImageStore(state)
         image = _image(task, store, tell)
-        found = replace(
-            task,
+        built = replace(
+            environment,
             rootfs=Rootfs("oci", store.layout, image.name, image.digest),
-            workdir=task.asked_workdir or image.workdir or "/",
-            env={**image.env, **task.env},
+            workdir=environment.asked.workdir or image.workdir or "/",
+            env={**image.env, **environment.env},
             entrypoint=() if _hands_on(image.entrypoint) else image.entrypoint,
-            warnings=(*task.warnings, *_not_honoured(image)),
         )
+        found = replace(task, environment=built, warnings=(*task.warnings, *_not_honoured(image)))
         return _with_users(found, state, image.user)
     except ImageError as error:
         raise RunError(str(error)) from error
@@ -82,18 +85,19 @@ def _with_image(task: Task, state: Path, tell: Callable[[str], None] | None) -> 
 
 
 def _image(task: Task, store: ImageStore, tell: Callable[[str], None] | None) -> StoredImage:
-    if task.rootfs.kind == "dockerfile" and task.rootfs.source:
+    rootfs, timeout_s = task.environment.rootfs, task.limits.build_timeout_s
+    if rootfs.kind == "dockerfile" and rootfs.source:
         say = None if tell is None else lambda text: tell(f"{task.id}: {text}")
         try:
-            return build_image(store, task.rootfs.source, timeout_s=task.build_timeout_s, progress=say)
+            return build_image(store, rootfs.source, timeout_s=timeout_s, progress=say)
         except ImageError as error:
-            where = task.path if task.rootfs.source == task.path / "environment" else task.rootfs.source
+            where = task.path if rootfs.source == task.path / "environment" else rootfs.source
             text = str(error).replace("affidavit image build --network", f"affidavit image build --network {where}")
             raise ImageError(text) from None
     try:
-        return stored_or_pulled(store, task.rootfs.reference, timeout_s=task.build_timeout_s)
+        return stored_or_pulled(store, rootfs.reference, timeout_s=timeout_s)
     except ImageError as error:
-        table, folder = ("verifier.environment", "tests") if task.owns_tests else ("environment", "environment")
+        table, folder = ("verifier.environment", "tests") if task.tests.in_image else ("environment", "environment")
         build = task.path / folder / "Dockerfile"
         other = f"; or remove docker_image, and {build} is built" if build.is_file() else ""
         raise ImageError(f"{task.path}/task.toml: [{table}].docker_image: {error}{other}") from None
@@ -107,15 +111,16 @@ def _with_users(task: Task, state: Path, own: str) -> Task:
         state: the state folder.
         own: the image's own user, for whom task.toml names nobody.
     """
-    asked = (task.asked_user, task.asked_verifier_user)
-    if task.rootfs.manifest is not None:
-        asked = (task.asked_user or own or "0", task.asked_verifier_user or own or "0")
-    source = task.rootfs.source
+    environment, rootfs = task.environment, task.environment.rootfs
+    asked = (environment.asked.user, environment.asked.verifier_user)
+    if rootfs.manifest is not None:
+        asked = (asked[0] or own or "0", asked[1] or own or "0")
+    source = rootfs.source
     assert source is not None
     most = most_bytes(task)
     # The layers are all that is wanted; who is to run in it is what is being found out.
-    layers = oci_rootfs(state, source, User(), most, manifest=task.rootfs.manifest).layers
-    origin = task.rootfs.reference or str(source)
+    layers = oci_rootfs(state, source, User(), most, manifest=rootfs.manifest).layers
+    origin = rootfs.reference or str(source)
 
     def look_up(name: str | None, there: TaskUser) -> TaskUser:
         if name is None:
@@ -125,18 +130,17 @@ def _with_users(task: Task, state: Path, own: str) -> Task:
         home = "/home/agent" if user.home in ("", "/") else str(PurePosixPath(user.home))
         return TaskUser(*astuple(replace(user, home=home)))
 
-    return replace(
-        task,
-        user=look_up(asked[0], task.user),
-        verifier_user=look_up(asked[1], task.verifier_user),
-        asked_user=None,
-        asked_verifier_user=None,
+    found = replace(
+        environment,
+        user=look_up(asked[0], environment.user),
+        asked=replace(environment.asked, user=None, verifier_user=None),
     )
+    return replace(task, environment=found, tests=replace(task.tests, user=look_up(asked[1], task.tests.user)))
 
 
 def most_bytes(task: Task) -> int:
     """What a task's root file system may take unpacked, bytes: Harbor's ``storage_mb`` does not count the image."""
-    return MOST_IMAGE_BYTES if task.rootfs.manifest is not None else task.storage_mb << 20
+    return MOST_IMAGE_BYTES if task.environment.rootfs.manifest is not None else task.limits.storage_mb << 20
 
 
 def _hands_on(entrypoint: tuple[str, ...]) -> bool:

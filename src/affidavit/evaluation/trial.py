@@ -139,7 +139,7 @@ class Trial:
         settings = compile_settings(plan.contract)
         self._reach = reach_of(plan.task, plan.contract, terms)
         self._settings = replace(settings, writable=outermost((*settings.writable, *terms.writable)))
-        self._graders = make_graders(plan.task.graders)
+        self._graders = make_graders(plan.task.scoring.graders)
         self._decoys = Decoys.of(plan.task, self._settings.writable)
         self._log = log
         self._began = time.monotonic()
@@ -155,8 +155,8 @@ class Trial:
         # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
         runs = any(named.spec.kind == "test_run" for named in self._graders)
         task = plan.task
-        guarded = task.profile == "container" and runs and task.grading is None and plan.run.filling is None
-        self._footprint = Footprint(task.workdir) if guarded else None
+        guarded = task.environment.profile == "container" and runs and task.grading is None and plan.run.filling is None
+        self._footprint = Footprint(task.environment.workdir) if guarded else None
         self.record = RecordFacts(plan.run.backends.runtime, plan.run.backends.recorder)
         self.contract_facts = contract_facts(plan.contract)
 
@@ -268,7 +268,8 @@ class Trial:
         (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
         web = self._verifier_web(place)
         plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
-        tests = HiddenTests(replace(task, control=False), plan, place, "", secret, web=web)
+        alone = replace(task, scoring=replace(task.scoring, control=False))
+        tests = HiddenTests(alone, plan, place, "", secret, web=web)
         grading = self._grading_run(stages, web)
         reference = Reference(stages, grading.prepared, grading.contract, place / "footprint")
         look = partial(reference.footprint, tests)
@@ -278,10 +279,10 @@ class Trial:
         """A judge of the agent's record."""
         return new_judge(
             self._enforced,
-            self._task.workdir,
+            self._task.environment.workdir,
             self._agent.name,
             lambda path: pristine_program(self._plan.rootfs, path),
-            self._task.agent_timeout_s,
+            self._task.limits.agent_timeout_s,
             self._footprint,
             self._decoys.paths,
         )
@@ -348,7 +349,7 @@ class Trial:
 
     def _fills(self, judgement: Judgement) -> bool:
         """Whether what the tests fetched is to be kept: a solution that does not pass may have kept them from it."""
-        needed = self._task.passing_score if self._agent.sees_solution else 0.0
+        needed = self._task.scoring.passing_score if self._agent.sees_solution else 0.0
         # Tests with a network come to no other verdict that is worth anything.
         return judgement.verdict is Verdict.INCONCLUSIVE and (judgement.raw_score or 0.0) >= needed
 
@@ -388,7 +389,7 @@ class Trial:
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
         """
-        wall_ms = round(self._task.agent_timeout_s * 1000)
+        wall_ms = round(self._task.limits.agent_timeout_s * 1000)
         model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
         return WaysOut(model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
 

@@ -200,10 +200,11 @@ def _with_settings(task: Task, change: Callable[[Any], Any]) -> Task:
     """The task with every value of its graders' settings changed, and without their places in ``task.toml``."""
     graders = tuple(
         replace(spec, settings={key: change(value) for key, value in spec.settings.items()}, table=None)
-        for spec in task.graders
+        for spec in task.scoring.graders
     )
+    scoring = replace(task.scoring, graders=graders)
     return replace(
-        task, graders=graders, grading=None if task.grading is None else _with_settings(task.grading, change)
+        task, scoring=scoring, grading=None if task.grading is None else _with_settings(task.grading, change)
     )
 
 

@@ -74,7 +74,7 @@ def warm_tasks(path: Path, allowed: tuple[str, ...], options: RunOptions, progre
 
 
 def _worker(task: Task) -> Agent:
-    return Agent.named("oracle" if (task.solution_dir / "solve.sh").is_file() else "nop")
+    return Agent.named("oracle" if (task.solution.folder / "solve.sh").is_file() else "nop")
 
 
 def _warmed(task: Task, trial: TrialResult) -> Warmed:
@@ -83,7 +83,7 @@ def _warmed(task: Task, trial: TrialResult) -> Warmed:
     failed = _failed(trial)
     if judgement.verdict is not Verdict.INCONCLUSIVE:
         return Warmed(task.id, None, f"{judgement.verdict}: {reasons}", trial.bundle, failed)
-    if trial.agent == "oracle" and (judgement.raw_score or 0.0) < task.passing_score:
+    if trial.agent == "oracle" and (judgement.raw_score or 0.0) < task.scoring.passing_score:
         score = "has no score" if judgement.raw_score is None else f"scores {judgement.raw_score:g}"
         why = f"its own solution {score}; what the tests printed is in {_beside(trial)}"
         return Warmed(task.id, None, why, trial.bundle, failed)

@@ -54,12 +54,12 @@ class TaskDocument(Document):
             id=task.id,
             digest=task.digest,
             instruction=task.instruction,
-            workdir=task.workdir,
-            agent_timeout_s=task.agent_timeout_s,
-            verifier_timeout_s=task.verifier_timeout_s,
-            control=task.control,
-            passing_score=task.passing_score,
-            profile=task.profile,
+            workdir=task.environment.workdir,
+            agent_timeout_s=task.limits.agent_timeout_s,
+            verifier_timeout_s=task.limits.verifier_timeout_s,
+            control=task.scoring.control,
+            passing_score=task.scoring.passing_score,
+            profile=task.environment.profile,
             labels=task.labels.to_json(),
         )
 

@@ -84,7 +84,7 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
     """
     loaded, suite = load_tasks(path)
     tasks = with_images(loaded, state_dir())
-    solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if (task.solution_dir / "solve.sh").is_file()]
+    solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if (task.solution.folder / "solve.sh").is_file()]
     idle = [Job(task, agent) for task in tasks for agent in idle_agents(task)]
     trials: list[TrialResult] = []
     if solved:
@@ -114,7 +114,7 @@ def _times(options: RunOptions, trials: int) -> RunOptions:
 def idle_agents(task: Task) -> tuple[Agent, ...]:
     """Agents that do no work: nothing at all, nothing worth a word in every file that the task asks for."""
     briefing = brief(task)
-    graded = [path for grader in task.graders for path in _below(task.workdir, grader.settings)]
+    graded = [path for grader in task.scoring.graders for path in _below(task.environment.workdir, grader.settings)]
     named = list(dict.fromkeys((*briefing.answers, *briefing.programs, *briefing.modules, *graded)))
     letters = random.Random(_SEED)
     noise = "".join(letters.choice(string.ascii_letters + string.digits + " \n") for _ in range(2000))
@@ -186,7 +186,7 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
                 f"the solution violates {judgement.violations[0].rule}: {judgement.violations[0].message}",
                 "let tests/test.sh run the solution as a program of its own"
                 if graded
-                else f"let {task.contract_path or 'a contract.yaml'} allow it, or let the solution do without",
+                else f"let {task.contract.path or 'a contract.yaml'} allow it, or let the solution do without",
             )
         case Verdict.FAIL:
             lost = _not_carried(trial)

@@ -68,7 +68,7 @@ def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
 
 def _shell(task: Task) -> Iterator[Finding]:
     """Scripts of the tests in which a program's output decides more than it says."""
-    for name, text in _texts(task.tests_dir):
+    for name, text in _texts(task.tests.folder):
         if name.endswith((".sh", ".bash")):
             for line, found, fix in taken_for_script(text):
                 yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
@@ -76,14 +76,14 @@ def _shell(task: Task) -> Iterator[Finding]:
 
 def _loading(task: Task) -> Iterator[Finding]:
     """Tests in which a library makes more of the solution's data than data."""
-    for name, text in _texts(task.tests_dir):
+    for name, text in _texts(task.tests.folder):
         if name.endswith(".py"):
             for line, found, fix in loaded_as_code(text):
                 yield Finding("loading", Part.GRADER, f"tests/{name}:{line}: may do what the data says: {found}", fix)
 
 
 def _files(task: Task) -> Iterator[Finding]:
-    if not (task.solution_dir / "solve.sh").is_file():
+    if not (task.solution.folder / "solve.sh").is_file():
         yield Finding(
             "files", Part.TASK, "there is no solution/solve.sh", "write one: it shows that the task can be solved"
         )
@@ -91,8 +91,8 @@ def _files(task: Task) -> Iterator[Finding]:
         yield Finding(
             "files", Part.TASK, "instruction.md is empty", "say what is to be done, and where the answer belongs"
         )
-    tested = any(grader.kind == "test_run" for grader in task.graders)
-    if tested and not any(_REWARD.search(text) for _, text in _texts(task.tests_dir)):
+    tested = any(grader.kind == "test_run" for grader in task.scoring.graders)
+    if tested and not any(_REWARD.search(text) for _, text in _texts(task.tests.folder)):
         yield Finding(
             "files",
             Part.GRADER,
@@ -103,9 +103,9 @@ def _files(task: Task) -> Iterator[Finding]:
 
 def _line_ends(task: Task) -> Iterator[Finding]:
     for folder, part in (
-        (task.tests_dir, Part.GRADER),
-        (task.solution_dir, Part.TASK),
-        (task.tests_dir.with_name("environment"), Part.TASK),
+        (task.tests.folder, Part.GRADER),
+        (task.solution.folder, Part.TASK),
+        (task.tests.folder.with_name("environment"), Part.TASK),
     ):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):
@@ -117,8 +117,8 @@ def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
     """Downloads: the grading sandbox never has a network, the agent's only where the contract says so."""
     mend = "put what it fetches into the root file system"
     for folder, part, allowed, mends in (
-        (task.tests_dir, Part.GRADER, cached, f"run affidavit task warm {task.path}, or {mend}"),
-        (task.solution_dir, Part.TASK, bool(contract.document.network), mend),
+        (task.tests.folder, Part.GRADER, cached, f"run affidavit task warm {task.path}, or {mend}"),
+        (task.solution.folder, Part.TASK, bool(contract.document.network), mend),
     ):
         for name, text in _texts(folder):
             match = _NETWORK.search(text) if name.endswith((".sh", ".bash")) and not allowed else None
@@ -134,10 +134,10 @@ def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
 
 def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Finding]:
     """Paths that the instruction names, that are not there, and that the contract lets nobody make."""
-    root = task.environment_root
+    root = task.environment.overlay
     if not briefing.knows_start:
         return
-    inside = sorted(path for path in briefing.told if path.startswith(f"{task.workdir.rstrip('/')}/"))
+    inside = sorted(path for path in briefing.told if path.startswith(f"{task.environment.workdir.rstrip('/')}/"))
     absent = [path for path in inside if path in task.instruction and not (root and (root / path.lstrip("/")).exists())]
     for path in _not_writable(absent, contract):
         yield Finding(
@@ -150,13 +150,13 @@ def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Fi
 
 def _solution_writes(task: Task, contract: Contract) -> Iterator[Finding]:
     """Files that the solution writes and that the contract forbids."""
-    script = task.solution_dir / "solve.sh"
+    script = task.solution.folder / "solve.sh"
     text = script.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace") if script.is_file() else ""
     # What stands in a here-document is another language's, or text.
     shell = _HEREDOC.sub(lambda match: match[0].partition("\n")[0] + "\n", text)
     shell = _QUOTED.sub("''", _COMMENT.sub("", shell))
     written: list[str] = []
-    folder = task.workdir.rstrip("/")
+    folder = task.environment.workdir.rstrip("/")
     for line in shell.splitlines():
         if moved := re.match(r"\s*cd\s+[\"']?(/[\w./-]+)[\"']?\s*(?:\|\||&&|;|$)", line):
             folder = moved[1].rstrip("/")
@@ -190,7 +190,7 @@ def _not_writable(paths: list[str], contract: Contract) -> Iterable[str]:
 
 
 def _temporary_files(task: Task) -> Iterator[Finding]:
-    for name, text in _texts(task.tests_dir):
+    for name, text in _texts(task.tests.folder):
         if name.endswith((".sh", ".bash")) and (match := _TEMPORARY.search(text)):
             line = text.count("\n", 0, match.start(1)) + 1
             yield Finding(
@@ -203,8 +203,8 @@ def _temporary_files(task: Task) -> Iterator[Finding]:
 
 def _visible_tests(task: Task, contract: Contract) -> Iterator[Finding]:
     """Tests of the start state that tests/ runs and that the agent may rewrite: they then say what it likes."""
-    root = task.environment_root
-    base = task.workdir.strip("/")
+    root = task.environment.overlay
+    base = task.environment.workdir.strip("/")
     folder = root / base if root else None
     if folder is None or not folder.is_dir():
         return
@@ -213,7 +213,7 @@ def _visible_tests(task: Task, contract: Contract) -> Iterator[Finding]:
         return
     open_ = matcher(contract.write).mask([f"/{base}/{name}" for name in visible])
     editable = [name for name, yes in zip(visible, open_, strict=True) if yes]
-    for script, text in _texts(task.tests_dir):
+    for script, text in _texts(task.tests.folder):
         run = [name for name in editable if script.endswith((".sh", ".bash")) and _runs(text, name, base)]
         if run:
             yield Finding(

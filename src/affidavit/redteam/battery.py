@@ -263,13 +263,13 @@ def outcome_of(task: Task, agent: Agent, make: Callable[[SandboxSpec], OciSandbo
             Path(place),
             f"outcome-{uuid.uuid4().hex[:12]}",
         )
-        timeout_s = task.agent_timeout_s + task.verifier_timeout_s
-        return outcome_score(make, spec, agent.command, task.tests_dir, timeout_s, _score_name(task))
+        timeout_s = task.limits.agent_timeout_s + task.limits.verifier_timeout_s
+        return outcome_score(make, spec, agent.command, task.tests.folder, timeout_s, _score_name(task))
 
 
 def _score_name(task: Task) -> str | None:
     """Of several rewards, the one that is the score."""
-    names = [spec.settings.get("reward") for spec in task.graders if spec.kind == "test_run"]
+    names = [spec.settings.get("reward") for spec in task.scoring.graders if spec.kind == "test_run"]
     return next((name for name in names if isinstance(name, str)), None)
 
 

@@ -70,18 +70,18 @@ class Briefing:
 
 def brief(task: Task) -> Briefing:
     """What stands in a task's instruction and tests."""
-    tests = dict(_texts(task.tests_dir))
+    workdir, tests = task.environment.workdir, dict(_texts(task.tests.folder))
     said = "\n".join((task.instruction, *tests.values()))
-    root = task.environment_root
+    root = task.environment.overlay
     start = {f"/{name}" for name in _names(root)} if root else set()
     # What the tests call by a relative name may be a file of their own.
-    told = frozenset(_named(task.instruction, task.workdir, start, relative=True))
-    named = {path for path in {*_named(said, task.workdir, start), *told} if not path.startswith("/tests/")}
-    inside = sorted(path for path in named if path.startswith(f"{task.workdir.rstrip('/')}/"))
-    modules = {path for path in inside if Path(path).suffix in _CODE} | _imported(tests, start, task.workdir)
-    hidden = tuple(sorted(f"/tests/{name}" for name in _names(task.tests_dir)))
+    told = frozenset(_named(task.instruction, workdir, start, relative=True))
+    named = {path for path in {*_named(said, workdir, start), *told} if not path.startswith("/tests/")}
+    inside = sorted(path for path in named if path.startswith(f"{workdir.rstrip('/')}/"))
+    modules = {path for path in inside if Path(path).suffix in _CODE} | _imported(tests, start, workdir)
+    hidden = tuple(sorted(f"/tests/{name}" for name in _names(task.tests.folder)))
     briefing = Briefing(
-        workdir=task.workdir,
+        workdir=workdir,
         told=told,
         answers=tuple(path for path in inside if Path(path).suffix in _DATA and path not in start),
         modules=tuple(sorted(path for path in modules if not Path(path).name.startswith(("test_", "conftest")))),
@@ -89,7 +89,7 @@ def brief(task: Task) -> Briefing:
         scratch=tuple(sorted(path for path in named if path.startswith(("/tmp/", "/var/", "/logs/")))),
         hidden=hidden,
         offers=frozenset(),
-        knows_start=task.rootfs.kind == "host",
+        knows_start=task.environment.rootfs.kind == "host",
     )
     return _with_offers(briefing, tests, start)
 

@@ -22,14 +22,26 @@ from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.json_records import read_json_records
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
+from affidavit.tasks.parts import (
+    DeclaredContract,
+    Profile,
+    PublishedContract,
+    Scoring,
+    TaskEnvironment,
+    TaskLimits,
+    TaskNetwork,
+    TaskSolution,
+    TaskTests,
+)
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 from affidavit.tasks.swebench import import_swebench
-from affidavit.tasks.task import Profile, PublishedContract, Task, distinct, find_tasks, load_task
+from affidavit.tasks.task import Task, distinct, find_tasks, load_task
 
 __all__ = [
     "CRLF",
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
+    "DeclaredContract",
     "DecoySettings",
     "GraderSpec",
     "ImportedTask",
@@ -37,8 +49,14 @@ __all__ = [
     "Profile",
     "PublishedContract",
     "Rootfs",
+    "Scoring",
     "Task",
+    "TaskEnvironment",
     "TaskError",
+    "TaskLimits",
+    "TaskNetwork",
+    "TaskSolution",
+    "TaskTests",
     "TaskUser",
     "distinct",
     "find_tasks",

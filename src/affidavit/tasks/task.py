@@ -5,22 +5,33 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
-from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
+from affidavit.tasks.graders import DEFAULT_KIND, read_graders
 from affidavit.tasks.harbor import (
     COMPOSE_NAMES,
     NETWORK_MODES,
-    Artifact,
     is_separate,
     names_of,
     read_artifacts,
     unsupported_keys,
 )
 from affidavit.tasks.labels import Labels, read_labels
+from affidavit.tasks.parts import (
+    AskedOfImage,
+    DeclaredContract,
+    Profile,
+    PublishedContract,
+    Scoring,
+    TaskEnvironment,
+    TaskLimits,
+    TaskNetwork,
+    TaskSolution,
+    TaskTests,
+)
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
 from affidavit.tasks.toml import TomlTable, read_toml
 
@@ -36,20 +47,8 @@ _NO_COMPOSE = (
 # A task has one of them at most; the last two are JSON.
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
 
-Profile = Literal["strict", "container"]
-"""What the task's sandboxes are like inside: ``[affidavit].profile``."""
-
 # Keys of [task] that only describe it.
 _DESCRIPTIVE = ("version", "description", "authors")
-
-
-@dataclass(frozen=True)
-class PublishedContract:
-    """A contract in a registry: ``ID@VERSION``, and a folder or ``git+URL``; `allowed`: the user has named that."""
-
-    reference: str
-    registry: str
-    allowed: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,86 +58,42 @@ class Task:
     Attributes:
         id: ``[task].name``, else the folder's name.
         path: the folder, absolute.
-        instruction: content of instruction.md.
         digest: see :func:`affidavit.tasks.task_digest`.
-        workdir: working directory of the agent and the verifier in the sandbox.
-        rootfs: where the root file system comes from.
-        user: who the agent runs as.
-        verifier_user: who tests/test.sh runs as.
-        agent_timeout_s, verifier_timeout_s, build_timeout_s: seconds.
-        cpus: cores' worth of time, None for no bound.
-        memory_mb, storage_mb: bounds, MiB.
-        network: ``allowlist``: the agent can reach `allowed_hosts`, by name; ``none``: it can reach none.
-        allowed_hosts: as task.toml spells them; read only where there is a network.
-        env: environment of agent and verifier; an image's own lies under it.
-        verifier_env, solution_env: what the verifier and the solution get beside it.
-        tests_dir: tests/, with test.sh in it.
-        solution_dir: solution/; need not exist.
-        environment_root: environment/root/, laid over the root file system; None where there is none.
-        contract_path: contract.yaml, contract.json or behavioral_contract.json; None where there is none.
-        published: the published contract that it names instead; None where it names none.
-        control: whether the grading is repeated with tests that must fail.
-        tests_writable: whether the verifier may write in /tests, to a copy that is thrown away.
-        graders: what makes the score, at least one.
-        passing_score: the least score that counts as solved.
-        warnings: what is in task.toml and does nothing here, a sentence each.
-        labels: what its author says it is about.
-        asked_user, asked_verifier_user: what task.toml says of them, for the image's accounts to answer; None where it
-            says nothing or there is no image to ask.
-        asked_workdir: what task.toml says of the working directory.
-        entrypoint: the image's; empty for others.
-        profile: what its sandboxes are like inside, ``[affidavit].profile``.
-        decoys: those that are laid into the agent's sandbox; None: there are none.
-        grading: the task as its verifier sees it, where that has a root file system of its own, with another `user`,
-            `workdir` and so on; None: the verifier has the agent's.
-        artifacts: what such a verifier gets of the agent's files.
-        owns_tests: its image has a ``/tests`` of its own, under the task's.
+        instruction: content of instruction.md.
+        environment: the inside of the sandboxes.
+        limits: time, memory and storage.
+        network: what the agent can reach.
+        contract: where the contract is.
+        tests: the hidden tests.
+        solution: the task's own solution.
+        scoring: graders, and what counts as solved.
+        warnings: what is in task.toml and has no effect here, a sentence each.
+        labels: topics that its author names.
+        decoys: laid into the agent's sandbox; None: there are none.
+        grading: the task as its verifier sees it if the verifier has a root file system of its own: with another
+            environment, and limits of its own; None: the verifier has the agent's.
     """
 
     id: str
     path: Path
-    instruction: str
     digest: str
-    workdir: str
-    rootfs: Rootfs
-    user: TaskUser
-    verifier_user: TaskUser
-    agent_timeout_s: float
-    verifier_timeout_s: float
-    build_timeout_s: float
-    cpus: float | None
-    memory_mb: int
-    storage_mb: int
-    network: str
-    allowed_hosts: tuple[str, ...]
-    env: dict[str, str]
-    verifier_env: dict[str, str]
-    solution_env: dict[str, str]
-    tests_dir: Path
-    solution_dir: Path
-    environment_root: Path | None
-    contract_path: Path | None
-    published: PublishedContract | None
-    control: bool
-    tests_writable: bool
-    graders: tuple[GraderSpec, ...]
-    passing_score: float
-    warnings: tuple[str, ...]
+    instruction: str
+    environment: TaskEnvironment
+    limits: TaskLimits
+    network: TaskNetwork
+    contract: DeclaredContract
+    tests: TaskTests
+    solution: TaskSolution
+    scoring: Scoring
+    warnings: tuple[str, ...] = ()
     labels: Labels = field(default_factory=Labels)
-    asked_user: str | None = None
-    asked_verifier_user: str | None = None
-    asked_workdir: str | None = None
-    entrypoint: tuple[str, ...] = ()
-    profile: Profile = "strict"
     decoys: DecoySettings | None = None
     grading: "Task | None" = None
-    artifacts: tuple[Artifact, ...] = ()
-    owns_tests: bool = False
 
     @property
     def has_contract(self) -> bool:
         """Whether it has a contract of its own, in a file or published."""
-        return self.contract_path is not None or self.published is not None
+        return self.contract.path is not None or self.contract.published is not None
 
 
 def load_task(path: Path) -> Task:
@@ -232,46 +187,43 @@ class _Reader:
         image = image_settings(rootfs.source) if rootfs.kind == "oci" and rootfs.source else ImageSettings("", None, {})
         asked = own.absolute_path("workdir") or environment.absolute_path("workdir")
         environment.take("workdir")
-        workdir = asked or image.workdir or "/workspace"
         user, asked_user = self._user(agent, rootfs, image)
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
-        network, allowed_hosts = self._network(agent, environment)
+        network = self._network(agent, environment)
         task = Task(
             id=task_id,
             path=path,
-            instruction=self._instruction(),
             digest=task_digest(path),
-            workdir=workdir,
-            rootfs=rootfs,
-            user=user,
-            verifier_user=verifier_user,
-            agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
-            verifier_timeout_s=verifier.seconds("timeout_sec") or 600.0,
-            build_timeout_s=environment.seconds("build_timeout_sec") or 600.0,
-            cpus=environment.number("cpus"),
-            memory_mb=self._size(environment, "memory") or 2048,
-            storage_mb=self._size(environment, "storage") or 2048,
+            instruction=self._instruction(),
+            environment=TaskEnvironment(
+                rootfs=rootfs,
+                workdir=asked or image.workdir or "/workspace",
+                user=user,
+                env={**image.env, **self._env(environment)},
+                overlay=self._folder("environment/root"),
+                profile=self._profile(own),
+                asked=AskedOfImage(asked_user, asked_verifier_user, asked),
+            ),
+            limits=TaskLimits(
+                agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
+                verifier_timeout_s=verifier.seconds("timeout_sec") or 600.0,
+                build_timeout_s=environment.seconds("build_timeout_sec") or 600.0,
+                cpus=environment.number("cpus"),
+                memory_mb=self._size(environment, "memory") or 2048,
+                storage_mb=self._size(environment, "storage") or 2048,
+            ),
             network=network,
-            allowed_hosts=allowed_hosts,
-            env={**image.env, **self._env(environment)},
-            verifier_env=self._env(verifier),
-            solution_env=self._env(solution),
-            tests_dir=path / "tests",
-            solution_dir=path / "solution",
-            environment_root=self._folder("environment/root"),
-            contract_path=self._contract(),
-            published=self._published(own),
-            control=own.boolean("control") is not False,
-            tests_writable=own.boolean("tests_writable") is True,
-            graders=graders,
-            passing_score=self._passing_score(own),
-            warnings=(),
+            contract=DeclaredContract(self._contract(), self._published(own)),
+            tests=TaskTests(
+                folder=path / "tests",
+                user=verifier_user,
+                env=self._env(verifier),
+                writable=own.boolean("tests_writable") is True,
+            ),
+            solution=TaskSolution(path / "solution", self._env(solution)),
+            scoring=Scoring(graders, self._passing_score(own), own.boolean("control") is not False),
             labels=labels,
-            asked_user=asked_user,
-            asked_verifier_user=asked_verifier_user,
-            asked_workdir=asked,
-            profile=self._profile(own),
             decoys=read_decoy_settings(own, path),
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
@@ -286,7 +238,8 @@ class _Reader:
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
         artifacts = read_artifacts(top, separate=True) if grading else ()
-        return replace(task, warnings=tuple(self._warnings), grading=grading, artifacts=artifacts)
+        tests = replace(task.tests, artifacts=artifacts)
+        return replace(task, warnings=tuple(self._warnings), grading=grading, tests=tests)
 
     def _grading(self, verifier: TomlTable, own: TomlTable, task: Task) -> Task:
         """The task as a verifier with a root file system of its own sees it.
@@ -300,31 +253,30 @@ class _Reader:
             own.take(key)
         image, asked = own.text("docker_image"), own.absolute_path("workdir")
         tests = self._path / "tests"
-        changed = replace(
-            task,
-            build_timeout_s=own.seconds("build_timeout_sec") or task.build_timeout_s,
-            cpus=own.number("cpus") or task.cpus,
-            memory_mb=self._size(own, "memory") or task.memory_mb,
-            storage_mb=self._size(own, "storage") or task.storage_mb,
+        limits = replace(
+            task.limits,
+            build_timeout_s=own.seconds("build_timeout_sec") or task.limits.build_timeout_s,
+            cpus=own.number("cpus") or task.limits.cpus,
+            memory_mb=self._size(own, "memory") or task.limits.memory_mb,
+            storage_mb=self._size(own, "storage") or task.limits.storage_mb,
         )
-        env = self._env(own)
+        agents, env = task.environment, self._env(own)
         if not image and not (tests / "Dockerfile").exists():
             # As Harbor has it: a second copy of the agent's.
-            return replace(changed, workdir=asked or task.workdir, env={**task.env, **env})
+            environment = replace(agents, workdir=asked or agents.workdir, env={**agents.env, **env})
+            return replace(task, environment=environment, limits=limits)
         rootfs = Rootfs("registry", None, image) if image else Rootfs("dockerfile", tests)
         user, asked_user = self._user(verifier, rootfs, ImageSettings("", None, {}))
-        return replace(
-            changed,
+        environment = TaskEnvironment(
             rootfs=rootfs,
             workdir=asked or "/",
             user=user,
-            verifier_user=user,
             env=env,
-            environment_root=None,
-            asked_user=asked_user,
-            asked_verifier_user=asked_user,
-            asked_workdir=asked,
-            owns_tests=True,
+            profile=agents.profile,
+            asked=AskedOfImage(asked_user, asked_user, asked),
+        )
+        return replace(
+            task, environment=environment, limits=limits, tests=replace(task.tests, user=user, in_image=True)
         )
 
     def _warn(self, table: TomlTable, key: str, message: str) -> None:
@@ -468,8 +420,8 @@ class _Reader:
             raise table.error(key, f"({old} MiB) and {key}_mb ({now}) contradict each other; remove {key}")
         return now if now is not None else old
 
-    def _network(self, agent: TomlTable, environment: TomlTable) -> tuple[str, tuple[str, ...]]:
-        """``none`` or ``allowlist``, and the hosts. The agent's table goes before the environment's."""
+    def _network(self, agent: TomlTable, environment: TomlTable) -> TaskNetwork:
+        """The agent's table goes before the environment's."""
         mode = "public" if environment.boolean("allow_internet") else "none"
         key, table = "allow_internet", environment
         for candidate in (environment, agent):
@@ -486,11 +438,11 @@ class _Reader:
         if mode == "allowlist":
             if not hosts:
                 self._warn(table, key, "is allowlist, and allowed_hosts lists none")
-            return "allowlist", hosts
+            return TaskNetwork("allowlist", hosts)
         for one, names in listed.items():
             if names:
                 self._warn(one, "allowed_hosts", 'is of no use without network_mode = "allowlist"')
-        return "none", ()
+        return TaskNetwork("none", ())
 
     def _env(self, table: TomlTable) -> dict[str, str]:
         """``env`` with its ``${NAME:-default}`` templates filled in: a sandbox gets nothing of this machine's."""

@@ -86,7 +86,7 @@ def _graders(stored: Sequence[Graded], document: TaskDocument, task: Task | None
         if task.digest != document.digest:
             raise EvidenceError(f"{task.path}: is not the task of this bundle: its digest is {task.digest}")
         try:
-            return {named.spec.name: named for named in make_graders(task.graders)}
+            return {named.spec.name: named for named in make_graders(task.scoring.graders)}
         except TaskError as error:
             raise EvidenceError(str(error)) from error
     (default,) = make_graders(DEFAULT_GRADERS)
@@ -114,7 +114,7 @@ def _material(
         carried=carried,
         files=KeptFiles(reader, grade.files),
         before=KeptFiles(reader, grade.before),
-        reference=None if task is None else task.tests_dir,
+        reference=None if task is None else task.tests.folder,
         verifier=grade.verifier,
         timings=grade.timings,
         grader_events=reader.event_table("grader") if tested else None,

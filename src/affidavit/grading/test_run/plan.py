@@ -277,21 +277,22 @@ def plan_tests(spec: GraderSpec, task: Task) -> RunPlan:
     Raises:
         TaskError: the settings do not fit the tests.
     """
-    settings = read_settings(spec, TestRunSettings)
-    expected = _expected(spec, settings, task.tests_dir)
+    settings, tests = read_settings(spec, TestRunSettings), task.tests.folder
+    expected = _expected(spec, settings, tests)
     for edit in settings.turn:
-        _check_edit(spec, task.tests_dir, edit.file, edit.find, edit.replace)
+        _check_edit(spec, tests, edit.file, edit.find, edit.replace)
         for name in edit.tests:
             if name not in expected:
                 raise spec.error("turn", f"names the test {name[:100]!r}, which is not expected")
-    if settings.framework in REPORTED and task.control and not settings.turn and not turn_tests_exist(task.tests_dir):
+    controlled = task.scoring.control and settings.framework in REPORTED
+    if controlled and not settings.turn and not turn_tests_exist(tests):
         raise spec.error(
             "framework",
             f"is {settings.framework}, whose report the code under test could write itself, and there is no control: "
             "give edits that a right solution must fail ([[affidavit.graders.turn]]), or set control = false under "
             "[affidavit] to trust the report",
         )
-    return RunPlan(settings, expected, task.workdir)
+    return RunPlan(settings, expected, task.environment.workdir)
 
 
 def turn_tests_exist(folder: Path) -> bool:
