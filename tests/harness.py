@@ -172,8 +172,12 @@ class Command:
 
     def alone(self, *arguments: object, **env: str) -> Ran:
         """As a process of its own."""
+        return self.program(AFFIDAVIT, *arguments, **env)
+
+    def program(self, *arguments: object, **env: str) -> Ran:
+        """Another program with the environment of these."""
         done = subprocess.run(
-            [AFFIDAVIT, *map(str, arguments)],
+            [*map(str, arguments)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             cwd=self._cwd,

@@ -66,7 +66,7 @@ def mount_folder(folder: Path, target: Path, state: Path) -> None:
 
 def mount_usr(target: Path, state: Path) -> None:
     """Mount a copy of the machine's /usr read-only on `target`. The first on a machine takes a minute, and so does the
-    first after /usr changed; a process looks once whether it did.
+    first after /usr changed; a process looks once whether it did, and again where the copy that it used is gone.
 
     Raises:
         SandboxError: it can't be packed or mounted.
@@ -81,8 +81,14 @@ def mount_usr(target: Path, state: Path) -> None:
             # Sandboxes that have it mounted keep it until they end.
             old.unlink(missing_ok=True)
 
+    def name() -> str:
+        return f"usr-{look_at_usr().result()}.erofs"
+
     try:
-        with os.fdopen(_kept_image(state, f"usr-{look_at_usr().result()}.erofs", build), "rb") as file:
+        if not (images_dir(state) / name()).exists():
+            # Another process may have seen a change since. Building the former image anew would take that one's away.
+            look_at_usr.cache_clear()
+        with os.fdopen(_kept_image(state, name(), build), "rb") as file:
             _mount(file.fileno(), target)
     except OSError as problem:
         raise SandboxError(f"{USR}: can't be mounted for a sandbox: {problem}; {_ADVICE}; run as root") from None
@@ -168,8 +174,9 @@ def look_at_usr() -> "Future[str]":
 
 def _key_of(folder: Path) -> str:
     digest = hashlib.sha256()
-    # find(1): a third of the time that Python takes, and on another processor.
-    command = ["find", str(folder), "-printf", r"%P\0%m %s %T@ %C@\n"]
+    # find(1): a third of the time that Python takes, and on another processor. A folder's times say only that a name in
+    # it changed, which the names say better: a file that came and went is no change.
+    command = ["find", str(folder), "-type", "d", "-printf", r"%P\0%m\n", "-o", "-printf", r"%P\0%m %s %T@ %C@\n"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as find:
         assert find.stdout is not None
         while part := find.stdout.read(1 << 20):
