@@ -95,7 +95,9 @@ def main() -> int:
             Text(why[:60]),
         )
     console.print(table)
-    return _summary(console, [scripted.kind for scripted, _ in pairs], paid, result.trials)
+    status = _summary(console, [scripted.kind for scripted, _ in pairs], paid, result.trials)
+    console.print(f"Report: .venv/bin/affidavit report {result.folder} --html report.html", soft_wrap=True)
+    return status
 
 
 def _summary(console: Console, kinds: list[str], paid: list[float], trials: tuple[TrialResult, ...]) -> int:
