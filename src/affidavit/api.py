@@ -3,6 +3,8 @@
 Everything else in the package is internal and may change between any two versions.
 """
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from affidavit.alerts import AlertError
@@ -21,6 +23,7 @@ from affidavit.evaluation import (
     run_suite,
 )
 from affidavit.evidence import EvidenceError
+from affidavit.gateway import GatewayError, GatewaySettings, gateway_settings
 from affidavit.plugins import PluginError
 from affidavit.policy import Violation
 from affidavit.session import ExecResult, Session, SessionError, open_session
@@ -39,6 +42,8 @@ __all__ = [
     "ContractError",
     "EvidenceError",
     "ExecResult",
+    "GatewayError",
+    "GatewaySettings",
     "Judgement",
     "PlanOptions",
     "PluginError",
@@ -57,6 +62,7 @@ __all__ = [
     "Verification",
     "Violation",
     "open_contract",
+    "open_models",
     "open_session",
     "open_task",
     "run",
@@ -142,6 +148,42 @@ def open_contract(path: Path | str) -> Contract:
         ContractError: it can't be used; the text names the file, the place in it and the fix.
     """
     return load_contract(Path(path))
+
+
+def open_models(
+    models: Sequence[str],
+    *,
+    url: str | None = None,
+    script: Path | str | None = None,
+    budget: str = "",
+    prices: Path | str | None = None,
+    provider_tools: bool = False,
+) -> GatewaySettings:
+    """The models of a run or a session, for `AccessOptions`, like ``--model`` and its companions.
+
+    Args:
+        models: that may be asked for, the agent's own first; ``NAME=UPSTREAM`` where the upstream has another name.
+        url: of the upstream; None: from the environment (``AFFIDAVIT_MODEL_URL``, or the provider whose key is there).
+        script: a file of answers, in place of an upstream.
+        budget: for each trial, as in ``requests=200,tokens=1000000,seconds=600,cost=5.50``.
+        prices: a file with what models cost (TOML).
+        provider_tools: tools that the provider runs, and media that it fetches, are granted.
+
+    Raises:
+        GatewayError: something can't be used, or no model is named.
+    """
+    made = gateway_settings(
+        models,
+        os.environ,
+        url=url,
+        script=_path(script),
+        budget=budget,
+        prices=_path(prices),
+        provider_tools=provider_tools,
+    )
+    if made is None:
+        raise GatewayError("open_models: name at least one model")
+    return made
 
 
 def _path(value: Path | str | None) -> Path | None:

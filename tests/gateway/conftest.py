@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from affidavit.gateway import DIALECTS, Exchange, GatewayProcess, GatewaySettings, Upstream
+from affidavit.gateway import DIALECTS, Exchange, GatewayProcess, GatewaySettings, HostDoor, Upstream
 from affidavit.gateway.settings import base_of
 
 KEY = "sk-planted-Key/0123456789+abcdef"
@@ -37,12 +37,12 @@ def gateway(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts a gateway in front of an upstream, or with other settings."""
     with contextlib.ExitStack() as stack:
 
-        def start(upstream: str = "", **changes: Any) -> Running:
+        def start(upstream: str = "", door: HostDoor | None = None, **changes: Any) -> Running:
             upstreams = {name: Upstream(base_of(upstream, "a test"), KEY) for name in DIALECTS} if upstream else {}
             settings = replace(GatewaySettings("live", ("model-1",), upstreams), **changes)
             listener = socket.create_server(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            process = stack.enter_context(GatewayProcess(settings, listener, tmp_path / "spool"))
+            process = stack.enter_context(GatewayProcess(settings, listener, tmp_path / "spool", door))
             running = Running(process, url)
             stack.callback(running.client.close)
             return running

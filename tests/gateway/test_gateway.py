@@ -18,7 +18,7 @@ import brotli
 import httpx
 import pytest
 
-from affidavit.gateway import Budgets, Price, read_answer, read_script
+from affidavit.gateway import Budgets, HostDoor, Price, read_answer, read_script
 from affidavit.gateway.sources import request_digest
 from gateway.conftest import KEY, chat
 from harness import state_of, wait_for
@@ -72,6 +72,30 @@ def test_passes_each_dialect_through(gateway: Callable[..., Any], operation: str
     assert exchange.answered_ns is not None
     assert exchange.started_ns < exchange.answered_ns <= exchange.ended_ns
     assert running.complete
+
+
+KEYS = {
+    "chat": lambda key: {"authorization": f"Bearer {key}"},
+    "responses": lambda key: {"authorization": f"Bearer {key}"},
+    "messages": lambda key: {"x-api-key": key},
+    "generate": lambda key: {"x-goog-api-key": key},
+}
+
+
+@pytest.mark.parametrize("operation", REQUESTS)
+def test_programs_outside_the_sandbox_need_the_key(gateway: Callable[..., Any], operation: str) -> None:
+    door = HostDoor()
+    path, body = REQUESTS[operation]
+    with scripted_model({"text": "hello"}) as model, httpx.Client(base_url=door.url, trust_env=False) as outside:
+        running = gateway(model.url, door)
+        for headers in ({}, KEYS[operation]("affidavit"), KEYS[operation](f"{door.key}x"), {"cookie": door.key}):
+            assert outside.post(path, json=body, headers=headers).status_code == 401
+        assert model.received == []
+        assert outside.post(path, json=body, headers=KEYS[operation](door.key)).status_code == 200
+        # The sandbox's own port wants none.
+        assert running.client.post(path, json=body).status_code == 200
+        assert [door.key in str(one.headers) for one in model.received] == [False, False]
+    assert [exchange.outcome for exchange in running.stop()] == ["answered"] * 2
 
 
 @pytest.mark.parametrize("operation", REQUESTS)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from affidavit.client import AsyncClient, Busy, Client, ClientError, Refused, RemoteSession, ServerGone
@@ -289,6 +290,32 @@ def test_other_users_are_let_in_by_name_and_name_the_tasks_that_they_may(server:
         1,
         f"uid {NOBODY - 1} may not use this server: ask its owner for --user\n",
     )
+
+
+def test_a_session_asks_the_models_that_the_server_grants(
+    at_home: Home, tmp_path: Path, task: Callable[..., Path]
+) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"answers": [{"text": "42", "repeat": True}]}))
+    granted = ("--model", "model-1", "--model", "model-2", "--model-script", script)
+    with serving(at_home, tmp_path, *granted) as served, Client(served.socket) as client:
+        with pytest.raises(
+            Refused, match=r"models: 'model-3' is not granted here: start the server with --model model-3"
+        ):
+            client.open_session(task(), models=["model-1", "model-3"])
+        with client.open_session(task(), models=["model-2"]) as session, client.open_session(task("tasks/o")) as other:
+            assert other.model_environment == {}
+            reach = session.model_environment
+            for model, status in (("model-2", 200), ("model-1", 403)):
+                body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+                headers = {"authorization": f"Bearer {reach['OPENAI_API_KEY']}"}
+                answer = httpx.post(f"{reach['OPENAI_BASE_URL']}/chat/completions", json=body, headers=headers)
+                assert answer.status_code == status
+            session.exec(SOLVE)
+            bundle = Path(session.seal().path)
+    facts = json.loads((bundle / "agent/model.json").read_text())
+    assert (facts["asked"], facts["turns"]) == (["model-2"], 2)
+    assert verify(bundle).ok
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import os
 import shutil
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import affidavit
@@ -368,3 +371,69 @@ def test_what_gvisor_does_not_filter_is_said_and_judged(opened: Open, task: Make
     gaps = json.loads((bundle / "agent" / "summary.json").read_text())["gaps"]
     assert any("not under the sandbox's own filter" in gap for gap in gaps) is (way.runtime == "gvisor")
     holds(bundle)
+
+
+def ask(url: str, key: str, model: str = "model-1") -> tuple[int, str]:
+    """A request in OpenAI's dialect: the status, and what the model said or the whole answer."""
+    request = urllib.request.Request(
+        f"{url}/chat/completions",
+        json.dumps({"model": model, "messages": [{"role": "user", "content": "Which number?"}]}).encode(),
+        {"authorization": f"Bearer {key}", "content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read())["choices"][0]["message"]["content"]
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+ASK_INSIDE = """\
+import json, os, urllib.request
+body = json.dumps({"model": os.environ["AFFIDAVIT_MODEL"], "messages": [{"role": "user", "content": "And now?"}]})
+url, key = os.environ["OPENAI_BASE_URL"], os.environ["OPENAI_API_KEY"]
+request = urllib.request.Request(f"{url}/chat/completions", body.encode(), {"authorization": f"Bearer {key}"})
+print(json.loads(urllib.request.urlopen(request).read())["choices"][0]["message"]["content"])
+"""
+
+
+def test_harness_and_agent_ask_the_sessions_model_and_all_of_it_is_recorded(
+    opened: Open, task: Make, tmp_path: Path, nothing_left: None
+) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"answers": [{"text": "42"}, {"text": "the same"}]}))
+    access = affidavit.AccessOptions(affidavit.open_models(["model-1"], script=script))
+    with opened(task(), access=access) as session:
+        reach = session.model_environment
+        url, key = reach["OPENAI_BASE_URL"], reach["OPENAI_API_KEY"]
+        assert reach["AFFIDAVIT_MODEL"] == "model-1"
+        # Whoever else is on the machine can reach the port, and has no key; a sandbox's placeholder is none.
+        assert [ask(url, wrong)[0] for wrong in ("", "affidavit", key[:-1])] == [401] * 3
+        assert ask(url, key) == (200, "42")
+        assert ask(url, key, "model-2")[0] == 403
+        assert session.exec(["python3", "-c", ASK_INSIDE]).stdout == b"the same\n"
+        # From inside, nothing of the host's is there, that port as little as any other.
+        port = url.split(":")[2].partition("/")[0]
+        inside = session.exec(["bash", "-c", f"echo >/dev/tcp/127.0.0.1/{port}"], origin="harness")
+        assert inside.exit_code != 0
+        session.exec(SOLVE)
+        session.freeze()
+        with pytest.raises(urllib.error.URLError):
+            ask(url, key)
+        assert session.grade().verdict == "pass"
+        bundle = session.seal()
+    holds(bundle)
+    asked = pq.read_table(bundle / "agent" / "model.parquet").to_pylist()
+    assert [(row["turn"], row["outcome"], row["model"]) for row in asked] == [
+        (1, "answered", "model-1"),
+        (2, "refused", "model-2"),
+        (3, "answered", "model-1"),
+    ]
+    assert all(key.encode() not in path.read_bytes() for path in (tmp_path / "runs").rglob("*") if path.is_file())
+
+
+def test_a_session_has_no_model_unless_it_is_given_one(at_home: Home, task: Make, tmp_path: Path) -> None:
+    with affidavit.open_session(task(), out=tmp_path / "runs", runtime="runc", recorder="ebpf") as session:
+        assert session.model_environment == {}
+        assert session.exec(["sh", "-c", "echo ${OPENAI_BASE_URL-none}"]).stdout == b"none\n"
+    with pytest.raises(affidavit.GatewayError, match="name at least one model"):
+        affidavit.open_models([])

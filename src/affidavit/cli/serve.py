@@ -1,11 +1,13 @@
 """``affidavit serve``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from affidavit.cli.output import fail
+from affidavit.cli.run_flags import ModelBudget, ModelPrices, Models, ModelScript, ModelUrl, ProviderTools
 
 DEFAULT_SOCKET = Path("/run/affidavit/affidavit.sock")
 
@@ -38,6 +40,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    model: Models = None,
+    model_url: ModelUrl = None,
+    model_script: ModelScript = None,
+    model_budget: ModelBudget = "",
+    model_prices: ModelPrices = None,
+    provider_tools: ProviderTools = False,
 ) -> None:
     """Hold sessions for clients on this machine (affidavit.client), until interrupted.
 
@@ -46,12 +54,22 @@ def serve(
     Exit status: 0, or 2 where the server can't begin.
     """
     from affidavit.evaluation import RunError
+    from affidavit.gateway import GatewayError, gateway_settings
     from affidavit.server import Access, ServerError, ServerOptions
     from affidavit.server import serve as serve_sessions
 
     try:
         access = Access.of(user or (), tasks or ())
-        options = ServerOptions(socket.absolute(), out.absolute(), access, sessions)
+        models = gateway_settings(
+            model or (),
+            os.environ,
+            url=model_url,
+            script=model_script,
+            budget=model_budget,
+            prices=model_prices,
+            provider_tools=provider_tools,
+        )
+        options = ServerOptions(socket.absolute(), out.absolute(), access, sessions, models)
         serve_sessions(options, lambda: typer.echo(f"serving on {options.socket}", err=True))
-    except (RunError, ServerError) as error:
+    except (GatewayError, RunError, ServerError) as error:
         fail(error)

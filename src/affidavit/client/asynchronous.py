@@ -57,6 +57,7 @@ class AsyncClient:
         recorder: str = "auto",
         contract: str | os.PathLike[str] | None = None,
         agent: str = "session",
+        models: Sequence[str] = (),
         wait_s: float = 0.0,
     ) -> AsyncSession:
         """As `Client.open_session`."""
@@ -67,6 +68,7 @@ class AsyncClient:
             recorder=recorder,
             contract=contract,
             agent=agent,
+            models=models,
             wait_s=wait_s,
         )
         return AsyncSession(await _in_thread(self._threads, opened), self._threads)
@@ -80,6 +82,7 @@ class AsyncSession:
         self._threads = threads
         self.id = session.id
         self.workdir = session.workdir
+        self.model_environment = session.model_environment
 
     async def __aenter__(self) -> AsyncSession:
         return self

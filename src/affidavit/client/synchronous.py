@@ -59,6 +59,7 @@ class Client:
         recorder: str = "auto",
         contract: str | os.PathLike[str] | None = None,
         agent: str = "session",
+        models: Sequence[str] = (),
         wait_s: float = 0.0,
     ) -> RemoteSession:
         """Open a session; see `affidavit.open_session`.
@@ -66,6 +67,7 @@ class Client:
         Args:
             task, contract: paths on the server's machine.
             runtime, recorder, agent: as there.
+            models: of those that the server grants, which the session may ask, the agent's own first.
             wait_s: how long to wait for room where the server has none.
 
         Raises:
@@ -79,12 +81,16 @@ class Client:
             "recorder": recorder,
             "contract": None if contract is None else _absolute(contract),
             "agent": agent,
+            # A server of an earlier version does not know this field.
+            **({"models": [*models]} if models else {}),
         }
         deadline = time.monotonic() + wait_s
         while True:
             try:
                 answer = _json(self._transport.call("POST", "/v1/sessions", asked))
-                return RemoteSession(self._transport, answer["session"], answer["workdir"])
+                return RemoteSession(
+                    self._transport, answer["session"], answer["workdir"], answer.get("model_environment", {})
+                )
             except Busy:
                 if time.monotonic() + _AGAIN_S > deadline:
                     raise
@@ -98,14 +104,16 @@ class RemoteSession:
     Attributes:
         id: its name on the server.
         workdir: the task's working directory in the sandbox.
+        model_environment: as `affidavit.Session` has it: how programs on this machine ask the session's model.
     """
 
-    def __init__(self, transport: Transport, identity: str, workdir: str) -> None:
+    def __init__(self, transport: Transport, identity: str, workdir: str, model_environment: dict[str, str]) -> None:
         self._transport = transport
         self._place = f"/v1/sessions/{identity}"
         self._closed = False
         self.id = identity
         self.workdir = workdir
+        self.model_environment = model_environment
 
     def __enter__(self) -> RemoteSession:
         return self

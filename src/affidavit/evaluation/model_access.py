@@ -19,7 +19,7 @@ from affidavit.evidence import (
     model_cost,
     model_rows,
 )
-from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, trajectory
+from affidavit.gateway import PORT, Exchange, GatewayProcess, GatewaySettings, HostDoor, trajectory
 from affidavit.sandbox import NetworkNamespace
 from affidavit.trace import model_batches, write_model_log
 
@@ -28,22 +28,24 @@ PLACEHOLDER = "affidavit"
 _BASE = f"http://127.0.0.1:{PORT}"
 
 
-def gateway_environment(models: Sequence[str]) -> dict[str, str]:
-    """What tells the programs of a sandbox where their model is, by the names that providers' own clients read.
+def gateway_environment(models: Sequence[str], base: str = _BASE, key: str = PLACEHOLDER) -> dict[str, str]:
+    """What tells programs where their model is, by the names that providers' own clients read.
 
     Args:
         models: that may be asked for, the agent's own first.
+        base: URL of the gateway; by default as a sandbox sees it.
+        key: that it wants.
     """
     return {
-        "AFFIDAVIT_GATEWAY": _BASE,
+        "AFFIDAVIT_GATEWAY": base,
         "AFFIDAVIT_MODEL": models[0],
-        "OPENAI_BASE_URL": f"{_BASE}/openai/v1",
-        "OPENAI_API_BASE": f"{_BASE}/openai/v1",
-        "OPENAI_API_KEY": PLACEHOLDER,
-        "ANTHROPIC_BASE_URL": f"{_BASE}/anthropic",
-        "ANTHROPIC_API_KEY": PLACEHOLDER,
-        "GOOGLE_GEMINI_BASE_URL": f"{_BASE}/gemini",
-        "GEMINI_API_KEY": PLACEHOLDER,
+        "OPENAI_BASE_URL": f"{base}/openai/v1",
+        "OPENAI_API_BASE": f"{base}/openai/v1",
+        "OPENAI_API_KEY": key,
+        "ANTHROPIC_BASE_URL": f"{base}/anthropic",
+        "ANTHROPIC_API_KEY": key,
+        "GOOGLE_GEMINI_BASE_URL": f"{base}/gemini",
+        "GEMINI_API_KEY": key,
     }
 
 
@@ -61,9 +63,15 @@ def model_under(contract: Contract, settings: GatewaySettings) -> GatewaySetting
 
 
 class ModelAccess:
-    """The gateway of one trial. A context manager: ends it."""
+    """The gateway of one trial. A context manager: ends it.
 
-    def __init__(self, settings: GatewaySettings, namespace: NetworkNamespace, place: Path, wall_ms: int) -> None:
+    Attributes:
+        environment: for programs outside the sandbox: how they reach the gateway; empty where they can't.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, namespace: NetworkNamespace, place: Path, wall_ms: int, *, host: bool
+    ) -> None:
         """Start it.
 
         Args:
@@ -72,13 +80,16 @@ class ModelAccess:
             place: a private folder.
             wall_ms: how long the agent has. An upstream that is silent for half of that has failed, so that the failure
                 shows before the agent's time is up.
+            host: programs outside the sandbox may ask as well.
 
         Raises:
-            SandboxError, GatewayError: it does not start.
+            SandboxError, GatewayError, OSError: it does not start.
         """
         self._settings = replace(settings, idle_s=min(settings.idle_s, wall_ms / 2000))
         self._spool = place / "model.spool"
-        self._process = GatewayProcess(self._settings, namespace.listen(PORT), self._spool)
+        door = HostDoor() if host else None
+        self.environment = {} if door is None else gateway_environment(settings.models, door.url, door.key)
+        self._process = GatewayProcess(self._settings, namespace.listen(PORT), self._spool, door)
 
     def __enter__(self) -> Self:
         return self

@@ -383,15 +383,16 @@ class Trial:
     def _duration_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
 
-    def ways_out(self, place: Path) -> WaysOut:
-        """The ways out of the agent's sandbox; `place`: a private folder.
+    def ways_out(self, place: Path, *, host_asks: bool = False) -> WaysOut:
+        """The ways out of the agent's sandbox; `place`: a private folder; `host_asks`: see WaysOut.
 
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
         """
         wall_ms = round(self._task.limits.agent_timeout_s * 1000)
         model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
-        return WaysOut(model, self._reach, place, min(wall_ms, self._settings.wall_ms or wall_ms))
+        wall_ms = min(wall_ms, self._settings.wall_ms or wall_ms)
+        return WaysOut(model, self._reach, place, wall_ms, host_asks=host_asks)
 
     def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
         """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.

@@ -24,7 +24,15 @@ class WaysOut:
             it reaches no hosts.
     """
 
-    def __init__(self, model: GatewaySettings | None, hosts: EgressSettings | None, place: Path, wall_ms: int) -> None:
+    def __init__(
+        self,
+        model: GatewaySettings | None,
+        hosts: EgressSettings | None,
+        place: Path,
+        wall_ms: int,
+        *,
+        host_asks: bool = False,
+    ) -> None:
         """Open them.
 
         Args:
@@ -32,6 +40,7 @@ class WaysOut:
             hosts: what may be reached by name.
             place: a private folder.
             wall_ms: how long the agent has.
+            host_asks: programs outside the sandbox may ask its model as well.
 
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
@@ -50,7 +59,7 @@ class WaysOut:
                 self._hosts = self._stack.enter_context(EgressProcess(hosts, namespace, self._spool))
                 self.layer = _resolver_layer(place / "resolver")
             if model is not None:
-                self.model = self._stack.enter_context(ModelAccess(model, namespace, place, wall_ms))
+                self.model = self._stack.enter_context(ModelAccess(model, namespace, place, wall_ms, host=host_asks))
             self.network = namespace.path
             self._stack = self._stack.pop_all()
 

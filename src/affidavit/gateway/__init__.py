@@ -15,6 +15,7 @@ from affidavit.gateway.egress import (
     read_allowed,
 )
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.keyed import HostDoor
 from affidavit.gateway.options import gateway_settings
 from affidavit.gateway.process import GatewayProcess
 from affidavit.gateway.proxies import own_proxies
@@ -67,6 +68,7 @@ __all__ = [
     "GatewayError",
     "GatewayProcess",
     "GatewaySettings",
+    "HostDoor",
     "Price",
     "Redactor",
     "Spool",

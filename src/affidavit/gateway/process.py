@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from affidavit.gateway.errors import GatewayError
+from affidavit.gateway.keyed import HostDoor
 from affidavit.gateway.settings import GatewaySettings
 from affidavit.gateway.spool import Spool
 
@@ -127,17 +129,26 @@ class ServerProcess:
 class GatewayProcess(ServerProcess):
     """A model gateway in a process of its own. A context manager: ends it."""
 
-    def __init__(self, settings: GatewaySettings, listener: socket.socket, spool: Path) -> None:
+    def __init__(
+        self, settings: GatewaySettings, listener: socket.socket, spool: Path, door: HostDoor | None = None
+    ) -> None:
         """Start it; it serves when this returns.
 
         Args:
             settings: what it is told.
             listener, spool: see ServerProcess.
+            door: for programs outside the sandbox, closed here; None: there is none.
 
         Raises:
             GatewayError: it does not start.
         """
-        super().__init__("affidavit.gateway.serve", settings.dump(), listener, spool, "the model gateway")
+        told = settings
+        descriptors: tuple[int, ...] = ()
+        with contextlib.ExitStack() as ours:
+            if door is not None:
+                ours.callback(door.listener.close)
+                told, descriptors = replace(settings, host_key=door.key), (door.listener.fileno(),)
+            super().__init__("affidavit.gateway.serve", told.dump(), listener, spool, "the model gateway", descriptors)
 
     def stop(self) -> Spool:
         """End it and take what it wrote.

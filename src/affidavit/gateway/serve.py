@@ -1,4 +1,4 @@
-"""The gateway's own process: ``python -m affidavit.gateway.serve LISTENER SPOOL``, two descriptors.
+"""The gateway's own process: ``python -m affidavit.gateway.serve LISTENER SPOOL [HOST]``, descriptors.
 
 It is apart from the rest because what it parses is hostile, because it alone holds the model's key, and because it must
 not wait for whoever takes in the record. Settings come on standard input, after eight bytes of their length; its end
@@ -18,18 +18,21 @@ import uvicorn
 import uvloop
 
 from affidavit.gateway.app import Gateway
+from affidavit.gateway.keyed import Keyed
 from affidavit.gateway.serving import drop_privileges, end_of_input, read_settings
 from affidavit.gateway.settings import GatewaySettings
 from affidavit.gateway.sources import source_of
 from affidavit.gateway.spool import SpoolWriter
 
 
-async def _serve(settings: GatewaySettings, listener: socket.socket, spool: SpoolWriter) -> None:
+async def _serve(
+    settings: GatewaySettings, listener: socket.socket, spool: SpoolWriter, host: socket.socket | None
+) -> None:
     source = source_of(settings)
     drop_privileges()
     gateway = Gateway(settings, source, spool)
     config = uvicorn.Config(
-        gateway,
+        gateway if host is None else Keyed(gateway, host.getsockname()[1], settings.host_key),
         http="httptools",
         ws="none",
         loop="asyncio",
@@ -43,7 +46,7 @@ async def _serve(settings: GatewaySettings, listener: socket.socket, spool: Spoo
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    serving = asyncio.create_task(server.serve(sockets=[one for one in (listener, host) if one is not None]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     os.write(1, b"ready\n")
@@ -61,11 +64,12 @@ def main(arguments: list[str]) -> None:
     """Serve until standard input ends."""
     logging.disable(logging.CRITICAL)
     listener = socket.socket(fileno=int(arguments[0]))
+    host = socket.socket(fileno=int(arguments[2])) if len(arguments) > 2 else None
     settings = GatewaySettings.load(read_settings())
     with os.fdopen(int(arguments[1]), "ab") as file:
         # What is loaded stays: a collector that walks it holds up a stream.
         gc.freeze()
-        uvloop.run(_serve(settings, listener, SpoolWriter(file)))
+        uvloop.run(_serve(settings, listener, SpoolWriter(file), host))
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ class GatewaySettings:
         answers: requests for an answer of a model that the contract allows; those that the upstream failed don't count.
             None: as many as the budgets let through.
         mapping: what the upstream calls a model, by the name that is asked for; a model that is missing has one name.
+        host_key: that programs outside the sandbox must send; empty: none of them may ask.
     """
 
     mode: Mode
@@ -105,6 +106,7 @@ class GatewaySettings:
     idle_s: float = 600.0
     answers: int | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
+    host_key: str = field(default="", repr=False)
 
     @property
     def served(self) -> tuple[str, ...]:
@@ -113,7 +115,8 @@ class GatewaySettings:
 
     def secrets(self) -> list[str]:
         """The keys, which must appear nowhere."""
-        return sorted({upstream.key for upstream in self.upstreams.values() if upstream.key})
+        keys = {upstream.key for upstream in self.upstreams.values()} | {self.host_key}
+        return sorted(keys - {""})
 
     def dump(self) -> bytes:
         """As JSON, keys included: for the gateway's own standard input and nowhere else."""

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,8 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from affidavit.contracts import ContractError
 from affidavit.errors import AffidavitError
-from affidavit.evaluation import ChooseRuntime, PolicyOptions, RunError, RunOptions
+from affidavit.evaluation import AccessOptions, ChooseRuntime, PolicyOptions, RunError, RunOptions
 from affidavit.evidence import bundle_digest
+from affidavit.gateway import GatewaySettings
 from affidavit.server.access import Access, Peer
 from affidavit.server.archive import archive_of
 from affidavit.server.clients import Client, Clients
@@ -54,13 +56,17 @@ class Server:
         access: who may do what.
         out: the folder that gets a folder for each session.
         sessions: at the same time, of all clients.
+        model: what sessions may ask of models; None: nothing.
         choose: finds runtime and recorder.
     """
 
-    def __init__(self, access: Access, out: Path, sessions: int, choose: ChooseRuntime) -> None:
+    def __init__(
+        self, access: Access, out: Path, sessions: int, model: GatewaySettings | None, choose: ChooseRuntime
+    ) -> None:
         self._access = access
         self._out = out
         self._sessions = sessions
+        self._model = model
         self._choose = choose
         self._clients = Clients(sessions)
         self._traffic = Traffic()
@@ -125,15 +131,26 @@ class Server:
         asked = await self._message(request, Open)
         task = self._access.path(client.peer, asked.task, "task")
         contract = asked.contract and self._access.path(client.peer, asked.contract, "contract")
-        options = RunOptions(
-            asked.runtime, asked.recorder, 1, 1, self._out, PolicyOptions(contract=str(contract) if contract else None)
-        )
+        policy = PolicyOptions(contract=str(contract) if contract else None)
+        access = AccessOptions(self._granted(asked.models))
+        options = RunOptions(asked.runtime, asked.recorder, 1, 1, self._out, policy, access)
 
         def make() -> Session:
             return Session(load_task(task), options, asked.agent, self._choose)
 
         session = await self._clients.open(client, make)
-        return JSONResponse({"session": session.id, "phase": session.phase, "workdir": session.workdir}, 201)
+        told = {"session": session.id, "phase": session.phase, "workdir": session.workdir}
+        return JSONResponse({**told, "model_environment": session.model_environment}, 201)
+
+    def _granted(self, models: Sequence[str]) -> GatewaySettings | None:
+        """What a session may ask that wants these models. Raises Refusal."""
+        if not models:
+            return None
+        granted = () if self._model is None else self._model.models
+        wrong = [name for name in models if name not in granted]
+        if self._model is None or wrong:
+            raise Refusal(422, f"models: {wrong[0]!r} is not granted here: start the server with --model {wrong[0]}")
+        return replace(self._model, models=tuple(dict.fromkeys(models)))
 
     async def _show(self, request: Request) -> Response:
         session = self._client(request).session(request.path_params["id"])

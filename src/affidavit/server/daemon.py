@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from affidavit.evaluation import choose_runtime, clean_workplaces
+from affidavit.gateway import GatewaySettings
 from affidavit.sandbox import SandboxError, clean_stale, state_dir
 from affidavit.server.access import Access, Peer
 from affidavit.server.app import Server
@@ -37,12 +38,14 @@ class ServerOptions:
         out: the folder that gets a folder for each session.
         access: who may do what.
         sessions: at the same time, of all clients.
+        model: what sessions may ask of models; None: nothing.
     """
 
     socket: Path
     out: Path
     access: Access = field(default_factory=Access)
     sessions: int = 32
+    model: GatewaySettings | None = None
 
 
 class _PeerProtocol(H11Protocol):
@@ -82,7 +85,8 @@ def serve(options: ServerOptions, ready: Callable[[], None]) -> None:
         raise ServerError(str(error)) from error
     listener, identity = _listener(options.socket, open_to_others=bool(options.access.users))
     try:
-        asyncio.run(_serve(Server(options.access, options.out, options.sessions, choose), listener, ready))
+        engine = Server(options.access, options.out, options.sessions, options.model, choose)
+        asyncio.run(_serve(engine, listener, ready))
     finally:
         listener.close()
         _remove(options.socket, identity)

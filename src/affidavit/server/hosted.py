@@ -66,6 +66,11 @@ class HostedSession:
         """As `Session.workdir`."""
         return self._opened().workdir
 
+    @property
+    def model_environment(self) -> dict[str, str]:
+        """As `Session.model_environment`."""
+        return self._opened().model_environment
+
     async def phase_call(self, function: Callable[[Session], T]) -> T:
         """Call something that no other call may go beside: freeze, grade, seal.
 

@@ -23,6 +23,7 @@ class Open(Message):
         task: absolute path of a task folder on the server's machine.
         runtime, recorder, agent: as `affidavit.open_session` has them.
         contract: absolute path of a contract's file, in place of the task's own; None: the task's.
+        models: of those that the server grants, which the session may ask, the agent's own first.
     """
 
     task: Path
@@ -30,6 +31,7 @@ class Open(Message):
     recorder: Name = "auto"
     agent: Name = "session"
     contract: Path | None = None
+    models: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
 
 
 class Command(Message):

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from affidavit.alerts import Alerts
 from affidavit.errors import AffidavitError
 from affidavit.evaluation import (
+    AccessOptions,
     Agent,
     Capture,
     ChooseRuntime,
@@ -85,6 +86,7 @@ def open_session(
     contract: Path | str | None = None,
     out: Path | str = "runs",
     agent: str = "session",
+    access: AccessOptions | None = None,
 ) -> "Session":
     """A session for a task: a sandbox, recorded from outside, in which a harness runs an agent's commands one by one.
 
@@ -98,6 +100,8 @@ def open_session(
         contract: a contract's file, in place of the task's own.
         out: the folder that gets a folder for the session, with the bundle in it.
         agent: the agent's name, for the evidence.
+        access: what can be reached from the sandbox: a model (`open_models`), hosts. None: what the task allows, and no
+            model.
 
     Raises:
         TaskError: there is no such task.
@@ -105,7 +109,7 @@ def open_session(
     """
     opened = task if isinstance(task, Task) else load_task(Path(task))
     policy = PolicyOptions(contract=None if contract is None else str(contract))
-    options = RunOptions(runtime, recorder, 1, 1, Path(out), policy)
+    options = RunOptions(runtime, recorder, 1, 1, Path(out), policy, access or AccessOptions())
     return Session(opened, options, agent)
 
 
@@ -180,7 +184,7 @@ class Session:
         self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
         self._stack.push(self._after)
-        self._ways = self._live.enter_context(self._trial.ways_out(self._place))
+        self._ways = self._live.enter_context(self._trial.ways_out(self._place, host_asks=True))
         spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
         self._spec = spec
         self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
@@ -632,6 +636,14 @@ class Session:
     def workdir(self) -> str:
         """The task's working directory in the sandbox; known once the session is entered."""
         return self._cwd
+
+    @property
+    def model_environment(self) -> dict[str, str]:
+        """Environment variables with which programs outside the sandbox ask the session's model, recorded like the
+        agent's own requests: ``OPENAI_BASE_URL``, ``OPENAI_API_KEY`` and so on, and ``AFFIDAVIT_MODEL``. Known once the
+        session is entered and good until it is frozen; empty where it has no model. The key is the session's own."""
+        model = None if self._phase == "new" else self._ways.model
+        return {} if model is None else dict(model.environment)
 
     @property
     def phase(self) -> str:
