@@ -1,5 +1,7 @@
 """What goes wrong with the model gateway."""
 
+from affidavit.errors import AffidavitError
 
-class GatewayError(Exception):
+
+class GatewayError(AffidavitError):
     """The gateway can't be made or its settings can't be used; one clear line, without a key."""
