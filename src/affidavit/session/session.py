@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -72,6 +72,27 @@ _UNFILTERED_GAP = (
     "a session's commands are not under the sandbox's own filter of system calls: the sentry does for them what it "
     "does for any program without privileges; a mount makes the record incomplete"
 )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A command as a harness asks for it; None: the task's.
+
+    Attributes:
+        argv: the command.
+        user, cwd, env: see `Session.exec`.
+        data: its standard input.
+        terminal: whether it gets a pseudo-terminal.
+        keep: bytes of its output that are kept.
+    """
+
+    argv: Sequence[str]
+    user: str | None = None
+    cwd: str | None = None
+    env: Mapping[str, str] | None = None
+    data: bytes = b""
+    terminal: bool = False
+    keep: int = _KEPT_BYTES
 
 
 class SessionError(AffidavitError):
@@ -234,7 +255,7 @@ class Session:
         if self._phase != "setup":
             raise SessionError(f"setup comes before the agent's first command, and this session is in {self._phase}")
         self._has_setup = True
-        return self._run("setup", "harness", argv, user, cwd, env, input, timeout_s)
+        return self._run("setup", "harness", _Asked(argv, user, cwd, env, input), timeout_s)
 
     def exec(
         self,
@@ -270,13 +291,14 @@ class Session:
         """
         if origin not in (AGENT, "harness"):
             raise SessionError(f"origin={origin!r}: is agent or harness")
+        asked = _Asked(argv, user, cwd, env, input, terminal)
         if self._phase in _AFTER:
             bound = _SETUP_S if timeout_s is None else timeout_s
-            return self._run(self._phase, origin, argv, user, cwd, env, input, bound, terminal=terminal)
+            return self._run(self._phase, origin, asked, bound)
         self._begin_work()
         left = self._time_left()
         bound = left if timeout_s is None else min(timeout_s, left)
-        result = self._run(AGENT, origin, argv, user, cwd, env, input, bound, terminal=terminal)
+        result = self._run(AGENT, origin, asked, bound)
         self._timed_out |= result.timed_out and bound == left
         return result
 
@@ -298,7 +320,7 @@ class Session:
             raise SessionError(f"{path}: {len(content)} bytes are more than {_FILE_BYTES >> 20} MiB: write it in parts")
         script = 'umask 022; t="$1.$$.new"; cat >"$t" && mv -fT -- "$t" "$1" || { rm -f -- "$t"; exit 1; }'
         argv = ("/bin/sh", "-c", script, "write_file", _checked_path(path))
-        result = self._file(argv, user, content, origin, _KEPT_BYTES)
+        result = self._file(_Asked(argv, user, data=content), origin)
         if result.exit_code != 0:
             raise SessionError(f"{path}: can't be written: {_last_line(result)}")
 
@@ -320,7 +342,7 @@ class Session:
         if self._phase == "frozen" and origin != "harness":
             return self._frozen_file(_checked_path(path), most)
         argv = ("head", "-c", str(most + 1), "--", _checked_path(path))
-        result = self._file(argv, user, b"", origin, most + 1)
+        result = self._file(_Asked(argv, user, keep=most + 1), origin)
         if result.exit_code != 0:
             raise SessionError(f"{path}: can't be read: {_last_line(result)}")
         if len(result.stdout) > most or result.truncated:
@@ -334,14 +356,13 @@ class Session:
         except OSError as problem:
             raise SessionError(f"{path}: can't be read: {problem.strerror}") from None
 
-    def _file(self, argv: Sequence[str], user: str | None, data: bytes, origin: str, keep: int) -> ExecResult:
+    def _file(self, asked: _Asked, origin: str) -> ExecResult:
         if self._phase == "setup":
             self._has_setup = True
-            return self._run("setup", "harness", argv, user, None, None, data, _FILE_S, keep=keep)
+            return self._run("setup", "harness", asked, _FILE_S)
         if self._phase in _AFTER:
-            return self._run(self._phase, origin, argv, user, None, None, data, _FILE_S, keep=keep)
-        left = self._time_left()
-        return self._run(AGENT, origin, argv, user, None, None, data, min(_FILE_S, left), keep=keep)
+            return self._run(self._phase, origin, asked, _FILE_S)
+        return self._run(AGENT, origin, asked, min(_FILE_S, self._time_left()))
 
     def _time_left(self) -> float:
         """What is left of the agent's time, seconds. Raises SessionError where nothing is."""
@@ -364,23 +385,10 @@ class Session:
 
     def _changes_so_far(self) -> tuple[Change, ...]:
         # gVisor's sentry may hold what was written back.
-        self._run("setup", "harness", ("sync",), None, "/", None, b"", _FILE_S)
+        self._run("setup", "harness", _Asked(("sync",), cwd="/"), _FILE_S)
         return diff(self._sandbox.layer(), self._sandbox.layers)
 
-    def _run(
-        self,
-        phase: str,
-        origin: str,
-        argv: Sequence[str],
-        user: str | None,
-        cwd: str | None,
-        env: Mapping[str, str] | None,
-        data: bytes,
-        timeout_s: float,
-        *,
-        terminal: bool = False,
-        keep: int = _KEPT_BYTES,
-    ) -> ExecResult:
+    def _run(self, phase: str, origin: str, asked: _Asked, timeout_s: float) -> ExecResult:
         if self._phase not in ("setup", AGENT, *_AFTER):
             raise SessionError(f"no command can run: this session is {self._phase}")
         if phase in _AFTER and origin != "harness":
@@ -388,12 +396,12 @@ class Session:
         if self._capture.halted and phase not in _AFTER:
             raise SessionError("the contract halted this session: freeze it")
         entered = self._open_scoring() if phase in _AFTER else self._entered
-        spec = self._command(argv, user, cwd, env, terminal=terminal, keep=keep)
+        spec = self._command(asked)
         with self._lock:
             self._numbers += 1
             number = self._numbers
         try:
-            ran = entered.run(spec, number, data, timeout_s, judged=is_judged(phase, origin))
+            ran = entered.run(spec, number, asked.data, timeout_s, judged=is_judged(phase, origin))
         except AffidavitError:
             if self._capture.halted and phase not in _AFTER:
                 raise SessionError("the contract halted this session: freeze it") from None
@@ -401,29 +409,21 @@ class Session:
         end = ran.end
         if phase not in _AFTER:
             self._log.add(
-                Entry(number, phase, origin, argv, spec.user, spec.cwd, ran.pid, ran.began_ns, ran.ended_ns, end)
+                Entry(number, phase, origin, asked.argv, spec.user, spec.cwd, ran.pid, ran.began_ns, ran.ended_ns, end)
             )
         return ExecResult(
             number, end.stdout, end.stderr, _exit_code(end.code, end.signal), end.timed_out, end.dropped > 0
         )
 
-    def _command(
-        self,
-        argv: Sequence[str],
-        user: str | None,
-        cwd: str | None,
-        env: Mapping[str, str] | None,
-        *,
-        terminal: bool,
-        keep: int,
-    ) -> ExecSpec:
-        """A command as it was asked for. Raises SessionError."""
+    def _command(self, asked: _Asked) -> ExecSpec:
+        """The command of the sandbox. Raises SessionError."""
+        argv, env = asked.argv, asked.env or {}
         if isinstance(argv, str) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
             raise SessionError(f"argv={argv!r}: is a list of words, without NUL characters, at least one")
-        who = self._user if user is None else self._known_user(user)
+        who = self._user if asked.user is None else self._known_user(asked.user)
         own = {} if who == self._user else {"HOME": who.home, "USER": who.name, "LOGNAME": who.name}
-        folder = self._cwd if cwd is None else _checked_path(cwd)
-        return ExecSpec(tuple(argv), {**self._env, **own, **(env or {})}, folder, who, terminal, keep)
+        folder = self._cwd if asked.cwd is None else _checked_path(asked.cwd)
+        return ExecSpec(tuple(argv), {**self._env, **own, **env}, folder, who, asked.terminal, asked.keep)
 
     def _known_user(self, name: str) -> User:
         if name in (self._user.name, str(self._user.uid), f"{self._user.uid}:{self._user.gid}"):
@@ -556,7 +556,7 @@ class Session:
             self.freeze()
         if self._phase != "frozen":
             raise SessionError(f"the aftermath comes before the grading, and this session is {self._phase}")
-        command = self._command(argv, user, cwd, env, terminal=False, keep=_KEPT_BYTES)
+        command = self._command(_Asked(argv, user, cwd, env))
         if self._left is None:
             left = self._place / "left"
             upper, lower = self._sandbox.upper(), self._sandbox.layers
