@@ -38,13 +38,18 @@ def test_without_profile_and_suite_everything_is_as_it_always_was() -> None:
     plain = terms()
     assert plain == Terms()
     assert plain.enforced(contract(mode="audit")).mode == "audit"
-    assert plain.facts == {}
+    assert plain.facts.to_json() == {}
 
 
 def test_what_is_nearer_to_the_run_counts(task: Make, tmp_path: Path) -> None:
     task("one")
     profile = terms("leaderboard")
-    assert (profile.runtime, profile.trials, profile.keep_days, profile.actions) == ("auto", 5, 730, ("flag", "halt"))
+    assert (profile.runtime, profile.trials, profile.keep_days, profile.overrides.actions) == (
+        "auto",
+        5,
+        730,
+        ("flag", "halt"),
+    )
     suite = terms("leaderboard", "isolation: {runtime: runc}\nvalidation: {trials: 7}\n", tmp_path)
     assert (suite.runtime, suite.trials, suite.keep_days) == ("runc", 7, 730)
     line = terms("leaderboard", "isolation: {runtime: runc}\n", tmp_path, runtime="gvisor", trials=6)

@@ -101,12 +101,13 @@ def defined_agents() -> tuple[Agent, ...]:
 def plans(draw: st.DrawFn) -> TrialPlan:
     profile = draw(st.none() | st.sampled_from(PROFILES))
     hosts = EgressSettings(("pypi.org:443",), {"pypi.org": "10.0.0.1"}) if draw(st.booleans()) else NO_HOSTS
+    base = terms(profile)
     run = RunSettings(
         draw(NAMES),
         draw(PATHS),
         Backends("runc", "ebpf", draw(TEXT), draw(TEXT)),
         PlanIdentity(draw(TEXT), draw(TEXT)),
-        replace(terms(profile), trials=draw(st.integers(1, 9)), allowed=hosts),
+        replace(base, trials=draw(st.integers(1, 9)), access=replace(base.access, allowed=hosts)),
         draw(st.none() | MODELS),
         draw(st.none() | st.just(()) | st.just(("10.0.0.2:80",))),
     )

@@ -20,7 +20,7 @@ def export(result: "RunResult") -> bool:
     Returns:
         False where that failed, which is said.
     """
-    if result.terms.get("settings", {}).get("export", {}).get("format") != "otlp":
+    if result.terms.export_format != "otlp":
         return True
     from importlib.metadata import version
 

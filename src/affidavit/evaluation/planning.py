@@ -13,7 +13,7 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.reach import reach_of
 from affidavit.evaluation.run_options import PlanOptions
 from affidavit.evaluation.run_policy import Terms
-from affidavit.evidence import EvidenceError, SigningKey
+from affidavit.evidence import EvidenceError, SigningKey, VersionFacts
 from affidavit.gateway import REDACTED, GatewaySettings, Redactor
 from affidavit.runs import (
     PlannedAgent,
@@ -75,8 +75,8 @@ def make_plan(
         signer=key.key_id,
         runtime=terms.runtime,
         recorder=terms.recorder,
-        suite=_versioned(terms, "suite"),
-        profile=_versioned(terms, "profile"),
+        suite=_versioned(terms.facts.suite),
+        profile=_versioned(terms.facts.profile),
         tasks=[_task(task, contracts[name], terms) for name, task in tasks.items()],
         agents={agent.digest: agent for agent in agents},
         model=None if model is None else _model(model),
@@ -251,5 +251,5 @@ def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
     )
 
 
-def _versioned(terms: Terms, kind: str) -> Versioned | None:
-    return Versioned(**terms.facts[kind]) if kind in terms.facts else None
+def _versioned(facts: VersionFacts | None) -> Versioned | None:
+    return None if facts is None else Versioned(id=facts.id, version=facts.version, digest=facts.digest)

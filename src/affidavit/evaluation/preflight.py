@@ -9,9 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from affidavit.alerts import Alerts
+from affidavit.alerts import Alerts, Undelivered
 from affidavit.contracts import COMBINATIONS, Contract, ContractError, ContractSource, treatments
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.agents import Agent
@@ -143,7 +142,7 @@ class Preparation:
         """A descriptor of the run's folder for `write`, which stays valid if the name is replaced. Raises OSError."""
         return os.open(self.settings.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
-    def result(self, trials: tuple[TrialResult, ...], undelivered: tuple[dict[str, Any], ...] = ()) -> RunResult:
+    def result(self, trials: tuple[TrialResult, ...], undelivered: tuple[Undelivered, ...] = ()) -> RunResult:
         """What the run came to.
 
         Args:
@@ -418,7 +417,7 @@ def _brought(jobs: Sequence[Job]) -> Iterator[str]:
 
 
 def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: Terms, told: bool) -> Iterator[str]:
-    yield from (f"suite: {name}: {text}" for name, text in terms.not_honoured.items())
+    yield from (f"suite: {name}: {text}" for name, text in terms.facts.not_honoured.items())
     for name, task in tasks.items():
         contract = terms.enforced(contracts[name])
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))

@@ -32,7 +32,7 @@ def reach_of(task: Task, contract: Contract, terms: Terms) -> EgressSettings | N
     endpoints = tuple(dict.fromkeys(map(str, found)))
     if not endpoints:
         return None
-    given = terms.allowed.addresses
+    given = terms.access.allowed.addresses
     settings = EgressSettings(
         endpoints, {name: given[name] for name in sorted(given) if any(one.allows_name(name) for one in found)}
     )

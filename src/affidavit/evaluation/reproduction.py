@@ -43,6 +43,7 @@ from affidavit.gateway import GatewayError
 from affidavit.grading import Graded, NamedGrader, make_graders, weakest
 from affidavit.images import ImageStore
 from affidavit.sandbox import (
+    OciSandbox,
     Output,
     SandboxSpec,
     Streams,
@@ -250,7 +251,7 @@ def _run_tests(
     machine, task, rootfs = place.machine, place.prepared.task, place.prepared.rootfs
     contract = parse_contract(reader.contract, "contract.json")
     enforced = enforced_contract(reader, environment)
-    settings = replace(compile_settings(contract), writable=tuple(map(str, environment.settings["writable"])))
+    settings = replace(compile_settings(contract), writable=environment.settings.writable)
     record = read_agent_record(reader)
     changes = record.changes
     workdir = TaskDocument.read("task.json", reader.task).workdir
@@ -295,7 +296,7 @@ def _is_needed(path: str, kind: str, brought: frozenset[str]) -> bool:
 @contextmanager
 def _run_stage(
     stages: Stages, scratch: BundleWriter, gaps: list[str], stage: Stage, spec: SandboxSpec, streams: Streams | None
-) -> Iterator[Any]:
+) -> Iterator[tuple[Capture, OciSandbox]]:
     """Run a grading sandbox; `gaps`: gets what its record lacks."""
     running: SandboxRun = stages.run(stage, spec, scratch.file(f"{stage.name}/events.parquet"), streams=streams)
     with running as (captured, sandbox):

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from affidavit.evidence import ContractFacts
+from affidavit.alerts import Undelivered
+from affidavit.evidence import ContractFacts, TermsFacts
 from affidavit.verification import Judgement, Verdict
 
 _EXIT_STATUS = {
@@ -87,16 +88,16 @@ class RunResult:
     Attributes:
         terms: profile and suite, where there are any, with their settings.
         keep_until: the day until which the evidence is to be kept; None: nobody says.
-        undelivered: for each destination that did not get all alerts: destination, count, why.
+        undelivered: the destinations that did not get all alerts.
     """
 
     run_id: str
     trials: tuple[TrialResult, ...]
     folder: Path
     notes: tuple[str, ...] = ()
-    terms: dict[str, Any] = field(default_factory=dict)
+    terms: TermsFacts = field(default_factory=TermsFacts)
     keep_until: str | None = None
-    undelivered: tuple[dict[str, Any], ...] = ()
+    undelivered: tuple[Undelivered, ...] = ()
 
     @property
     def summary(self) -> dict[str, int]:
@@ -117,8 +118,8 @@ class RunResult:
             "run_id": self.run_id,
             "summary": self.summary,
             "notes": list(self.notes),
-            "terms": self.terms,
+            "terms": self.terms.to_json(),
             "keep_until": self.keep_until,
-            "alerts": {"undelivered": list(self.undelivered)},
+            "alerts": {"undelivered": [asdict(one) for one in self.undelivered]},
             "trials": [trial.to_json() for trial in self.trials],
         }

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -109,8 +108,7 @@ def _run_prepared(ready: Preparation, options: RunOptions, progress: Progress) -
         raise
     finally:
         ledger.close()
-    undelivered = tuple(asdict(one) for one in machinery.alerts.close())
-    result = ready.result(trials, undelivered)
+    result = ready.result(trials, tuple(machinery.alerts.close()))
     try:
         ready.write(opened, result, closed, options.plan.timestamp)
     except EvidenceError as error:

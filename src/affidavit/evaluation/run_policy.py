@@ -17,10 +17,38 @@ from affidavit.contracts import (
     validated,
 )
 from affidavit.evaluation.errors import RunError
+from affidavit.evidence import TermsFacts, VersionFacts
 from affidavit.gateway import NO_HOSTS, EgressSettings
 from affidavit.grading import ASSURANCES, Assurance
 from affidavit.suites import Demands, Suite, SuiteDocument, load_profile, merged, profile_facts
 from affidavit.tasks import Task
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What goes before the contracts' own words; None: theirs count."""
+
+    mode: Mode | None = None
+    actions: tuple[Action, ...] | None = None
+    attempts: Attempts | None = None
+
+
+@dataclass(frozen=True)
+class Access:
+    """What agents can write and reach.
+
+    Attributes:
+        writable: folders that sandboxes make writable beside those of the contract.
+        network: ``allowlist``: agents can reach hosts by name; ``none``: they can't, whatever tasks say; None: as tasks
+            say.
+        endpoints: what the suite lists to be reached; a task without a contract of its own may try it.
+        allowed: what the command line lists beside it.
+    """
+
+    writable: tuple[str, ...] = ()
+    network: str | None = None
+    endpoints: tuple[str, ...] = ()
+    allowed: EgressSettings = NO_HOSTS
 
 
 @dataclass(frozen=True)
@@ -30,40 +58,29 @@ class Terms:
     Attributes:
         runtime, recorder: names, or ``auto``.
         trials: of each task.
-        mode, actions, attempts: go before the contracts' own; None: theirs.
-        writable: folders that sandboxes make writable beside those of the contract.
-        network: ``allowlist``: agents can reach hosts by name; ``none``: they can't, whatever tasks say; None: as tasks
-            say.
-        endpoints: what the suite lists to be reached; a task without a contract of its own may try it.
-        allowed: what the command line lists beside it.
-        keep_days: how long the evidence is to be kept; None: nobody says.
+        overrides: what goes before the contracts' own words.
+        access: what agents can write and reach.
+        keep_days: how long the evidence is kept; None: neither suite nor profile sets it.
         demands: what must hold, and who demands it.
         facts: of suite and profile, for the run's document and the bundles.
-        not_honoured: what the suite says that is not done: field and sentence.
     """
 
     runtime: str = "auto"
     recorder: str = "auto"
     trials: int = 1
-    mode: Mode | None = None
-    actions: tuple[Action, ...] | None = None
-    attempts: Attempts | None = None
-    writable: tuple[str, ...] = ()
-    network: str | None = None
-    endpoints: tuple[str, ...] = ()
-    allowed: EgressSettings = NO_HOSTS
+    overrides: Overrides = Overrides()
+    access: Access = Access()
     keep_days: int | None = None
     demands: tuple[tuple[str, Demands], ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
-    not_honoured: dict[str, str] = field(default_factory=dict)
+    facts: TermsFacts = field(default_factory=TermsFacts)
 
     def enforced(self, contract: Contract) -> Contract:
         """A contract as it is judged: in the mode, with the actions and the word on attempts of these terms."""
-        return contract.enforced_as(self.mode, self.actions, self.attempts)
+        return contract.enforced_as(self.overrides.mode, self.overrides.actions, self.overrides.attempts)
 
     def has_network(self, task: Task) -> bool:
         """Whether a task's agent can reach hosts at all."""
-        return (self.network or task.network.mode) == "allowlist"
+        return (self.access.network or task.network.mode) == "allowlist"
 
     def listed(self, task: Task) -> tuple[str, ...]:
         """The hosts that are listed for a task's agent: by the task, by the suite, on the command line.
@@ -77,7 +94,7 @@ class Terms:
                 Endpoint.parse(host)
             except EndpointError as error:
                 raise RunError(f"{task.path}/task.toml: allowed_hosts: {error}") from error
-        return tuple(dict.fromkeys((*hosts, *self.endpoints, *self.allowed.endpoints)))
+        return tuple(dict.fromkeys((*hosts, *self.access.endpoints, *self.access.allowed.endpoints)))
 
     def for_default(self, contract: Contract, task: Task) -> Contract:
         """The default contract, with what task, suite and command line let the agent do.
@@ -86,11 +103,11 @@ class Terms:
             RunError: the task lists something that is no host.
         """
         endpoints = self.listed(task)
-        if not (self.writable or endpoints):
+        if not (self.access.writable or endpoints):
             return contract
         value = contract.document.model_dump(mode="json", exclude_unset=True)
         value["id"] += "-of-suite"
-        value["files"]["write"] += [f"{folder}/**" for folder in self.writable]
+        value["files"]["write"] += [f"{folder}/**" for folder in self.access.writable]
         value["network"] = {"endpoints": [*endpoints]}
         return contract_of(value, "the default contract")
 
@@ -197,36 +214,36 @@ def terms_of(
     chosen = profile or named
     demands: list[tuple[str, Demands]] = []
     values: dict[str, Any] = {}
-    facts: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     if chosen:
         base = load_profile(chosen)
         demands.append((f"the profile {chosen}", base.demands))
         values = merged(values, base.settings())
-        facts["profile"] = profile_facts(chosen)
+        said["profile"] = VersionFacts(**profile_facts(chosen))
     if suite:
         wanted = suite.document.demands
         if suite.document.validation.model_judge is False:
             wanted = wanted.model_copy(update={"model_judge": False})
         demands.append((f"the suite {suite.document.id}", wanted))
         values = merged(values, suite.document.settings())
-        facts["suite"] = {"id": suite.document.id, "version": suite.document.version, "digest": suite.digest}
+        document = suite.document
+        said["suite"] = VersionFacts(id=document.id, version=document.version, digest=suite.digest)
     head = {"schema": "affidavit.suite/v1", "id": "run", "version": "1.0.0"}
     settings = validated({**values, **head}, Positions(), "profile and suite", SuiteDocument)
-    if facts:
-        facts |= {"settings": values, "not_honoured": suite.not_honoured if suite else {}}
+    if said:
+        said |= {"settings": values, "not_honoured": suite.not_honoured if suite else {}}
     return Terms(
         runtime=runtime or settings.isolation.runtime or "auto",
         recorder=recorder or settings.recording.recorder or "auto",
         trials=trials or settings.validation.trials or 1,
-        mode=settings.contracts.mode,
-        actions=settings.contracts.actions,
-        attempts=settings.contracts.attempts,
-        writable=settings.isolation.writable,
-        network=network or ("allowlist" if allowed.endpoints else settings.isolation.network),
-        endpoints=settings.isolation.endpoints,
-        allowed=allowed,
+        overrides=Overrides(settings.contracts.mode, settings.contracts.actions, settings.contracts.attempts),
+        access=Access(
+            writable=settings.isolation.writable,
+            network=network or ("allowlist" if allowed.endpoints else settings.isolation.network),
+            endpoints=settings.isolation.endpoints,
+            allowed=allowed,
+        ),
         keep_days=settings.retention.days,
         demands=tuple(demands),
-        facts=facts,
-        not_honoured=suite.not_honoured if suite else {},
+        facts=TermsFacts(**said),
     )

@@ -51,6 +51,7 @@ from affidavit.evidence import (
     NetworkFacts,
     PlanFacts,
     ProgramDocument,
+    SettingsFacts,
     TaskDocument,
     TaskFacts,
     TrialPredicate,
@@ -138,7 +139,7 @@ class Trial:
         self._enforced = terms.enforced(plan.contract)
         settings = compile_settings(plan.contract)
         self._reach = reach_of(plan.task, plan.contract, terms)
-        self._settings = replace(settings, writable=outermost((*settings.writable, *terms.writable)))
+        self._settings = replace(settings, writable=outermost((*settings.writable, *terms.access.writable)))
         self._graders = make_graders(plan.task.scoring.graders)
         self._decoys = Decoys.of(plan.task, self._settings.writable)
         self._log = log
@@ -508,11 +509,11 @@ class Trial:
             verifier_cache=None if self._web is None else self._web.facts,
             agent=self._agent.name,
             identity=self._identity,
-            settings=asdict(self._settings),
+            settings=SettingsFacts(**asdict(self._settings)),
             enforcement=Enforcement(
                 mode=self._enforced.mode,
                 actions=self._enforced.actions,
-                attempts=shared.terms.attempts,
+                attempts=shared.terms.overrides.attempts,
                 assurance=shared.terms.assurance,
             ),
             terms=shared.terms.facts,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from affidavit.contracts import Action, Attempts, Mode
 from affidavit.evidence.document import Document, Texts
@@ -283,6 +283,52 @@ class CacheFacts(Document):
         return {name: one for name, one in value.items() if one is not None}
 
 
+class SettingsFacts(Document):
+    """What the sandbox enforced of the contract; see `affidavit.contracts.SandboxSettings`."""
+
+    writable: Texts = ()
+    deny_syscalls: Texts = ()
+    wall_ms: int | None = None
+    cpu_ms: int | None = None
+    memory_mb: int | None = None
+    pids: int | None = None
+
+
+class VersionFacts(Document):
+    """A suite or a profile: its name, its version, and the digest of its bytes."""
+
+    id: str
+    version: str
+    digest: str
+
+
+class TermsFacts(Document):
+    """What suite and profile say of a run. Only what was set is written.
+
+    Attributes:
+        profile, suite: None: there is none.
+        settings: of both together, section by section.
+        not_honoured: what the suite says that is not done: field and sentence.
+    """
+
+    profile: VersionFacts | None = None
+    suite: VersionFacts | None = None
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    not_honoured: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def export_format(self) -> str | None:
+        """The form in which the run is exported; None: it is not."""
+        export = self.settings.get("export")
+        form = export.get("format") if isinstance(export, dict) else None
+        return form if isinstance(form, str) else None
+
+    @model_serializer(mode="wrap")
+    def _as_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialize(self)
+        return {name: one for name, one in value.items() if name in self.model_fields_set}
+
+
 class EnvironmentDocument(Document):
     """``environment.json``: where, by what and under which terms a trial took place.
 
@@ -318,9 +364,9 @@ class EnvironmentDocument(Document):
     verifier_cache: CacheFacts | None = None
     agent: str
     identity: Identity | None = None
-    settings: dict[str, Any]
+    settings: SettingsFacts
     enforcement: Enforcement | None = None
-    terms: dict[str, Any] = Field(default_factory=dict)
+    terms: TermsFacts = TermsFacts()
     keep_until: str | None = None
     programs: dict[str, ProgramDocument | None] = Field(default_factory=dict)
     decoys: Texts = ()

@@ -128,7 +128,7 @@ def print_run(result: RunResult, out: IO[str]) -> None:
         text = f"\nMODE AUDIT: in {audited} of {len(result.trials)} trials violations were recorded and did not count"
         console.print(Text(text, "bold red"), soft_wrap=True)
     for failed in result.undelivered:
-        text = f"\nNOT DELIVERED: {failed['count']} alerts to {failed['destination']}: {printable(failed['why'])}"
+        text = f"\nNOT DELIVERED: {failed.count} alerts to {failed.destination}: {printable(failed.why)}"
         console.print(Text(text, "bold red"), soft_wrap=True)
     counts = ", ".join(f"{n} {verdict}" for verdict, n in result.summary.items() if n)
     console.print(Text(f"\n{counts or 'no trials'} · evidence in {result.folder}"), soft_wrap=True)
