@@ -22,7 +22,7 @@ def texts_of(
 ) -> tuple[dict[str, tuple[str, str]], int]:
     upper, lower = layers
     found = changed_texts(upper, [lower], diff(upper, [lower]), unknown)
-    return {one["path"]: (one["before"], one["after"]) for one in found["files"]}, found["left_out"]
+    return {one.path: (one.before, one.after) for one in found.files}, found.left_out
 
 
 def test_text_before_and_after(layers: tuple[Path, Path]) -> None:
@@ -32,7 +32,10 @@ def test_text_before_and_after(layers: tuple[Path, Path]) -> None:
     (upper / "w/new").write_text("ü\n")
     assert texts_of(layers) == ({"/w/changed": ("one\n", "two\n"), "/w/new": (None, "ü\n")}, 0)
     gone = Change("/w/changed", "deleted", "file", 0o644, 0, 0, 4, None, None)
-    assert changed_texts(upper, [lower], [gone])["files"] == [{"path": "/w/changed", "before": "one\n", "after": None}]
+    assert changed_texts(upper, [lower], [gone]).to_json() == {
+        "files": [{"path": "/w/changed", "before": "one\n", "after": None}],
+        "left_out": 0,
+    }
 
 
 def test_what_is_no_text_or_too_large_or_was_changed_before_is_counted(layers: tuple[Path, Path]) -> None:

@@ -242,7 +242,7 @@ def test_what_a_contract_says_of_model_traffic_is_judged_again_by_verify(
     assert (outcome.verdict, outcome.rules) == ("violation", {"model.tools"})
     assert [one for one in verify(outcome.bundle).checks if not one.ok] == []
     with BundleReader(outcome.bundle) as reader:
-        assert [one["rule"] for one in rejudge(reader)["violations"]] == ["model.tools"]
+        assert [one.rule for one in rejudge(reader).violations] == ["model.tools"]
 
 
 def test_a_model_that_the_contract_does_not_name_is_not_run(trials: Trials, task: Callable[..., Path]) -> None:

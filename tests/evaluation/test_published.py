@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict
 
 from affidavit.contracts import contract_of, publish_contract, publish_trust, sign_contract
 from affidavit.evaluation import Agent, Job, PolicyOptions, RunError, RunOptions, TrialResult, run_jobs
 from affidavit.evidence import BundleReader, BundleWriter, load_or_make_key
+from affidavit.evidence.document import Document
 from affidavit.evidence.statement import read_statement
 from affidavit.signing import (
     SigningKey,
@@ -76,6 +78,12 @@ def passed(verification: Verification, name: str) -> str:
     return detail
 
 
+class Resealed(Document):
+    """Whatever a test wants to have signed."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 def resealed(bundle: Path, out: Path, change: Callable[[dict[str, bytes], dict[str, object]], None]) -> Path:
     """What a later editor makes of a bundle who has the key that signs bundles."""
     with BundleReader(bundle) as reader:
@@ -87,7 +95,7 @@ def resealed(bundle: Path, out: Path, change: Callable[[dict[str, bytes], dict[s
     with BundleWriter(out) as writer:
         for name, data in files.items():
             writer.add(name, data)
-        return writer.seal(load_or_make_key(keys_dir())[0], facts)
+        return writer.seal(load_or_make_key(keys_dir())[0], Resealed(**facts))
 
 
 def test_a_run_pins_a_published_contract(

@@ -1,19 +1,22 @@
 """A small bundle with real traces."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import settings
+from pydantic import ConfigDict
 
 from affidavit.events import COUNT_SCHEMA, EVENT_SCHEMA
 from affidavit.evidence import BundleReader, BundleWriter, SigningKey, canonical_json, new_key
+from affidavit.evidence.document import Document
 from affidavit.grading import Grade, Graded
 from affidavit.recorder import RecordSummary
 from affidavit.trace import TraceWriter
+from affidavit.verification import Judgement, Verdict
 
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None)
@@ -46,13 +49,19 @@ def trace(paths: list[str]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=EVENT_SCHEMA)
 
 
-def judged(score: float | None, complete: bool) -> dict[str, Any]:
+class Predicate(Document):
+    """Whatever a test wants to have signed."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def judged(score: float | None, complete: bool) -> Judgement:
     if not complete or score is None:
-        return {"verdict": "inconclusive", "score": None, "raw_score": score, "violations": []}
-    return {"verdict": "pass" if score == 1 else "fail", "score": score, "raw_score": score, "violations": []}
+        return Judgement(Verdict.INCONCLUSIVE, None, score, (), ())
+    return Judgement(Verdict.PASS if score == 1 else Verdict.FAIL, score, score, (), ())
 
 
-def recompute(reader: BundleReader) -> Mapping[str, Any]:
+def recompute(reader: BundleReader) -> Judgement:
     """Judges the small bundles of these tests again."""
     complete = all(reader.summary(part).complete for part in reader.parts())
     return judged(reader.grade["score"], complete)
@@ -73,7 +82,7 @@ def make_bundle(
     tamper: Callable[[BundleWriter], None] = lambda writer: None,
     **facts: Any,
 ) -> Path:
-    verdict = judged(score, complete)
+    verdict = judged(score, complete).to_json()
     with BundleWriter(path) as writer:
         for part in ("agent", "grader"):
             batch = trace([f"{name}/{part}" for name in paths])
@@ -95,18 +104,16 @@ def make_bundle(
         writer.add("verdict.json", verdict)
         writer.add("environment.json", {"kernel": "6", "agent": "oracle"})
         tamper(writer)
-        return writer.seal(
-            key,
-            {
-                "run_id": "r1",
-                "trial": 0,
-                "agent": "oracle",
-                "task": {"id": "small", "digest": "sha256:" + "1" * 64},
-                "contract": CONTRACT_FACTS,
-                **{name: verdict[name] for name in ("verdict", "score", "raw_score")},
-                **facts,
-            },
-        )
+        stated = {
+            "run_id": "r1",
+            "trial": 0,
+            "agent": "oracle",
+            "task": {"id": "small", "digest": "sha256:" + "1" * 64},
+            "contract": CONTRACT_FACTS,
+            **{name: verdict[name] for name in ("verdict", "score", "raw_score")},
+            **facts,
+        }
+        return writer.seal(key, Predicate(**stated))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from affidavit.evidence import (
 from affidavit.evidence.statement import read_statement
 from affidavit.signing import read_envelope
 
-from .conftest import make_bundle
+from .conftest import Predicate, make_bundle
 
 JSON = st.recursive(
     st.none()
@@ -117,7 +117,7 @@ def test_a_missing_part_is_named(tmp_path: Path, key: SigningKey) -> None:
     with BundleWriter(tmp_path / "b") as writer:
         writer.add("task.json", {})
         with pytest.raises(EvidenceError, match=r"contract\.json, diff\.json, .* not written"):
-            writer.seal(key, {})
+            writer.seal(key, Predicate())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,6 @@ import random
 import shutil
 import socket
 import subprocess
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from affidavit.evidence import (
 from affidavit.evidence.statement import IN_TOTO, File, Statement, read_statement
 from affidavit.signing import read_envelope, sign
 from affidavit.trace import TraceWriter
-from affidavit.verification import Verification, verify_bundle
+from affidavit.verification import Judgement, Verification, verify_bundle
 
 from .conftest import CONTRACT, CONTRACT_FACTS, judged, make_bundle, recompute, trace
 
@@ -416,7 +415,7 @@ class TestSignedButWrong:
         assert failed(check(bundle, key)) == {"task": ("task.json",)}
 
     def test_verdict(self, bundle: Path, key: SigningKey) -> None:
-        (bundle / "verdict.json").write_text(json.dumps(judged(0.5, True)))
+        (bundle / "verdict.json").write_text(json.dumps(judged(0.5, True).to_json()))
         resign(bundle, key)
         assert failed(check(bundle, key)) == {"score": ("verdict.json",), "verdict": ("verdict.json",)}
         resign(bundle, key, verdict="fail", score=0.5, raw_score=0.5)
@@ -481,13 +480,13 @@ class TestSignedButWrong:
         assert "grade.json" in sentence(check(bundle, key))
 
     def test_a_judge_that_stumbles(self, bundle: Path, key: SigningKey) -> None:
-        def stumble(reader: BundleReader) -> Mapping[str, Any]:
+        def stumble(reader: BundleReader) -> Judgement:
             raise KeyError("nothing")
 
         assert failed(verify_bundle(bundle, [key.public], stumble)) == {"verdict": ("verdict.json",)}
 
     def test_a_bundle_that_changes_in_the_meantime(self, bundle: Path, key: SigningKey) -> None:
-        def change(reader: BundleReader) -> Mapping[str, Any]:
+        def change(reader: BundleReader) -> Judgement:
             result = recompute(reader)
             (bundle / "task.json").write_bytes((bundle / "task.json").read_bytes())
             return result

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.grading import Grade, make_graders
+from affidavit.grading import Grade, Timings, make_graders
 from affidavit.grading.performance import end_of_interval, median_of
 from affidavit.tasks import GraderSpec, TaskError
 from material import material
@@ -29,7 +29,8 @@ def runs(*seconds: tuple[float, float], fault: str | None = None) -> list[dict[s
 
 def grade(folder: Path, timed: Sequence[Mapping[str, Any]], error: str | None = None) -> Grade:
     (named,) = make_graders([GraderSpec("performance", "speed", settings=SETTINGS)])
-    return named.grade(material(folder, timings={"speed": {"secret": "", "error": error, "runs": timed}}))
+    timings = Timings.read({"secret": "", "error": error, "runs": timed})
+    return named.grade(material(folder, timings={"speed": timings}))
 
 
 def test_the_interval_of_a_median_is_the_sign_tests() -> None:

@@ -1,11 +1,10 @@
 """Grading what an agent left: the hidden tests in their sandboxes, then every grader."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -20,13 +19,14 @@ from affidavit.evaluation.specs import Verifier
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import digest_of
 from affidavit.evaluation.verifier_web import VerifierWeb
-from affidavit.evidence import BundleWriter, GradeDocument
+from affidavit.evidence import BundleWriter, ChangedTexts, GradeDocument
 from affidavit.grading import (
     Material,
     NamedGrader,
     PerformanceGrader,
     Rerun,
     Separation,
+    Timings,
     ToolsRequest,
     combine,
     next_step,
@@ -47,7 +47,7 @@ class Work:
         brought: the paths of those of them that are carried over to grading.
         carried: the layer that grading sees on top of the root file system.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
-        texts: of the files that it changed, as `changed_texts` tells them; grading does without.
+        texts: of the files that it changed; grading does without.
     """
 
     captured: Capture
@@ -55,7 +55,7 @@ class Work:
     brought: frozenset[str]
     carried: Path
     execs: pa.Table | None = None
-    texts: Mapping[str, Any] = field(default_factory=dict)
+    texts: ChangedTexts = field(default_factory=ChangedTexts)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class GradingRun:
 
     def _time(
         self, graders: Sequence[PerformanceGrader], place: Path, rootfs: RootFilesystem, submission: str, run: Runs
-    ) -> dict[str, Any]:
+    ) -> dict[str, Timings]:
         """What `Material.timings` has; `rootfs`: with what the agent brought."""
         where = GradingPlace(self.stages, self.prepared.task, self.prepared.rootfs, rootfs, self.contract.settings)
         timings, timed = {}, 0

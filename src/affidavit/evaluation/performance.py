@@ -22,12 +22,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, Runs
 from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable, solution_spec, verifier_spec
-from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, PerformanceGrader, RewardError, read_left
+from affidavit.grading import (
+    HARNESS,
+    TESTS,
+    VERIFIER_LOGS,
+    PerformanceGrader,
+    RewardError,
+    TimedPair,
+    TimedRun,
+    Timings,
+    read_left,
+)
 from affidavit.sandbox import RootFilesystem, Streams
 
 _MOST_BYTES = 16 << 20
@@ -54,6 +64,10 @@ done >{VERIFIER_LOGS}/statuses
 _STARTED = 'echo; read -r go; exec "$@"'
 
 
+Which = Literal["solution", "baseline"]
+_BOTH: tuple[Which, Which] = ("solution", "baseline")
+
+
 class _Fault(Exception):
     """The task is at fault, in a sentence."""
 
@@ -72,9 +86,14 @@ class Timing:
     output: bytes
     fault: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in ``timings`` of ``grade.json``."""
-        return {"ns": self.ns, "output": hashlib.sha256(self.output).hexdigest(), "fault": self.fault}
+    @property
+    def facts(self) -> TimedRun:
+        """What is kept of it."""
+        return TimedRun(ns=self.ns, output=hashlib.sha256(self.output).hexdigest(), fault=self.fault)
+
+
+# Which of the two ran first, the solution's and the baseline's.
+_Repetition = tuple[Which, Timing, Timing]
 
 
 @dataclass(frozen=True)
@@ -97,22 +116,20 @@ class Measurement:
     keep: Runs
     number: int = 1
 
-    def measure(self) -> dict[str, Any]:
-        """What was found, see :mod:`affidavit.grading.performance`. It ends early where the
-        grade is certain.
+    def measure(self) -> Timings:
+        """Time all repetitions, or as many as make the grade certain.
 
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
             Interrupted: the run was told to stop.
         """
         secret = secrets.token_bytes(32)
-        facts: dict[str, Any] = {"secret": secret.hex(), "error": None, "runs": []}
         self.folder.mkdir()
         try:
             inputs = self._inputs(secret)
-            timed: list[tuple[str, Timing, Timing]] = []
+            timed: list[_Repetition] = []
             for number, data in enumerate(inputs, 1):
-                first = secrets.choice(("solution", "baseline"))
+                first: Which = secrets.choice(_BOTH)
                 pair = {which: self._time(which, number, data) for which in _from(first)}
                 solution, baseline = pair["solution"], pair["baseline"]
                 if baseline.fault:
@@ -126,17 +143,14 @@ class Measurement:
             else:
                 timed = self._checked(inputs, timed)
         except _Fault as fault:
-            return {**facts, "error": str(fault)}
-        facts["runs"] = [
-            {
-                "input": hashlib.sha256(data).hexdigest(),
-                "first": first,
-                "solution": solution.to_json(),
-                "baseline": baseline.to_json(),
-            }
+            return Timings(secret=secret.hex(), error=str(fault))
+        runs = tuple(
+            TimedPair(
+                input=hashlib.sha256(data).hexdigest(), first=first, solution=solution.facts, baseline=baseline.facts
+            )
             for data, (first, solution, baseline) in zip(inputs, timed, strict=False)
-        ]
-        return facts
+        )
+        return Timings(secret=secret.hex(), runs=runs)
 
     def _inputs(self, secret: bytes) -> list[bytes]:
         settings = self.grader.settings
@@ -157,9 +171,7 @@ class Measurement:
             )
         return inputs
 
-    def _checked(
-        self, inputs: list[bytes], timed: list[tuple[str, Timing, Timing]]
-    ) -> list[tuple[str, Timing, Timing]]:
+    def _checked(self, inputs: list[bytes], timed: list[_Repetition]) -> list[_Repetition]:
         """The same, with what the task's own check says of the results."""
         program = self.grader.settings.check
         if program is None:
@@ -199,7 +211,7 @@ class Measurement:
             except RewardError as error:
                 raise _Fault(f"tests/{program}: {error}") from None
 
-    def _time(self, which: str, number: int, data: bytes) -> Timing:
+    def _time(self, which: Which, number: int, data: bytes) -> Timing:
         settings, place = self.grader.settings, self.place
         solution = which == "solution"
         command = settings.command if solution or settings.baseline is None else settings.baseline
@@ -312,7 +324,7 @@ def _exchange(sink: FileIO, source: FileIO, data: bytes, deadline: int) -> tuple
     return bytes(output), "there was no result in time"
 
 
-def _from(first: str) -> tuple[str, str]:
+def _from(first: Which) -> tuple[Which, Which]:
     return ("solution", "baseline") if first == "solution" else ("baseline", "solution")
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import Any
 
+from affidavit.evidence import ChangedText, ChangedTexts
 from affidavit.sandbox import Change, LayerFiles
 
 _MOST_FILE_BYTES = 64 << 10
@@ -15,8 +15,8 @@ _MOST_LOOKS = 1000
 
 def changed_texts(
     upper: Path, lower: Sequence[Path], changes: Sequence[Change], unknown: Container[str] = ()
-) -> dict[str, Any]:
-    """The content of ``texts.json``.
+) -> ChangedTexts:
+    """The text of the changed files.
 
     Args:
         upper: the layer that the agent changed, frozen.
@@ -25,13 +25,11 @@ def changed_texts(
         unknown: paths of files that were not as in the image when the agent began.
 
     Returns:
-        ``files``, in order of `changes`: ``path``, and its text ``before`` and ``after``, None where there was no file;
-        ``left_out``: how many files were added, modified or deleted that are not among them, since one of the two is
-        no text in UTF-8 or is larger than 64 KiB, or since 200 files or 2 MiB were there already or too many were
-        looked at.
+        The texts in order of `changes`. Files are left out if a text is not UTF-8 or is larger than 64 KiB, and after
+        200 files, 2 MiB, or too many that were looked at.
     """
     old, new = LayerFiles(lower), LayerFiles((upper, *lower))
-    files: list[dict[str, str | None]] = []
+    files: list[ChangedText] = []
     left_out, looks, room = 0, 0, _MOST_BYTES
     for change in changes:
         if change.type != "file" or change.kind == "metadata":
@@ -49,8 +47,8 @@ def changed_texts(
             left_out += 1
             continue
         room -= size
-        files.append({"path": change.path, "before": before, "after": after})
-    return {"files": files, "left_out": left_out}
+        files.append(ChangedText(path=change.path, before=before, after=after))
+    return ChangedTexts(files=tuple(files), left_out=left_out)
 
 
 def _text(files: LayerFiles, path: str) -> str:

@@ -313,7 +313,7 @@ class Trial:
         findings = examine(judge, record)
         self._found = findings.violations
         bundle.add("diff.json", diff_json(work.changes))
-        bundle.add("texts.json", work.texts)
+        bundle.add("texts.json", work.texts.to_json())
         condemned = bool(findings.violations) and self._enforced.mode == "strict"
         try:
             grade = self._grade(bundle, place, work, record, second, condemned)
@@ -360,7 +360,7 @@ class Trial:
         Raises:
             EvidenceError: it can't be written, or the ledger can't.
         """
-        path = bundle.seal(self._machinery.key, self._predicate(judgement).to_json(), publishable=True)
+        path = bundle.seal(self._machinery.key, self._predicate(judgement), publishable=True)
         self.sealed = judgement, path
         self._log.sealed(bundle_digest(path), self._duration_ms)
         return path

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from affidavit.events import COUNT_SCHEMA
 from affidavit.evidence import private
-from affidavit.evidence.statement import IN_TOTO, File, Statement, file_name, trial_facts
+from affidavit.evidence.document import Document
+from affidavit.evidence.statement import IN_TOTO, File, Statement, TraceFacts, file_name, trial_facts
 from affidavit.recorder import RecordSummary
 from affidavit.signing import EvidenceError, SigningKey, leaf_hash, merkle_root, sign, strict_json, sync_folder
 from affidavit.trace import (
@@ -183,13 +184,13 @@ class BundleWriter:
         """Reads what is there so far, but for what is being written. Raises EvidenceError."""
         return BundleReader(self._folder, sealed=False)
 
-    def seal(self, key: SigningKey, predicate: Mapping[str, Any], *, publishable: bool = False) -> Path:
+    def seal(self, key: SigningKey, predicate: Document, *, publishable: bool = False) -> Path:
         """Sign everything that is in the bundle and give the folder its name.
 
         Args:
             key: signs.
-            predicate: the facts of the trial as TrialFacts has them, but for ``traces``, which are computed here from
-                the files.
+            predicate: the facts of the trial, see `TrialPredicate`; those of its traces and of its private part are
+                computed here from the files.
             publishable: what is not for publishing goes into a folder beside the bundle (see ``private.py``), which is
                 in its place before the bundle is.
 
@@ -208,12 +209,13 @@ class BundleWriter:
                     raise EvidenceError(f"{', '.join(missing)} not written")
                 if not {*_GRADES} & {*reader.names()}:
                     raise EvidenceError(f"{_GRADES[0]} not written")
-                traces = {part: trace_facts(reader.events(part)) for part in reader.parts()}
+                traces = {part: trace_facts(reader.events(part)).model_dump() for part in reader.parts()}
                 apart = [name for name in reader.names() if publishable and private.is_private(name)]
                 files = {name: reader.digest(name) for name in reader.names() if name not in apart}
+            stated = {**predicate.to_json(), "traces": traces}
             if publishable:
-                predicate = {**predicate, private.FOLDER: self._set_apart(apart)}
-            facts = trial_facts({**predicate, "traces": traces})
+                stated[private.FOLDER] = {name: file.to_json() for name, file in self._set_apart(apart).items()}
+            facts = trial_facts(stated)
             if facts.contract.signed_by is not None and CONTRACT_SIGNATURE not in files:
                 raise EvidenceError(f"{CONTRACT_SIGNATURE} not written, though the contract is signed")
             envelope = sign(Statement(files, facts).payload(), IN_TOTO, key)
@@ -242,7 +244,7 @@ class BundleWriter:
             raise _write_error(self.path, error) from error
         return self.path
 
-    def _set_apart(self, names: Sequence[str]) -> dict[str, Any]:
+    def _set_apart(self, names: Sequence[str]) -> dict[str, private.PrivateFile]:
         """Move files into the private part, readable for the owner alone; what the statement says of them."""
         key, found = private.new_key(), {}
         self._apart.mkdir(mode=0o700)
@@ -251,7 +253,7 @@ class BundleWriter:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._folder / name).rename(target)
             with target.open("rb") as file:
-                found[name] = private.digest(key, name, file).to_json()
+                found[name] = private.digest(key, name, file)
         with (self._apart / private.KEY_FILE).open("xb") as file:
             file.write(private.key_line(key))
             file.flush()
@@ -272,8 +274,8 @@ class BundleWriter:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def trace_facts(batches: Iterator[pa.RecordBatch]) -> dict[str, Any]:
-    """What TraceFacts holds, computed from the events of a trace. Raises TraceError."""
+def trace_facts(batches: Iterator[pa.RecordBatch]) -> TraceFacts:
+    """What a trace comes to. Raises TraceError."""
     events = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -283,7 +285,7 @@ def trace_facts(batches: Iterator[pa.RecordBatch]) -> dict[str, Any]:
             yield batch
 
     root = merkle_root(leaf_hash(leaf) for leaf in trace_leaves(counted()))
-    return {"events": events, "events_per_leaf": EVENTS_PER_LEAF, "merkle_root": f"sha256:{root.hex()}"}
+    return TraceFacts(events=events, events_per_leaf=EVENTS_PER_LEAF, merkle_root=f"sha256:{root.hex()}")
 
 
 def bundle_digest(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from affidavit.errors import first_problem
 from affidavit.signing import EvidenceError
@@ -14,7 +14,8 @@ Texts = Annotated[tuple[str, ...], Field(strict=False)]
 class Document(BaseModel):
     """A JSON document as a typed class. Fields that a version does not know are ignored when it is read."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    # A number that JSON lacks stays one, so that writing the document fails, and does not become null.
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", ser_json_inf_nan="constants")
 
     @classmethod
     def read(cls, name: str, value: object) -> Self:
@@ -35,3 +36,12 @@ class Document(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """The document as JSON."""
         return self.model_dump(mode="json")
+
+
+class SparseDocument(Document):
+    """A document of which only those fields are written that were set: it tells None from nothing."""
+
+    @model_serializer(mode="wrap")
+    def _as_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = serialize(self)
+        return {name: one for name, one in value.items() if name in self.model_fields_set}

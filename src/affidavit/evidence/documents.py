@@ -11,11 +11,11 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from affidavit.contracts import Action, Attempts, Mode
-from affidavit.evidence.document import Document, Texts
+from affidavit.evidence.document import Document, SparseDocument, Texts
 from affidavit.evidence.model_facts import ModelFacts
 from affidavit.evidence.network_facts import NetworkFacts
 from affidavit.evidence.statement import ContractFacts, TaskFacts, TrialFacts
-from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, VerifierRecord, published
+from affidavit.grading import NOT_PUBLISHED, Assurance, Graded, Timings, VerifierRecord, published
 from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError, canonical_json
 from affidavit.tasks import Profile, Task
@@ -302,8 +302,8 @@ class VersionFacts(Document):
     digest: str
 
 
-class TermsFacts(Document):
-    """What suite and profile say of a run. Only what was set is written.
+class TermsFacts(SparseDocument):
+    """What suite and profile say of a run.
 
     Attributes:
         profile, suite: None: there is none.
@@ -322,11 +322,6 @@ class TermsFacts(Document):
         export = self.settings.get("export")
         form = export.get("format") if isinstance(export, dict) else None
         return form if isinstance(form, str) else None
-
-    @model_serializer(mode="wrap")
-    def _as_set(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        value: dict[str, Any] = serialize(self)
-        return {name: one for name, one in value.items() if name in self.model_fields_set}
 
 
 class EnvironmentDocument(Document):
@@ -419,6 +414,63 @@ def read_diff(value: object) -> list[Change]:
     return [Change(**row) for row in value]
 
 
+class ChangedText(Document):
+    """The text of a file that the agent changed, before and after; None where there was no file."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+class ChangedTexts(Document):
+    """``texts.json``: the texts of the files that the agent changed.
+
+    Attributes:
+        files: in the order of ``diff.json``.
+        left_out: how many other files were added, modified or deleted.
+    """
+
+    files: Annotated[tuple[ChangedText, ...], Field(strict=False)] = ()
+    left_out: int = 0
+
+
+class FileStat(Document):
+    """What stood under a path; see `affidavit.sandbox.FileFacts`."""
+
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    target: str | None
+
+
+class Observation(SparseDocument):
+    """What graders asked of one path, and were answered; what was not asked is not set.
+
+    Attributes:
+        stat: None: nothing stands there.
+        names: in the folder.
+        sha256: of the content, in hex.
+        larger_than: the content is larger than so many bytes, the most that a grader would read.
+        error: the content can't be read: errno.
+    """
+
+    stat: FileStat | None = None
+    names: Texts = ()
+    sha256: str = ""
+    larger_than: int = -1
+    error: int | None = None
+
+    def asked(self, what: str) -> bool:
+        """Whether a grader asked for `what`, the name of a field."""
+        return what in self.model_fields_set
+
+
+def _observations(where: str, asked: Mapping[str, object]) -> dict[str, Observation]:
+    return {path: Observation.read(f"grade.json: {where}: {path}", one) for path, one in asked.items()}
+
+
 @dataclass(frozen=True)
 class GradeDocument:
     """``grade.json``, which is private, and ``grades.json``, which holds what everybody may know of it.
@@ -428,7 +480,8 @@ class GradeDocument:
         graders: what each said; empty where the grading failed.
         failed: why the grading broke off, which only a violation survives; None where it did not.
         verifier: what the hidden tests left; None where there are none.
-        files, before: what the graders looked at among the final files and among those before the agent's work.
+        files, before: what the graders looked at among the final files and among those before the agent's work, by
+            path.
         carried: paths of the changes that were carried over to grading, sorted.
         public: it is ``grades.json``, which has none of the last four, nor of `timings`.
         timings: see `affidavit.grading.Material`.
@@ -438,11 +491,11 @@ class GradeDocument:
     graders: tuple[Graded, ...] = ()
     failed: str | None = None
     verifier: VerifierRecord | None = None
-    files: Mapping[str, Any] = field(default_factory=dict)
-    before: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Observation] = field(default_factory=dict)
+    before: Mapping[str, Observation] = field(default_factory=dict)
     carried: tuple[str, ...] = ()
     public: bool = False
-    timings: Mapping[str, Any] | None = None
+    timings: Mapping[str, Timings] | None = None
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> "GradeDocument":
@@ -472,28 +525,40 @@ class GradeDocument:
                 "before": dict(before),
                 "carried": list(carried),
             } if all(isinstance(path, str) for path in carried) and isinstance(value.get("timings"), dict | None):
+                timed = value.get("timings")
                 try:
                     tested = None if verifier is None else VerifierRecord.read(verifier)
+                    timings = None if timed is None else {name: Timings.read(one) for name, one in timed.items()}
                 except ValueError as error:
                     raise EvidenceError(str(error)) from None
-                return cls(score, read, None, tested, files, before, tuple(carried), timings=value.get("timings"))
+                return cls(
+                    score,
+                    read,
+                    verifier=tested,
+                    files=_observations("files", files),
+                    before=_observations("before", before),
+                    carried=tuple(carried),
+                    timings=timings,
+                )
         raise EvidenceError("grade.json: does not say what the graders looked at")
 
     def to_json(self) -> dict[str, Any]:
         """The document as JSON."""
-        value = {"score": self.score, "graders": [one.to_json() for one in self.graders]}
+        value: dict[str, Any] = {"score": self.score, "graders": [one.to_json() for one in self.graders]}
         if self.failed is not None:
             return {**value, "failed": self.failed}
         if self.public:
             return value
-        return {
+        value = {
             **value,
             "verifier": None if self.verifier is None else self.verifier.to_json(),
-            "files": self.files,
-            "before": self.before,
+            "files": {path: one.to_json() for path, one in self.files.items()},
+            "before": {path: one.to_json() for path, one in self.before.items()},
             "carried": list(self.carried),
-            **({} if self.timings is None else {"timings": self.timings}),
         }
+        if self.timings is not None:
+            value["timings"] = {name: one.to_json() for name, one in self.timings.items()}
+        return value
 
     def published(self) -> "GradeDocument":
         """``grades.json``: scores and findings, not what was expected, printed or found instead."""

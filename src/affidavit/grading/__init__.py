@@ -41,6 +41,7 @@ from affidavit.grading.test_run import (
     read_lines,
     words_of,
 )
+from affidavit.grading.timings import TimedPair, TimedRun, Timings
 from affidavit.grading.verifier_record import (
     Control,
     Left,
@@ -88,6 +89,9 @@ __all__ = [
     "Round",
     "RunPlan",
     "Separation",
+    "TimedPair",
+    "TimedRun",
+    "Timings",
     "ToolsRequest",
     "ToolsRun",
     "Turned",

@@ -42,6 +42,7 @@ from typing import Any, Final, Literal, Protocol, get_args
 import pyarrow as pa
 
 from affidavit.events import Process, process_tree
+from affidavit.grading.timings import Timings
 from affidavit.grading.verifier_record import VerifierRecord
 from affidavit.sandbox import Change, Exit, FileFacts
 
@@ -219,7 +220,7 @@ class Material:
     verifier: VerifierRecord | None = None
     grader_events: pa.Table | None = None
     controlled_counts: Sequence[pa.Table] = ()
-    timings: Mapping[str, Any] | None = None
+    timings: Mapping[str, Timings] | None = None
 
     @cached_property
     def rewritten(self) -> frozenset[str]:

@@ -38,11 +38,12 @@ from affidavit.grading import Graded, combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
 from affidavit.verification.checked import Check, Checked
+from affidavit.verification.verdict import Judgement
 
 _logger = logging.getLogger(__name__)
 
-# Computes the content of verdict.json from the rest of the bundle.
-Recompute = Callable[[BundleReader], Mapping[str, Any]]
+# Computes the verdict from the rest of the bundle.
+Recompute = Callable[[BundleReader], Judgement]
 
 # Grades the bundle again and says how far that went.
 Regrade = Callable[[BundleReader], str]
@@ -93,8 +94,8 @@ def verify_bundle(
     Args:
         path: its folder.
         keys: the keys that are trusted to sign.
-        recompute: judges the bundle again; what it returns must equal ``verdict.json``. It may raise EvidenceError,
-            TraceError or ValueError: the check fails with that text.
+        recompute: judges the bundle again; what it returns must be what ``verdict.json`` says. It may raise
+            EvidenceError, TraceError or ValueError: the check fails with that text.
         regrade: grades the bundle again as far as that goes, and says how far; it raises EvidenceError where a grade
             comes out otherwise. None: grades are taken as signed.
         trust: who must have signed the contract; None: what the run found is taken as signed.
@@ -286,9 +287,9 @@ class _Checks:
                 yield batch
 
         computed = trace_facts(followed())
-        if computed["events"] != signed.events:
-            raise _Wrong(f"{name}: holds {computed['events']} events, the statement says {signed.events}", name)
-        if computed["events_per_leaf"] != signed.events_per_leaf or computed["merkle_root"] != signed.merkle_root:
+        if computed.events != signed.events:
+            raise _Wrong(f"{name}: holds {computed.events} events, the statement says {signed.events}", name)
+        if computed.events_per_leaf != signed.events_per_leaf or computed.merkle_root != signed.merkle_root:
             raise _Wrong(f"{name}: its Merkle root is not the signed one", name)
         summary = self._reader.summary(part)
         if summary.complete and (broken or summary.events != signed.events):
@@ -452,7 +453,7 @@ class _Checks:
 
     def _verdict(self) -> str:
         try:
-            computed = json.loads(json.dumps(self._recompute(self._reader)))
+            computed = json.loads(json.dumps(self._recompute(self._reader).to_json()))
         except (EvidenceError, TraceError):
             raise
         except Exception as error:

@@ -5,9 +5,8 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
-from affidavit.evidence import BundleReader, BundleWriter, EvidenceError
+from affidavit.evidence import BundleReader, BundleWriter, EvidenceError, FileStat, Observation
 from affidavit.grading import FinalFiles
 from affidavit.sandbox import FileFacts
 
@@ -21,39 +20,41 @@ class WatchedFiles:
 
     def __init__(self, files: FinalFiles) -> None:
         self._files = files
-        self._seen: dict[str, dict[str, Any]] = {}
+        self._seen: dict[str, Observation] = {}
         self._contents: dict[str, bytes] = {}
         self._kept = 0
 
     def stat(self, path: str) -> FileFacts | None:
         facts = self._files.stat(path)
-        self._seen.setdefault(path, {})["stat"] = None if facts is None else asdict(facts)
+        self._note(path, stat=None if facts is None else FileStat(**asdict(facts)))
         return facts
 
     def names(self, path: str) -> tuple[str, ...]:
         names = self._files.names(path)
-        self._seen.setdefault(path, {})["names"] = list(names)
+        self._note(path, names=names)
         return names
 
     def read(self, path: str, most: int) -> bytes:
-        seen = self._seen.setdefault(path, {})
         try:
             data = self._files.read(path, most)
         except OSError as error:
             if error.errno == errno.EFBIG:
-                seen["larger_than"] = max(most, seen.get("larger_than", 0))
+                self._note(path, larger_than=max(most, self._seen.get(path, Observation()).larger_than))
             else:
-                seen["error"] = error.errno or errno.EIO
+                self._note(path, error=error.errno or errno.EIO)
             raise
         digest = hashlib.sha256(data).hexdigest()
-        seen["sha256"] = digest
+        self._note(path, sha256=digest)
         room = len(self._contents) < _MOST_KEPT_FILES and self._kept + len(data) <= _MOST_KEPT_BYTES
         if digest not in self._contents and room:
             self._contents[digest] = data
             self._kept += len(data)
         return data
 
-    def write(self, bundle: BundleWriter, beside: "WatchedFiles | None" = None) -> dict[str, Any]:
+    def _note(self, path: str, **answer: object) -> None:
+        self._seen[path] = self._seen.get(path, Observation()).model_copy(update=answer)
+
+    def write(self, bundle: BundleWriter, beside: "WatchedFiles | None" = None) -> dict[str, Observation]:
         """Put what was read into a bundle, as ``files/SHA256``.
 
         Args:
@@ -61,7 +62,7 @@ class WatchedFiles:
             beside: other files that were written there before.
 
         Returns:
-            ``files`` of ``grade.json``: by path, what was asked and answered.
+            ``files`` of ``grade.json``: what was asked and answered, by path.
         """
         there = {} if beside is None else beside._contents
         for digest in self._contents.keys() - there.keys():
@@ -72,28 +73,25 @@ class WatchedFiles:
 class KeptFiles:
     """Final files as a bundle tells of them. What nobody asked of them in the trial raises LookupError."""
 
-    def __init__(self, reader: BundleReader, seen: Mapping[str, Any]) -> None:
+    def __init__(self, reader: BundleReader, seen: Mapping[str, Observation]) -> None:
         self._reader = reader
         self._seen = seen
         self._kept = frozenset(reader.names())
 
     def stat(self, path: str) -> FileFacts | None:
-        facts = self._asked(path, "stat")
-        try:
-            return None if facts is None else FileFacts(**facts)
-        except TypeError as error:
-            raise EvidenceError(f"grade.json: what stands under {path}: {error}") from None
+        facts = self._asked(path, "stat").stat
+        return None if facts is None else FileFacts(**facts.model_dump())
 
     def names(self, path: str) -> tuple[str, ...]:
-        return tuple(self._asked(path, "names"))
+        return self._asked(path, "names").names
 
     def read(self, path: str, most: int) -> bytes:
-        seen = self._seen.get(path, {})
-        if "error" in seen:
-            raise OSError(seen["error"], os.strerror(seen["error"]), path)
-        if most <= seen.get("larger_than", -1):
+        seen = self._seen.get(path, Observation())
+        if seen.error is not None:
+            raise OSError(seen.error, os.strerror(seen.error), path)
+        if most <= seen.larger_than:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-        digest = self._asked(path, "sha256")
+        digest = self._asked(path, "sha256").sha256
         name = f"files/{digest}"
         if name not in self._kept:
             raise LookupError(f"the content of {path} is not in the bundle: it was too large")
@@ -104,8 +102,8 @@ class KeptFiles:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
         return data
 
-    def _asked(self, path: str, what: str) -> Any:
+    def _asked(self, path: str, what: str) -> Observation:
         seen = self._seen.get(path)
-        if not isinstance(seen, dict) or what not in seen:
+        if seen is None or not seen.asked(what):
             raise LookupError(f"{what} of {path} is not in the bundle")
-        return seen[what]
+        return seen

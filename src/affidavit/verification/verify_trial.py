@@ -1,10 +1,9 @@
 """``verify``: a bundle checked down to its verdict, which is judged again from the bundle alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evidence import (
@@ -35,7 +34,7 @@ from affidavit.verification.case import Case
 from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.regrade import regrade
 from affidavit.verification.reproductions import check_reproductions
-from affidavit.verification.verdict import Verdict
+from affidavit.verification.verdict import Judgement, Verdict
 
 
 def verify(
@@ -98,8 +97,8 @@ def own_keys() -> list[PublicKey]:
         return []
 
 
-def rejudge(reader: BundleReader) -> Mapping[str, Any]:
-    """The content that ``verdict.json`` must have, computed from the rest of the bundle.
+def rejudge(reader: BundleReader) -> Judgement:
+    """The judgement that ``verdict.json`` must hold, computed from the rest of the bundle.
 
     Raises:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
@@ -117,7 +116,7 @@ def rejudge(reader: BundleReader) -> Mapping[str, Any]:
     judgement = read_case(reader, examine(judge, record)).decide(grades)
     if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
-    return judgement.to_json()
+    return judgement
 
 
 def read_case(reader: BundleReader, findings: AgentFindings) -> Case:

@@ -2,31 +2,18 @@
 
 ``affidavit.evaluation`` measures: each repetition has an input of its own, and runs solution and baseline one after the
 other, each in a new sandbox; it ends with the first result that is wrong, and where the speed-up can't be shown any
-more. What it found is in :attr:`Material.timings`, by the grader's name::
-
-    {
-        "secret": "…",            # seeds the inputs, with the task's digest and what the agent brought
-        "error": None,            # why nothing can be said, through no fault of the agent's
-        "runs": [
-            {
-                "input": "sha256 …",
-                "first": "solution",      # which of the two ran first
-                "solution": {"ns": 1, "output": "sha256 …", "fault": None},   # fault: a sentence where it is wrong
-                "baseline": {"ns": 1, "output": "sha256 …", "fault": None},
-            },
-        ],
-    }
+more. What it found is in :attr:`Material.timings`, by the grader's name, as :class:`affidavit.grading.Timings`.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from affidavit.grading.grader import Component, Evidence, Grade, Material
 from affidavit.grading.performance.median import Median, end_of_interval, median_of
 from affidavit.grading.performance.settings import Settings
 from affidavit.grading.settings import read_settings
+from affidavit.grading.timings import TimedPair
 from affidavit.tasks import GraderSpec
 
 LEAST_BASELINE_S = 0.1
@@ -58,30 +45,30 @@ class PerformanceGrader:
         return sum(ratio < self.settings.speedup for ratio in ratios)
 
     def grade(self, material: Material) -> Grade:
-        facts = (material.timings or {}).get(self.name)
-        if facts is None:
+        timings = (material.timings or {}).get(self.name)
+        if timings is None:
             return Grade(None, error="nothing was timed")
-        if facts["error"]:
-            return Grade(None, error=facts["error"])
-        runs = facts["runs"]
+        if timings.error:
+            return Grade(None, error=timings.error)
+        runs = timings.runs
         components = tuple(
-            Component(f"repetition {number}", float(not run["solution"]["fault"]), _told(run))
+            Component(f"repetition {number}", float(not run.solution.fault), _sentence(run))
             for number, run in enumerate(runs, 1)
         )
-        wrong = next((run["solution"]["fault"] for run in runs if run["solution"]["fault"]), None)
+        wrong = next((run.solution.fault for run in runs if run.solution.fault), None)
         if wrong:
             return Grade(0.0, f"a result is wrong, and so no time counts: {wrong}", components)
         return self._compared(runs, components)
 
-    def _compared(self, runs: list[Mapping[str, Any]], components: tuple[Component, ...]) -> Grade:
-        usual = statistics.median(run["baseline"]["ns"] for run in runs) / 1e9
+    def _compared(self, runs: Sequence[TimedPair], components: tuple[Component, ...]) -> Grade:
+        usual = statistics.median(run.baseline.ns for run in runs) / 1e9
         if usual < LEAST_BASELINE_S:
             return Grade(
                 None,
                 error=f"the baseline takes {usual:.3f} s, which is too little to be timed: let "
                 f"tests/{self.settings.inputs} make inputs that take it {LEAST_BASELINE_S:g} s and more",
             )
-        ratios = [run["baseline"]["ns"] / max(1, run["solution"]["ns"]) for run in runs]
+        ratios = [run.baseline.ns / max(1, run.solution.ns) for run in runs]
         if self.is_decided(ratios):
             message = (
                 f"less than {self.settings.speedup:g} times as fast as the baseline in {self._slow(ratios)} of "
@@ -90,7 +77,8 @@ class PerformanceGrader:
             )
             return Grade(0.0, message, (*components, Component("speed", 0.0, message, self.settings.repetitions)))
         ratio = median_of(ratios)
-        solution, baseline = (median_of([run[which]["ns"] / 1e9 for run in runs]) for which in ("solution", "baseline"))
+        solution = median_of([run.solution.ns / 1e9 for run in runs])
+        baseline = median_of([run.baseline.ns / 1e9 for run in runs])
         message = (
             f"{ratio.value:.3g} times as fast as the baseline ({ratio.low:.3g} to {ratio.high:.3g}, {len(runs)} "
             f"repetitions; medians {_seconds(solution)} and {_seconds(baseline)}); {self.settings.speedup:g} is asked "
@@ -106,9 +94,8 @@ def grader(spec: GraderSpec) -> PerformanceGrader:
     return PerformanceGrader(spec.name, read_settings(spec, Settings))
 
 
-def _told(run: Mapping[str, Any]) -> str:
-    solution, baseline = run["solution"], run["baseline"]
-    return solution["fault"] or f"{solution['ns'] / 1e9:.3f} s, the baseline {baseline['ns'] / 1e9:.3f} s"
+def _sentence(run: TimedPair) -> str:
+    return run.solution.fault or f"{run.solution.ns / 1e9:.3f} s, the baseline {run.baseline.ns / 1e9:.3f} s"
 
 
 def _seconds(median: Median) -> str:
