@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from affidavit.evidence import BundleReader, agent_digest, bundle_digest, keys_dir, load_key, new_key
+from affidavit.evidence import BundleReader, Identity, bundle_digest, keys_dir, load_key, new_key
 from affidavit.evidence.statement import read_statement
 from affidavit.runs import Checkpoint, read_ledger, read_plan
 from affidavit.signing import read_envelope
@@ -51,7 +51,7 @@ def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: 
         assert affidavit("verify", trial["bundle"]).status == 0
     run = Path(trials[0]["bundle"]).parents[2]
     assert affidavit("verify", run).out.splitlines()[-1] == "verified"
-    (digest,) = {agent_digest(statement(Path(trial["bundle"]))["identity"]) for trial in trials}
+    (digest,) = {Identity.read("identity", statement(Path(trial["bundle"]))["identity"]).digest for trial in trials}
     assert f"the agent is {digest}" in affidavit("verify", trials[0]["bundle"]).out
     for agent, status in (("echo-1.0", 0), (digest, 0), ("cmd", 1), ("sha256:" + "0" * 64, 1)):
         assert affidavit("verify", run, "--expect-agent", agent).status == status, agent

@@ -129,7 +129,8 @@ def poisoned(text: str, number: int) -> dict[str, Any]:
         grades=[{"name": text, "kind": text, "message": text, "findings": [{"message": text}]}],
         changes=[{"kind": text, "path": text, "type": text, "target": text}, {"path": f"/{number}"}],
         texts={"files": [{"path": f"/{number}", "before": spelled(text), "after": None}], "left_out": 0},
-        identity={"command_sha256": text, "model": text}, labels={"category": text, "tags": [text]}, instruction=text,
+        identity={"name": "cmd", "command_sha256": text, "model": text}, instruction=text,
+        labels={"category": text, "tags": [text]},
         stdout=text.encode("utf-8", "surrogatepass"),
     )  # fmt: skip
 

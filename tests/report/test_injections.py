@@ -81,7 +81,7 @@ def poisoned(text: str) -> list[dict[str, Any]]:
             turns=[turn(1, name, name, wire_model=name, outcome=name, reason=name)],
             execs=[command(name)],
             labels={"category": text, "difficulty": text, "tags": [text], "security_critical": True},
-            instruction=text, kernel=text, identity={"command_sha256": DIGEST, "model": text},
+            instruction=text, kernel=text, identity={"name": "cmd", "command_sha256": DIGEST, "model": text},
             stated={"attempts": attempts},
         ),
         trial(text, 1, "inconclusive", **common, bundled=False),

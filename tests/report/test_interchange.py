@@ -75,7 +75,11 @@ def test_trials_as_junit(make_run: MakeRun) -> None:
 def test_agents_of_one_name_are_told_apart(make_run: MakeRun) -> None:
     broken = {"verdict": "violation", "violations": [violation()], "agent": "cmd"}
     folders = [
-        make_run([trial("a", **broken, identity={"command_sha256": letter * 64, "model": ""})], f"t-{run}", run)
+        make_run(
+            [trial("a", **broken, identity={"name": "cmd", "command_sha256": letter * 64, "model": ""})],
+            f"t-{run}",
+            run,
+        )
         for run, letter in (("r1", "a"), ("r2", "b"), ("r3", "b"))
     ]
     runs = read_runs(folders)

@@ -17,6 +17,14 @@ SPELLED = (
 )
 AGENT = "sha256:" + hashlib.sha256(SPELLED.encode()).hexdigest()
 TASK = "sha256:" + "1" * 64
+PLAN = {
+    "digest": TASK,
+    "nonce": "ab" * 32,
+    "trial": "fix/codex/0",
+    "attempt": 1,
+    "seed": 7,
+    "ledger": {"size": 2, "root": TASK},
+}
 MODEL = {
     "mode": "live",
     "asked": ["model-1"],
@@ -49,7 +57,7 @@ def facts(**changes: Any) -> TrialFacts:
         "traces": {},
         "identity": IDENTITY,
         "model": MODEL,
-        "plan": {"nonce": "ab" * 32},
+        "plan": PLAN,
     }
     return TrialFacts.model_validate({**value, **changes})
 
@@ -90,7 +98,7 @@ def test_each_thing_is_compared(expected: Expected, holds: bool) -> None:
         ({"model": {**MODEL, "wire": ["model-10"]}}, "model-10 answered"),
         ({"model": {**MODEL, "wire": "model-1"}}, "does not say"),
         ({"model": {**MODEL, "wire": [f"model-1-{number}" for number in range(20)]}}, "too many"),
-        ({"identity": {"model": "better"}}, "could ask better"),
+        ({"identity": {**IDENTITY, "model": "better"}}, "could ask better"),
         ({"model": {**MODEL, "mapping": {"model-1": "better"}}}, "could ask better"),
     ],
 )

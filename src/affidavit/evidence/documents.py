@@ -116,20 +116,13 @@ class BroughtScan(Document):
         return "; ".join(said) or "nothing hidden was found in what the agent brought"
 
 
-def scan_in(environment: Mapping[str, Any]) -> BroughtScan | None:
-    """The scan in the content of an ``environment.json``; None where there is none. Raises EvidenceError."""
-    identity = environment.get("identity")
-    scan = identity.get("scan") if isinstance(identity, Mapping) else None
-    return None if scan is None else BroughtScan.read("environment.json: identity.scan", scan)
-
-
 class Identity(Document):
     """Who was evaluated.
 
     Attributes:
         name, version: the agent's.
         command: its command, cut, without secrets.
-        command_sha256: of the whole command without secrets, hexadecimal.
+        command_sha256: of the whole command without secrets, hexadecimal; None in bundles of version 0.1.
         model: the model that it was given; empty where it had none.
         environment: the variables that its definition sets.
         brought: what its installation brought; None where nothing was installed.
@@ -138,33 +131,46 @@ class Identity(Document):
     """
 
     name: str
-    version: str
-    command: str
-    command_sha256: str
-    model: str
-    environment: dict[str, str]
-    brought: Installed | None
+    version: str = ""
+    command: str = ""
+    command_sha256: str | None = None
+    model: str = ""
+    environment: dict[str, str] = Field(default_factory=dict)
+    brought: Installed | None = None
     definition: str | None = None
     scan: BroughtScan | None = None
 
+    @property
+    def digest(self) -> str | None:
+        """``sha256:`` and a digest, in hex, of what the agent is, whatever it is called: its version, command,
+        variables, definition, what it brought, and the model that it was given. None where that is not known, as in
+        bundles of version 0.1."""
+        if self.command_sha256 is None:
+            return None
+        said = self.to_json()
+        try:
+            written = canonical_json({name: said[name] for name in _WHAT_AN_AGENT_IS})
+        except EvidenceError:
+            return None
+        return "sha256:" + hashlib.sha256(written).hexdigest()
 
-def agent_digest(identity: object) -> str | None:
-    """``sha256:`` and a digest, in hex, of what an agent is, whatever it is called: its version, command, variables,
-    definition, what it brought, and the model that it was given.
+
+def read_identity(name: str, value: object) -> Identity | None:
+    """Who was evaluated.
 
     Args:
-        identity: as in a statement or an ``environment.json``.
+        name: the document's, for errors.
+        value: what it says of the identity; None where it says nothing, as in bundles of version 0.1.
 
-    Returns:
-        None where it does not say all of that, as in bundles of version 0.1.
+    Raises:
+        EvidenceError: it is no identity.
     """
-    if not isinstance(identity, Mapping) or not isinstance(identity.get("command_sha256"), str):
-        return None
-    try:
-        said = canonical_json({name: identity.get(name) for name in _WHAT_AN_AGENT_IS})
-    except EvidenceError:
-        return None
-    return "sha256:" + hashlib.sha256(said).hexdigest()
+    return None if value is None else Identity.read(f"{name}: identity", value)
+
+
+def stated_identity(facts: TrialFacts) -> Identity | None:
+    """What a statement says of who was evaluated; None where it says nothing. Raises EvidenceError."""
+    return read_identity("the statement", (facts.model_extra or {}).get("identity"))
 
 
 class LedgerFacts(Document):

@@ -19,7 +19,7 @@ class AgentFacts:
     """What the trials of an agent say of it.
 
     Attributes:
-        digest: of what it is; see `affidavit.evidence.agent_digest`. None where a trial does not say, or they differ.
+        digest: of what it is; see `affidavit.evidence.Identity`. None where a trial does not say, or they differ.
         model: that it was given; empty where it had none, or trials differ.
     """
 

@@ -8,6 +8,7 @@ import base64
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from affidavit.errors import first_problem
-from affidavit.evidence import BundleReader, EvidenceError, agent_digest, read_model_log
+from affidavit.evidence import BundleReader, EvidenceError, Identity, read_identity, read_model_log
 from affidavit.policy import DECOY_RULE
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
@@ -192,7 +193,7 @@ class TrialView:
         usage: None where the bundle has no decision log, or it can't be read.
         signed_by: the key that the bundle's statement names; not checked here.
         decoys: how many lay in the agent's sandbox.
-        agent_digest: of what its agent is; see `affidavit.evidence.agent_digest`. None where no bundle says.
+        agent_digest: of what its agent is; see `affidavit.evidence.Identity`. None where no bundle says.
         model: that the agent was given; empty where it had none.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
         checked: what came of verifying the bundle; None where that was not asked for.
@@ -398,6 +399,7 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
     ]
     if task.get("id") != trial.task_id or environment.get("run_id") != trial.run_id:
         differ.append("the bundle is of another task or run")
+    identity = _identity(environment)
     return replace(
         trial,
         verdict=judged.verdict,
@@ -410,8 +412,8 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         usage=usage,
         labels=read_labels(task.get("labels")),
         decoys=decoys,
-        agent_digest=agent_digest(environment.get("identity")),
-        model=_model(environment),
+        agent_digest=None if identity is None else identity.digest,
+        model="" if identity is None else identity.model,
         bundle=bundle,
         signed_by=_signer(envelope),
         discrepancy="; ".join(differ),
@@ -426,11 +428,11 @@ def _decoys(environment: Mapping[str, Any]) -> int:
     return len(paths)
 
 
-def _model(environment: Mapping[str, Any]) -> str:
-    """The model that an agent was given."""
-    identity = environment.get("identity")
-    model = identity.get("model") if isinstance(identity, Mapping) else None
-    return model if isinstance(model, str) else ""
+def _identity(environment: Mapping[str, Any]) -> Identity | None:
+    """Who was evaluated; None where that is not said, or not as it should be."""
+    with suppress(EvidenceError):
+        return read_identity("environment.json", environment.get("identity"))
+    return None
 
 
 def _find_bundle(trial: TrialView, folder: Path) -> Path | None:
@@ -534,13 +536,13 @@ def _from_bundle(bundle: Path) -> TrialView:
         }
     )
     view = _view(environment.run_id, trial)
-    labels, signer = read_labels(task.get("labels")), _signer(envelope)
+    labels, signer, identity = read_labels(task.get("labels")), _signer(envelope), _identity(stated)
     return replace(
         view,
         usage=usage,
         labels=labels,
-        agent_digest=agent_digest(stated.get("identity")),
-        model=_model(stated),
+        agent_digest=None if identity is None else identity.digest,
+        model="" if identity is None else identity.model,
         bundle=bundle,
         signed_by=signer,
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from affidavit.events import EVENT_SCHEMA, FIRST, MODEL_SCHEMA, OPS, TREE_CHANGES, Op, Process, process_tree
-from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_model_log, scan_in
+from affidavit.evidence import EXECS, MODEL_LOG, BundleReader, EvidenceError, model_rows, read_identity, read_model_log
 from affidavit.gateway import content_type, read_answer
 from affidavit.policy import event_sentence
 from affidavit.report.behaviour import SCRATCH
@@ -727,10 +727,10 @@ def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str,
 
 def _brought(environment: Mapping[str, Any]) -> str:
     try:
-        scan = scan_in(environment)
+        identity = read_identity("environment.json", environment.get("identity"))
     except EvidenceError:
-        return "the bundle says what nobody understands"
-    return "" if scan is None else scan.sentence
+        return "the bundle does not say it in a form that is known"
+    return "" if identity is None or identity.scan is None else identity.scan.sentence
 
 
 def _ending(ended: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from affidavit.evidence import (
     bundle_digest,
     private_files,
     read_statement,
+    stated_identity,
     stated_model,
     stated_network,
     stated_plan,
@@ -399,7 +400,7 @@ class _RunChecks:
             "agent": (facts.agent, planned.agent_name),
             "nonce": (said.nonce or plan.nonce, plan.nonce),
             "command": (_command(facts, agent.command_digest), agent.command_digest),
-            "definition": (_table(facts, "identity").get("definition", agent.definition), agent.definition),
+            "definition": (_definition(facts, agent.definition), agent.definition),
             "model": (_asked(facts), _planned_model(plan)),
             "network": (_reach(facts), _planned_network(task)),
             "seed": (said.seed, planned.seed),
@@ -546,15 +547,17 @@ def _names_of(expected: Expected, task: PlannedTask) -> tuple[str]:
     return (task.digest if (expected.task or "").startswith("sha256:") else task.id,)
 
 
-def _table(facts: TrialFacts, name: str) -> Mapping[str, Any]:
-    value = (facts.model_extra or {}).get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _command(facts: TrialFacts, planned: str) -> str:
-    """The digest of the agent's command; the planned one where the bundle does not say."""
-    said = _table(facts, "identity").get("command_sha256")
+    """The digest of the agent's command; the planned one where the bundle does not say. Raises EvidenceError."""
+    identity = stated_identity(facts)
+    said = None if identity is None else identity.command_sha256
     return planned if said is None else f"sha256:{said}"
+
+
+def _definition(facts: TrialFacts, planned: str | None) -> str | None:
+    """The digest of the agent's definition; the planned one where the bundle does not say. Raises EvidenceError."""
+    identity = stated_identity(facts)
+    return identity.definition if identity is not None and "definition" in identity.model_fields_set else planned
 
 
 def _asked(facts: TrialFacts) -> dict[str, Any]:

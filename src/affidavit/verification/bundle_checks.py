@@ -23,14 +23,14 @@ from affidavit.evidence import (
     STATEMENT,
     TRAJECTORY,
     BundleReader,
+    Identity,
     Statement,
     TrialFacts,
-    agent_digest,
     check_model,
     check_network,
     private_files,
     read_statement,
-    scan_in,
+    stated_identity,
     stated_model,
     trace_facts,
 )
@@ -318,36 +318,30 @@ class _Checks:
                     f"the statement says {str(stated.get(name))[:100]!r}",
                     "environment.json",
                 )
-        self._identity(facts, stated)
-        scan = scan_in(environment)
-        said = "" if scan is None else f"; its signer says: {scan.sentence}"
-        if digest := agent_digest(stated.get("identity")):
-            said = f"; the agent is {digest}{said}"
+        identity = stated_identity(facts)
+        said = ""
+        if identity is not None:
+            self._identity(facts, identity)
+            said = "" if identity.digest is None else f"; the agent is {identity.digest}"
+            said += "" if identity.scan is None else f"; its signer says: {identity.scan.sentence}"
         return f"the statement's {', '.join(twice)}{said}"
 
-    def _identity(self, facts: TrialFacts, stated: Mapping[str, Any]) -> None:
+    def _identity(self, facts: TrialFacts, identity: Identity) -> None:
         """Who was evaluated is who is named elsewhere, where it is said. Raises _Wrong."""
-        identity, model = stated.get("identity"), stated_model(facts)
-        if not isinstance(identity, dict):
-            return
-        if identity.get("name") != facts.agent:
-            named = f"{str(identity.get('name'))[:100]!r}, and its agent {facts.agent[:100]!r}"
+        if identity.name != facts.agent:
+            named = f"{identity.name[:100]!r}, and its agent {facts.agent[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names {named}", STATEMENT)
+        model = stated_model(facts)
         first = model.served[0] if model is not None and model.asked else ""
-        if identity.get("model", "") != first:
-            named = f"{str(identity.get('model'))[:100]!r}, and its model {first[:100]!r}"
+        if identity.model != first:
+            named = f"{identity.model[:100]!r}, and its model {first[:100]!r}"
             raise _Wrong(f"{STATEMENT}: its identity names the model {named}", STATEMENT)
 
     def _model(self, facts: TrialFacts) -> str:
-        said = check_model(self._reader, facts)
-        identity = (facts.model_extra or {}).get("identity")
-        if isinstance(identity, dict):
+        said, identity = check_model(self._reader, facts), stated_identity(facts)
+        if identity is not None:
             written = self._reader.json_object(TRAJECTORY)
-            agent = {
-                "name": identity.get("name"),
-                "version": identity.get("version"),
-                "model_name": identity.get("model"),
-            }
+            agent = {"name": identity.name, "version": identity.version, "model_name": identity.model}
             if written.get("agent") != agent or written.get("session_id") != f"{facts.run_id}/{facts.trial}":
                 raise _Wrong(f"{TRAJECTORY}: is of another agent or trial than the statement", TRAJECTORY)
         return said

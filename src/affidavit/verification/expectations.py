@@ -1,11 +1,10 @@
 """What somebody who is handed evidence expects it to be of: who was evaluated, on what, and that it answers their own
 challenge."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from affidavit.evidence import EvidenceError, TrialFacts, agent_digest, stated_model
+from affidavit.evidence import EvidenceError, Identity, TrialFacts, stated_identity, stated_model, stated_plan
 from affidavit.verification.checked import Check
 
 # A statement names no more of those that answered.
@@ -39,33 +38,37 @@ class Expected:
         Args:
             facts: the signed ones, of a trial.
         """
-        further = facts.model_extra or {}
-        identity, plan = _table(further.get("identity")), _table(further.get("plan"))
         made = []
         if self.agent is not None:
-            made.append(self._agent(facts, identity))
+            made.append(self._check("expected agent", lambda: self._agent(facts, self.agent or "")))
         if self.models:
-            made.append(self._models(identity, facts))
+            made.append(self._check("expected model", lambda: self._models(facts)))
         if self.task is not None:
             found = facts.task.digest if self.task.startswith("sha256:") else facts.task.id
             made.append(_equal("expected task", found, self.task))
         if self.nonce is not None:
-            made.append(_equal("expected nonce", plan.get("nonce"), self.nonce))
+            made.append(self._check("expected nonce", lambda: self._nonce(facts)))
         return tuple(made)
 
-    def _agent(self, facts: TrialFacts, identity: Mapping[str, Any]) -> Check:
-        if (self.agent or "").startswith("sha256:"):
-            return _equal("expected agent", agent_digest(identity), self.agent)
-        name = str(identity.get("name", facts.agent))
-        whole = f"{name}@{identity.get('version', '')}"
-        return _equal("expected agent", whole if "@" in (self.agent or "") else name, self.agent)
-
-    def _models(self, identity: Mapping[str, Any], facts: TrialFacts) -> Check:
-        name = "expected model"
+    def _check(self, name: str, check: Callable[[], Check]) -> Check:
         try:
-            model = stated_model(facts)
+            return check()
         except EvidenceError as error:
-            return Check(name, False, f"the statement does not say which models there were: {error}")
+            return Check(name, False, f"the statement does not say what it should: {error}")
+
+    def _agent(self, facts: TrialFacts, wanted: str) -> Check:
+        identity = stated_identity(facts) or Identity(name=facts.agent)
+        if wanted.startswith("sha256:"):
+            return _equal("expected agent", identity.digest, wanted)
+        whole = f"{identity.name}@{identity.version}"
+        return _equal("expected agent", whole if "@" in wanted else identity.name, wanted)
+
+    def _nonce(self, facts: TrialFacts) -> Check:
+        plan = stated_plan(facts)
+        return _equal("expected nonce", None if plan is None else plan.nonce, self.nonce)
+
+    def _models(self, facts: TrialFacts) -> Check:
+        name, model, identity = "expected model", stated_model(facts), stated_identity(facts)
         if model is None:
             return Check(name, False, "the agent had no model")
         if model.mode != "live":
@@ -73,7 +76,7 @@ class Expected:
         if len(model.wire) >= _MOST_MODELS:
             return Check(name, False, "too many models answered for the statement to name all")
         # An agent may know a model by another name: what is expected is the one that answers.
-        if others := [one for one in (identity.get("model"), *model.served) if one not in self.models]:
+        if others := [one for one in (identity.model if identity else None, *model.served) if one not in self.models]:
             return Check(name, False, f"the agent could ask {_shown(others[0])}, which is not expected")
         if others := [one for one in model.wire if not self._is_version(one)]:
             return Check(name, False, f"{_shown(others[0])} answered, which is not expected")
@@ -92,10 +95,6 @@ def _equal(name: str, found: object, wanted: object) -> Check:
     if found == wanted:
         return Check(name, True, _shown(found))
     return Check(name, False, f"it is {_shown(found)}, not {_shown(wanted)}")
-
-
-def _table(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _shown(value: object) -> str:
