@@ -6,7 +6,12 @@ from pathlib import Path
 
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.learning import Lesson
-from affidavit.evidence import BundleReader, EnvironmentDocument, EvidenceError, TaskDocument
+from affidavit.evidence import (
+    BundleReader,
+    EvidenceError,
+    read_environment,
+    read_task,
+)
 from affidavit.trace import TraceError
 from affidavit.verification import given_to, read_agent_record, verify
 
@@ -69,8 +74,8 @@ def _lesson(bundle: Path, key: Path | None) -> tuple[Lesson, str]:
         if reader.verdict["violations"]:
             rule = reader.verdict["violations"][0]["rule"]
             raise LearningError(f"{bundle}: broke its contract in mode audit ({rule}); learn from honest runs only")
-        task = TaskDocument.read("task.json", reader.task)
-        environment = EnvironmentDocument.read("environment.json", reader.environment)
+        task = read_task(reader)
+        environment = read_environment(reader)
         record = read_agent_record(reader)
         lesson = Lesson(
             name=posixpath.join(*bundle.absolute().parts[-4:]),

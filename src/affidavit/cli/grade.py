@@ -11,7 +11,11 @@ import typer
 from affidavit.cli.output import Json, fail, print_json
 
 if typing.TYPE_CHECKING:
-    from affidavit.evidence import GradeDocument
+    from affidavit.evidence import (
+        GradeDocument,
+        read_grade,
+        read_task,
+    )
     from affidavit.grading.human import Item, Queue
 
 grade_app = typer.Typer(help="Grades given by people.", no_args_is_help=True, rich_markup_mode=None)
@@ -184,13 +188,13 @@ def _bundles(path: Path) -> list[Path]:
 
 def _items(bundle: Path) -> "tuple[list[Item], GradeDocument]":
     """What waits in a bundle, and its grade.json. Raises EvidenceError, QueueError."""
-    from affidavit.evidence import BundleReader, GradeDocument, TaskDocument
+    from affidavit.evidence import BundleReader
     from affidavit.grading.human import items_of
 
     with BundleReader(bundle) as reader:
         with reader.open(_STATEMENT) as file:
             digest = hashlib.sha256(file.read(1 << 20)).hexdigest()
-        task, grade = TaskDocument.read("task.json", reader.task), GradeDocument.read(reader.grade)
+        task, grade = read_task(reader), read_grade(reader)
     return items_of(task.id, task.instruction, grade.graders, digest), grade
 
 

@@ -31,12 +31,13 @@ from affidavit.evidence import (
     BundleReader,
     BundleWriter,
     EnvironmentDocument,
-    GradeDocument,
     ReproducedGrade,
     ReproductionFacts,
     SigningKey,
-    TaskDocument,
     TrialFacts,
+    read_environment,
+    read_grade,
+    read_task,
     write_reproduction,
 )
 from affidavit.gateway import GatewayError
@@ -187,11 +188,11 @@ def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator
 def _reproduced(
     verification: Verification, facts: TrialFacts, reader: BundleReader, place: _Place, signer: SigningKey
 ) -> ReproductionResult:
-    grade = GradeDocument.read(reader.grade)
+    grade = read_grade(reader)
     if grade.failed is not None:
         return ReproductionResult(verification, ("the grading failed after a violation: there is nothing to grade",))
     stored = grade.graders
-    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    environment = read_environment(reader)
     if not any(one.deterministic for one in stored):
         return ReproductionResult(verification, ("no grader is deterministic: there is nothing to grade again",))
     named = {one.spec.name: one for one in make_graders(place.prepared.task.scoring.graders)}
@@ -254,7 +255,7 @@ def _run_tests(
     settings = replace(compile_settings(contract), writable=environment.settings.writable)
     record = read_agent_record(reader)
     changes = record.changes
-    workdir = TaskDocument.read("task.json", reader.task).workdir
+    workdir = read_task(reader).workdir
     if (missing := _missing_cache(environment, place)) is not None:
         return None, [f"grader {grader.spec.name}: {missing}"]
     judge = new_judge(enforced, workdir, environment.agent, footprint=kept_footprint(reader))

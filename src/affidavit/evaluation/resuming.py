@@ -9,11 +9,11 @@ from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evidence import (
     BundleReader,
     ContractFacts,
-    EnvironmentDocument,
     EvidenceError,
     SigningKey,
     beside,
     bundle_digest,
+    read_environment,
     stated_plan,
 )
 from affidavit.runs import PLAN, RUN_STATEMENT, Attempt, Ledger, PlannedTrial, RunPlan, SignedPlan
@@ -126,7 +126,7 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
     if bundle_digest(place) != end.bundle:
         raise EvidenceError(f"{place}: is not the bundle that the ledger says; see affidavit verify")
     with BundleReader(place) as reader:
-        environment = EnvironmentDocument.read("environment.json", reader.environment)
+        environment = read_environment(reader)
         summary = reader.summary("agent")
         judgement = Judgement.from_json(reader.verdict)
     return TrialResult(

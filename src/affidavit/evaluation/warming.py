@@ -12,7 +12,12 @@ from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run import Progress, run_jobs
 from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.verifier_web import kept_cache
-from affidavit.evidence import BundleReader, EnvironmentDocument, EvidenceError, locate
+from affidavit.evidence import (
+    BundleReader,
+    EvidenceError,
+    locate,
+    read_environment,
+)
 from affidavit.gateway import GatewayError, WebCache
 from affidavit.sandbox import state_dir
 from affidavit.tasks import Task
@@ -99,7 +104,7 @@ def _failed(trial: TrialResult) -> tuple[str, ...]:
         return ()
     try:
         with BundleReader(trial.bundle) as reader:
-            used = EnvironmentDocument.read("environment.json", reader.environment).verifier_cache
+            used = read_environment(reader).verifier_cache
     except EvidenceError as error:
         raise RunError(str(error)) from error
     return () if used is None else used.failed or ()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from affidavit.contracts import Action, Attempts, Mode
+from affidavit.evidence.bundle import BundleReader
 from affidavit.evidence.document import Document, SparseDocument, Texts
 from affidavit.evidence.model_facts import ModelFacts
 from affidavit.evidence.network_facts import NetworkFacts
@@ -408,18 +409,6 @@ def diff_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
     return [asdict(change) for change in changes]
 
 
-def read_diff(value: object) -> list[Change]:
-    """What `diff_json` wrote.
-
-    Raises:
-        EvidenceError: it did not.
-    """
-    names = {one.name for one in fields(Change)}
-    if not isinstance(value, list) or not all(isinstance(row, dict) and set(row) == names for row in value):
-        raise EvidenceError("diff.json: holds something that is not a change")
-    return [Change(**row) for row in value]
-
-
 class ChangedText(Document):
     """The text of a file that the agent changed, before and after; None where there was no file."""
 
@@ -570,3 +559,37 @@ class GradeDocument:
         """``grades.json``: scores and findings, not what was expected, printed or found instead."""
         failed = None if self.failed is None else NOT_PUBLISHED
         return GradeDocument(self.score, tuple(published(one) for one in self.graders), failed, public=True)
+
+
+def read_task(reader: BundleReader) -> TaskDocument:
+    """``task.json`` of a bundle. Raises EvidenceError, like the functions below."""
+    return TaskDocument.read("task.json", reader.task)
+
+
+def read_environment(reader: BundleReader) -> EnvironmentDocument:
+    """``environment.json``."""
+    return EnvironmentDocument.read("environment.json", reader.environment)
+
+
+def read_exit(reader: BundleReader, part: str) -> ExitDocument:
+    """``exit.json`` of a part."""
+    name = f"{part}/exit.json"
+    return ExitDocument.read(name, reader.json(name))
+
+
+def read_diff(reader: BundleReader) -> list[Change]:
+    """``diff.json``: what the agent changed."""
+    value, names = reader.diff, {one.name for one in fields(Change)}
+    if not isinstance(value, list) or not all(isinstance(row, dict) and set(row) == names for row in value):
+        raise EvidenceError("diff.json: holds something that is not a change")
+    return [Change(**row) for row in value]
+
+
+def read_grade(reader: BundleReader) -> GradeDocument:
+    """``grade.json``, which is private."""
+    return GradeDocument.read(reader.grade)
+
+
+def read_grades(reader: BundleReader) -> GradeDocument:
+    """What everybody may know of it: ``grades.json``, or ``grade.json`` in bundles of version 0.1."""
+    return GradeDocument.read(reader.grades)

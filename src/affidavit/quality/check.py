@@ -22,7 +22,13 @@ from affidavit.evaluation import (
     run_jobs,
     with_images,
 )
-from affidavit.evidence import BundleReader, GradeDocument, locate, read_diff
+from affidavit.evidence import (
+    BundleReader,
+    GradeDocument,
+    locate,
+    read_diff,
+    read_grade,
+)
 from affidavit.grading import Assurance, weakest
 from affidavit.quality.finding import Finding, Part
 from affidavit.quality.reach import reachable_parts
@@ -327,7 +333,7 @@ def _grade(trial: TrialResult) -> GradeDocument | None:
     if trial.bundle is None:
         return None
     with BundleReader(trial.bundle) as reader:
-        return GradeDocument.read(reader.grade)
+        return read_grade(reader)
 
 
 def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
@@ -360,4 +366,4 @@ def _carried(trial: TrialResult) -> tuple[frozenset[str], Sequence[Change]]:
     if trial.bundle is None:
         return frozenset(), ()
     with BundleReader(trial.bundle) as reader:
-        return frozenset(GradeDocument.read(reader.grade).carried), read_diff(reader.diff)
+        return frozenset(read_grade(reader).carried), read_diff(reader)

@@ -9,7 +9,12 @@ import pyarrow.compute as pc
 
 from affidavit.evaluation import TrialResult
 from affidavit.events import FILE_WRITES
-from affidavit.evidence import BundleReader, ExitDocument, GradeDocument, read_diff
+from affidavit.evidence import (
+    BundleReader,
+    read_diff,
+    read_exit,
+    read_grade,
+)
 from affidavit.redteam.exploit import SKIPPED, Exploit
 from affidavit.trace import read_trace
 
@@ -59,8 +64,8 @@ def stopping_layers(exploit: Exploit, trial: TrialResult) -> tuple[Layer, ...]:
     for attempt in trial.judgement.attempts or ():
         found.add(Layer.IMPOSSIBLE if attempt.outcome == "refused" else Layer.NOT_CARRIED)
     with BundleReader(trial.bundle) as reader:
-        grade = GradeDocument.read(reader.grade)
-        changed = {change.path for change in read_diff(reader.diff) if change.type != "directory"}
+        grade = read_grade(reader)
+        changed = {change.path for change in read_diff(reader) if change.type != "directory"}
     carried = changed & {*grade.carried}
     if changed - carried or exploit.kind == _PROCESSES:
         found.add(Layer.NOT_CARRIED)
@@ -80,7 +85,7 @@ def skipped(trial: TrialResult) -> str | None:
     if trial.bundle is None:
         return None
     with BundleReader(trial.bundle) as reader:
-        if ExitDocument.read("agent/exit.json", reader.json("agent/exit.json")).code != SKIPPED:
+        if read_exit(reader, "agent").code != SKIPPED:
             return None
         said = reader.read("agent/stdout").decode("utf-8", "replace").splitlines()
     return next((line.removeprefix(_SKIP) for line in reversed(said) if line.startswith(_SKIP)), "it says so")

@@ -14,7 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from affidavit.evidence import BundleReader, GradeDocument
+from affidavit.evidence import (
+    BundleReader,
+    read_grades,
+)
 
 # opentelemetry/proto/logs/v1/logs.proto, SeverityNumber.
 _INFO, _WARN, _ERROR, _FATAL = 9, 13, 17, 21
@@ -65,7 +68,7 @@ def published_graders(trial: Mapping[str, Any]) -> list[dict[str, Any]]:
     with BundleReader(Path(trial["bundle"])) as reader:
         return [
             {"name": one.name, "score": one.grade.score, "message": one.grade.message, "error": one.grade.error}
-            for one in GradeDocument.read(reader.grades).graders
+            for one in read_grades(reader).graders
         ]
 
 

@@ -12,7 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from affidavit.events import decode_name
-from affidavit.evidence import BundleReader, EvidenceError, read_diff
+from affidavit.evidence import (
+    BundleReader,
+    EvidenceError,
+    read_diff,
+)
 from affidavit.report.runs import ReportError, RunView, TrialView
 from affidavit.report.trial_detail import FileTexts, texts_of
 from affidavit.sandbox import Change
@@ -88,7 +92,7 @@ def _patch(trial: TrialView) -> tuple[str, list[str]]:
     if trial.bundle is None:
         raise _Unknown("there is no bundle")
     with BundleReader(trial.bundle) as reader:
-        changes = read_diff(reader.diff)
+        changes = read_diff(reader)
         unknown: list[str] = []
         texts = texts_of(reader, reader.names(), unknown)
         workdir = reader.task.get("workdir")

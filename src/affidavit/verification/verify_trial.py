@@ -11,8 +11,6 @@ from affidavit.evidence import (
     BundleReader,
     EnvironmentDocument,
     EvidenceError,
-    ExitDocument,
-    GradeDocument,
     PublicKey,
     TaskDocument,
     beside,
@@ -20,9 +18,14 @@ from affidavit.evidence import (
     load_key,
     load_public_key,
     read_diff,
+    read_environment,
+    read_exit,
+    read_grade,
+    read_grades,
     read_model_facts,
     read_model_log,
     read_network,
+    read_task,
     stranded,
 )
 from affidavit.policy import Footprint
@@ -103,8 +106,8 @@ def rejudge(reader: BundleReader) -> Judgement:
     Raises:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
     """
-    task = TaskDocument.read("task.json", reader.task)
-    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    task = read_task(reader)
+    environment = read_environment(reader)
     contract = enforced_contract(reader, environment)
     limit = _task_limit(task, environment)
     footprint, decoys = kept_footprint(reader), environment.decoys
@@ -112,7 +115,7 @@ def rejudge(reader: BundleReader) -> Judgement:
     record = read_agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    grades = GradeDocument.read(reader.grades)
+    grades = read_grades(reader)
     judgement = read_case(reader, examine(judge, record)).decide(grades)
     if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
         raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
@@ -129,8 +132,8 @@ def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
     Raises:
         EvidenceError, TraceError: something in the bundle is not what it should be.
     """
-    task = TaskDocument.read("task.json", reader.task)
-    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    task = read_task(reader)
+    environment = read_environment(reader)
     enforcement = environment.enforcement
     model, network = read_model_facts(reader), read_network(reader)
     fault = None if model is None else model.fault
@@ -158,23 +161,23 @@ def read_agent_record(reader: BundleReader) -> AgentRecord:
     Raises:
         EvidenceError, TraceError: something in the bundle is not what it should be.
     """
-    ended = ExitDocument.read("agent/exit.json", reader.json("agent/exit.json"))
+    ended = read_exit(reader, "agent")
     events = partial(reader.events, "agent")
     model_log = partial(read_model_log, reader) if MODEL_LOG in reader.names() else None
-    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader.diff), ended.exit, model_log)
+    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader), ended.exit, model_log)
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:
     if "grades.json" in reader.names():
         if not reader.has_private:
             return "what the graders said is the signer's claim: the private part, which shows how, is not here"
-        if GradeDocument.read(reader.grade).published() != GradeDocument.read(reader.grades):
+        if read_grade(reader).published() != read_grades(reader):
             raise EvidenceError("grades.json: is not what grade.json in the private part comes to")
-    grade = GradeDocument.read(reader.grade)
+    grade = read_grade(reader)
     if grade.failed is not None:
         return "the grading failed after a violation: there is nothing to grade again"
-    document = TaskDocument.read("task.json", reader.task)
-    environment = EnvironmentDocument.read("environment.json", reader.environment)
+    document = read_task(reader)
+    environment = read_environment(reader)
     contract = parse_contract(reader.contract, "contract.json")
     judge = new_judge(contract, document.workdir, environment.agent, footprint=kept_footprint(reader))
     record = read_agent_record(reader)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,16 @@ _LEAVES = (Op.UNLINK,)
 _MOST_SHOWN = 20
 _MOST_MOVES = 100
 _MOST_NAMES = 100
+
+
+class Touch(TypedDict):
+    """An operation on a file, as EVENT_SCHEMA has it."""
+
+    seq: int
+    pid: int
+    op: str
+    path: str
+    path2: str
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,13 @@ class Record:
             rows = rows.set_column(rows.schema.get_field_index(name), name, pc.cast(rows[name], pa.utf8()))
         return rows
 
-    def touched(self, patterns: Sequence[str], ops: Sequence[Op], column: str = "path") -> list[dict[str, Any]]:
+    def touched(self, patterns: Sequence[str], ops: Sequence[Op], column: str = "path") -> list[Touch]:
         """The successful operations on files that match one of the patterns: each distinct path is matched once."""
         rows = self._done
         rows = rows.filter(pc.is_in(rows["op"], value_set=pa.array([str(op) for op in ops], pa.utf8())))
         distinct = pc.unique(rows[column]).drop_null()
         wanted = distinct.filter(pa.array(PathMatcher(patterns).mask(distinct)))
-        found: list[dict[str, Any]] = rows.filter(pc.is_in(rows[column], value_set=wanted)).to_pylist()
+        found: list[Touch] = rows.filter(pc.is_in(rows[column], value_set=wanted)).to_pylist()
         return found
 
     def touched_elsewhere(self, path: str, since: int, before: int) -> int | None:
@@ -106,7 +116,7 @@ class Record:
                 runs = [run for run in runs if run in kept]
         return runs
 
-    def _opened(self, patterns: Sequence[str], ops: Sequence[Op]) -> list[dict[str, Any]]:
+    def _opened(self, patterns: Sequence[str], ops: Sequence[Op]) -> list[Touch]:
         found = self.touched(patterns, ops)
         if ops is WRITES:
             found += self.touched(patterns, _MOVES, "path2")
@@ -119,7 +129,7 @@ class Record:
         # The code is of what the process ran last.
         return lived.executions[-1] is run and lived.exit_code == program.exit_code
 
-    def within(self, runs: Sequence[Execution], events: Iterable[dict[str, Any]]) -> dict[Execution, int]:
+    def within(self, runs: Sequence[Execution], events: Iterable[Touch]) -> dict[Execution, int]:
         """Of `runs` those in which one of `events` took place, with the first one."""
         started = _by_process(runs)
         first: dict[Execution, int] = {}
@@ -130,12 +140,12 @@ class Record:
                 break
         return first
 
-    def within_each(self, runs: Sequence[Execution], events: Iterable[dict[str, Any]]) -> list[bool]:
+    def within_each(self, runs: Sequence[Execution], events: Iterable[Touch]) -> list[bool]:
         """For each of `events` whether it took place in one of `runs`."""
         started = _by_process(runs)
         return [any(True for _ in self._around(event, started)) for event in events]
 
-    def _around(self, event: dict[str, Any], started: dict[int, list[Execution]]) -> Iterable[Execution]:
+    def _around(self, event: Touch, started: dict[int, list[Execution]]) -> Iterable[Execution]:
         process = self.lineage.at(event["pid"], event["seq"])
         if process is not None:
             for index, until in self.lineage.above(process, event["seq"]):
@@ -211,7 +221,7 @@ def written(check: WrittenCheck, record: Record) -> Told:
     return Told(0.0, f"{check.path} was moved about too often to follow it")
 
 
-def _by(check: WrittenCheck, record: Record, writes: Sequence[dict[str, Any]], last: dict[str, Any]) -> Told:
+def _by(check: WrittenCheck, record: Record, writes: Sequence[Touch], last: Touch) -> Told:
     runs = record.runs(check.by)
     around = record.within(runs, [last])
     if not around:

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,6 +53,20 @@ class Lived:
     exit_code: int | None = None
     executions: list[Execution] = field(default_factory=list)
     children: list[int] = field(default_factory=list)
+
+
+class _Row(TypedDict):
+    """A fork, an execution or an end, as EVENT_SCHEMA has it."""
+
+    seq: int
+    pid: int
+    tid: int
+    ppid: int
+    op: str
+    ret: int
+    flags: int
+    exe: str | None
+    argv: list[str] | None
 
 
 class Lineage:
@@ -132,10 +146,8 @@ class Lineage:
         return False
 
 
-def _comings_and_goings(events: pa.Table) -> list[dict[str, Any]]:
+def _comings_and_goings(events: pa.Table) -> list[_Row]:
     ops = pa.array([Op.FORK, Op.EXEC, Op.EXIT], pa.utf8())
     rows = events.filter(pc.is_in(pc.cast(events["op"], pa.utf8()), value_set=ops))
-    told: list[dict[str, Any]] = rows.select(
-        ["seq", "pid", "tid", "ppid", "op", "ret", "flags", "exe", "argv"]
-    ).to_pylist()
-    return told
+    found: list[_Row] = rows.select([*_Row.__annotations__]).to_pylist()
+    return found

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Literal
 
 from affidavit.grading.mutation import Draw, Wanted, mutate_tests
 from affidavit.grading.reward import WORDS_FILE
@@ -161,25 +161,28 @@ class RunPlan:
         shutil.copytree(_compiled(_SOURCES), folder)
         if separate:
             self._with_inside(folder)
-        (folder / "plan.json").write_text(json.dumps(self._told()))
+        (folder / "plan.json").write_text(self._plan_json())
         return _readable(folder)
 
     def _with_inside(self, folder: Path) -> Path:
         shutil.copytree(_compiled(_INSIDE), folder / "separation")
         return folder
 
-    def _told(self) -> dict[str, Any]:
+    def _plan_json(self) -> str:
+        """What the harness reads of the plan."""
         framework = self.settings.framework
         argv = [f"{TESTS}/{{name}}"]
         if framework != "script":
             argv = [*_PYTHON, f"{HARNESS}/{framework}_test.py", "{name}", "{fd}", f"{HARNESS}/plan.json"]
-        return {
-            "tests": self.expected,
-            "argv": argv,
-            "timeout_s": self.settings.test_timeout_sec,
-            "tests_dir": TESTS,
-            "pythonpath": self._pythonpath(),
-        }
+        return json.dumps(
+            {
+                "tests": self.expected,
+                "argv": argv,
+                "timeout_s": self.settings.test_timeout_sec,
+                "tests_dir": TESTS,
+                "pythonpath": self._pythonpath(),
+            }
+        )
 
     def _pythonpath(self) -> Sequence[str]:
         if self.settings.pythonpath is not None:
