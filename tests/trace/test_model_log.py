@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from affidavit.events import MODEL_SCHEMA
+from affidavit.events import MODEL_SCHEMA, ModelRow
 from affidavit.trace import ModelLog, TraceError, model_batches, model_chain, write_model_log
 
 
@@ -92,3 +92,7 @@ def test_a_row_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match="not of the schema"):
         write_model_log(path, [{**rows(1)[0], "status": "many"}])
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_typed_row_has_the_columns_of_the_schema() -> None:
+    assert [*ModelRow.__annotations__] == MODEL_SCHEMA.names

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -531,12 +531,12 @@ def doctor(as_json: Json = False) -> None:
 
     Also shows what each recorder can't see, and how to get what is missing.
     """
-    from affidavit.evaluation import examine
+    from affidavit.evaluation import try_backends
     from affidavit.report import print_doctor
 
-    found: dict[str, Any] = examine()
+    found = try_backends()
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
     else:
         print_doctor(found, sys.stdout)
 

@@ -3,7 +3,7 @@
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import ChooseRuntime, Chosen, choose_runtime, examine
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, TriedBackends, choose_runtime, try_backends
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
@@ -49,6 +49,7 @@ __all__ = [
     "Stages",
     "Trial",
     "TrialResult",
+    "TriedBackends",
     "Warmed",
     "Work",
     "agent_spec",
@@ -58,7 +59,6 @@ __all__ = [
     "check_places",
     "choose_runtime",
     "clean_workplaces",
-    "examine",
     "expired_runs",
     "kept_cache",
     "kept_caches",
@@ -72,6 +72,7 @@ __all__ = [
     "reproduce",
     "run_jobs",
     "run_suite",
+    "try_backends",
     "warm_tasks",
     "with_images",
     "with_known_workdirs",

@@ -1,6 +1,6 @@
 """Which runtime and recorder a run uses, and what works on this machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -56,25 +56,47 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
     raise RunError("; ".join(failed))
 
 
-def examine() -> dict[str, Any]:
-    """What ``affidavit doctor`` shows: every runtime and recorder, tried, and what ``auto`` would take.
+@dataclass(frozen=True)
+class AutoChoice:
+    """What ``auto`` takes on this machine; ``none`` where nothing works, and why, a clause."""
+
+    runtime: str
+    recorder: str
+    why: str
+
+
+@dataclass(frozen=True)
+class TriedBackends:
+    """What ``affidavit doctor`` shows: every runtime and recorder by name, and what ``auto`` takes."""
+
+    runtimes: Mapping[str, Availability]
+    recorders: Mapping[str, Availability]
+    auto: AutoChoice
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``affidavit doctor --json`` prints it."""
+        return asdict(self)
+
+
+def try_backends() -> TriedBackends:
+    """Try every runtime and recorder.
 
     Raises:
         KeyboardInterrupt: it was interrupted; no sandbox is left.
     """
     with terminable():
-        return _examine()
+        return _try_backends()
 
 
-def _examine() -> dict[str, Any]:
-    found_runtimes = {name: asdict(_tried(runtime.available)) for name, runtime in runtimes().items()}
-    found_recorders = {name: asdict(make_recorder(name).available()) for name in recorder_names()}
+def _try_backends() -> TriedBackends:
+    found_runtimes = {name: _tried(runtime.available) for name, runtime in runtimes().items()}
+    found_recorders = {name: make_recorder(name).available() for name in recorder_names()}
     try:
         chosen = choose_runtime()
-        auto = {"runtime": chosen.runtime.name, "recorder": chosen.recorder.name, "why": chosen.why}
+        auto = AutoChoice(chosen.runtime.name, chosen.recorder.name, chosen.why)
     except RunError as error:
-        auto = {"runtime": "none", "recorder": "none", "why": str(error)}
-    return {"runtimes": found_runtimes, "recorders": found_recorders, "auto": auto}
+        auto = AutoChoice("none", "none", str(error))
+    return TriedBackends(found_runtimes, found_recorders, auto)
 
 
 def _tried(available: Callable[[], Availability]) -> Availability:

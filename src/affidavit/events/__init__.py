@@ -6,7 +6,7 @@ room holds events as Python objects. This room does no I/O.
 
 from affidavit.events.execs import AGENT, EXEC_SCHEMA, FIRST, ExecTracker, is_judged
 from affidavit.events.host_names import NAMED_ADDRESSES, named_rows, with_host_names
-from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA
+from affidavit.events.model_traffic import GENERATING, MODEL_SCHEMA, ModelRow
 from affidavit.events.names import decode_name, encode_name
 from affidavit.events.processes import Process, process_tree
 from affidavit.events.schema import (
@@ -44,6 +44,7 @@ __all__ = [
     "SYSTEM_CALL_NAMES",
     "TREE_CHANGES",
     "ExecTracker",
+    "ModelRow",
     "Op",
     "Process",
     "decode_name",

@@ -1,6 +1,37 @@
 """Columns of the decision log: what an agent asked its model, and what the model said."""
 
+from typing import TypedDict
+
 import pyarrow as pa
+
+
+class ModelRow(TypedDict):
+    """A row of MODEL_SCHEMA."""
+
+    turn: int
+    started_ns: int
+    answered_ns: int | None
+    ended_ns: int
+    dialect: str
+    operation: str
+    method: str
+    path: str
+    query: str
+    model: str
+    wire_model: str
+    outcome: str
+    status: int
+    reason: str
+    stripped: list[str]
+    input_tokens: int
+    output_tokens: int
+    estimated: bool
+    request_headers: str
+    response_headers: str
+    request: bytes
+    response: bytes
+    hash: bytes
+
 
 MODEL_SCHEMA: pa.Schema = pa.schema(
     [

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from affidavit.events import GENERATING
+from affidavit.events import GENERATING, ModelRow
 from affidavit.evidence.bundle import BundleReader
 from affidavit.evidence.document import Document, Texts
 from affidavit.evidence.statement import TrialFacts
@@ -105,7 +105,7 @@ class ModelFacts(LogFacts):
         return "the model gateway ended before the agent did, so what the agent could ask is not known"
 
 
-def model_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+def model_rows(batches: Iterable[pa.RecordBatch]) -> Iterator[ModelRow]:
     """The rows of a decision log, one by one: bodies may be large."""
     for batch in batches:
         for index in range(batch.num_rows):

@@ -10,10 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeGuard
 
+from pydantic import JsonValue
+
 from affidavit.grading.separation.separation import Separation
 from affidavit.sandbox import Exit
 
 _EXIT = frozenset(one.name for one in fields(Exit))
+
+HarnessLine = Mapping[str, JsonValue]
+"""What the harness reported of one test, as it stands in ``grade.json``: it quotes what the code under test gave it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Left:
     exit: Exit
     reward: LeftReward | None = None
     report: LeftReport | None = None
-    tests: tuple[Mapping[str, Any], ...] | None = None
+    tests: tuple[HarnessLine, ...] | None = None
     forged: int = 0
     words: int = 0
     ways: tuple[str, ...] = ()

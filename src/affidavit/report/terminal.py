@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from affidavit.evaluation import ReproductionResult, RunResult, TrialResult
+from affidavit.evaluation import ReproductionResult, RunResult, TrialResult, TriedBackends
 from affidavit.events import Process, process_tree
 from affidavit.evidence import locate
 from affidavit.policy import summed
@@ -252,20 +252,18 @@ def print_agents(agents: Iterable[Mapping[str, Any]], out: IO[str]) -> None:
     open_console(out).print(table)
 
 
-def print_doctor(report: Mapping[str, Any], out: IO[str]) -> None:
+def print_doctor(found: TriedBackends, out: IO[str]) -> None:
     """What works here."""
     console = open_console(out)
     table = _table("", "works", "detail")
-    for kind in ("runtimes", "recorders"):
-        for name, item in report[kind].items():
-            works = Text("yes", "green") if item["works"] else Text("no", "red")
-            table.add_row(
-                f"{kind[:-1]} {name}", works, item["detail"] if item["works"] else f"{item['detail']}: {item['fix']}"
-            )
+    named = {f"runtime {name}": one for name, one in found.runtimes.items()}
+    named |= {f"recorder {name}": one for name, one in found.recorders.items()}
+    for name, one in named.items():
+        works = Text("yes", "green") if one.works else Text("no", "red")
+        table.add_row(name, works, one.detail if one.works else f"{one.detail}: {one.fix}")
     console.print(table)
-    for kind in ("runtimes", "recorders"):
-        for name, item in report[kind].items():
-            for gap in item["gaps"]:
-                console.print(f"gap  {kind[:-1]} {name}: {gap}", soft_wrap=True)
-    chosen = report["auto"]
-    console.print(f"auto: {chosen['runtime']} + {chosen['recorder']} ({chosen['why']})", soft_wrap=True)
+    for name, one in named.items():
+        for gap in one.gaps:
+            console.print(f"gap  {name}: {gap}", soft_wrap=True)
+    auto = found.auto
+    console.print(f"auto: {auto.runtime} + {auto.recorder} ({auto.why})", soft_wrap=True)

@@ -23,18 +23,20 @@ from affidavit.evidence import (
     STATEMENT,
     TRAJECTORY,
     BundleReader,
+    GradeDocument,
     Identity,
     Statement,
     TrialFacts,
     check_model,
     check_network,
     private_files,
+    read_grades,
     read_statement,
     stated_identity,
     stated_model,
     trace_facts,
 )
-from affidavit.grading import Graded, combine
+from affidavit.grading import combine
 from affidavit.signing import Envelope, EvidenceError, PublicKey, Trust, now, read_envelope, strict_canonical_json
 from affidavit.trace import TraceError, in_sequence
 from affidavit.verification.checked import Check, Checked
@@ -426,7 +428,11 @@ class _Checks:
                 raise _Wrong(f"verdict.json: its {name} is not the statement's", "verdict.json")
         if verdict.get("assurance") != (facts.model_extra or {}).get("assurance"):
             raise _Wrong("verdict.json: its assurance is not the statement's", "verdict.json")
-        score = _graded(self._reader.grades)
+        try:
+            grades = read_grades(self._reader)
+        except EvidenceError as error:
+            raise _Wrong(str(error), "grade.json") from error
+        score = _graded(grades)
         expected = {"pass": score, "fail": score, "violation": 0}.get(facts.verdict)
         if facts.score != expected or (facts.verdict in ("pass", "fail") and expected is None):
             made = f"{facts.verdict} with a grade of {_number(score)} makes {_number(expected)}"
@@ -470,26 +476,22 @@ class _Checks:
         return "no file was changed during these checks"
 
 
-def _graded(grade: Mapping[str, Any]) -> float | None:
+def _graded(grades: GradeDocument) -> float | None:
     """The score, which must be what the graders' scores make.
 
     Raises:
         _Wrong: it is not.
     """
-    score, graders = grade.get("score"), grade.get("graders")
-    if isinstance(score, bool) or not isinstance(score, int | float | None):
-        raise _Wrong("grade.json: its score is not a number", "grade.json")
-    if not isinstance(graders, list) or not all(isinstance(one, dict) for one in graders):
-        raise _Wrong("grade.json: has no list of graders", "grade.json")
-    if "failed" in grade and score is None and not graders:
+    if grades.failed is not None:
         return None
     try:
-        made = combine([Graded.from_json(one) for one in graders]).score
+        made = combine(grades.graders).score
     except ValueError as error:
         raise _Wrong(str(error), "grade.json") from error
-    if made != score:
-        raise _Wrong(f"grade.json: the graders make {_number(made)}, the score says {_number(score)}", "grade.json")
-    return score
+    if made != grades.score:
+        said = f"the graders make {_number(made)}, the score says {_number(grades.score)}"
+        raise _Wrong(f"grade.json: {said}", "grade.json")
+    return grades.score
 
 
 def _number(score: float | None) -> str:

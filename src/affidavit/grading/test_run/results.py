@@ -1,10 +1,11 @@
 """What became of each hidden test, from what the harness told or a report says."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from affidavit.grading.verifier_record import HarnessLine
 from affidavit.signing import EvidenceError, strict_json
 
 _MOST_LETTERS = 300
@@ -44,7 +45,7 @@ class ResultsError(Exception):
     """The tests could not be run, or what was told of them can't be read; the text says why."""
 
 
-def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[dict[str, Any]], int]:
+def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[HarnessLine], int]:
     """What the harness told of each test; see ``harness/runner.py``.
 
     A harness that was ended early has told of the tests before; the rest did not report.
@@ -66,7 +67,7 @@ def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[dict[str, Any]], int
         key = bytes.fromhex(first.decode("ascii").removeprefix("key "))
     except ValueError:
         raise ResultsError(f"the harness's standard output begins with something else: {first[:60]!r}") from None
-    lines: list[dict[str, Any]] = []
+    lines: list[HarnessLine] = []
     forged = 0
     for line in raw[:-1]:
         signature, _, data = line.partition(b" ")
@@ -80,7 +81,7 @@ def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[dict[str, Any]], int
     return [line for line in lines if "end" not in line], forged
 
 
-def _line(data: bytes) -> dict[str, Any]:
+def _line(data: bytes) -> HarnessLine:
     """What a line of the harness says: it quotes what the code under test gave it, which may be anything."""
     try:
         value = strict_json(data)
@@ -91,7 +92,7 @@ def _line(data: bytes) -> dict[str, Any]:
     return value
 
 
-def judge_lines(framework: str, expected: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> list[TestResult]:
+def judge_lines(framework: str, expected: Sequence[str], lines: Sequence[HarnessLine]) -> list[TestResult]:
     """What became of each expected test.
 
     Args:
@@ -102,13 +103,13 @@ def judge_lines(framework: str, expected: Sequence[str], lines: Sequence[Mapping
     Raises:
         ResultsError: the tests' framework can't be loaded.
     """
-    told: dict[str, list[Mapping[str, Any]]] = {}
+    told: dict[str, list[HarnessLine]] = {}
     for line in lines:
         told.setdefault(str(line.get("test")), []).append(line)
     return [_judge(framework, name, told.get(name, [])) for name in expected]
 
 
-def _judge(framework: str, name: str, lines: Sequence[Mapping[str, Any]]) -> TestResult:
+def _judge(framework: str, name: str, lines: Sequence[HarnessLine]) -> TestResult:
     def failed(message: str, changed: Sequence[str] = ()) -> TestResult:
         return TestResult(name, False, " ".join(message.split())[:_MOST_LETTERS], tuple(changed))
 
