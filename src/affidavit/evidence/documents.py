@@ -46,7 +46,7 @@ class TaskDocument(Document):
     control: bool
     passing_score: float
     profile: Profile = "strict"
-    labels: dict[str, Any] = Field(default_factory=dict)
+    labels: dict[str, JsonValue] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, task: Task) -> "TaskDocument":

@@ -7,11 +7,11 @@ answer could be found by trying. Whoever has only the bundle learns that there i
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from affidavit.evidence.statement import TrialFacts
 from affidavit.signing import EvidenceError
 
 FOLDER = "private"
@@ -82,16 +82,16 @@ def digest(key: bytes, name: str, file: BinaryIO) -> PrivateFile:
     return PrivateFile(made.hexdigest(), size)
 
 
-def private_files(facts: Mapping[str, Any]) -> dict[str, PrivateFile]:
+def private_files(facts: TrialFacts) -> dict[str, PrivateFile]:
     """What a statement says of the private part; nothing where there is none, as in bundles of version 0.1.
 
     Args:
-        facts: the predicate.
+        facts: of the statement.
 
     Raises:
         EvidenceError: it says what can't be.
     """
-    value = facts.get(FOLDER, {})
+    value = (facts.model_extra or {}).get(FOLDER, {})
     found = {}
     for name, file in value.items() if isinstance(value, dict) else ():
         match file:

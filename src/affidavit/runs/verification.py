@@ -376,7 +376,7 @@ class _RunChecks:
             raise _Wrong(f"{planned.place}/bundle: {'; '.join(differences)}")
         if unexpected := [check for check in self._expected.checks(facts) if not check.ok]:
             raise _Wrong(f"{planned.place}/bundle: " + "; ".join(f"{one.name}: {one.detail}" for one in unexpected))
-        if not self._public and private_files(facts.model_extra or {}) and not beside(place).is_dir():
+        if not self._public and private_files(facts) and not beside(place).is_dir():
             raise _Wrong(
                 f"{planned.place}/private: is missing; with --public the published parts are checked on their own"
             )

@@ -219,7 +219,7 @@ class _Checks:
     def _private_part(self, statement: Statement, wrong: dict[str, str]) -> str:
         """Look at the private part, where it is there; what is said of it. `wrong`: gets what is wrong, by file."""
         try:
-            expected = private_files(statement.facts.model_extra or {})
+            expected = private_files(statement.facts)
         except EvidenceError as error:
             raise _Wrong(f"{STATEMENT}: {error}", STATEMENT) from error
         if twice := expected.keys() & statement.files.keys():
@@ -266,7 +266,7 @@ class _Checks:
 
     def _is_here(self, facts: TrialFacts, name: str) -> bool:
         """Whether a file is there to be checked: it is public, or the private part is at hand."""
-        return self._reader.has_private or name not in private_files(facts.model_extra or {})
+        return self._reader.has_private or name not in private_files(facts)
 
     def _traces(self, facts: TrialFacts) -> str:
         parts = self._reader.parts()
