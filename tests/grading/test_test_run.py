@@ -90,7 +90,7 @@ class TestNames:
             self.names(tmp_path, source)
 
 
-class RunPlanning:
+class TestPlanning:
     def task(self, tmp_path: Path, settings: str, **tests: str) -> Task:
         (tmp_path / "tests").mkdir(exist_ok=True)
         (tmp_path / "task.toml").write_text(f'[[affidavit.graders]]\nkind = "test_run"\n{settings}')
@@ -98,6 +98,24 @@ class RunPlanning:
         for name, text in {"test.sh": "", **tests}.items():
             (tmp_path / "tests" / name).write_text(text)
         return load_task(tmp_path)
+
+    def test_harnesses_are_alike_and_leave_nothing_elsewhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("affidavit.grading.test_run.plan._COMPILED", {})
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+        (tmp_path / "temporary").mkdir()
+        plan = self.plan(tmp_path, 'framework = "pytest"', **{"test_a.py": "def test_a(): pass\n"})
+        made = [plan.write_harness(tmp_path / name, separate=True) for name in ("one", "two")]
+        contents = [
+            {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            for folder in made
+            if folder is not None
+        ]
+        assert contents[0] == contents[1]
+        assert any(path.suffix == ".pyc" and "separation" in path.parts for path in contents[0])
+        assert not any(str(tmp_path).encode() in content for content in contents[0].values())
+        assert list((tmp_path / "temporary").iterdir()) == []
 
     def plan(self, tmp_path: Path, settings: str, **tests: str) -> RunPlan:
         task = self.task(tmp_path, settings, **tests)

@@ -1,13 +1,11 @@
 """Which hidden tests must report, and what the grading sandbox is told."""
 
-import atexit
 import compileall
 import functools
 import hashlib
 import json
 import py_compile
 import shutil
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,14 +156,14 @@ class RunPlan:
         """
         if self.settings.framework not in RUN_HERE and not separate:
             return None
-        shutil.copytree(_compiled(_SOURCES), folder)
+        _copy_compiled(_SOURCES, folder)
         if separate:
             self._with_inside(folder)
         (folder / "plan.json").write_text(self._plan_json())
         return _readable(folder)
 
     def _with_inside(self, folder: Path) -> Path:
-        shutil.copytree(_compiled(_INSIDE), folder / "separation")
+        _copy_compiled(_INSIDE, folder / "separation")
         return folder
 
     def _plan_json(self) -> str:
@@ -243,17 +241,29 @@ def harness_digest() -> str:
     return digest.hexdigest()
 
 
-@functools.cache
-def _compiled(sources: Path) -> Path:
-    """A copy of programs for sandboxes with what they compile to beside them, for as long as this process lives: each
-    of many short-lived interpreters there would compile them again. One of another version than this does so still."""
-    folder = Path(tempfile.mkdtemp(prefix="affidavit-harness-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    copy = folder / sources.name
-    shutil.copytree(sources, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    # Not by the times of the sources, which are all made the same.
-    compileall.compile_dir(copy, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    return copy
+# What `_copy_compiled` makes of each of its sources, by name: for as long as this process lives.
+_COMPILED: dict[Path, dict[Path, bytes]] = {}
+
+
+def _copy_compiled(sources: Path, folder: Path) -> None:
+    """Copy programs for sandboxes with what they compile to beside them: each of many short-lived interpreters there
+    would compile them again. One of another version than this does so still.
+
+    Args:
+        sources: their folder.
+        folder: does not exist.
+    """
+    if (files := _COMPILED.get(sources)) is None:
+        shutil.copytree(sources, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        # Not by the times of the sources, which are all made the same; and with no name of a folder of this machine.
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(folder, ddir=HARNESS, quiet=2, invalidation_mode=unchecked)
+        made = (path for path in folder.rglob("*") if path.is_file())
+        _COMPILED[sources] = {path.relative_to(folder): path.read_bytes() for path in made}
+        return
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
 
 
 def _readable(folder: Path) -> Path:
