@@ -5,8 +5,7 @@ The format is that of SWE-bench's harness: JSON Lines of objects with ``instance
 """
 
 import json
-import os
-import subprocess
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from affidavit.evidence import (
 from affidavit.report.runs import ReportError, RunView, TrialView
 from affidavit.report.trial_detail import FileTexts, texts_of
 from affidavit.sandbox import Change
+from affidavit.tasks import TaskError, run_git
 
 _GIT_S = 120
 # Git takes nothing of its own into a patch, and what Python and pytest leave behind is nobody's fix.
@@ -177,15 +177,9 @@ def _quoted(name: bytes) -> bytes:
 
 
 def _git(place: str, words: list[str], stdin: bytes = b"") -> bytes:
-    # No configuration of the user's or of the system's.
-    env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
+    if shutil.which("git") is None:
+        raise ReportError("--predictions: git is not installed, and it makes the patches: apt install git")
     try:
-        done = subprocess.run(["git", *words], cwd=place, env=env, input=stdin, capture_output=True, timeout=_GIT_S)
-    except FileNotFoundError:
-        raise ReportError("--predictions: git is not installed, and it makes the patches: apt install git") from None
-    except subprocess.TimeoutExpired:
-        raise _Unknown(f"git took more than {_GIT_S} s") from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise _Unknown(f"git: {said[-1][:300] if said else done.returncode}")
-    return done.stdout
+        return run_git("the patch", ["-C", place, *words], stdin, timeout_s=_GIT_S)
+    except TaskError as error:
+        raise _Unknown(str(error)) from None

@@ -17,6 +17,7 @@ adds ``contract.yaml`` and the table ``[affidavit]``:
 from affidavit.tasks.decoys import DecoySettings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
+from affidavit.tasks.git import run_git
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
 from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.json_records import read_json_records
@@ -66,5 +67,6 @@ __all__ = [
     "load_task",
     "read_json_records",
     "read_labels",
+    "run_git",
     "task_digest",
 ]

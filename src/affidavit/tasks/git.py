@@ -1,4 +1,4 @@
-"""Runs git for importing tasks."""
+"""Runs git, for importing tasks and for patches."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from affidavit.tasks.errors import TaskError
 
-_GIT_S = 1800
 _KEPT = ("SSH_AUTH_SOCK", "HTTPS_PROXY", "https_proxy")
 
 
@@ -17,6 +16,7 @@ def run_git(
     env: Mapping[str, str] | None = None,
     *,
     as_configured: bool = False,
+    timeout_s: float = 1800,
 ) -> bytes:
     """Run git, and return its standard output. It speaks only https, ssh and file, and asks nobody for a password.
 
@@ -27,9 +27,10 @@ def run_git(
         env: further variables.
         as_configured: with the configuration of the user and the system, which may have filters, hooks and the way to a
             private server. Otherwise without.
+        timeout_s: seconds that it may take.
 
     Raises:
-        TaskError: it is not installed, took more than 30 minutes, or failed.
+        TaskError: it is not installed, took too long, or failed.
     """
     bare = {"HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
     whole = {
@@ -41,11 +42,11 @@ def run_git(
         **(env or {}),
     }
     try:
-        done = subprocess.run(["git", *words], input=stdin, env=whole, capture_output=True, timeout=_GIT_S)
+        done = subprocess.run(["git", *words], input=stdin, env=whole, capture_output=True, timeout=timeout_s)
     except FileNotFoundError:
         raise TaskError("git is not installed, and the tasks' repositories are git's: apt install git") from None
     except subprocess.TimeoutExpired:
-        raise TaskError(f"{what}: git took more than {_GIT_S} s") from None
+        raise TaskError(f"{what}: git took more than {timeout_s:g} s") from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
         raise TaskError(f"{what}: git: {said[-1][:300] if said else done.returncode}")
