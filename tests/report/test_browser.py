@@ -52,7 +52,14 @@ DETAIL: dict[str, Any] = {
 }  # fmt: skip
 WIDTHS = (360, 768, 1280)
 PHONE = WIDTHS[0]
-ORDINARY = ("both.html", "compared.html", "three.html", "both-pages/index.html", "both-pages/trial-00009.html")
+ORDINARY = (
+    "both.html",
+    "compared.html",
+    "three.html",
+    "many.html",
+    "both-pages/index.html",
+    "both-pages/trial-00009.html",
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +170,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "three", [trial(f"t{n}", 0, "fail", agent="three", labels=labels) for n in range(7)], "r-3"
     )
     write_comparison(compare(make_report(read_runs([*runs[1:], third]))), folder / "three.html")
+    crowd = [
+        write_run(
+            folder / f"crowd-{number}",
+            [trial(f"t{n}", 0, verdict, agent=f"agent-{number}", labels=labels) for n in range(number, 7)],
+            f"r-crowd-{number}",
+        )
+        for number, verdict in enumerate(("pass", "fail", "violation", "pass", "error", "inconclusive", "fail"))
+    ]
+    many = make_report(read_runs(crowd), read_behaviour)
+    write_page(many, folder / "many.html")
     return folder
 
 

@@ -185,6 +185,22 @@ def test_what_each_pair_could_show_alone_may_not_stand_among_many(make_run: Make
     )
 
 
+def test_pairs_that_are_too_many_to_name_are_counted(make_run: MakeRun) -> None:
+    def conclusion(*verdicts: str) -> str:
+        place = f"{verdicts[0]}-{len(verdicts)}"
+        folders = [
+            make_run([trial(f"t{n}", 0, verdict, agent=agent) for n in range(10)], agent, f"{place}-{agent}")
+            for agent, verdict in zip("abcdefgh", verdicts, strict=False)
+        ]
+        return " ".join(compare(make_report(read_runs(folders))).conclusion)
+
+    assert conclusion(*["pass"] * 5).startswith("No difference shown between any two of these agents.")
+    told = conclusion("fail", *["pass"] * 4)
+    assert "e solves more than a. No difference shown between b and c; nor between b and d;" in told
+    told = conclusion("fail", *["pass"] * 5)
+    assert told.endswith("No difference shown between the two agents of the other 10 pairs.")
+
+
 def test_a_pair_without_common_tasks_is_named(make_run: MakeRun) -> None:
     tasks_of = {"a": "12", "b": "23", "c": "3"}
     trials = [trial(task, agent=agent) for agent, tasks in tasks_of.items() for task in tasks]

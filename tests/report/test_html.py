@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from affidavit.report import (
     ReportError,
     compare,
     make_report,
+    print_report,
     read_behaviour,
     read_runs,
     write_comparison,
@@ -97,6 +99,29 @@ def test_the_page_shows_the_pair_first_and_the_gap_in_words(make_run: MakeRun) -
     assert re.search(r"Counted score 33 % 95 % interval .* Raw score 67 %", text)
     assert text.index("Counted score") < text.index("One mark for each trial")
     assert "1 of 3 trials earned points that do not count: 1 broke the contract. In all, 33 of 100 points" in text
+
+
+def test_many_agents_share_one_table_and_the_best_comes_first(make_run: MakeRun) -> None:
+    verdicts = {"idle": "f", "good": "Pf", "cheat": "V", "odd": "e", "fair": "f", "other": "PP"}
+    names = {"P": "pass", "f": "fail", "V": "violation", "e": "error"}
+    runs = [
+        make_run([trial(f"t{n}", 0, names[one], agent=agent) for n, one in enumerate(marks)], agent, agent)
+        for agent, marks in verdicts.items()
+    ]
+    text = " ".join(page_of(*runs).text.split())
+    assert "6 agents, 8 trials of 2 tasks, 6 runs Score" in text
+    order = [
+        text.index(f" {agent} {score} %") for agent, score in (("other", 100), ("good", 50), ("cheat", 0), ("idle", 0))
+    ]
+    assert order == sorted(order)
+    assert "Points that do not count (1 agent)cheat: 1 of 1 trial earned points that do not count" in text
+    out = io.StringIO()
+    print_report(make_report(read_runs(runs)), out)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "6 agents: 8 trials of 2 tasks"
+    assert [line.split()[0] for line in lines[2:8]][:2] == ["other", "good"]
+    assert re.fullmatch(r"  good +50 % +\d+ to \d+ +50 %  1P 1f *", lines[3])
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ SIGNIFICANT = 0.05
 FEWEST_DIFFERING = 6
 """Tasks on which two agents must differ before an exact test at 5 % can show anything: 2 / 2**5 is above it."""
 
+# Pairs without a difference that a sentence names.
+_MOST_NAMED = 6
 _MOST_LISTED = 12
 
 
@@ -339,7 +341,12 @@ def _conclusions(pairs: Sequence[Comparison]) -> Iterable[str]:
             better[names[0]].append(names[1])
     for name, worse in better.items():
         yield f"{name} solves more than {_listed(worse)}."
-    if alike:
+    if len(alike) > _MOST_NAMED:
+        rest = (
+            "any two of these agents" if len(alike) == len(pairs) else f"the two agents of the other {len(alike)} pairs"
+        )
+        yield f"No difference shown between {rest}."
+    elif alike:
         yield f"No difference shown between {_listed(alike, '; nor between ')}."
     # Holm multiplies the smallest p-value, at best 2 / 2**n with n differing tasks, by the number of pairs.
     fewest = next(n for n in count(1) if len(pairs) * 2 / 2**n < SIGNIFICANT)

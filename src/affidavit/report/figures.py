@@ -18,6 +18,8 @@ from affidavit.statistics import Estimate, estimate
 
 SCHEMA = "affidavit.report/v1"
 NO_LABEL = "(no label)"
+# Of one report; with more, agents are rows of a table.
+_MOST_ONE_BY_ONE = 5
 _MOST_CURVE = 100
 _MOST_MODELS = 20
 _LONGEST_EXAMPLE = 300
@@ -224,6 +226,16 @@ class Subject:
         return max(Counter(trial.task_id for trial in self.trials).values(), default=0)
 
     @property
+    def rank(self) -> tuple[float, float]:
+        """Orders subjects: the highest counted score first, then the highest raw score."""
+        return (-(self.counted.value or 0.0), -(self.raw.value or 0.0))
+
+    @property
+    def repeated(self) -> bool:
+        """Whether it tried a task more than once."""
+        return self.most_trials > 1
+
+    @property
     def by_task(self) -> Mapping[str, Sequence[TrialView]]:
         """Its trials, by task, in the order of each task's first one."""
         return _by_task(self.trials)
@@ -234,6 +246,16 @@ class Report:
     """The figures of all subjects of one or more runs."""
 
     subjects: tuple[Subject, ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many subjects that they are shown in one table rather than one by one."""
+        return len(self.subjects) > _MOST_ONE_BY_ONE
+
+    @property
+    def ranked(self) -> tuple[Subject, ...]:
+        """The subjects, the best first."""
+        return tuple(sorted(self.subjects, key=lambda subject: subject.rank))
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -29,6 +29,8 @@ from affidavit.statistics import Estimate
 
 WIDTH = 80
 _MOST_TASKS = 12
+_MOST_AGENTS = 25
+_NAME_WIDTH = 32
 _MOST_GROUPS = 5
 _MOST_RULES = 6
 _MOST_EXAMPLES = 3
@@ -59,7 +61,10 @@ def _screen(report: Report) -> Iterator[Text]:
     if not report.subjects:
         yield Text("no trials")
         return
-    for subject in report.subjects:
+    if report.many:
+        yield from _ranking(report)
+        yield Text()
+    for subject in () if report.many else report.subjects:
         yield from _lines(subject)
         yield Text()
     if (compared := comparisons_of(report)) is not None:
@@ -71,12 +76,33 @@ def _screen(report: Report) -> Iterator[Text]:
     shared = common_limits(report.subjects)
     for sentence in shared:
         yield from _wrapped(sentence)
-    for subject in report.subjects:
+    if report.many:
+        yield from _wrapped("What else limits the figures of each agent: see --html or --json.")
+    for subject in () if report.many else report.subjects:
         own = [sentence for sentence in subject.limits if sentence not in shared]
         if own and len(report.subjects) > 1:
             yield Text(f"{printable(subject.name, WIDTH - 1)}:")
         for sentence in own:
             yield from _wrapped(sentence)
+
+
+def _ranking(report: Report) -> Iterator[Text]:
+    """A line for each agent, the best first."""
+    trials = sum(len(subject.trials) for subject in report.subjects)
+    tasks = {task for subject in report.subjects for task in subject.tasks}
+    yield Text(f"{len(report.subjects)} agents: {plural(trials, 'trial')} of {plural(len(tasks), 'task')}", "bold")
+    yield Text(f"  {'agent':{_NAME_WIDTH}} {'counted':>7} {'95 % interval':>13} {'raw':>6}  verdicts", "bold")
+    for subject in report.ranked[:_MOST_AGENTS]:
+        interval = (interval_words(subject.counted) or "").removesuffix(" %")
+        line = Text(f"  {printable(subject.name, _NAME_WIDTH):{_NAME_WIDTH}} {percent(subject.counted.value):>7} ")
+        line.append(f"{interval:>13} {percent(subject.raw.value):>6}  ")
+        for verdict in VERDICTS:
+            if count := subject.verdicts[verdict]:
+                line.append(f"{count}{_MARKS[verdict]} ", _STYLES[verdict])
+        yield line
+    if (left := len(report.subjects) - _MOST_AGENTS) > 0:
+        yield Text(f"  and {plural(left, 'agent')} more: see --html or --csv")
+    yield Text("  " + ", ".join(f"{mark} {verdict}" for verdict, mark in _MARKS.items()))
 
 
 def _lines(subject: Subject) -> Iterator[Text]:
@@ -99,7 +125,7 @@ def _lines(subject: Subject) -> Iterator[Text]:
             yield Text(f"  {_label(group):{width}}  {_estimate(group.solved)}, {plural(group.tasks, 'task')}")
         if spread := jaggedness(subject.groups):
             yield from _wrapped(spread)
-    if subject.most_trials > 1:
+    if subject.repeated:
         yield Text()
         at, hat = (
             ", ".join(f"{percent(value)} for {k}" for k, value in _sampled(subject, name))
