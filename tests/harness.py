@@ -304,9 +304,10 @@ class Trials:
         options = RunOptions(way.runtime, way.recorder, trials, 1, out, access=AccessOptions(model, allowed=allowed))
         result = run_jobs([Job(load_task(task), chosen)], options, progress)
         for trial in result.trials:
-            if trial.bundle is not None:
-                wrong = [check for check in verify(trial.bundle).checks if not check.ok]
-                assert not wrong, (trial.judgement, wrong)
+            for part in trial.steps or (trial,):
+                if part.bundle is not None:
+                    wrong = [check for check in verify(part.bundle).checks if not check.ok]
+                    assert not wrong, (part.judgement, wrong)
         return [Outcome(trial, progress.notes) for trial in result.trials]
 
     def __call__(

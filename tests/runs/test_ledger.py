@@ -44,7 +44,7 @@ def test_a_whole_run(folder: Path, key: SigningKey, plan: RunPlan) -> None:
     assert (history.run_id, history.plan, history.closed) == (folder.name, plan.digest, True)
     assert (history.without_end(names), read.unsigned, read.discarded) == ([], 0, 0)
     assert [len(history.attempts[name]) for name in names] == [1, 2, 1, 1]
-    assert history.attempts[names[1]][0].steps == ["started", "sandbox", "aborted"]
+    assert history.attempts[names[1]][0].kinds == ["started", "sandbox", "aborted"]
     end = history.end_of(names[0])
     assert end is not None
     assert (end.verdict, end.score, end.bundle, end.duration_ms) == ("pass", 1.0, BUNDLE, 12)

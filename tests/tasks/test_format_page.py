@@ -23,6 +23,7 @@ def test_every_key_is_documented(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(TomlTable, "take", note)
     load_task(ROOT / "examples/suite/fix-ttl-cache")
+    load_task(ROOT / "examples/steps/parcel-quote")
     pages = "".join(
         (ROOT / "docs" / name).read_text() for name in ("task-format.md", "images.md", "graders.md", "grading.md")
     )

@@ -44,7 +44,7 @@ def test_a_folder_with_tasks_at_any_depth(tmp_path: Path) -> None:
     assert tasks.keys() == {"one", "two", "three"}
     assert not tasks["one"].problem
     assert tasks["two"].warnings == ("task.toml:2: [environment].skills_dir is ignored: no agent here reads skills",)
-    assert "steps asks for a task of several steps" in tasks["three"].problem
+    assert "names a step whose folder" in tasks["three"].problem
     assert os.access(tmp_path / "out" / "one" / "tests" / "test.sh", os.X_OK)
     assert (tmp_path / "out" / "one" / "link").is_symlink()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one", "three", "two"]

@@ -220,7 +220,6 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
         ('artifacts = [{source = "/a", service = "db"}]\n', "task.toml:1: artifacts names the service 'db'"),
         ('multi_step_reward_strategy = "best"\n', "task.toml:1: multi_step_reward_strategy must be"),
         ('[agent]\nallowed_hosts = "a"\n', "task.toml:2: [agent].allowed_hosts must be a list of strings"),
-        ('[[steps]]\nname = "one"\n', "task.toml:1: steps asks for a task of several steps"),
         ('[environment]\nos = "windows"\n', 'task.toml:2: [environment].os must be "linux"'),
         ('[environment]\nmemory = "lots"\n', "task.toml:2: [environment].memory must be a size"),
         ('[environment]\nmemory = "1G"\nmemory_mb = 9\n', "task.toml:2: [environment].memory (1024 MiB) and memory_mb"),

@@ -112,7 +112,7 @@ def hidden_lines(task: Task) -> dict[str, frozenset[bytes]]:
             seen += b"\n" + path.read_bytes()
     known = set(_lines(seen))
     found: dict[str, frozenset[bytes]] = {}
-    for folder in (task.tests.folder, task.solution.folder):
+    for folder in task.hidden_folders:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_HIDDEN:
                 rare = [one for one in dict.fromkeys(_lines(path.read_bytes())) if one not in known]

@@ -10,6 +10,7 @@ from typing import Protocol
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.stages import Machinery
+from affidavit.evaluation.steps import run_in_steps
 from affidavit.evaluation.trial import run_trial
 from affidavit.evaluation.trial_plan import TrialPlan
 from affidavit.runs import Ledger
@@ -66,7 +67,8 @@ class ThreadExecutor:
         def run(plan: TrialPlan) -> TrialResult:
             with telling:
                 watcher.began(plan)
-            return run_trial(plan, self.machinery, self.ledger.trial(plan.trial.name))
+            play = run_in_steps if plan.task.steps else run_trial
+            return play(plan, self.machinery, self.ledger.trial(plan.trial.name))
 
         workers = max(1, min(self.workers, len(plans)))
         with ThreadPoolExecutor(workers, thread_name_prefix="trial") as pool:

@@ -104,11 +104,11 @@ class GradingRun:
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
-        task, pristine = self.prepared.task, self.prepared.rootfs
+        task, found = self.prepared.task, self.prepared.graded
         changes, brought = work.changes, work.brought
         verifier = events = timings = None
         submission = digest_of(changes, brought)
-        rootfs = replace(pristine, layers=(work.carried, *pristine.layers))
+        rootfs = replace(found, layers=(work.carried, *found.layers))
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
             plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
@@ -130,7 +130,7 @@ class GradingRun:
         if timed:
             timings = self._time(timed, place, rootfs, submission, run)
         files = WatchedFiles(LayerFiles(rootfs.layers))
-        before = WatchedFiles(LayerFiles(pristine.layers))
+        before = WatchedFiles(LayerFiles(found.layers))
         graded = grade_all(
             graders,
             Material(
@@ -198,6 +198,8 @@ class GradingRun:
         where = f"{prepared.rootfs.digest} {usr} {self.contract.signed.digest} {runtime.name}"
         if prepared.task.grading is not None:
             where = f"{where} {prepared.tests_rootfs.digest}"
+        if prepared.task.step:
+            where = f"{where} step {prepared.task.step}"
         if self.web is not None:
             where = f"{where} {'web' if self.web.filling else self.web.cache.digest}"
         return where

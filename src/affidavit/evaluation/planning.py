@@ -21,6 +21,8 @@ from affidavit.runs import (
     PlannedModel,
     PlannedNetwork,
     PlannedPrice,
+    PlannedStep,
+    PlannedSteps,
     PlannedTask,
     RunPlan,
     SignedPlan,
@@ -248,7 +250,16 @@ def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
         contract=Versioned(id=contract.id, version=contract.version, digest=contract.digest),
         passing_score=float(task.scoring.passing_score),
         network=None if reach is None else PlannedNetwork(endpoints=[*reach.endpoints], addresses={**reach.addresses}),
+        steps=planned_steps(task),
     )
+
+
+def planned_steps(task: Task) -> PlannedSteps | None:
+    """What a plan says of the steps of a task; None where it has none."""
+    if not task.steps:
+        return None
+    steps = [PlannedStep(name=step.name, min_reward=step.min_reward) for step in task.steps]
+    return PlannedSteps(strategy=task.reward_strategy, steps=steps)
 
 
 def _versioned(facts: VersionFacts | None) -> Versioned | None:

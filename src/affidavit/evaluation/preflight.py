@@ -106,6 +106,13 @@ def plan_suite(path: Path, agent: Agent, options: RunOptions) -> tuple[SignedPla
         raise RunError(str(error)) from error
 
 
+def check_has_no_steps(tasks: Iterable[Task], what: str) -> None:
+    """Raise RunError for what can't be done with tasks of several steps yet; `what`: its name."""
+    for task in tasks:
+        if task.steps:
+            raise RunError(f"{task.path}/task.toml: has [[steps]], with which {what} does not work yet")
+
+
 @dataclass(frozen=True)
 class Preparation:
     """A run that has passed all checks and can begin.
@@ -387,18 +394,20 @@ def _own_key() -> SigningKey | None:
 def _check(job: Job, options: RunOptions) -> None:
     if job.agent.definition is not None and options.access.model is None:
         raise RunError(f"--agent {job.agent.name}: asks a model: say which with --model NAME")
-    solution = job.task.solution.folder / "solve.sh"
-    if job.agent.sees_solution and not solution.is_file():
-        raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
+    for task in job.task.played if job.agent.sees_solution else ():
+        solution = task.solution.folder / "solve.sh"
+        if not solution.is_file():
+            raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
 def check_graders(task: Task) -> None:
     """Raise TaskError if a task's graders can't be made or its hidden tests can't be planned."""
     for named in make_graders(task.scoring.graders):
-        if named.spec.kind == "test_run":
-            plan_tests(named.spec, task)
-        if isinstance(named.grader, PerformanceGrader):
-            named.grader.settings.check_files(named.spec, task.tests.folder)
+        for played in task.played:
+            if named.spec.kind == "test_run":
+                plan_tests(named.spec, played)
+            if isinstance(named.grader, PerformanceGrader):
+                named.grader.settings.check_files(named.spec, played.tests.folder)
 
 
 def _looked_through(job: Job, state: Path, tell: Callable[[str], None] | None) -> Job:

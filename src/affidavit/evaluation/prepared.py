@@ -1,6 +1,8 @@
 """What the sandboxes of a trial are made from: its task with root file systems, and its contract."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.sandbox import RootFilesystem
@@ -15,11 +17,25 @@ class PreparedTask:
         task: whose agent works, and whose graders are asked.
         rootfs: as the agent finds it.
         tests_rootfs: as the tests find it; the same where they have none of their own.
+        graded_layers: what is carried over to grading from the steps before, topmost first; empty for a first one.
+        reference_layers: makes layers of what the task's own solutions of those steps leave, topmost first.
     """
 
     task: Task
     rootfs: RootFilesystem
     tests_rootfs: RootFilesystem
+    graded_layers: tuple[Path, ...] = ()
+    reference_layers: Callable[[], tuple[Path, ...]] = tuple
+
+    @property
+    def graded(self) -> RootFilesystem:
+        """The root file system as grading finds it, without what this agent's work adds."""
+        return replace(self.rootfs, layers=(*self.graded_layers, *self.rootfs.layers))
+
+    @property
+    def reference(self) -> RootFilesystem:
+        """The root file system as the task's own solution finds it; nothing of the agent's is in it."""
+        return replace(self.rootfs, layers=(*self.reference_layers(), *self.rootfs.layers))
 
     @property
     def as_tested(self) -> Task:

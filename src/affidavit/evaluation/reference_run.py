@@ -121,27 +121,43 @@ class Reference:
     def _has_solution(self) -> bool:
         return (self._task.solution.folder / "solve.sh").is_file()
 
+    @property
+    def layers(self) -> tuple[Path, ...]:
+        """What the task's own solution leaves of this step and those before, topmost first.
+
+        Raises:
+            SandboxError, RecorderError, TraceError, OSError: the machinery failed.
+            Interrupted: the run was told to stop.
+        """
+        left = self._solved if self._has_solution else self._found
+        return left.layers[: len(left.layers) - len(self._prepared.rootfs.layers)]
+
+    @cached_property
+    def _found(self) -> RootFilesystem:
+        """The root file system as the solution finds it."""
+        return self._prepared.reference
+
     @cached_property
     def _solved(self) -> RootFilesystem:
         """The root file system with what the contract lets the solution leave."""
-        task, pristine, oracle = self._task, self._prepared.rootfs, Agent.named("oracle")
+        task, found, oracle = self._task, self._found, Agent.named("oracle")
         place = self._place
         place.mkdir(exist_ok=True)
         stage = self._stages.open("solution")
-        spec = agent_spec(task, pristine, self._contract.settings, oracle, place, stage.sandbox)
+        spec = agent_spec(task, found, self._contract.settings, oracle, place, stage.sandbox)
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
             judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
             changes, brought = take_over(sandbox, judge, carried)
         self._written = [change for change in changes if change.path in brought]
-        left = replace(pristine, layers=(carried, *pristine.layers))
+        left = replace(found, layers=(carried, *found.layers))
         return seen_by_tests(task, left, self._prepared.tests_rootfs, place / "solved")
 
     @cached_property
     def _start(self) -> RootFilesystem:
         """What the tests see of what the agent found."""
         self._place.mkdir(exist_ok=True)
-        return seen_by_tests(self._task, self._prepared.rootfs, self._prepared.tests_rootfs, self._place / "start")
+        return seen_by_tests(self._task, self._found, self._prepared.tests_rootfs, self._place / "start")
 
     def _ready(
         self,

@@ -38,6 +38,7 @@ from affidavit.evidence import (
     read_environment,
     read_grade,
     read_task,
+    stated_step,
     write_reproduction,
 )
 from affidavit.gateway import GatewayError
@@ -150,6 +151,8 @@ def reproduce(
         verification = verify(bundle, key, task)
         if not verification.ok or verification.facts is None:
             return ReproductionResult(verification)
+        if stated_step(verification.facts) is not None:
+            raise RunError(f"{bundle}: is of one step of a trial, which can't be graded again on its own yet")
         if verification.signer == signer.key_id:
             raise RunError(f"{signer.key_id} signed the bundle; a counter-signature must be another's: use --keys DIR")
         with (

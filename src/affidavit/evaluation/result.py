@@ -1,11 +1,13 @@
 """What a trial and a run came to."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from affidavit.alerts import Undelivered
 from affidavit.evidence import ContractFacts, TermsFacts
+from affidavit.grading import weakest
 from affidavit.verification import Judgement, Verdict
 
 _EXIT_STATUS = {
@@ -51,6 +53,9 @@ class TrialResult:
         bundle: the folder of evidence; None where the trial never came so far.
         mode: ``strict``, or ``audit``: violations were recorded and did not count.
         began: when, by the ledger; empty where that is not known.
+        steps: those that were reached, in order; empty where the task has none. `record` is of all of them, and
+            `bundle` the last one's, which names those before.
+        step: the name of the step that this is; empty where it is a whole trial.
     """
 
     task_id: str
@@ -63,9 +68,12 @@ class TrialResult:
     bundle: Path | None
     mode: str = "strict"
     began: str = ""
+    steps: "tuple[TrialResult, ...]" = ()
+    step: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As ``affidavit run --json`` prints it."""
+        in_steps = {"steps": [{"step": one.step, **one.to_json()} for one in self.steps]} if self.steps else {}
         return {
             "task_id": self.task_id,
             "trial": self.trial,
@@ -78,7 +86,40 @@ class TrialResult:
             "began": self.began,
             "duration_ms": self.duration_ms,
             "bundle": None if self.bundle is None else str(self.bundle),
+            **in_steps,
         }
+
+
+def joined(trial: TrialResult, steps: Sequence[TrialResult]) -> TrialResult:
+    """A trial with its steps.
+
+    Args:
+        trial: what it came to, without what its steps found.
+        steps: those that were reached, in order.
+    """
+    own, records = trial.judgement, [step.record for step in steps]
+    reasons, violations, attempts = [], [], []
+    for step in steps:
+        said, found = f"step {step.step}: ", step.judgement
+        reasons += [f"{said}{reason}" for reason in found.reasons]
+        violations += [replace(one, message=f"{said}{one.message}") for one in found.violations]
+        attempts += [replace(one, message=f"{said}{one.message}") for one in found.attempts or ()]
+    judgement = replace(
+        own,
+        reasons=(*reasons, *own.reasons),
+        violations=tuple(violations),
+        attempts=tuple(attempts),
+        assurance=weakest(step.judgement.assurance for step in steps if step.judgement.assurance is not None),
+    )
+    record = replace(
+        trial.record,
+        events=sum(one.events for one in records),
+        lost=sum(one.lost for one in records),
+        complete=bool(records) and all(one.complete for one in records),
+        gaps=tuple(dict.fromkeys(gap for one in records for gap in one.gaps)),
+    )
+    duration, bundle = sum(step.duration_ms for step in steps), steps[-1].bundle if steps else None
+    return replace(trial, judgement=judgement, record=record, duration_ms=duration, bundle=bundle, steps=tuple(steps))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Going on with a run that was interrupted: which trials have their end, and what they came to."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from affidavit.evaluation.errors import RunError
-from affidavit.evaluation.result import RecordFacts, TrialResult
+from affidavit.evaluation.result import RecordFacts, TrialResult, joined
 from affidavit.evidence import (
     BundleReader,
     ContractFacts,
@@ -16,7 +16,7 @@ from affidavit.evidence import (
     read_environment,
     stated_plan,
 )
-from affidavit.runs import PLAN, RUN_STATEMENT, Attempt, Ledger, PlannedTrial, RunPlan, SignedPlan
+from affidavit.runs import PLAN, RUN_STATEMENT, Attempt, Ledger, PlannedTrial, RunPlan, SignedPlan, combine_steps
 from affidavit.verification import Judgement, Verdict, verify_signed_by
 
 
@@ -76,7 +76,8 @@ def resume_run(folder: Path, plan: SignedPlan, key: SigningKey) -> Resumed:
 
 
 def _adopted(folder: Path, planned: PlannedTrial, plan: RunPlan, ledger: Ledger, key: SigningKey) -> Attempt | None:
-    """The end of a trial whose bundle is in its place, though the ledger does not know that."""
+    """The end of a trial whose bundle is in its place, though the ledger does not know that. A trial in steps begins
+    again with its first: what that left for the next one is gone."""
     place = folder / planned.place / "bundle"
     if not place.exists():
         return None
@@ -101,29 +102,51 @@ def _clear_documents(folder: Path) -> None:
 def _clear(folder: Path, planned: PlannedTrial) -> None:
     """Remove what a trial without an end left: the private part goes into its place before the bundle does."""
     place = folder / planned.place
-    for left in (beside(place / "bundle"), *place.glob(".bundle.*.tmp")):
+    for left in (beside(place / "bundle"), *place.glob(".bundle.*.tmp"), *place.glob("[1-9]*")):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) -> TrialResult:
     """What a trial that has its end came to."""
     task = plan.task_by_id[planned.task]
-    contract = ContractFacts(**task.contract.model_dump(mode="json"), signed_by=None)
-    if end.bundle is None:
-        judgement = Judgement(Verdict(end.verdict or Verdict.ERROR), end.score, end.raw_score, (end.why,), ())
-        return TrialResult(
+    if task.steps is None and end.bundle is not None:
+        trial = _from_bundle(folder, planned.place, planned, plan, end.bundle)
+    else:
+        reasons: tuple[str, ...] = (end.why,) if end.why else ()
+        if task.steps is not None and end.bundle is not None:
+            reasons = combine_steps(task.steps, end.played, task.passing_score).reasons
+        trial = TrialResult(
             planned.task,
             planned.number,
             planned.agent_name,
-            judgement,
+            Judgement(Verdict(end.verdict or Verdict.ERROR), end.score, end.raw_score, reasons, ()),
             RecordFacts(),
-            contract,
+            ContractFacts(**task.contract.model_dump(mode="json"), signed_by=None),
             0,
             None,
-            began=end.began,
         )
-    place = folder / planned.place / "bundle"
-    if bundle_digest(place) != end.bundle:
+    if steps := [
+        replace(_from_bundle(folder, planned.place_of_step(number), planned, plan, step.bundle), step=step.name)
+        for number, step in enumerate(end.played, 1)
+    ]:
+        first = steps[0]
+        trial = replace(trial, record=first.record, mode=first.mode)
+        trial = joined(trial, steps)
+    return replace(trial, duration_ms=end.duration_ms or 0, began=end.began)
+
+
+def _from_bundle(folder: Path, within: str, planned: PlannedTrial, plan: RunPlan, digest: str) -> TrialResult:
+    """What a bundle in the folder of a run says its trial, or its step, came to.
+
+    Args:
+        folder: the run's.
+        within: the folder in it that the bundle is in.
+        planned: the trial.
+        plan: of the run.
+        digest: of the bundle's statement, by the ledger.
+    """
+    place = folder / within / "bundle"
+    if bundle_digest(place) != digest:
         raise EvidenceError(f"{place}: is not the bundle that the ledger says; see affidavit verify")
     with BundleReader(place) as reader:
         environment = read_environment(reader)
@@ -142,9 +165,8 @@ def _result(folder: Path, planned: PlannedTrial, plan: RunPlan, end: Attempt) ->
             summary.complete,
             tuple(summary.gaps),
         ),
-        contract=contract,
-        duration_ms=end.duration_ms or 0,
+        contract=ContractFacts(**plan.task_by_id[planned.task].contract.model_dump(mode="json"), signed_by=None),
+        duration_ms=0,
         bundle=place,
         mode="strict" if environment.enforcement is None else environment.enforcement.mode,
-        began=end.began,
     )

@@ -33,7 +33,7 @@ def agent_spec(
     name: str,
     network: str = "",
     model: Mapping[str, str] | None = None,
-    top: Path | None = None,
+    top: Sequence[Path] = (),
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -43,7 +43,7 @@ def agent_spec(
         name: the sandbox's.
         network: see SandboxSpec.
         model: variables that tell the agent where its model is.
-        top: a layer over all others; None: there is none.
+        top: layers over all others, topmost first.
 
     Raises:
         OSError: the solution can't be read.
@@ -60,10 +60,10 @@ def agent_spec(
         copy_readable(task.solution.folder, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution.env
-    over = [layer for layer in (top, agent.installed.layer if agent.installed else None) if layer is not None]
+    brought = (agent.installed.layer,) if agent.installed and agent.installed.layer else ()
     return SandboxSpec(
         name=name,
-        rootfs=(*over, *rootfs.layers),
+        rootfs=(*top, *brought, *rootfs.layers),
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,

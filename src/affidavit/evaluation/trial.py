@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
@@ -30,6 +30,8 @@ from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture, HostNames
 from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
+from affidavit.evaluation.step_setup import STAGE as SETUP_STAGE
+from affidavit.evaluation.step_setup import setup_spec, take_setup
 from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial_plan import TrialPlan
@@ -52,6 +54,7 @@ from affidavit.evidence import (
     PlanFacts,
     ProgramDocument,
     SettingsFacts,
+    StepFacts,
     TaskDocument,
     TaskFacts,
     TrialPredicate,
@@ -67,6 +70,7 @@ from affidavit.sandbox import (
     OciSandbox,
     SandboxSpec,
     Streams,
+    carry_over,
     pristine_program,
 )
 from affidavit.signing import canonical_json
@@ -87,6 +91,9 @@ from affidavit.verification import (
 _MOST_TOLD = 50
 # Letters of an agent's command in the statement.
 _MOST_COMMAND = 4096
+
+CARRIED, STATE = "carried", "state"
+"""Layers that a step leaves: what is carried over to grading, and all that its agent changed."""
 
 
 def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResult:
@@ -122,17 +129,46 @@ def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResu
     return trial.result(judgement, bundle)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What a step begins with.
+
+    Attributes:
+        facts: which step it is, and the bundle of the one before.
+        state: layers of all that the agent left in the steps before, topmost first.
+        graded: of what of that is carried over to grading, topmost first.
+        reference: makes layers of what the task's own solutions of those steps leave, topmost first.
+        keep: a private folder for what it leaves to the steps after.
+        has_setup: a script of the task's runs before its agent begins.
+    """
+
+    facts: StepFacts
+    state: tuple[Path, ...]
+    graded: tuple[Path, ...]
+    reference: Callable[[], tuple[Path, ...]]
+    keep: Path
+    has_setup: bool = False
+
+
 class Trial:
-    """What one trial rests on, and the road from its agent's end to its bundle. However the agent worked (one command,
-    or a session of many), `conclude` and `seal` are the same.
+    """What one trial, or one step of it, rests on, and the road from its agent's end to its bundle. However the agent
+    worked (one command, or a session of many), `conclude` and `seal` are the same.
 
     Attributes:
         record, contract_facts: as `TrialResult` has them.
         sealed: the judgement and the signed bundle; None as long as there is none.
+        footprint: of what grades, once it is known; None: the agent can change only what the contract lets it write.
     """
 
-    def __init__(self, plan: TrialPlan, machinery: Machinery, log: TrialLog) -> None:
-        self._plan, self._shared = plan, plan.run
+    def __init__(self, plan: TrialPlan, machinery: Machinery, log: TrialLog, earlier: Earlier | None = None) -> None:
+        """
+        Args:
+            plan: what is tried, and how.
+            machinery: runs it and signs its evidence.
+            log: where it enters what happens to it.
+            earlier: what it begins with, where it is a step; None: it is a whole trial.
+        """
+        self._plan, self._shared, self._earlier = plan, plan.run, earlier
         self._machinery = machinery
         self._task, self._agent, self._contract = plan.task, plan.agent, plan.contract
         terms = plan.run.terms
@@ -157,17 +193,19 @@ class Trial:
         runs = any(named.spec.kind == "test_run" for named in self._graders)
         task = plan.task
         guarded = task.environment.profile == "container" and runs and task.grading is None and plan.run.filling is None
-        self._footprint = Footprint(task.environment.workdir) if guarded else None
+        self.footprint = Footprint(task.environment.workdir) if guarded else None
         self.record = RecordFacts(plan.run.backends.runtime, plan.run.backends.recorder)
         self.contract_facts = contract_facts(plan.contract)
 
     def run(self) -> tuple[Judgement, Path]:
+        """Run it; its judgement and its bundle. Raises whatever the machinery raises."""
         with (
             BundleWriter(self._plan.folder / "bundle") as bundle,
             open_workplace(self._machinery.state, self._plan.folder) as place,
             Stages(self._machinery) as self._stages,
         ):
-            self.learn_footprint(place, self._stages)
+            if self._earlier is None:
+                self.learn_footprint(place, self._stages)
             # Its helpers get ready while the agent works.
             agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
             return self._run(bundle, place, agent, grader)
@@ -202,26 +240,44 @@ class Trial:
 
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
         judge = self.new_judge()
-        carried = place / "carried"
+        keep = place if self._earlier is None else self._earlier.keep
+        carried = keep / CARRIED
+        state = self._set_up(bundle, place)
         with self.ways_out(place) as ways:
-            spec = self.agent_spec(place, first.sandbox, ways)
+            spec = self.agent_spec(place, first.sandbox, ways, state)
             made, names = self._log.sandbox_made, ways.names
             with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
                 self._log.finished()
                 self.close_ways(bundle, ways)
                 changes, brought = take_over(sandbox, judge, carried)
+                if self._earlier is not None:
+                    carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, keep / STATE)
                 texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
         work = Work(agent, changes, brought, carried, texts=texts)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(self, place: Path, name: str, ways: WaysOut) -> SandboxSpec:
+    def _set_up(self, bundle: BundleWriter, place: Path) -> tuple[Path, ...]:
+        """Run the script that a step begins with, where it has one; the layers that its agent finds, topmost first."""
+        if (earlier := self._earlier) is None:
+            return ()
+        if not earlier.has_setup:
+            return earlier.state
+        stage = self._stages.open(SETUP_STAGE)
+        spec = setup_spec(
+            self._task, self._plan.rootfs, self._settings, place / SETUP_STAGE, stage.sandbox, earlier.state
+        )
+        with self._stage(bundle, stage, spec) as (captured, sandbox):
+            return (take_setup(self._task, captured, sandbox, earlier.keep / SETUP_STAGE), *earlier.state)
+
+    def agent_spec(self, place: Path, name: str, ways: WaysOut, state: tuple[Path, ...] = ()) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
             ways: that lead out of it.
+            state: layers of what the steps before left, topmost first.
 
         Raises:
             OSError: the solution can't be read.
@@ -235,7 +291,7 @@ class Trial:
             name,
             network=ways.network,
             model=gateway_environment(self._shared.model.models) if self._shared.model else None,
-            top=ways.layer,
+            top=(*([ways.layer] if ways.layer else []), *state),
         )
         layers = spec.rootfs
         if self._decoys.contents:
@@ -263,7 +319,7 @@ class Trial:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
             Interrupted: the run was told to stop.
         """
-        if self._footprint is None:
+        if self.footprint is None:
             return
         task = self._task
         (spec,) = (named.spec for named in self._graders if named.spec.kind == "test_run")
@@ -274,7 +330,7 @@ class Trial:
         grading = self._grading_run(stages, web)
         reference = Reference(stages, grading.prepared, grading.contract, place / "footprint")
         look = partial(reference.footprint, tests)
-        self._footprint = find_footprint(task, grading.where, self._machinery.state, look)
+        self.footprint = find_footprint(task, grading.where, self._machinery.state, look)
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -284,7 +340,7 @@ class Trial:
             self._agent.name,
             lambda path: pristine_program(self._plan.rootfs, path),
             self._task.limits.agent_timeout_s,
-            self._footprint,
+            self.footprint,
             self._decoys.paths,
         )
 
@@ -331,8 +387,8 @@ class Trial:
         if contract.publication is not None:
             bundle.add("contract.proof.json", canonical_json(contract.publication.to_json()))
         bundle.add("task.json", TaskDocument.of(task).to_json())
-        if self._footprint is not None:
-            bundle.add(FOOTPRINT, self._footprint.to_json())
+        if self.footprint is not None:
+            bundle.add(FOOTPRINT, self.footprint.to_json())
         bundle.add("environment.json", self._environment(judge).to_json())
         with bundle.reader() as reader:
             case = read_case(reader, findings)
@@ -482,8 +538,20 @@ class Trial:
         return grading.grade(bundle, place, work, record, self._graders, grader, run, condemned=condemned)
 
     def _grading_run(self, stages: Stages, web: VerifierWeb | None) -> GradingRun:
+        return GradingRun(stages, self.prepared, self.trial_contract, web)
+
+    @property
+    def prepared(self) -> PreparedTask:
+        """What its sandboxes are made from."""
         prepared = PreparedTask(self._task, self._plan.rootfs, self._plan.tests_rootfs)
-        return GradingRun(stages, prepared, TrialContract(self._contract, self._enforced, self._settings), web)
+        if (earlier := self._earlier) is None:
+            return prepared
+        return replace(prepared, graded_layers=earlier.graded, reference_layers=earlier.reference)
+
+    @property
+    def trial_contract(self) -> TrialContract:
+        """Its contract."""
+        return TrialContract(self._contract, self._enforced, self._settings)
 
     def _verifier_web(self, place: Path) -> VerifierWeb | None:
         """What the tests have of the web; `place`: a private folder."""
@@ -550,6 +618,7 @@ class Trial:
                 seed=self._plan.trial.seed,
                 ledger=LedgerFacts(size=checkpoint.size, root=checkpoint.root),
             ),
+            step=None if self._earlier is None else self._earlier.facts,
         )
 
 

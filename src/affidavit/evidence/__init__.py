@@ -32,6 +32,7 @@ from affidavit.evidence.documents import (
     PlantedPart,
     ProgramDocument,
     SettingsFacts,
+    StepFacts,
     TaskDocument,
     TermsFacts,
     TrialPredicate,
@@ -46,6 +47,7 @@ from affidavit.evidence.documents import (
     read_task,
     stated_identity,
     stated_plan,
+    stated_step,
 )
 from affidavit.evidence.model_facts import (
     MODEL_FACTS,
@@ -158,6 +160,7 @@ __all__ = [
     "SettingsFacts",
     "SigningKey",
     "Statement",
+    "StepFacts",
     "TaskDocument",
     "TaskFacts",
     "TermsFacts",
@@ -202,6 +205,7 @@ __all__ = [
     "stated_model",
     "stated_network",
     "stated_plan",
+    "stated_step",
     "stranded",
     "strict_canonical_json",
     "strict_json",

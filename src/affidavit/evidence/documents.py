@@ -35,6 +35,7 @@ class TaskDocument(Document):
         passing_score: the least score that counts as solved.
         profile: what its sandboxes are like inside, ``strict`` or ``container``.
         labels: see `affidavit.tasks.Labels`.
+        step: the name of the step that all of this is of; empty where the task has none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class TaskDocument(Document):
     passing_score: float
     profile: Profile = "strict"
     labels: dict[str, JsonValue] = Field(default_factory=dict)
+    step: str = Field(default="", exclude_if=lambda step: not step)
 
     @classmethod
     def of(cls, task: Task) -> "TaskDocument":
@@ -62,6 +64,7 @@ class TaskDocument(Document):
             passing_score=task.scoring.passing_score,
             profile=task.environment.profile,
             labels=task.labels.to_json(),
+            step=task.step,
         )
 
 
@@ -206,6 +209,33 @@ def stated_plan(facts: TrialFacts) -> PlanFacts | None:
     return None if stated is None else PlanFacts.read("the statement's plan", stated)
 
 
+class StepFacts(Document):
+    """Which step of a trial a bundle is of.
+
+    Attributes:
+        name: in the task.
+        number, of: which one, from 1, and how many the task has.
+        previous: digest of the statement of the step before; None for the first.
+    """
+
+    name: str
+    number: int = Field(ge=1)
+    of: int = Field(ge=1)
+    previous: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What to tell a person."""
+        after = "" if self.previous is None else f", after the bundle {self.previous}"
+        return f"step {self.number} of {self.of}, {self.name}{after}"
+
+
+def stated_step(facts: TrialFacts) -> StepFacts | None:
+    """What a statement says of its step; None where it is of a whole trial. Raises EvidenceError."""
+    stated = (facts.model_extra or {}).get("step")
+    return None if stated is None else StepFacts.read("the statement's step", stated)
+
+
 class TrialPredicate(Document):
     """The predicate of a trial's statement, but for what `BundleWriter.seal` computes from the files.
 
@@ -218,6 +248,7 @@ class TrialPredicate(Document):
         verdict, score, raw_score, assurance: what it came to.
         runtime, recorder: what was used.
         plan: which trial of which plan it was.
+        step: which step of the trial; None: the task has none.
     """
 
     run_id: str
@@ -235,11 +266,12 @@ class TrialPredicate(Document):
     runtime: str
     recorder: str
     plan: PlanFacts
+    step: StepFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The predicate as JSON; what the agent had not is left out."""
-        value = super().to_json()
-        return {name: fact for name, fact in value.items() if fact is not None or name not in ("model", "network")}
+        """The predicate as JSON; what there was not is left out."""
+        value, optional = super().to_json(), ("model", "network", "step")
+        return {name: fact for name, fact in value.items() if fact is not None or name not in optional}
 
 
 class Enforcement(Document):

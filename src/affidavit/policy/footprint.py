@@ -8,7 +8,7 @@ solution wrote. What programs look for without opening it, which no record shows
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from posixpath import basename, dirname
@@ -143,16 +143,28 @@ class Footprint:
                 elif name:
                     used.add(name)
         folders = {change.path for change in made if change.type == "directory" and change.kind == "added"}
-        # A folder that is searched is nobody's: only what the solution put into it is its product.
-        searched = {one for one in folders if one in listed or one in path or _SEARCHED.fullmatch(one)}
         return cls(
             workdir,
-            tuple(sorted(folders - searched - _above(searched))),
+            _unsearched(folders, listed, path),
             frozenset(_unversioned(change.path) for change in made if change.type != "directory"),
             frozenset(used),
             frozenset(programs),
             frozenset(listed),
             frozenset(path),
+        )
+
+    def joined(self, other: "Footprint") -> "Footprint":
+        """The footprint of what has both."""
+        listed, searched = self.listed | other.listed, self.searched | other.searched
+        used = None if self.used is None or other.used is None else self.used | other.used
+        return Footprint(
+            self.workdir,
+            _unsearched({*self.folders, *other.folders}, listed, searched),
+            self.files | other.files,
+            used,
+            self.programs | other.programs,
+            listed,
+            searched,
         )
 
     @classmethod
@@ -239,6 +251,13 @@ class Footprint:
     def _folders_above(self) -> frozenset[str]:
         folders = self.listed | self.searched
         return folders | _above((*(self.used or ()), *folders))
+
+
+def _unsearched(folders: Collection[str], listed: Collection[str], path: Collection[str]) -> tuple[str, ...]:
+    """Those of some folders that are not searched: one that is, is nobody's, and only what the solution put into it is
+    its product."""
+    searched = {one for one in folders if one in listed or one in path or _SEARCHED.fullmatch(one)}
+    return tuple(sorted({*folders} - searched - _above(searched)))
 
 
 def _above(paths: Iterable[str]) -> frozenset[str]:

@@ -90,7 +90,7 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
     """
     loaded, suite = load_tasks(path)
     tasks = with_images(loaded, state_dir())
-    solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if (task.solution.folder / "solve.sh").is_file()]
+    solved = [Job(task, Agent.named(_ORACLE)) for task in tasks if task.has_solution]
     idle = [Job(task, agent) for task in tasks for agent in idle_agents(task)]
     trials: list[TrialResult] = []
     if solved:
@@ -119,9 +119,10 @@ def _times(options: RunOptions, trials: int) -> RunOptions:
 
 def idle_agents(task: Task) -> tuple[Agent, ...]:
     """Agents that do no work: nothing at all, nothing worth a word in every file that the task asks for."""
-    briefing = brief(task)
+    briefings = [brief(one) for one in task.played]
     graded = [path for grader in task.scoring.graders for path in _below(task.environment.workdir, grader.settings)]
-    named = list(dict.fromkeys((*briefing.answers, *briefing.programs, *briefing.modules, *graded)))
+    told = [path for one in briefings for path in (*one.answers, *one.programs, *one.modules)]
+    named = list(dict.fromkeys((*told, *graded)))
     letters = random.Random(_SEED)
     noise = "".join(letters.choice(string.ascii_letters + string.digits + " \n") for _ in range(2000))
     agents = [Agent.named("nop")]
@@ -229,7 +230,7 @@ def _printed(trial: TrialResult) -> Path | None:
 
 def _low_graders(trial: TrialResult) -> Finding | None:
     """A grader that gives the solution less than 1, which a pass below full marks hides."""
-    for graded in grade.graders if (grade := _grade(trial)) else ():
+    for graded in (one for grade in _grades(trial) for one in grade.graders):
         score = graded.grade.score
         if score is not None and score < 1:
             return Finding(
@@ -329,11 +330,12 @@ def _raw(trial: TrialResult) -> float | None:
     return trial.judgement.raw_score
 
 
-def _grade(trial: TrialResult) -> GradeDocument | None:
-    if trial.bundle is None:
-        return None
-    with BundleReader(trial.bundle) as reader:
-        return read_grade(reader)
+def _grades(trial: TrialResult) -> Iterator[GradeDocument]:
+    """The grades of a trial, step by step where it has steps."""
+    for part in trial.steps or (trial,):
+        if part.bundle is not None:
+            with BundleReader(part.bundle) as reader:
+                yield read_grade(reader)
 
 
 def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
@@ -343,22 +345,23 @@ def _weakest(trials: Sequence[TrialResult]) -> Assurance | None:
 
 def _separation(trials: Sequence[TrialResult]) -> dict[str, Any] | None:
     """Whether the tests run apart from the solution, and why; None where the task has no hidden tests."""
-    for trial in trials:
-        grade = _grade(trial)
-        if grade is not None and grade.verifier is not None:
+    for grade in (one for trial in trials for one in _grades(trial)):
+        if grade.verifier is not None:
             return grade.verifier.separation.to_json()
     return None
 
 
 def _not_carried(trial: TrialResult) -> list[str]:
-    carried, changes = _carried(trial)
-    return [change.path for change in changes if change.type != "directory" and change.path not in carried]
+    parts = [_carried(part) for part in trial.steps or (trial,)]
+    lost = [one for carried, changes in parts for one in changes if one.path not in carried]
+    return [change.path for change in lost if change.type != "directory"]
 
 
 def _changes(trial: TrialResult) -> str:
     """What the grader was given, in a form that can be compared."""
-    carried, changes = _carried(trial)
-    return json.dumps([[one.path, one.type, one.sha256, one.target] for one in changes if one.path in carried])
+    parts = [_carried(part) for part in trial.steps or (trial,)]
+    kept = [one for carried, changes in parts for one in changes if one.path in carried]
+    return json.dumps([[one.path, one.type, one.sha256, one.target] for one in kept])
 
 
 def _carried(trial: TrialResult) -> tuple[frozenset[str], Sequence[Change]]:

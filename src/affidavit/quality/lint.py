@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
@@ -47,13 +48,27 @@ def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
     Raises:
         ContractError: the contract can't be used.
     """
-    contract, briefing = contract_for(task), brief(task)
+    contract = contract_for(task)
+    found = [*_of_whole(task, contract)]
+    for one in task.played:
+        of_one = _of_one(one, contract, brief(one), cached)
+        found += [replace(it, message=f"step {one.step}: {it.message}") for it in of_one] if one.step else of_one
+    return tuple(found)
+
+
+def _of_whole(task: Task, contract: Contract) -> tuple[Finding, ...]:
     return (
         *(
             Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
             for warning in task.warnings
         ),
         *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
+    )
+
+
+def _of_one(task: Task, contract: Contract, briefing: Briefing, cached: bool) -> tuple[Finding, ...]:
+    """What is wrong with a step, or with a task that has none."""
+    return (
         *_files(task),
         *_line_ends(task),
         *_network(task, contract, cached),
@@ -105,7 +120,7 @@ def _line_ends(task: Task) -> Iterator[Finding]:
     for folder, part in (
         (task.tests.folder, Part.GRADER),
         (task.solution.folder, Part.TASK),
-        (task.tests.folder.with_name("environment"), Part.TASK),
+        (task.path / "environment", Part.TASK),
     ):
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):

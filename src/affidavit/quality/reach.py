@@ -86,7 +86,7 @@ class _Hidden:
         self._lines: dict[bytes, set[str]] = {}
         self._sizes: dict[str, int] = {}
         self._short: dict[bytes, str] = {}
-        for folder in (task.tests.folder, task.solution.folder):
+        for folder in task.hidden_folders:
             for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
                 if not path.is_file() or path.is_symlink() or path.stat().st_size > _MOST_BYTES:
                     continue

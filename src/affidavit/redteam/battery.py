@@ -19,6 +19,7 @@ from affidavit.evaluation import (
     RunOptions,
     TrialResult,
     agent_spec,
+    check_has_no_steps,
     check_places,
     choose_runtime,
     load_tasks,
@@ -157,6 +158,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
     """
     exploits = chosen_exploits(names)
     loaded, suite = load_tasks(path)
+    check_has_no_steps(loaded, "redteam")
     tasks = with_images(loaded, state_dir())
     check_places(tasks, state_dir(), options.out, rootfs_outside=options.rootfs_outside)
     chosen = choose_runtime(options.runtime or "auto", options.recorder or "auto")

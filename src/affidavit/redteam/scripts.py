@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from affidavit.evaluation import RunError, load_tasks
+from affidavit.evaluation import RunError, check_has_no_steps, load_tasks
 from affidavit.redteam.briefing import brief
 from affidavit.redteam.exploit import chosen_exploits
 
@@ -27,6 +27,7 @@ def write_scripts(path: Path, folder: Path, names: Sequence[str] = ()) -> dict[s
     """
     exploits = chosen_exploits(names)
     tasks, _ = load_tasks(path)
+    check_has_no_steps(tasks, "redteam")
     if folder.exists():
         raise RunError(f"--scripts {folder}: is there already; name a folder that is not")
     written: dict[str, tuple[str, ...]] = {}

@@ -375,7 +375,7 @@ def _gap(trials: Sequence[TrialView]) -> Iterator[str]:
     if not over:
         yield "All points that were earned count."
     else:
-        causes = Counter(trial.verdict for trial in over)
+        causes: Counter[str] = Counter(trial.verdict for trial in over)
         words = {
             "violation": "broke the contract",
             "inconclusive": "had a record that is not complete",

@@ -7,7 +7,7 @@ come from its bundle where there is one, and a difference between the two is kep
 import base64
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from affidavit.errors import first_problem
 from affidavit.evidence import BundleReader, EvidenceError, Identity, read_identity, read_model_log
 from affidavit.policy import DECOY_RULE
+from affidavit.runs import PLAN, PlannedTask, StepsResult, combine_steps, read_plan, why_last
 from affidavit.signing import strict_json
 from affidavit.tasks import Labels, read_labels
 from affidavit.trace import TraceError
@@ -156,6 +157,11 @@ class _Trial(_Judged):
     contract: _Contract
     mode: str = "strict"
     duration_ms: Count | None = None
+    steps: list["_Step"] = []
+
+
+class _Step(_Trial):
+    step: _Name
 
 
 class _Run(_Document):
@@ -197,13 +203,15 @@ class TrialView:
         model: that the agent was given; empty where it had none.
         discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
         checked: what came of verifying the bundle; None where that was not asked for.
+        steps: those that were reached, in order; empty where the task has none. `bundle` is then the last one's.
+        step: the name of the step that this is; empty where it is a whole trial.
     """
 
     run_id: str
     task_id: str
     trial: int
     agent: str
-    verdict: str
+    verdict: VerdictName
     score: float | None
     raw_score: float | None
     assurance: str | None
@@ -231,6 +239,13 @@ class TrialView:
     agent_digest: str | None = None
     model: str = ""
     checked: Checked | None = None
+    steps: "tuple[TrialView, ...]" = ()
+    step: str = ""
+
+    @property
+    def bundles(self) -> tuple[Path, ...]:
+        """All of its bundles, of its steps where it has some."""
+        return tuple(one.bundle for one in self.steps or (self,) if one.bundle is not None)
 
     @property
     def counted(self) -> float:
@@ -373,12 +388,93 @@ def _view(run_id: str, trial: _Trial) -> TrialView:
         bundle=None,
         signed_by=None,
         discrepancy="",
+        steps=tuple(replace(_view(run_id, step), step=step.step) for step in trial.steps),
     )
 
 
 def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
-    """The trial with what its bundle says."""
-    bundle = _find_bundle(trial, folder)
+    """The trial with what its bundle says, or those of its steps."""
+    if not trial.steps:
+        return _as_in(trial, _find_bundle(trial, folder))
+    steps = [_as_in(step, _find_bundle(trial, folder, str(number))) for number, step in enumerate(trial.steps, 1)]
+    differ = [f"step {step.step}: {step.discrepancy}" for step in steps if step.discrepancy]
+    whole = _in_steps(trial, steps)
+    if all(step.bundle for step in steps) and (planned := _planned(folder, trial.task_id)) is not None:
+        try:
+            found = _combined(planned, steps)
+        except EvidenceError as error:
+            differ.append(str(error))
+        else:
+            whole = replace(whole, verdict=found.verdict, score=found.score, raw_score=found.raw_score)
+            differ += _differences(trial, whole, "by its steps")
+    return replace(whole, discrepancy="; ".join(differ))
+
+
+def _in_steps(trial: TrialView, steps: Sequence[TrialView]) -> TrialView:
+    """The trial with what its steps, at least one, have of everything but verdict and scores."""
+    last = steps[-1]
+    return replace(
+        trial,
+        violations=tuple(
+            one.model_copy(update={"message": f"step {step.step}: {one.message}"})
+            for step in steps
+            for one in step.violations
+        ),
+        attempts=tuple(
+            one.model_copy(update={"message": f"step {step.step}: {one.message}"})
+            for step in steps
+            for one in step.attempts
+        ),
+        usage=_summed([step.usage for step in steps if step.usage is not None]),
+        labels=last.labels,
+        decoys=max(step.decoys for step in steps),
+        agent_digest=last.agent_digest,
+        model=last.model,
+        bundle=last.bundle,
+        signed_by=last.signed_by,
+        steps=tuple(steps),
+    )
+
+
+def _planned(folder: Path, task: str) -> PlannedTask | None:
+    """What the plan of a run says of a task; its signature is not checked here. None where it says nothing."""
+    try:
+        return read_plan(folder / PLAN).plan.task_by_id.get(task)
+    except EvidenceError:
+        return None
+
+
+def _combined(task: PlannedTask, steps: Sequence[TrialView]) -> StepsResult:
+    """What steps come to. Raises EvidenceError where they are not the planned ones."""
+    names = [step.name for step in task.steps.steps] if task.steps else []
+    if task.steps is None or [step.step for step in steps] != names[: len(steps)]:
+        raise EvidenceError("its steps are not those that the plan names")
+    return combine_steps(task.steps, steps, task.passing_score)
+
+
+def _summed(used: Sequence[Usage]) -> Usage | None:
+    """What several decision logs come to together."""
+    if not used:
+        return None
+    by_model: dict[str, tuple[int, int]] = {}
+    for one in (one for usage in used for one in usage.by_model):
+        before = by_model.get(one.model, (0, 0))
+        by_model[one.model] = (before[0] + one.input_tokens, before[1] + one.output_tokens)
+    models = tuple(ModelUsage(model, *tokens) for model, tokens in sorted(by_model.items()))
+    return Usage(sum(usage.requests for usage in used), models)
+
+
+def _differences(trial: TrialView, found: "TrialView | _Judged", where: str) -> list[str]:
+    """How run.json differs from what is found elsewhere."""
+    return [
+        f"{name} is {getattr(trial, name)} in run.json and {getattr(found, name)} {where}"
+        for name in ("verdict", "score", "raw_score")
+        if getattr(trial, name) != getattr(found, name)
+    ]
+
+
+def _as_in(trial: TrialView, bundle: Path | None) -> TrialView:
+    """The trial, or the step, with what its bundle says."""
     if bundle is None:
         return replace(trial, discrepancy="there is no bundle, so nothing but run.json, which is not signed, says this")
     try:
@@ -392,11 +488,9 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
         return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
     except ValidationError:
         return replace(trial, bundle=bundle, discrepancy="its bundle can't be read: verdict.json is not well formed")
-    differ = [
-        f"{name} is {getattr(trial, name)} in run.json and {getattr(judged, name)} in the bundle"
-        for name in ("verdict", "score", "raw_score")
-        if getattr(trial, name) != getattr(judged, name)
-    ]
+    differ = _differences(trial, judged, "in the bundle")
+    if task.get("step", "") != trial.step:
+        differ.append("the bundle is of another step")
     if task.get("id") != trial.task_id or environment.get("run_id") != trial.run_id:
         differ.append("the bundle is of another task or run")
     identity = _identity(environment)
@@ -435,10 +529,11 @@ def _identity(environment: Mapping[str, Any]) -> Identity | None:
     return None
 
 
-def _find_bundle(trial: TrialView, folder: Path) -> Path | None:
-    """Where the run put it, wherever the run's folder is now: no path that run.json names is opened."""
+def _find_bundle(trial: TrialView, folder: Path, *step: str) -> Path | None:
+    """Where the run put it, wherever the run's folder is now: no path that run.json names is opened. `step`: the
+    number of a step."""
     task = trial.task_id.replace("/", "__")
-    for parts in ((task, str(trial.trial)), (task, trial.agent, str(trial.trial))):
+    for parts in ((task, str(trial.trial), *step), (task, trial.agent, str(trial.trial), *step)):
         if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
             continue
         path = folder
@@ -458,8 +553,8 @@ def find_bundles(folder: Path) -> list[Path]:
     """The bundles in the folder of a run, in order; no link is followed. A trial has one as soon as it is judged."""
     found: list[Path] = []
     level = [folder]
-    # A folder for the task, one for the agent where there are several, one for the trial.
-    for _ in range(3):
+    # A folder for the task, one for the agent where there are several, one for the trial, one for each step.
+    for _ in range(4):
         level = [child for place in level for child in _folders(place) if child.name not in ("bundle", "private")]
         found += [child / "bundle" for child in level if any(inside.name == "bundle" for inside in _folders(child))]
     return sorted(found)[:_MOST_TRIALS]
@@ -475,17 +570,45 @@ def _folders(place: Path) -> list[Path]:
 
 def _unfinished(folder: Path, bundles: Iterable[Path]) -> RunView:
     """What the bundles of a run say, as far as they can be read."""
-    trials, notes = [], []
+    trials: list[TrialView] = []
+    notes: list[str] = []
+    in_steps: dict[Path, list[TrialView]] = {}
     for bundle in bundles:
         try:
-            trials.append(_from_bundle(bundle))
+            trial = _from_bundle(bundle)
         except (EvidenceError, ValidationError) as error:
             notes.append(f"{bundle}: can't be read: {' '.join(str(error).split())[:200]}")
+            continue
+        if trial.step:
+            in_steps.setdefault(bundle.parents[1], []).append(trial)
+        else:
+            trials.append(trial)
+    for place, steps in in_steps.items():
+        try:
+            trials += _from_steps(folder, steps)
+        except EvidenceError as error:
+            notes.append(f"{place}: {error}")
     runs = {trial.run_id for trial in trials}
     if len(runs) > 1:
         raise ReportError(f"{folder}: holds bundles of {len(runs)} runs and no {RUN_FILE}; give the folder of one run")
     run_id = runs.pop() if runs else folder.name
     return RunView(run_id, folder, tuple(notes), None, tuple(trials), finished=False)
+
+
+def _from_steps(folder: Path, steps: Sequence[TrialView]) -> Iterator[TrialView]:
+    """A trial of which there is nothing but the bundles of its steps; none while it goes on. Raises EvidenceError."""
+    first = steps[0]
+    planned = _planned(folder, first.task_id)
+    if planned is None or planned.steps is None:
+        raise EvidenceError("is a trial in steps, of which the plan says nothing")
+    names = [step.name for step in planned.steps.steps]
+    steps = sorted(steps, key=lambda step: names.index(step.step) if step.step in names else len(names))
+    found = _combined(planned, steps)
+    last, said = steps[-1], planned.steps.steps[len(steps) - 1]
+    if len(steps) < len(names) and not why_last(said, last.verdict, last.raw_score):
+        return
+    whole = replace(first, verdict=found.verdict, score=found.score, raw_score=found.raw_score, step="")
+    yield _in_steps(replace(whole, reasons=found.reasons), steps)
 
 
 class _Environment(_Document):
@@ -537,8 +660,10 @@ def _from_bundle(bundle: Path) -> TrialView:
     )
     view = _view(environment.run_id, trial)
     labels, signer, identity = read_labels(task.get("labels")), _signer(envelope), _identity(stated)
+    step = task.get("step", "")
     return replace(
         view,
+        step=step if isinstance(step, str) else "",
         usage=usage,
         labels=labels,
         agent_digest=None if identity is None else identity.digest,

@@ -7,7 +7,7 @@ the private part is read, so that a report can be published like a bundle.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -277,6 +277,12 @@ class TrialDetail:
 def read_detail(trial: TrialView) -> TrialDetail:
     """Read the detail of a trial. What can't be read is missing and named in `unknown`; nothing is raised for it."""
     unknown: list[str] = [f"This trial: {trial.discrepancy}."] if trial.discrepancy else []
+    if trial.steps:
+        last = trial.steps[-1]
+        others = ", ".join(f"{number}/bundle ({one.step})" for number, one in enumerate(trial.steps[:-1], 1))
+        shown = f"Of this trial's steps the last one that was reached is shown, {last.step}"
+        unknown.append(f"{shown}; in the trial's folder are the others: {others}." if others else f"{shown}.")
+        trial = replace(trial, violations=last.violations, attempts=last.attempts)
     if trial.bundle is None:
         return _empty(trial, (*unknown, *_gaps(trial.gaps)))
     try:

@@ -38,10 +38,10 @@ def _verified(run: RunView, found: RunVerification, key: Path | None) -> RunView
     by_place = {part: check.detail for check in found.checks if check.name.startswith("trial ") for part in check.parts}
     trials = []
     for trial in run.trials:
-        place = None if trial.bundle is None else trial.bundle.relative_to(run.folder).as_posix()
-        if place in by_place:
-            checked = Checked(False, (by_place[place],))
-        elif place in found.bundles:
+        places = [bundle.relative_to(run.folder).as_posix() for bundle in trial.bundles]
+        if wrong := tuple(by_place[place] for place in places if place in by_place):
+            checked = Checked(False, wrong)
+        elif places and found.bundles.issuperset(places):
             checked = Checked(True)
         else:
             checked = _alone(trial, key)

@@ -4,7 +4,18 @@
 """
 
 from affidavit.runs.countersigning import countersign_plan, countersign_run
-from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, History, Ledger, ReadLedger, TrialLog, read_ledger
+from affidavit.runs.ledger import (
+    LEDGER,
+    Attempt,
+    Checkpoint,
+    History,
+    Ledger,
+    ReadLedger,
+    StepEnd,
+    StepLog,
+    TrialLog,
+    read_ledger,
+)
 from affidavit.runs.plan import (
     PLAN,
     PlannedAgent,
@@ -12,6 +23,8 @@ from affidavit.runs.plan import (
     PlannedModel,
     PlannedNetwork,
     PlannedPrice,
+    PlannedStep,
+    PlannedSteps,
     PlannedTask,
     PlannedTrial,
     RunPlan,
@@ -25,6 +38,7 @@ from affidavit.runs.plan import (
 )
 from affidavit.runs.proofs import ProofVerification, prove_event, prove_trial, verify_proof
 from affidavit.runs.statement import RUN_STATEMENT, RunFacts, RunStatement, read_run_statement, write_run_statement
+from affidavit.runs.steps import StepsResult, combine_steps, why_last
 from affidavit.runs.timestamps import PLAN_TOKEN, load_certificates, request_timestamp, token_beside
 from affidavit.runs.verification import RunVerification, is_run, verify_run
 
@@ -42,6 +56,8 @@ __all__ = [
     "PlannedModel",
     "PlannedNetwork",
     "PlannedPrice",
+    "PlannedStep",
+    "PlannedSteps",
     "PlannedTask",
     "PlannedTrial",
     "ProofVerification",
@@ -51,9 +67,13 @@ __all__ = [
     "RunStatement",
     "RunVerification",
     "SignedPlan",
+    "StepEnd",
+    "StepLog",
+    "StepsResult",
     "Thresholds",
     "TrialLog",
     "Versioned",
+    "combine_steps",
     "countersign_plan",
     "countersign_run",
     "is_run",
@@ -70,5 +90,6 @@ __all__ = [
     "token_beside",
     "verify_proof",
     "verify_run",
+    "why_last",
     "write_run_statement",
 ]

@@ -74,6 +74,28 @@ class Finished(Strict):
     trial: str
 
 
+class StepJudged(Strict):
+    """The verdict of a step, before anything of it is signed."""
+
+    kind: Literal["step_verdict"] = "step_verdict"
+    at: Time
+    trial: str
+    step: str
+    verdict: Verdict
+    score: float | None
+    raw_score: float | None
+
+
+class StepSealed(Strict):
+    """The bundle of a step is in its place; `bundle`: digest of its ``statement.dsse.json``."""
+
+    kind: Literal["step_sealed"] = "step_sealed"
+    at: Time
+    trial: str
+    step: str
+    bundle: Digest
+
+
 class Judged(Strict):
     """The verdict, before anything is signed: from here on another attempt would show."""
 
@@ -86,7 +108,8 @@ class Judged(Strict):
 
 
 class Sealed(Strict):
-    """The bundle is in its place; `bundle`: digest of its ``statement.dsse.json``."""
+    """The bundle is in its place; `bundle`: digest of its ``statement.dsse.json``, of a trial in steps that of the last
+    one, which names the one before."""
 
     kind: Literal["sealed"] = "sealed"
     at: Time
@@ -136,7 +159,8 @@ class Closed(Strict):
     at: Time
 
 
-Entry = Opened | Started | SandboxMade | Finished | Judged | Sealed | Aborted | Retried | Resumed | Closed
+_OfTrial = SandboxMade | Finished | StepJudged | StepSealed | Judged | Sealed | Aborted
+Entry = Opened | Started | _OfTrial | Retried | Resumed | Closed
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 
@@ -159,6 +183,33 @@ class Checkpoint:
         return {"size": self.size, "root": self.root}
 
 
+class StepEnd(Strict):
+    """How a step of a trial ended.
+
+    Attributes:
+        name: the step's.
+        bundle: digest of its bundle's statement.
+        verdict, score, raw_score: as the bundle says.
+    """
+
+    name: str
+    bundle: Digest
+    verdict: Verdict
+    score: float | None
+    raw_score: float | None
+
+
+# What an entry comes after, in an attempt at a trial.
+_AFTER = {
+    "sandbox": ("started", "step_sealed"),
+    "finished": ("sandbox",),
+    "step_verdict": ("finished",),
+    "step_sealed": ("step_verdict",),
+    "verdict": ("finished", "step_sealed"),
+    "sealed": ("verdict",),
+}
+
+
 @dataclass
 class Attempt:
     """One attempt at a trial, as far as the ledger tells.
@@ -167,28 +218,40 @@ class Attempt:
         number: from 1.
         began: when, by the machine's clock.
         checkpoint: of the ledger that ends with this attempt's start.
-        steps: kinds of its entries, in order.
+        kinds: of its entries, in order.
         verdict, score, raw_score: None where it came to none.
         bundle: digest of the bundle's statement; None where there is none.
         duration_ms: None where there is no bundle.
         why: it was aborted; empty where it was not.
+        judged: the verdict of a step whose bundle is still to be sealed; None where there is none.
+        played: the steps of the task that have their bundles, in order; empty where it has no steps.
     """
 
     number: int
     began: str
     checkpoint: Checkpoint
-    steps: list[str] = field(default_factory=lambda: ["started"])
+    kinds: list[str] = field(default_factory=lambda: ["started"])
     verdict: Verdict | None = None
     score: float | None = None
     raw_score: float | None = None
     bundle: str | None = None
     duration_ms: int | None = None
     why: str = ""
+    played: list[StepEnd] = field(default_factory=list)
+    judged: StepJudged | None = None
+
+    def seal_step(self, entry: StepSealed) -> None:
+        """Take in that the bundle of a step is in its place. Raises EvidenceError."""
+        if (judged := self.judged) is None or judged.step != entry.step:
+            raise EvidenceError(f"seals the step {entry.step} of {entry.trial}, which has no verdict")
+        scores = {"score": judged.score, "raw_score": judged.raw_score}
+        self.played.append(StepEnd(name=judged.step, bundle=entry.bundle, verdict=judged.verdict, **scores))
+        self.judged = None
 
     @property
     def ended(self) -> bool:
         """Whether the trial has its end in this attempt."""
-        return self.steps[-1] == "sealed" or (self.steps[-1] == "aborted" and self.verdict is not None)
+        return self.kinds[-1] == "sealed" or (self.kinds[-1] == "aborted" and self.verdict is not None)
 
 
 class History:
@@ -237,7 +300,7 @@ class History:
             case Closed():
                 self.closed = True
             case _:
-                self._step(entry)
+                self._go_on(entry)
 
     def _start(self, entry: Started, checkpoint: Checkpoint) -> None:
         earlier = self.attempts.setdefault(entry.trial, [])
@@ -248,16 +311,19 @@ class History:
         self._asked.discard(entry.trial)
         earlier.append(Attempt(entry.attempt, entry.at, checkpoint))
 
-    def _step(self, entry: SandboxMade | Finished | Judged | Sealed | Aborted) -> None:
+    def _go_on(self, entry: _OfTrial) -> None:
         attempts = self.attempts.get(entry.trial)
-        if not attempts or attempts[-1].steps[-1] in ("sealed", "aborted"):
+        if not attempts or attempts[-1].kinds[-1] in ("sealed", "aborted"):
             raise EvidenceError(f"says {entry.kind} of {entry.trial}, which is not at work")
         attempt = attempts[-1]
-        before = {"sandbox": "started", "finished": "sandbox", "verdict": "finished", "sealed": "verdict"}
-        if entry.kind != "aborted" and attempt.steps[-1] != before[entry.kind]:
-            raise EvidenceError(f"says {entry.kind} of {entry.trial} after {attempt.steps[-1]}")
-        attempt.steps.append(entry.kind)
+        if entry.kind != "aborted" and attempt.kinds[-1] not in _AFTER[entry.kind]:
+            raise EvidenceError(f"says {entry.kind} of {entry.trial} after {attempt.kinds[-1]}")
+        attempt.kinds.append(entry.kind)
         match entry:
+            case StepJudged():
+                attempt.judged = entry
+            case StepSealed():
+                attempt.seal_step(entry)
             case Judged() | Aborted():
                 attempt.verdict, attempt.score, attempt.raw_score = entry.verdict, entry.score, entry.raw_score
                 attempt.why = entry.why if isinstance(entry, Aborted) else ""
@@ -478,7 +544,7 @@ class Ledger:
         """
         earlier = self._history.attempts.get(name, [])
         if earlier:
-            why = earlier[-1].why or f"the run ended after: {earlier[-1].steps[-1]}"
+            why = earlier[-1].why or f"the run ended after: {earlier[-1].kinds[-1]}"
             self.append(lambda at: Retried(at=at, trial=name, by=_user(), why=why))
         attempt = len(earlier) + 1
         checkpoint = self.append(lambda at: Started(at=at, trial=name, attempt=attempt))
@@ -492,7 +558,7 @@ class Ledger:
         """
         attempt = self._history.attempts[name][-1]
         said = (attempt.verdict, attempt.score, attempt.raw_score)
-        if attempt.steps[-1] != "verdict" or said != (verdict, score, raw_score):
+        if attempt.kinds[-1] != "verdict" or said != (verdict, score, raw_score):
             raise EvidenceError(f"{name}: its bundle is not what the ledger says of it")
         self.append(lambda at: Sealed(at=at, trial=name, bundle=bundle, duration_ms=0))
 
@@ -597,6 +663,31 @@ class TrialLog:
         self._ledger.append(
             lambda at: Aborted(at=at, trial=self.name, verdict=verdict, score=score, raw_score=None, why=said)
         )
+
+
+class StepLog(TrialLog):
+    """Where a step enters what happens to it."""
+
+    def __init__(self, trial: TrialLog, step: str) -> None:
+        """
+        Args:
+            trial: the log of its trial.
+            step: its name.
+        """
+        super().__init__(trial._ledger, trial.name, trial.attempt, trial.checkpoint, trial.began)
+        self._step = step
+
+    def judged(self, verdict: Verdict, score: float | None, raw_score: float | None) -> None:
+        """The verdict of the step is known and nothing of it is signed yet."""
+        self._ledger.append(
+            lambda at: StepJudged(
+                at=at, trial=self.name, step=self._step, verdict=verdict, score=score, raw_score=raw_score
+            )
+        )
+
+    def sealed(self, bundle: str, duration_ms: int) -> None:
+        """The bundle of the step, by the digest of its statement, is in its place."""
+        self._ledger.append(lambda at: StepSealed(at=at, trial=self.name, step=self._step, bundle=bundle))
 
 
 def _user() -> str:

@@ -62,6 +62,37 @@ class PlannedNetwork(Strict):
     addresses: dict[str, str]
 
 
+class PlannedStep(Strict):
+    """A step of a task.
+
+    Attributes:
+        name: unique in the task.
+        min_reward: a lower score of it ends the trial; None: none does.
+    """
+
+    name: str = Field(min_length=1)
+    min_reward: float | None = None
+
+
+class PlannedSteps(Strict):
+    """What an agent does one after the other in each trial of a task.
+
+    Attributes:
+        strategy: how the trial's score comes from those of the steps: ``mean``, or ``final``, that of the last one. A
+            step that was not reached has the score 0.
+        steps: in order.
+    """
+
+    strategy: Literal["mean", "final"]
+    steps: list[PlannedStep] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "PlannedSteps":
+        if len({step.name for step in self.steps}) < len(self.steps):
+            raise ValueError("two steps have the same name")
+        return self
+
+
 class PlannedTask(Strict):
     """A task.
 
@@ -70,6 +101,7 @@ class PlannedTask(Strict):
         contract: what it runs under.
         passing_score: from which score on a trial passes, 0 to 1.
         network: None: its agent can reach no hosts.
+        steps: None: it has none, and a trial is one sandbox and its grading.
     """
 
     id: str
@@ -77,6 +109,8 @@ class PlannedTask(Strict):
     contract: Versioned
     passing_score: float = Field(ge=0, le=1)
     network: PlannedNetwork | None = None
+    # Not written where there are none, so that older plans keep their one spelling.
+    steps: PlannedSteps | None = Field(default=None, exclude_if=lambda steps: steps is None)
 
 
 class PlannedAgent(Strict):
@@ -192,6 +226,10 @@ class PlannedTrial:
     number: int
     place: str
     seed: int
+
+    def place_of_step(self, number: int) -> str:
+        """The folder of a step, counted from 1, in the folder of the run."""
+        return f"{self.place}/{number}"
 
 
 class RunPlan(Strict):

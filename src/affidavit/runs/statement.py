@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from affidavit.evidence import IN_TOTO
-from affidavit.runs.ledger import Attempt, Checkpoint, History
+from affidavit.runs.ledger import Attempt, Checkpoint, History, StepEnd
 from affidavit.runs.plan import Digest, RunPlan, Strict, Time, Verdict, parsed
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, request_timestamp
 from affidavit.signing import (
@@ -59,8 +59,9 @@ class TrialEnd(Strict):
         name: in the plan.
         place: its folder in the run's.
         attempts: how often it was tried.
-        bundle: digest of its bundle's statement; None where there is no bundle.
+        bundle: digest of its bundle's statement; None where there is no bundle. With steps, of the last one's.
         verdict, score, raw_score: as the bundle says, or else the ledger.
+        steps: those that were reached and have bundles, in order; None: the task has no steps.
     """
 
     name: str
@@ -70,6 +71,14 @@ class TrialEnd(Strict):
     verdict: Verdict
     score: float | None
     raw_score: float | None
+    steps: list[StepEnd] | None = Field(default=None, exclude_if=lambda steps: steps is None)
+
+    @property
+    def bundles(self) -> dict[str, str]:
+        """The digests of all its bundles, by their places in the folder of the run."""
+        if self.steps is not None:
+            return {f"{self.place}/{number}/bundle": step.bundle for number, step in enumerate(self.steps, 1)}
+        return {} if self.bundle is None else {f"{self.place}/bundle": self.bundle}
 
 
 class Rate(Strict):
@@ -178,7 +187,8 @@ def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamp
         end = history.end_of(planned.name)
         if end is None or end.verdict is None:
             raise EvidenceError(f"{planned.name}: has no end in the ledger")
-        trials.append(_end(planned.name, planned.place, end, end.verdict))
+        in_steps = plan.task_by_id[planned.task].steps is not None
+        trials.append(_end(planned.name, planned.place, end, end.verdict, in_steps))
     aggregate = aggregate_of(plan, trials, version)
     return RunFacts(
         run_id=history.run_id,
@@ -194,7 +204,7 @@ def run_facts(plan: RunPlan, history: History, checkpoint: Checkpoint, timestamp
     )
 
 
-def _end(name: str, place: str, end: Attempt, verdict: Verdict) -> TrialEnd:
+def _end(name: str, place: str, end: Attempt, verdict: Verdict, in_steps: bool) -> TrialEnd:
     return TrialEnd(
         name=name,
         place=place,
@@ -203,6 +213,7 @@ def _end(name: str, place: str, end: Attempt, verdict: Verdict) -> TrialEnd:
         verdict=verdict,
         score=end.score,
         raw_score=end.raw_score,
+        steps=[*end.played] if in_steps else None,
     )
 
 
@@ -276,7 +287,7 @@ def subjects_of(facts: RunFacts, files: Mapping[str, bytes]) -> dict[str, str]:
         facts: the predicate.
         files: content of files beside the statement, by name.
     """
-    bundles = {f"{trial.place}/bundle": trial.bundle[7:] for trial in facts.trials if trial.bundle is not None}
+    bundles = {place: digest[7:] for trial in facts.trials for place, digest in trial.bundles.items()}
     return {**bundles, **{name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
 
 

@@ -15,6 +15,7 @@ from affidavit.evidence import (
     BundleReader,
     EvidenceError,
     PublicKey,
+    StepFacts,
     TrialFacts,
     beside,
     bundle_digest,
@@ -24,6 +25,7 @@ from affidavit.evidence import (
     stated_model,
     stated_network,
     stated_plan,
+    stated_step,
 )
 from affidavit.runs.ledger import LEDGER, Attempt, Checkpoint, ReadLedger, read_ledger
 from affidavit.runs.plan import PLAN, PlannedTask, PlannedTrial, RunPlan, SignedPlan, read_plan
@@ -42,6 +44,7 @@ from affidavit.runs.statement import (
     subjects_of,
     svr_payload,
 )
+from affidavit.runs.steps import combine_steps, why_last
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
 from affidavit.signing import Envelope, Trust, now, read_bounded, read_envelope
 from affidavit.verification import ANYTHING, Check, Checked, Expected, check_reproductions, verify_signed_by
@@ -324,27 +327,48 @@ class _RunChecks:
             raise _Wrong(f"{len(missing)} of {len(names)} planned trials have no end: {_named(states)}")
         if not history.closed:
             raise _Wrong(f"{LEDGER}: every planned trial has its end, but the run was not closed")
+        for trial in plan.in_order:
+            self._steps(plan, trial)
         retried = [name for name in names if len(history.attempts[name]) > 1]
         said = f"all {len(names)} planned trials have their end"
         return said + (f"; tried more than once: {_named(retried)}" if retried else "")
 
+    def _steps(self, plan: RunPlan, trial: PlannedTrial) -> None:
+        """Check that a trial went through the planned steps, and came to what they come to. Raises _Wrong."""
+        assert self._ledger is not None
+        task, end = plan.task_by_id[trial.task], self._ledger.history.end_of(trial.name)
+        assert end is not None
+        planned = [] if task.steps is None else task.steps.steps
+        if [step.name for step in end.played] != [step.name for step in planned[: len(end.played)]]:
+            raise _Wrong(f"{LEDGER}: the steps of {trial.name} are not the planned ones in their order")
+        if task.steps is None or end.verdict is None:
+            return
+        for step, played in zip(planned, end.played[:-1] if end.bundle else end.played, strict=False):
+            if why := why_last(step, played.verdict, played.raw_score):
+                raise _Wrong(f"{LEDGER}: {trial.name} went on after {why}")
+        if end.bundle is None:
+            return
+        if not end.played or end.played[-1].bundle != end.bundle:
+            raise _Wrong(f"{LEDGER}: {trial.name} does not end with the bundle of its last step")
+        last = end.played[-1]
+        if len(end.played) < len(planned) and not why_last(planned[len(end.played) - 1], last.verdict, last.raw_score):
+            raise _Wrong(f"{LEDGER}: {trial.name} ended after step {last.name}, and nothing says why")
+        result = combine_steps(task.steps, end.played, task.passing_score)
+        if (end.verdict, end.score, end.raw_score) != (result.verdict, result.score, result.raw_score):
+            raise _Wrong(f"{LEDGER}: {trial.name} came to {end.verdict}, and its steps to {result.verdict}")
+
     def _bundles(self, plan: RunPlan, key: PublicKey, ends: Mapping[str, Attempt]) -> bool:
         """Check each bundle; one check for all that hold, and one for each that does not."""
-        by_digest = {end.bundle: name for name, end in ends.items() if end.bundle is not None}
+        parts = [part for trial in plan.in_order if trial.name in ends for part in _parts(plan, trial, ends)]
+        by_digest = {part.digest: part.name for part in parts}
         wrong: list[Check] = []
-        without = 0
-        for planned in plan.in_order:
-            if (end := ends.get(planned.name)) is None:
-                continue
-            if end.bundle is None:
-                without += 1
-                continue
+        for part in parts:
             try:
-                self._bundle(plan, planned, end, key, by_digest)
-                self._good.add(f"{planned.place}/bundle")
+                self._bundle(plan, part, key, by_digest)
+                self._good.add(part.bundle)
             except (_Wrong, EvidenceError) as error:
-                place = f"{planned.place}/bundle"
-                wrong.append(Check(f"trial {planned.name}", False, str(error), (place,)))
+                wrong.append(Check(f"trial {part.name}", False, str(error), (part.bundle,)))
+        without = sum(end.bundle is None for end in ends.values())
         apart = f"; {without} trials ended without one" if without else ""
         good, all_of_them = len(self._good), len(self._good) + len(wrong)
         self._done.append(Check("bundles", not wrong, f"{good} of {all_of_them} verify and are planned{apart}"))
@@ -354,31 +378,29 @@ class _RunChecks:
             self._done.append(Check("reproductions", True, f"bundles that were graded again: {', '.join(said)}"))
         return not wrong
 
-    def _bundle(
-        self, plan: RunPlan, planned: PlannedTrial, end: Attempt, key: PublicKey, by_digest: Mapping[str, str]
-    ) -> None:
-        """Check the bundle of one trial. Raises _Wrong, EvidenceError."""
-        place = self._folder / planned.place / "bundle"
+    def _bundle(self, plan: RunPlan, part: "_Part", key: PublicKey, by_digest: Mapping[str, str]) -> None:
+        """Check one bundle. Raises _Wrong, EvidenceError."""
+        place = self._folder / part.bundle
         if not os.path.lexists(place):
-            raise _Wrong(f"{planned.place}/bundle: is missing")
-        if link := _link(self._folder, f"{planned.place}/bundle"):
+            raise _Wrong(f"{part.bundle}: is missing")
+        if link := _link(self._folder, part.bundle):
             raise _Wrong(f"{link}: is a symbolic link")
-        if (found := bundle_digest(place)) != end.bundle:
+        if (found := bundle_digest(place)) != part.digest:
             if (other := by_digest.get(found)) is not None:
-                raise _Wrong(f"{planned.place}/bundle: holds the bundle of {other}")
-            raise _Wrong(f"{planned.place}/bundle: {self._stranger(place)}")
+                raise _Wrong(f"{part.bundle}: holds the bundle of {other}")
+            raise _Wrong(f"{part.bundle}: {self._stranger(place)}")
         verification = verify_signed_by(place, key)
         if failed := [check for check in verification.checks if not check.ok]:
             raise _Wrong("; ".join(f"{check.name}: {check.detail}" for check in failed))
         facts = verification.facts
         assert facts is not None
-        if differences := self._differences(plan, planned, end, facts):
-            raise _Wrong(f"{planned.place}/bundle: {'; '.join(differences)}")
+        if differences := self._differences(plan, part, facts):
+            raise _Wrong(f"{part.bundle}: {'; '.join(differences)}")
         if unexpected := [check for check in self._expected.checks(facts) if not check.ok]:
-            raise _Wrong(f"{planned.place}/bundle: " + "; ".join(f"{one.name}: {one.detail}" for one in unexpected))
+            raise _Wrong(f"{part.bundle}: " + "; ".join(f"{one.name}: {one.detail}" for one in unexpected))
         if not self._public and private_files(facts) and not beside(place).is_dir():
             raise _Wrong(
-                f"{planned.place}/private: is missing; with --public the published parts are checked on their own"
+                f"{part.place}/private: is missing; with --public the published parts are checked on their own"
             )
         if reproductions := check_reproductions(place, facts, self._reproducers, self._wanted):
             check, by = reproductions
@@ -386,17 +408,20 @@ class _RunChecks:
                 raise _Wrong(check.detail)
             self._reproduced.update(by)
 
-    def _differences(self, plan: RunPlan, planned: PlannedTrial, end: Attempt, facts: TrialFacts) -> list[str]:
+    def _differences(self, plan: RunPlan, part: "_Part", facts: TrialFacts) -> list[str]:
         """What a bundle says otherwise than plan and ledger. Raises EvidenceError."""
         assert self._ledger is not None
+        planned, end = part.trial, part.end
         task, agent = plan.task_by_id[planned.task], plan.agents[planned.agent]
         if (said := stated_plan(facts)) is None:
             return ["names no plan"]
+        step = stated_step(facts)
         expected: dict[str, tuple[object, object]] = {
             "run_id": (facts.run_id, self._ledger.history.run_id),
             "plan": (said.digest, plan.digest),
             "trial": (said.trial, planned.name),
             "number": (facts.trial, planned.number),
+            "step": (step and step.to_json(), part.step and part.step.to_json()),
             "agent": (facts.agent, planned.agent_name),
             "nonce": (said.nonce or plan.nonce, plan.nonce),
             "command": (_command(facts, agent.command_digest), agent.command_digest),
@@ -411,10 +436,7 @@ class _RunChecks:
                 (facts.contract.id, facts.contract.version, facts.contract.digest),
                 (task.contract.id, task.contract.version, task.contract.digest),
             ),
-            "verdict": (
-                (facts.verdict, facts.score, facts.raw_score),
-                (end.verdict, end.score, end.raw_score),
-            ),
+            "verdict": ((facts.verdict, facts.score, facts.raw_score), part.outcome),
         }
         return [
             f"its {name} is {_short(found)}, plan and ledger say {_short(wanted)}"
@@ -440,8 +462,8 @@ class _RunChecks:
 
     def _others(self, plan: RunPlan, ends: Mapping[str, Attempt]) -> str:
         """Whether no other bundle lies in the run's folder."""
-        by_digest = {end.bundle: name for name, end in ends.items() if end.bundle is not None}
-        mine = {f"{trial.place}/bundle" for trial in plan.in_order if trial.name in ends and ends[trial.name].bundle}
+        parts = [part for trial in plan.in_order if trial.name in ends for part in _parts(plan, trial, ends)]
+        by_digest, mine = {part.digest: part.name for part in parts}, {part.bundle for part in parts}
         found = []
         for place in _bundles_below(self._folder, mine):
             path = self._folder / place
@@ -503,6 +525,49 @@ class _RunChecks:
         self._check(name.split(".")[0], check, name)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A bundle that a run must have.
+
+    Attributes:
+        name: of what it is of, for messages.
+        place: the folder that it is in, in the folder of the run.
+        digest: of its statement, by the ledger.
+        outcome: verdict, score and raw score, by the ledger.
+        trial: that it is of, or of a step of which it is.
+        end: of the trial.
+        step: None: it is of the whole trial.
+    """
+
+    name: str
+    place: str
+    digest: str
+    outcome: tuple[str | None, float | None, float | None]
+    trial: PlannedTrial
+    end: Attempt
+    step: StepFacts | None = None
+
+    @property
+    def bundle(self) -> str:
+        """Where it lies, in the folder of the run."""
+        return f"{self.place}/bundle"
+
+
+def _parts(plan: RunPlan, trial: PlannedTrial, ends: Mapping[str, Attempt]) -> Iterator[_Part]:
+    """The bundles of a trial that has its end."""
+    end, steps = ends[trial.name], plan.task_by_id[trial.task].steps
+    if steps is None:
+        if end.bundle is not None:
+            yield _Part(trial.name, trial.place, end.bundle, (end.verdict, end.score, end.raw_score), trial, end)
+        return
+    previous = None
+    for number, step in enumerate(end.played, 1):
+        facts = StepFacts(name=step.name, number=number, of=len(steps.steps), previous=previous)
+        name, place = f"{trial.name} step {step.name}", trial.place_of_step(number)
+        yield _Part(name, place, step.bundle, (step.verdict, step.score, step.raw_score), trial, end, facts)
+        previous = step.bundle
+
+
 def _bundles_below(folder: Path, mine: set[str]) -> Iterator[str]:
     """Places in a folder that hold a bundle's statement, but for the known ones; links are followed nowhere."""
     seen = 0
@@ -539,7 +604,7 @@ def _seconds(text: str) -> float:
 
 
 def _state(attempts: Sequence[Attempt]) -> str:
-    return f"attempt {attempts[-1].number} came to: {attempts[-1].steps[-1]}" if attempts else "never started"
+    return f"attempt {attempts[-1].number} came to: {attempts[-1].kinds[-1]}" if attempts else "never started"
 
 
 def _names_of(expected: Expected, task: PlannedTask) -> tuple[str]:

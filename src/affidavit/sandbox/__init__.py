@@ -28,7 +28,15 @@ from affidavit.sandbox.protocol import (
     Streams,
     User,
 )
-from affidavit.sandbox.rootfs import RootFilesystem, host_rootfs, image_user, lay_over, oci_rootfs, tarball_rootfs
+from affidavit.sandbox.rootfs import (
+    RootFilesystem,
+    files_layer,
+    host_rootfs,
+    image_user,
+    lay_over,
+    oci_rootfs,
+    tarball_rootfs,
+)
 from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
 from affidavit.sandbox.stirring import NUMBERED, stir_counters
 
@@ -64,6 +72,7 @@ __all__ = [
     "clean_stale",
     "copy_paths",
     "diff",
+    "files_layer",
     "host_rootfs",
     "image_user",
     "lay_over",

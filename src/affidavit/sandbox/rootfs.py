@@ -206,6 +206,33 @@ def lay_over(rootfs: RootFilesystem, source: Path, state: Path) -> RootFilesyste
     return replace(rootfs, layers=(layer, *rootfs.layers), digest=f"sha256:{digest.hexdigest()}")
 
 
+def files_layer(source: Path, target: str, below: Sequence[Path], user: User, into: Path) -> Path:
+    """Make a layer of the files of a folder, for one trial. They belong to a user; folders that are there already keep
+    their owner and mode.
+
+    Args:
+        source: a folder of regular files, folders and symbolic links.
+        target: where they are to be, an absolute path.
+        below: the layers that the new one is put on, topmost first.
+        user: who they belong to.
+        into: the layer's folder, made here; its parent exists and it does not.
+
+    Raises:
+        SandboxError: something else is in `source`, it can't be read, or it hides what is below.
+    """
+    try:
+        into.mkdir()
+        into.chmod(0o755)
+        place = Path()
+        for part in filter(None, target.split("/")):
+            place /= part
+            _make_folder(into / place, _folder_below(below, os.fsencode(place), source), user, 0o755)
+        _build(into, source, below, user, place)
+    except OSError as problem:
+        raise SandboxError(f"{problem.filename}: can't be laid over {target}: {problem.strerror}") from None
+    return into
+
+
 def _walk(source: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Everything below a folder in a fixed order, each folder before what is in it."""
     for path in sorted(source.iterdir()):
@@ -226,15 +253,13 @@ def _content_digest(path: Path, info: os.stat_result) -> bytes:
     raise SandboxError(f"{path}: only files, folders and symbolic links can be laid over a root file system")
 
 
-def _build(root: Path, source: Path, below: Sequence[Path], user: User) -> None:
+def _build(root: Path, source: Path, below: Sequence[Path], user: User, place: Path | None = None) -> None:
+    """`place`: the folder in `root` that they are put into; None: `root` itself."""
     for path, info in _walk(source):
-        relative = path.relative_to(source)
+        relative = (place or Path()) / path.relative_to(source)
         target = root / relative
         if stat.S_ISDIR(info.st_mode):
-            there = _folder_below(below, os.fsencode(relative), path)
-            target.mkdir()
-            target.chmod(stat.S_IMODE(there.st_mode if there else info.st_mode & 0o777))
-            os.chown(target, there.st_uid if there else user.uid, there.st_gid if there else user.gid)
+            _make_folder(target, _folder_below(below, os.fsencode(relative), path), user, info.st_mode & 0o777)
         elif stat.S_ISLNK(info.st_mode):
             target.symlink_to(path.readlink())
             os.lchown(target, user.uid, user.gid)
@@ -242,6 +267,13 @@ def _build(root: Path, source: Path, below: Sequence[Path], user: User) -> None:
             shutil.copyfile(path, target, follow_symlinks=False)
             os.chown(target, user.uid, user.gid)
             target.chmod(info.st_mode & 0o777)
+
+
+def _make_folder(target: Path, there: os.stat_result | None, user: User, mode: int) -> None:
+    """Make a folder with the attributes of the one that is `there`; where none is, with those given."""
+    target.mkdir()
+    target.chmod(stat.S_IMODE(there.st_mode) if there else mode)
+    os.chown(target, there.st_uid if there else user.uid, there.st_gid if there else user.gid)
 
 
 def _folder_below(layers: Sequence[Path], path: bytes, source: Path) -> os.stat_result | None:

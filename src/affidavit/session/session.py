@@ -29,6 +29,7 @@ from affidavit.evaluation import (
     Trial,
     Work,
     changed_texts,
+    check_has_no_steps,
     open_workplace,
     prepared_run,
 )
@@ -138,6 +139,7 @@ class Session:
     """A session; see `open_session`. Commands may come from any thread, also at the same time; all else is for one."""
 
     def __init__(self, task: Task, options: RunOptions, agent: str, choose: ChooseRuntime | None = None) -> None:
+        check_has_no_steps([task], "a session")
         if not agent.strip() or agent == "oracle":
             raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
         self._stack = ExitStack()

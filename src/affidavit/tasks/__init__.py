@@ -35,6 +35,7 @@ from affidavit.tasks.parts import (
     TaskTests,
 )
 from affidavit.tasks.rootfs import Rootfs, TaskUser
+from affidavit.tasks.steps import SETUP, RewardStrategy, Step
 from affidavit.tasks.swebench import import_swebench
 from affidavit.tasks.task import Task, distinct, find_tasks, load_task
 
@@ -42,6 +43,7 @@ __all__ = [
     "CRLF",
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
+    "SETUP",
     "DeclaredContract",
     "DecoySettings",
     "GraderSpec",
@@ -49,8 +51,10 @@ __all__ = [
     "Labels",
     "Profile",
     "PublishedContract",
+    "RewardStrategy",
     "Rootfs",
     "Scoring",
+    "Step",
     "Task",
     "TaskEnvironment",
     "TaskError",

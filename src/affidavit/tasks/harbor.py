@@ -47,7 +47,6 @@ def unsupported_keys(
     Raises:
         TaskError: one can't be ignored, or is not of its type.
     """
-    _check_steps(top)
     separate = is_separate(verifier)
     if read_artifacts(top, separate) and not separate:
         yield f"{top.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
@@ -56,16 +55,6 @@ def unsupported_keys(
     for table in (verifier, *((verifier.table("environment"),) if separate else ())):
         if names_of(table, "allowed_hosts"):
             yield f"{table.place('allowed_hosts')} is ignored: {_NO_NETWORK}"
-
-
-def _check_steps(top: TomlTable) -> None:
-    if top.take("steps"):
-        raise top.error("steps", "asks for a task of several steps, which are not supported yet")
-    strategy = top.text("multi_step_reward_strategy")
-    if strategy not in (None, "mean", "final"):
-        raise top.error("multi_step_reward_strategy", f'must be "mean" or "final", not {strategy!r}')
-    # Of older files; Harbor drops it, too.
-    top.take("multi_step_reward_mode")
 
 
 def is_separate(verifier: TomlTable) -> bool:

@@ -10,7 +10,7 @@ from typing import get_args
 from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
-from affidavit.tasks.graders import DEFAULT_KIND, read_graders
+from affidavit.tasks.graders import DEFAULT_KIND, GraderSpec, read_graders
 from affidavit.tasks.harbor import (
     COMPOSE_NAMES,
     NETWORK_MODES,
@@ -33,6 +33,15 @@ from affidavit.tasks.parts import (
     TaskTests,
 )
 from affidavit.tasks.rootfs import ImageSettings, Rootfs, TaskUser, image_settings
+from affidavit.tasks.steps import (
+    RewardStrategy,
+    Step,
+    StepTables,
+    read_min_reward,
+    read_strategy,
+    step_tables,
+    unsupported_step_keys,
+)
 from affidavit.tasks.toml import TomlTable, read_toml
 
 _MAX_INSTRUCTION = 1 << 20
@@ -59,7 +68,7 @@ class Task:
         id: ``[task].name``, else the folder's name.
         path: the folder, absolute.
         digest: see :func:`affidavit.tasks.task_digest`.
-        instruction: content of instruction.md.
+        instruction: content of instruction.md; with steps, of all of theirs.
         environment: the inside of the sandboxes.
         limits: time, memory and storage.
         network: what the agent can reach.
@@ -72,6 +81,9 @@ class Task:
         decoys: laid into the agent's sandbox; None: there are none.
         grading: the task as its verifier sees it if the verifier has a root file system of its own: with another
             environment, and limits of its own; None: the verifier has the agent's.
+        steps: what its agent does one after the other, each with an instruction and tests of its own; empty for most.
+        reward_strategy: how its score comes from those of its steps.
+        step: the name of the step that this is, see `at_step`; empty where it is a whole task.
     """
 
     id: str
@@ -89,6 +101,41 @@ class Task:
     labels: Labels = field(default_factory=Labels)
     decoys: DecoySettings | None = None
     grading: "Task | None" = None
+    steps: tuple[Step, ...] = ()
+    reward_strategy: RewardStrategy = "mean"
+    step: str = ""
+
+    def at_step(self, step: Step) -> "Task":
+        """The task as one of its steps has it, which is a task without steps."""
+        limits, tests = self.limits, self.tests
+        return replace(
+            self,
+            instruction=step.instruction,
+            limits=replace(
+                limits,
+                agent_timeout_s=step.agent_timeout_s or limits.agent_timeout_s,
+                verifier_timeout_s=step.verifier_timeout_s or limits.verifier_timeout_s,
+            ),
+            tests=replace(tests, folder=step.tests, env={**tests.env, **step.verifier_env}),
+            solution=replace(self.solution, folder=step.solution),
+            steps=(),
+            step=step.name,
+        )
+
+    @property
+    def played(self) -> "tuple[Task, ...]":
+        """What its agents are put to: each step as a task, or itself where it has none."""
+        return tuple(self.at_step(step) for step in self.steps) or (self,)
+
+    @property
+    def has_solution(self) -> bool:
+        """Whether it has a solution of its own, for every step."""
+        return all((one.solution.folder / "solve.sh").is_file() for one in self.played)
+
+    @property
+    def hidden_folders(self) -> tuple[Path, ...]:
+        """The folders that no agent may see, of all steps."""
+        return tuple(dict.fromkeys(one for task in self.played for one in (task.tests.folder, task.solution.folder)))
 
     @property
     def has_contract(self) -> bool:
@@ -190,12 +237,16 @@ class _Reader:
         user, asked_user = self._user(agent, rootfs, image)
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
+        strategy, in_steps = read_strategy(top), step_tables(top, path)
+        steps = tuple(self._step(tables, graders) for tables in in_steps)
+        if steps and is_separate(verifier):
+            raise verifier.error("environment_mode", "can't be separate yet in a task of several steps")
         network = self._network(agent, environment)
         task = Task(
             id=task_id,
             path=path,
             digest=task_digest(path),
-            instruction=self._instruction(),
+            instruction="\n".join(step.instruction for step in steps) if steps else self._instruction(path),
             environment=TaskEnvironment(
                 rootfs=rootfs,
                 workdir=asked or image.workdir or "/workspace",
@@ -225,10 +276,14 @@ class _Reader:
             scoring=Scoring(graders, self._passing_score(own), own.boolean("control") is not False),
             labels=labels,
             decoys=read_decoy_settings(own, path),
+            steps=steps,
+            reward_strategy=strategy,
         )
         if any(grader.kind == DEFAULT_KIND for grader in graders):
-            self._tests()
+            for played in task.played:
+                self._tests(played.tests.folder)
         tables = [top, about, agent, verifier, environment, solution, own]
+        tables += [table for step in in_steps for table in step.all]
         grading = None
         if is_separate(verifier):
             theirs = verifier.table("environment")
@@ -240,6 +295,31 @@ class _Reader:
         artifacts = read_artifacts(top, separate=True) if grading else ()
         tests = replace(task.tests, artifacts=artifacts)
         return replace(task, warnings=tuple(self._warnings), grading=grading, tests=tests)
+
+    def _step(self, tables: StepTables, graders: Sequence[GraderSpec]) -> Step:
+        self._warnings += unsupported_step_keys(tables)
+        own, agent, verifier = tables.all
+        tests, solution, files = (tables.folder / name for name in ("tests", "solution", "workdir"))
+        shared = self._path / "tests"
+        if tests.is_dir() and shared.is_dir():
+            raise own.error(
+                "name",
+                f"names a step with tests of its own, and {shared} is there too, which is not supported yet: copy into "
+                f"{tests} what it needs of that, and remove {shared}",
+            )
+        named = [spec.settings.get("reward") for spec in graders if spec.kind == DEFAULT_KIND]
+        score = next((name for name in named if isinstance(name, str)), "reward")
+        return Step(
+            name=tables.name,
+            instruction=self._instruction(tables.folder),
+            tests=tests if tests.is_dir() else shared,
+            solution=solution if solution.is_dir() else self._path / "solution",
+            workdir_files=files if files.is_dir() else None,
+            agent_timeout_s=agent.seconds("timeout_sec"),
+            verifier_timeout_s=verifier.seconds("timeout_sec"),
+            verifier_env=self._env(verifier),
+            min_reward=read_min_reward(own, score),
+        )
 
     def _grading(self, verifier: TomlTable, own: TomlTable, task: Task) -> Task:
         """The task as a verifier with a root file system of its own sees it.
@@ -302,8 +382,8 @@ class _Reader:
             )
         return name
 
-    def _instruction(self) -> str:
-        path = self._path / "instruction.md"
+    def _instruction(self, folder: Path) -> str:
+        path = folder / "instruction.md"
         try:
             with path.open("rb") as file:
                 data = file.read(_MAX_INSTRUCTION + 1)
@@ -318,8 +398,8 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise TaskError(f"{path}: is not UTF-8 (byte {error.start})") from error
 
-    def _tests(self) -> None:
-        path = self._path / "tests" / "test.sh"
+    def _tests(self, folder: Path) -> None:
+        path = folder / "test.sh"
         if not path.is_file():
             raise TaskError(f"{path}: is missing; it runs the hidden tests and writes /logs/verifier/reward.txt")
 

@@ -34,6 +34,7 @@ from affidavit.evidence import (
     read_statement,
     stated_identity,
     stated_model,
+    stated_step,
     trace_facts,
 )
 from affidavit.grading import combine
@@ -306,7 +307,11 @@ class _Checks:
         task = self._reader.task
         if (task.get("id"), task.get("digest")) != (facts.task.id, facts.task.digest):
             raise _Wrong("task.json: is of another task than the statement", "task.json")
-        return f"{facts.task.id}, {facts.task.digest}"
+        step = stated_step(facts)
+        if task.get("step", "") != ("" if step is None else step.name):
+            raise _Wrong("task.json: is of another step than the statement", "task.json")
+        said = "" if step is None else f"; {step.sentence}"
+        return f"{facts.task.id}, {facts.task.digest}{said}"
 
     def _environment(self, facts: TrialFacts) -> str:
         """What stands in the statement and in the environment is the same in both."""

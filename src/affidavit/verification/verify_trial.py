@@ -181,6 +181,9 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
     contract = parse_contract(reader.contract, "contract.json")
     judge = new_judge(contract, document.workdir, environment.agent, footprint=kept_footprint(reader))
     record = read_agent_record(reader)
+    if task is not None:
+        # Where it has no such step, it is another task, as its digest shows.
+        task = next((one for one in task.played if one.step == document.step), task)
     return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
 
 

@@ -1,0 +1,182 @@
+"""The steps of a task that its agent works through one after the other: ``[[steps]]`` and the folder ``steps/``."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from affidavit.tasks.harbor import NETWORK_MODES, is_separate, names_of, read_artifacts
+from affidavit.tasks.toml import TomlTable
+
+RewardStrategy = Literal["mean", "final"]
+"""How the score of a task comes from those of its steps: their mean, or the last one's."""
+
+SETUP = "setup.sh"
+"""The script in a step's ``workdir/`` that runs before its agent begins."""
+
+_MOST_STEPS = 200
+_MOST_NAME = 255
+_NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f]*[^<>:"/\\|?*\x00-\x1f\x7f. ]')
+_UNSUPPORTED = {
+    "healthcheck": "is not supported yet: the agent would begin before the step is ready",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a task.
+
+    Attributes:
+        name: that of its folder in ``steps/``; unique in the task.
+        instruction: content of its instruction.md.
+        tests, solution: their folders: the step's own, else the task's.
+        workdir_files: what is put into the working directory before its agent begins; None: nothing.
+        agent_timeout_s, verifier_timeout_s: seconds; None: the task's.
+        verifier_env: what the verifier gets beside the task's.
+        min_reward: a lower score ends the trial after this step; None: none does.
+    """
+
+    name: str
+    instruction: str
+    tests: Path
+    solution: Path
+    workdir_files: Path | None = None
+    agent_timeout_s: float | None = None
+    verifier_timeout_s: float | None = None
+    verifier_env: dict[str, str] = field(default_factory=dict)
+    min_reward: float | None = None
+
+    @property
+    def has_setup(self) -> bool:
+        """Whether a script of its own runs before its agent begins."""
+        return self.workdir_files is not None and (self.workdir_files / SETUP).exists()
+
+
+@dataclass(frozen=True)
+class StepTables:
+    """The tables of a step in task.toml.
+
+    Attributes:
+        name: checked.
+        folder: ``steps/NAME`` of the task.
+        own, agent, verifier: ``[[steps]]``, ``[steps.agent]`` and ``[steps.verifier]``.
+    """
+
+    name: str
+    folder: Path
+    own: TomlTable
+    agent: TomlTable
+    verifier: TomlTable
+
+    @property
+    def all(self) -> tuple[TomlTable, ...]:
+        """All of them."""
+        return (self.own, self.agent, self.verifier)
+
+
+def read_strategy(top: TomlTable) -> RewardStrategy:
+    """``multi_step_reward_strategy``, ``mean`` where the task does not say. Raises TaskError."""
+    value = top.text("multi_step_reward_strategy")
+    # Of older files; Harbor drops it, too.
+    top.take("multi_step_reward_mode")
+    for known in get_args(RewardStrategy):
+        if value == known:
+            return known  # type: ignore[no-any-return]
+    if value is not None:
+        raise top.error("multi_step_reward_strategy", f'must be "mean" or "final", not {value!r}')
+    return "mean"
+
+
+def step_tables(top: TomlTable, task: Path) -> list[StepTables]:
+    """The tables of a task's steps, in order; none where the task has no steps.
+
+    Args:
+        top: of task.toml.
+        task: the task's folder.
+
+    Raises:
+        TaskError: a name is missing, is no folder's or stands there twice, or there are too many.
+    """
+    tables = top.tables("steps")
+    if len(tables) > _MOST_STEPS:
+        raise top.error("steps", f"may be {_MOST_STEPS} at most, not {len(tables)}")
+    found: list[StepTables] = []
+    known: set[str] = set()
+    for table in tables:
+        name = table.text("name")
+        if name is None:
+            raise table.error(None, "needs a name, which is that of its folder in steps/")
+        if not _NAME.fullmatch(name) or len(name.encode("utf-8", "replace")) > _MOST_NAME:
+            raise table.error("name", f"must be the name of a folder in steps/, not {name[:60]!r}")
+        # Some file systems don't tell these apart.
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in known:
+            raise table.error("name", f"must be another one than those of the steps before it: {name!r}")
+        known.add(key)
+        folder = task / "steps" / name
+        if not folder.is_dir():
+            raise table.error("name", f"names a step whose folder {folder} is missing")
+        found.append(StepTables(name, folder, table, table.table("agent"), table.table("verifier")))
+    return found
+
+
+def unsupported_step_keys(step: StepTables) -> Iterator[str]:
+    """Take the keys of a step that ask for what is not done here.
+
+    Yields:
+        a warning for each that is ignored.
+
+    Raises:
+        TaskError: one would change the result.
+    """
+    own, agent, verifier = step.all
+    for key, why in _UNSUPPORTED.items():
+        if own.take(key):
+            raise own.error(key, why)
+    for table in (agent, verifier):
+        if table.take("user") is not None:
+            raise table.error("user", "of a step is not supported yet; set the task's own user, who does all steps")
+    for key in ("network_mode", "allowed_hosts"):
+        if agent.take(key) is not None:
+            raise agent.error(key, f"of a step is not supported yet; set the task's own {key}, for all steps")
+    if is_separate(verifier) or verifier.take("environment"):
+        raise verifier.error("environment_mode", "of a step can't be separate yet; let its tests run in shared mode")
+    if verifier.tables("collect"):
+        raise verifier.error("collect", "wants commands to run between agent and verifier, which is not supported yet")
+    network = verifier.text("network_mode")
+    if network is not None and network not in NETWORK_MODES:
+        raise verifier.error("network_mode", f"must be one of {', '.join(NETWORK_MODES)}, not {network!r}")
+    if network in ("public", "allowlist"):
+        yield f"{verifier.place('network_mode')} asks for a network; gradings have none"
+    if names_of(verifier, "allowed_hosts"):
+        yield f"{verifier.place('allowed_hosts')} is ignored: gradings have no network"
+    if read_artifacts(own, separate=False):
+        yield f"{own.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
+
+
+def read_min_reward(own: TomlTable, score: str) -> float | None:
+    """``min_reward`` of a step: a number, or a table with the one reward that is the score.
+
+    Args:
+        own: the step's table.
+        score: the name of that reward.
+
+    Raises:
+        TaskError: it is something else.
+    """
+    value = own.take("min_reward")
+    if isinstance(value, dict):
+        if others := sorted(set(value) - {score}):
+            raise own.error(
+                "min_reward",
+                f"names the reward {others[0]!r}, and only the one that is the score, {score!r}, can end a trial; "
+                "remove it",
+            )
+        value = value.get(score)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e9:
+        raise own.error("min_reward", f"must be a number, not {value!r}")
+    return float(value)

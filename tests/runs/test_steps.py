@@ -1,0 +1,83 @@
+"""What the steps of a trial come to, and the ledger of a trial in steps."""
+
+from pathlib import Path
+
+import pytest
+
+from affidavit.runs import Ledger, PlannedStep, PlannedSteps, RunPlan, StepEnd, StepLog, combine_steps, why_last
+from affidavit.runs.plan import Verdict, parsed
+from affidavit.signing import EvidenceError, SigningKey
+from plans import digest_of, make_plan
+
+
+def steps(strategy: str = "mean", *minimum: float | None) -> PlannedSteps:
+    named = [PlannedStep(name=f"s{number}", min_reward=one) for number, one in enumerate(minimum)]
+    return PlannedSteps.model_validate({"strategy": strategy, "steps": named})
+
+
+def end(verdict: Verdict, score: float | None, raw: float | None = None) -> StepEnd:
+    raw = score if raw is None else raw
+    return StepEnd(name="s", bundle=digest_of("x"), verdict=verdict, score=score, raw_score=raw)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "ends", "passing", "expected"),
+    [
+        ("mean", [end("pass", 1.0), end("pass", 1.0)], 1.0, ("pass", 1.0, 1.0)),
+        ("mean", [end("pass", 1.0), end("fail", 0.5)], 1.0, ("fail", 0.75, 0.75)),
+        ("mean", [end("pass", 1.0), end("fail", 0.5)], 0.75, ("pass", 0.75, 0.75)),
+        ("final", [end("fail", 0.0), end("pass", 1.0)], 1.0, ("pass", 1.0, 1.0)),
+        # A step that was not reached counts as 0, so that failing early never earns more than going on.
+        ("mean", [end("fail", 0.5)], 0.5, ("fail", 0.25, 0.25)),
+        ("final", [end("fail", 0.9)], 0.5, ("fail", 0.0, 0.0)),
+        ("mean", [end("violation", 0.0, 1.0)], 0.5, ("violation", 0.0, 0.5)),
+        ("mean", [end("pass", 1.0), end("violation", 0.0, 1.0)], 1.0, ("violation", 0.0, 1.0)),
+        ("mean", [end("pass", 1.0), end("inconclusive", None, 1.0)], 1.0, ("inconclusive", None, 1.0)),
+        ("final", [end("error", None)], 1.0, ("error", None, None)),
+    ],
+)
+def test_steps_come_to(
+    strategy: str, ends: list[StepEnd], passing: float, expected: tuple[str, float | None, float | None]
+) -> None:
+    result = combine_steps(steps(strategy, 0.95, None), ends, passing)
+    assert (result.verdict, result.score, result.raw_score) == expected
+
+
+def test_a_step_ends_the_trial_or_not() -> None:
+    first, second = steps("mean", 0.5, None).steps
+    assert why_last(first, "fail", 0.5) == why_last(second, "fail", 0.0) == ""
+    assert why_last(first, "fail", 0.4) == "step s0: its score of 0.4 is below min_reward, 0.5"
+    assert why_last(second, "violation", 1.0) == "step s1: violation"
+
+
+def test_a_plan_without_steps_is_spelled_as_before(plan: RunPlan) -> None:
+    assert b"steps" not in plan.payload()
+    task = plan.tasks[0].model_copy(update={"steps": steps("mean", 1.0)})
+    planned = make_plan(plan.signer).model_copy(update={"tasks": [task, plan.tasks[1]]})
+    assert parsed(RunPlan, planned.model_dump(mode="json")) == planned
+    assert planned.payload() != plan.payload()
+    with pytest.raises(EvidenceError, match="two steps have the same name"):
+        parsed(PlannedSteps, {"strategy": "mean", "steps": [{"name": "a"}, {"name": "a"}]})
+
+
+def test_a_ledger_knows_the_steps(folder: Path, key: SigningKey, plan: RunPlan) -> None:
+    name = plan.in_order[0].name
+    with Ledger.create(folder, key, folder.name, plan.digest) as ledger:
+        trial = ledger.trial(name)
+        for step, score in (("s0", 1.0), ("s1", 0.0)):
+            log = StepLog(trial, step)
+            log.sandbox_made()
+            log.finished()
+            log.judged("pass" if score else "fail", score, score)
+            with pytest.raises(EvidenceError, match="after step_verdict"):
+                trial.judged("pass", 1.0, 1.0)
+            log.sealed(digest_of(step), 0)
+        trial.judged("fail", 0.5, 0.5)
+        trial.sealed(digest_of("s1"), 7)
+        attempt = ledger.history.end_of(name)
+    assert attempt is not None
+    assert [(one.name, one.bundle, one.score) for one in attempt.played] == [
+        ("s0", digest_of("s0"), 1.0),
+        ("s1", digest_of("s1"), 0.0),
+    ]
+    assert (attempt.bundle, attempt.verdict, attempt.score) == (digest_of("s1"), "fail", 0.5)

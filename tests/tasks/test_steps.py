@@ -1,0 +1,124 @@
+"""Tasks of several steps: what is read, and what is refused in which words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from affidavit.tasks import TaskError, load_task
+
+TOML = """\
+multi_step_reward_strategy = "final"
+[agent]
+timeout_sec = 50
+[verifier]
+timeout_sec = 40
+env = { A = "task", B = "task" }
+
+[[steps]]
+name = "01-plan"
+min_reward = 0.5
+[steps.agent]
+timeout_sec = 7
+[steps.verifier]
+timeout_sec = 8
+env = { B = "step" }
+
+[[steps]]
+name = "02-do"
+min_reward = { reward = 1 }
+"""
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a task folder of two steps; `files`: further ones, None for one that is left out."""
+
+    def make(toml: str = TOML, **files: str | None) -> Path:
+        content: dict[str, str | None] = {"task.toml": toml, "solution/solve.sh": "exit 0\n"}
+        for step in ("01-plan", "02-do"):
+            content[f"steps/{step}/instruction.md"] = f"Do {step}.\n"
+            content[f"steps/{step}/tests/test.sh"] = "exit 0\n"
+        content["steps/02-do/solution/solve.sh"] = "exit 0\n"
+        for name, text in {**content, **files}.items():
+            path = tmp_path / "folder" / name
+            if text is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        return tmp_path / "folder"
+
+    return make
+
+
+def test_steps_are_tasks_of_their_own(make: Make) -> None:
+    folder = make(**{"steps/02-do/workdir/setup.sh": "exit 0\n"})
+    task = load_task(folder)
+    first, second = task.played
+    assert (task.warnings, task.reward_strategy) == ((), "final")
+    assert task.instruction == "Do 01-plan.\n\nDo 02-do.\n"
+    assert [(one.step, one.instruction, one.steps) for one in task.played] == [
+        ("01-plan", "Do 01-plan.\n", ()),
+        ("02-do", "Do 02-do.\n", ()),
+    ]
+    assert first.tests.folder == folder / "steps/01-plan/tests"
+    assert (first.solution.folder, second.solution.folder) == (folder / "solution", folder / "steps/02-do/solution")
+    assert [step.workdir_files for step in task.steps] == [None, folder / "steps/02-do/workdir"]
+    assert [step.has_setup for step in task.steps] == [False, True]
+    assert [step.min_reward for step in task.steps] == [0.5, 1.0]
+    assert (first.limits.agent_timeout_s, first.limits.verifier_timeout_s) == (7, 8)
+    assert (second.limits.agent_timeout_s, second.limits.verifier_timeout_s) == (50, 40)
+    assert (first.tests.env, second.tests.env) == ({"A": "task", "B": "step"}, {"A": "task", "B": "task"})
+    assert set(task.hidden_folders) == {
+        folder / name for name in ("steps/01-plan/tests", "solution", "steps/02-do/tests", "steps/02-do/solution")
+    }
+
+
+def test_steps_share_the_tests_of_the_task(make: Make) -> None:
+    without = {f"steps/{step}/tests/test.sh": None for step in ("01-plan", "02-do")}
+    task = load_task(make(**{**without, "tests/test.sh": "exit 0\n"}))
+    assert {one.tests.folder for one in task.played} == {task.path / "tests"}
+
+
+def test_a_task_without_steps_is_played_as_it_is(make: Make) -> None:
+    task = load_task(make("", **{"instruction.md": "Do it.\n", "tests/test.sh": "exit 0\n"}))
+    assert task.played == (task,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "02-do"', 'name = "../02-do"', "task.toml:18: [[steps]] number 2.name must be the name of a folder"),
+        ('name = "02-do"', 'name = "01-PLAN"', "must be another one than those of the steps before it: '01-PLAN'"),
+        ('name = "02-do"', 'name = "03"', "names a step whose folder"),
+        ('name = "02-do"', "", "[[steps]] number 2 needs a name, which is that of its folder in steps/"),
+        ("min_reward = 0.5", "min_reward = true", "min_reward must be a number, not True"),
+        ("min_reward = 0.5", "min_reward = { speed = 1 }", "min_reward names the reward 'speed', and only the one"),
+        ("timeout_sec = 7", 'user = "x"', "user of a step is not supported yet; set the task's own user"),
+        ("timeout_sec = 7", 'network_mode = "none"', "network_mode of a step is not supported yet"),
+        ("timeout_sec = 8", 'environment_mode = "separate"', "environment_mode of a step can't be separate yet"),
+        ("[verifier]", '[verifier]\nenvironment_mode = "separate"', "can't be separate yet in a task of several steps"),
+        ("min_reward = 0.5", 'healthcheck = { command = "x" }', "healthcheck is not supported yet"),
+        ('"final"', '"best"', 'multi_step_reward_strategy must be "mean" or "final", not \'best\''),
+    ],
+)
+def test_what_a_step_cannot_be(make: Make, old: str, new: str, message: str) -> None:
+    assert old in TOML
+    with pytest.raises(TaskError) as error:
+        load_task(make(TOML.replace(old, new, 1)))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"steps/01-plan/instruction.md": None}, "steps/01-plan/instruction.md: is missing"),
+        ({"steps/01-plan/tests/test.sh": None}, "tests/test.sh: is missing"),
+        ({"tests/helper.sh": ""}, "is there too, which is not supported yet: copy into"),
+    ],
+)
+def test_what_a_step_must_have(make: Make, files: dict[str, str | None], message: str) -> None:
+    with pytest.raises(TaskError) as error:
+        load_task(make(**files))
+    assert message in str(error.value)
