@@ -10,7 +10,7 @@ from affidavit.contracts import contract_of, default_contract
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.planning import contract_under
 from affidavit.evaluation.reach import reach_of
-from affidavit.evaluation.run_policy import Access, Terms
+from affidavit.evaluation.run_policy import AccessTerms, Terms
 from affidavit.gateway import read_allowed
 from affidavit.tasks import Task, load_task
 
@@ -56,18 +56,18 @@ ALLOW = read_allowed(["a.x:443", "b.x=10.0.0.1"])
 def test_lists_are_bounded_by_the_contract(
     task: Make, permitted: list[str] | None, terms: dict[str, Any], found: tuple[str, ...]
 ) -> None:
-    assert reach(load_task(task()), permitted, Terms(access=Access(**terms))) == found
+    assert reach(load_task(task()), permitted, Terms(access=AccessTerms(**terms))) == found
 
 
 def test_a_task_lists_hosts_of_its_own(task: Make) -> None:
     assert reach(listing(task, "a.x"), None, Terms()) == ("a.x",)
     assert reach(listing(task, "a.x"), ["a.x:443"], Terms()) == ("a.x:443",)
-    assert reach(listing(task, "a.x"), None, Terms(access=Access(network="none"))) == ()
+    assert reach(listing(task, "a.x"), None, Terms(access=AccessTerms(network="none"))) == ()
 
 
 def test_only_the_user_says_where_a_host_is(task: Make) -> None:
     plain = load_task(task())
-    terms = Terms(access=Access(network="allowlist", allowed=ALLOW))
+    terms = Terms(access=AccessTerms(network="allowlist", allowed=ALLOW))
     found = reach_of(plain, contract_under(terms, plain, default_contract(plain)), terms)
     assert found is not None
     assert found.addresses == {"b.x": "10.0.0.1"}

@@ -7,7 +7,7 @@ from affidavit.events import EVENT_SCHEMA
 from affidavit.grading import make_graders
 from affidavit.grading.execution_trace.claims import read_claim
 from affidavit.grading.execution_trace.evidence import Record, claimed
-from affidavit.grading.execution_trace.lineage import Lineage
+from affidavit.grading.execution_trace.processes import RecordedProcesses
 from affidavit.grading.execution_trace.settings import Program
 from affidavit.tasks import GraderSpec
 from material import material
@@ -146,7 +146,7 @@ def test_a_pid_that_is_used_again_is_another_process(grade):
 def test_words_of_the_command_line_are_held_from_the_first_on(grade):
     check = {"type": "ran", "program": {"exe": ["/usr/bin/python3*"], "argv": ["-m", "pytest"]}, "min": 1, "max": 1}
     assert grade(check, execute(1, PYTHON, "-m", "pytest", "-q")).score == 1
-    assert Lineage(record(execute(1, PYTHON))).processes[0].executions[0].exe == PYTHON
+    assert RecordedProcesses(record(execute(1, PYTHON))).processes[0].executions[0].exe == PYTHON
 
 
 @pytest.mark.parametrize("argv", [("-c", "pass", "-m", "pytest"), ("-m",), ()])

@@ -12,7 +12,16 @@ import pyarrow as pa
 import pytest
 
 from affidavit.events import COUNT_SCHEMA, empty_events
-from affidavit.grading import Grade, ResultsError, RunPlan, Turned, VerifierRecord, grade_run, plan_tests, read_lines
+from affidavit.grading import (
+    Grade,
+    ResultsError,
+    Turned,
+    VerifierPlan,
+    VerifierRecord,
+    grade_run,
+    plan_tests,
+    read_lines,
+)
 from affidavit.grading.test_run.intrusions import agents_machinery, memory_writes, moved_counters
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
 from affidavit.tasks import Task, TaskError, load_task
@@ -117,7 +126,7 @@ class TestPlanning:
         assert not any(str(tmp_path).encode() in content for content in contents[0].values())
         assert list((tmp_path / "temporary").iterdir()) == []
 
-    def plan(self, tmp_path: Path, settings: str, **tests: str) -> RunPlan:
+    def plan(self, tmp_path: Path, settings: str, **tests: str) -> VerifierPlan:
         task = self.task(tmp_path, settings, **tests)
         return plan_tests(task.scoring.graders[0], task)
 

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.quality import Finding, lint_task, new_task
+from affidavit.quality import TaskFinding, lint_task, new_task
 from affidavit.tasks import TaskError, find_tasks, load_task
 from harness import SOLVE, TEST, Command, write_task
 
 SUITE = Path(__file__).parents[2] / "examples/suite"
-Found = Callable[..., list[Finding]]
+Found = Callable[..., list[TaskFinding]]
 
 
 @pytest.fixture
 def found(tmp_path: Path) -> Found:
     """The findings on a tiny task that is made so."""
 
-    def lint(instruction: str = "Write 42 into the file answer.\n", **content: object) -> list[Finding]:
+    def lint(instruction: str = "Write 42 into the file answer.\n", **content: object) -> list[TaskFinding]:
         folder = write_task(tmp_path / "task", **content)
         (folder / "instruction.md").write_text(instruction)
         return list(lint_task(load_task(folder)))
@@ -25,7 +25,7 @@ def found(tmp_path: Path) -> Found:
     return lint
 
 
-def only(findings: list[Finding]) -> tuple[str, str, str]:
+def only(findings: list[TaskFinding]) -> tuple[str, str, str]:
     (finding,) = findings
     assert finding.fix
     return finding.check, str(finding.part), finding.message

@@ -6,12 +6,12 @@ from affidavit.authoring.first import first_contract
 from affidavit.authoring.generalising import Grant, generalised
 from affidavit.authoring.learning import Learned, Lesson, Line, learn_contract
 from affidavit.authoring.lessons import read_lessons
-from affidavit.authoring.linting import Finding, lint
+from affidavit.authoring.linting import ContractFinding, lint
 from affidavit.authoring.writing import as_yaml
 
 __all__ = [
     "SCHEMA_FILE",
-    "Finding",
+    "ContractFinding",
     "Grant",
     "Learned",
     "LearningError",

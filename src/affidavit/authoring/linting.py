@@ -37,7 +37,7 @@ _ANYWHERE = 8  # a range of addresses wider than /8 (IPv6: /32) is as good as al
 
 
 @dataclass(frozen=True)
-class Finding:
+class ContractFinding:
     """What is wrong with a contract.
 
     Attributes:
@@ -56,7 +56,7 @@ class Finding:
     column: int | None = None
 
 
-def lint(contract: Contract, now: datetime) -> list[Finding]:
+def lint(contract: Contract, now: datetime) -> list[ContractFinding]:
     """The holes of a contract, gravest first.
 
     Args:
@@ -75,7 +75,7 @@ def lint(contract: Contract, now: datetime) -> list[Finding]:
     return [replace(finding, line=line, column=column) for finding, (line, column) in placed]
 
 
-def _writes(contract: Contract) -> Iterator[Finding]:
+def _writes(contract: Contract) -> Iterator[ContractFinding]:
     may, denied = matcher(contract.write), matcher(contract.deny)
 
     def open_to(names: Iterable[str]) -> list[str]:
@@ -93,7 +93,7 @@ def _writes(contract: Contract) -> Iterator[Finding]:
         beside = [f"{folder}/{name}" for name in _RUNNERS if not folder.startswith(_SCRATCH)]
         if hole := [name for name in open_to(beside) if own.matches(name)]:
             names = ", ".join(posixpath.basename(name) for name in hole)
-            yield Finding(
+            yield ContractFinding(
                 "error",
                 place,
                 f"{written} covers files that decide how tests run ({names}): extend affidavit:test-infrastructure, or "
@@ -105,28 +105,30 @@ def _writes(contract: Contract) -> Iterator[Finding]:
             (_STARTED_LATER, "files that start programs later"),
         ):
             if hole := [name for name in open_to(names_of) if own.matches(name)]:
-                yield Finding("error", place, f"{written} covers {what} ({', '.join(hole)}): take it back with !")
+                yield ContractFinding(
+                    "error", place, f"{written} covers {what} ({', '.join(hole)}): take it back with !"
+                )
     if any(written == "/**" for written in contract.document.files.write):
-        yield Finding("warning", "files.write", "/** makes the whole file system writable: name the folders")
+        yield ContractFinding("warning", "files.write", "/** makes the whole file system writable: name the folders")
 
 
-def _reads(contract: Contract) -> Iterator[Finding]:
+def _reads(contract: Contract) -> Iterator[ContractFinding]:
     names = [*_HIDDEN]
     readable = [True] * len(names) if contract.read is None else matcher(contract.read).mask(names).tolist()
     denied = matcher(contract.deny).mask(names).tolist()
     hole = [name for name, yes, no in zip(names, readable, denied, strict=True) if yes and not no]
     if hole:
         folders = sorted({"/" + name.split("/")[1] for name in hole})
-        yield Finding(
+        yield ContractFinding(
             "warning",
             "files.deny",
             f"looking for the hidden parts of the task is no violation: deny {', '.join(f'{f}/**' for f in folders)}",
         )
     if contract.read is None or "/**" in (contract.document.files.read or ()):
-        yield Finding("note", "files.read", "everything in the sandbox may be read: name what the work needs")
+        yield ContractFinding("note", "files.read", "everything in the sandbox may be read: name what the work needs")
 
 
-def _misleading(contract: Contract) -> Iterator[Finding]:
+def _misleading(contract: Contract) -> Iterator[ContractFinding]:
     """Names that look like others: a file's name is its bytes, whatever people see."""
     document = contract.document
     lists: dict[str, Sequence[str]] = {
@@ -144,13 +146,13 @@ def _misleading(contract: Contract) -> Iterator[Finding]:
         for index, written in enumerate(entries):
             if unseen := [c for c in written if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]:
                 codes = ", ".join(f"U+{ord(character):04X}" for character in dict.fromkeys(unseen))
-                yield Finding("warning", f"{place}[{index}]", f"{written!a} holds what can't be seen ({codes})")
+                yield ContractFinding("warning", f"{place}[{index}]", f"{written!a} holds what can't be seen ({codes})")
             elif any(unicodedata.normalize(form, written) != written for form in ("NFC", "NFD")):
                 message = f"{written} can be spelled in two ways that look the same, and only this one is meant: use ?"
-                yield Finding("note", f"{place}[{index}]", message)
+                yield ContractFinding("note", f"{place}[{index}]", message)
 
 
-def _useless(contract: Contract) -> Iterator[Finding]:
+def _useless(contract: Contract) -> Iterator[ContractFinding]:
     """Entries that allow nothing, or nothing more than another does."""
     denied = matcher(contract.deny)
     for name, entries, whole in (
@@ -166,11 +168,13 @@ def _useless(contract: Contract) -> Iterator[Finding]:
                 # No name was found that it matches: nothing can be said.
                 continue
             if name != "files.deny" and denied.mask(examples).all():
-                yield Finding("warning", f"{name}[{index}]", f"{written} allows nothing: files.deny covers it")
+                yield ContractFinding("warning", f"{name}[{index}]", f"{written} allows nothing: files.deny covers it")
             elif whole is not None and not whole.mask(examples).any():
-                yield Finding("warning", f"{name}[{index}]", f"{written} allows nothing: an exception (!) covers it")
+                yield ContractFinding(
+                    "warning", f"{name}[{index}]", f"{written} allows nothing: an exception (!) covers it"
+                )
             elif wider := _wider(written, examples, entries):
-                yield Finding("note", f"{name}[{index}]", f"{written} says nothing that {wider} does not say")
+                yield ContractFinding("note", f"{name}[{index}]", f"{written} says nothing that {wider} does not say")
 
 
 def _wider(written: str, examples: Sequence[str], entries: Sequence[str]) -> str | None:
@@ -183,10 +187,12 @@ def _wider(written: str, examples: Sequence[str], entries: Sequence[str]) -> str
     return None
 
 
-def _programs(contract: Contract) -> Iterator[Finding]:
+def _programs(contract: Contract) -> Iterator[ContractFinding]:
     allowed = contract.document.processes.exec
     if allowed is None:
-        yield Finding("note", "processes.exec", "any program in the sandbox may be run: name those that are needed")
+        yield ContractFinding(
+            "note", "processes.exec", "any program in the sandbox may be run: name those that are needed"
+        )
         return
     patterns = [entry for entry in allowed if not entry.startswith("sha256:")]
     for index, entry in enumerate(allowed):
@@ -194,59 +200,61 @@ def _programs(contract: Contract) -> Iterator[Finding]:
             continue
         own = matcher((entry,))
         if own.mask(_SHELLS).any():
-            yield Finding(
+            yield ContractFinding(
                 "warning", f"processes.exec[{index}]", f"{entry} allows a shell, which runs whatever it is told"
             )
         elif own.mask(_INTERPRETERS).any():
-            yield Finding(
+            yield ContractFinding(
                 "note", f"processes.exec[{index}]", f"{entry} allows an interpreter, which can do what a shell can"
             )
     runs = matcher(tuple(patterns))
     for folder in compile_settings(contract).writable:
         if runs.matches(posixpath.join(folder, "x")):
-            yield Finding("note", "processes.exec", f"what is written to {folder} may be run there")
+            yield ContractFinding("note", "processes.exec", f"what is written to {folder} may be run there")
 
 
-def _network(contract: Contract) -> Iterator[Finding]:
+def _network(contract: Contract) -> Iterator[ContractFinding]:
     for index, text in enumerate(contract.document.network.endpoints):
         endpoint, place = Endpoint.parse(text), f"network.endpoints[{index}]"
         if hosts := [host for host in _CODE_HOSTS if endpoint.allows_name(host)]:
-            yield Finding(
+            yield ContractFinding(
                 "warning",
                 place,
                 f"{text} is a code host ({hosts[0]}): the task's repository or its solution may be there",
             )
         if (addresses := endpoint.addresses) is not None:
             if addresses.prefixlen < (_ANYWHERE if addresses.version == 4 else 32):
-                yield Finding("error", place, f"{text} is most of the internet: name the hosts")
+                yield ContractFinding("error", place, f"{text} is most of the internet: name the hosts")
             elif addresses.num_addresses == 1 and addresses.network_address.is_link_local:
-                yield Finding("error", place, f"{text} is where clouds tell a machine its credentials")
+                yield ContractFinding("error", place, f"{text} is where clouds tell a machine its credentials")
         if ":" not in text.removeprefix("[").split("]")[-1] and "/" not in text:
-            yield Finding("note", place, f"{text} allows every port: add one, such as {text}:443")
+            yield ContractFinding("note", place, f"{text} allows every port: add one, such as {text}:443")
 
 
-def _general(contract: Contract, now: datetime) -> Iterator[Finding]:
+def _general(contract: Contract, now: datetime) -> Iterator[ContractFinding]:
     document = contract.document
     if contract.mode == "audit":
-        yield Finding("warning", "mode", "audit: violations are recorded and change no score")
+        yield ContractFinding("warning", "mode", "audit: violations are recorded and change no score")
     if contract.expired(now):
-        yield Finding("error", "expires", f"it has expired ({document.expires}): no run begins under it")
+        yield ContractFinding("error", "expires", f"it has expired ({document.expires}): no run begins under it")
     if "attempts" not in document.model_fields_set:
-        yield Finding(
+        yield ContractFinding(
             "note",
             "attempts",
             "is not written, so what the sandbox refuses is a violation, and real agents try much: say record, or "
             "violation where that is meant",
         )
     if document.limits.wall_ms is None and document.limits.cpu_ms is None:
-        yield Finding("note", "limits", "there are no limits but the task's: add wall_ms")
+        yield ContractFinding("note", "limits", "there are no limits but the task's: add wall_ms")
     if document.processes.max_processes is None:
-        yield Finding("note", "processes.max_processes", "as many processes as fit: say how many are needed")
+        yield ContractFinding("note", "processes.max_processes", "as many processes as fit: say how many are needed")
     if not contract.write:
-        yield Finding("note", "files.write", "nothing may be written: no task that changes a file can be solved")
+        yield ContractFinding(
+            "note", "files.write", "nothing may be written: no task that changes a file can be solved"
+        )
     for warning in contract.warnings:
         place, _, text = warning.partition(": ")
-        yield Finding("warning", place, text)
+        yield ContractFinding("warning", place, text)
 
 
 def _example(pattern: str) -> str:

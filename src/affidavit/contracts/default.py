@@ -43,7 +43,7 @@ class GovernedEnvironment(Protocol):
         """Its profile."""
 
 
-class DeclaredContract(Protocol):
+class GovernedContract(Protocol):
     """Where a task's contract is; at most one of the two is set."""
 
     @property
@@ -67,7 +67,7 @@ class Governed(Protocol):
         """The inside of its sandbox."""
 
     @property
-    def contract(self) -> DeclaredContract:
+    def contract(self) -> GovernedContract:
         """Where its contract is."""
 
 

@@ -26,9 +26,9 @@ from affidavit.grading import (
     ResultsError,
     RewardError,
     Round,
-    RunPlan,
     Separation,
     Turned,
+    VerifierPlan,
     VerifierRecord,
     missing_tools,
     numbered,
@@ -72,7 +72,7 @@ class HiddenTests:
     """
 
     task: Task
-    plan: RunPlan
+    plan: VerifierPlan
     place: Path
     submission: str
     secret: bytes
@@ -161,7 +161,7 @@ class HiddenTests:
         return self._run(1, self.plan, ready, controlled=False)[0]["grader"]
 
     def _run(
-        self, number: int, plan: RunPlan, ready: ReadyVerifier, *, controlled: bool | None = None
+        self, number: int, plan: VerifierPlan, ready: ReadyVerifier, *, controlled: bool | None = None
     ) -> tuple[dict[str, Left], Turned | None]:
         """What the agent brought must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
@@ -172,7 +172,7 @@ class HiddenTests:
             )
 
     def _run_in(
-        self, place: Path, number: int, plan: RunPlan, ready: ReadyVerifier, opened: ExitStack, controlled: bool
+        self, place: Path, number: int, plan: VerifierPlan, ready: ReadyVerifier, opened: ExitStack, controlled: bool
     ) -> tuple[dict[str, Left], Turned | None]:
         task, seed = self.task, self._seed(number)
         sources = {"grader": task.tests.folder}
@@ -229,7 +229,7 @@ class HiddenTests:
         left = {stage: verify(stage) for stage in shuffled(run)}
         return swap({stage: left[stage] for stage in run}, swapped), turned
 
-    def _verifier(self, plan: RunPlan, place: Path, tests: Path, web: WebAccess | None) -> Verifier:
+    def _verifier(self, plan: VerifierPlan, place: Path, tests: Path, web: WebAccess | None) -> Verifier:
         separate = self.separation.separate
         harness = plan.write_harness(place / secrets.token_hex(8), separate=separate)
         if not separate:
@@ -285,7 +285,7 @@ def swap(left: dict[str, Left], swapped: frozenset[str]) -> dict[str, Left]:
     return {"grader": replace(mixed(one, other), forged=one.forged + other.forged), "control": mixed(other, one)}
 
 
-def left_by(plan: RunPlan, tests: Path, ended: Exit, stdout: bytes, logs: Path) -> Left:
+def left_by(plan: VerifierPlan, tests: Path, ended: Exit, stdout: bytes, logs: Path) -> Left:
     """What a verifier left: a reward, a report, or what the harness reported.
 
     Args:

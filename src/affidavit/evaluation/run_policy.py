@@ -25,7 +25,7 @@ from affidavit.tasks import Task
 
 
 @dataclass(frozen=True)
-class Overrides:
+class ContractOverrides:
     """What goes before the contracts' own words; None: theirs count."""
 
     mode: Mode | None = None
@@ -34,7 +34,7 @@ class Overrides:
 
 
 @dataclass(frozen=True)
-class Access:
+class AccessTerms:
     """What agents can write and reach.
 
     Attributes:
@@ -68,8 +68,8 @@ class Terms:
     runtime: str = "auto"
     recorder: str = "auto"
     trials: int = 1
-    overrides: Overrides = Overrides()
-    access: Access = Access()
+    overrides: ContractOverrides = ContractOverrides()
+    access: AccessTerms = AccessTerms()
     keep_days: int | None = None
     demands: tuple[tuple[str, Demands], ...] = ()
     facts: TermsFacts = field(default_factory=TermsFacts)
@@ -236,8 +236,8 @@ def terms_of(
         runtime=runtime or settings.isolation.runtime or "auto",
         recorder=recorder or settings.recording.recorder or "auto",
         trials=trials or settings.validation.trials or 1,
-        overrides=Overrides(settings.contracts.mode, settings.contracts.actions, settings.contracts.attempts),
-        access=Access(
+        overrides=ContractOverrides(settings.contracts.mode, settings.contracts.actions, settings.contracts.attempts),
+        access=AccessTerms(
             writable=settings.isolation.writable,
             network=network or ("allowlist" if allowed.endpoints else settings.isolation.network),
             endpoints=settings.isolation.endpoints,

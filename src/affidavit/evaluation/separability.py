@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Separation, harness_digest
+from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, Separation, VerifierPlan, harness_digest
 from affidavit.signing import write_whole
 from affidavit.tasks import Task
 
@@ -16,7 +16,7 @@ _TEMPORARY = ("/tmp", "/var/tmp")
 
 
 def find_separation(
-    task: Task, plan: RunPlan, where: str, state: Path, attempt: Callable[[], Separation]
+    task: Task, plan: VerifierPlan, where: str, state: Path, attempt: Callable[[], Separation]
 ) -> Separation:
     """Whether the tests run apart from the solution.
 
@@ -43,7 +43,7 @@ def find_separation(
     return _kept(task, where, state, attempt)
 
 
-def _why_not(task: Task, plan: RunPlan) -> str | None:
+def _why_not(task: Task, plan: VerifierPlan) -> str | None:
     settings, workdir = plan.settings, task.environment.workdir.rstrip("/")
     if settings.separate is False:
         return "task.toml says so"

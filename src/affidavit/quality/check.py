@@ -30,7 +30,7 @@ from affidavit.evidence import (
     read_grade,
 )
 from affidavit.grading import Assurance, weakest
-from affidavit.quality.finding import Finding, Part
+from affidavit.quality.finding import Part, TaskFinding
 from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
 from affidavit.sandbox import Change, SandboxError, state_dir
@@ -62,7 +62,7 @@ class TaskReport:
     """
 
     task_id: str
-    findings: tuple[Finding, ...]
+    findings: tuple[TaskFinding, ...]
     facts: dict[str, Any]
 
     @property
@@ -162,18 +162,18 @@ def _writing(names: Sequence[str], text: str) -> str:
     return "\n".join([*lines, "exit 0", ""])
 
 
-def _solution(task: Task, trials: Sequence[TrialResult]) -> list[Finding]:
+def _solution(task: Task, trials: Sequence[TrialResult]) -> list[TaskFinding]:
     """What is wrong with the solution's score, once for each verdict."""
     if not trials:
         return [
-            Finding(
+            TaskFinding(
                 "solution",
                 Part.TASK,
                 "there is no solution/solve.sh: nothing shows that the task can be solved",
                 "write one that does the work as an agent would",
             )
         ]
-    found: dict[Verdict, Finding] = {}
+    found: dict[Verdict, TaskFinding] = {}
     for trial in trials:
         if trial.judgement.verdict != Verdict.PASS:
             found.setdefault(trial.judgement.verdict, _blame(task, trial))
@@ -182,12 +182,12 @@ def _solution(task: Task, trials: Sequence[TrialResult]) -> list[Finding]:
     return list(found.values())
 
 
-def _blame(task: Task, trial: TrialResult) -> Finding:
+def _blame(task: Task, trial: TrialResult) -> TaskFinding:
     judgement = trial.judgement
     match judgement.verdict:
         case Verdict.VIOLATION:
             graded = judgement.violations[0].rule.startswith("grading.")
-            return Finding(
+            return TaskFinding(
                 "solution",
                 Part.GRADER if graded else Part.CONTRACT,
                 f"the solution violates {judgement.violations[0].rule}: {judgement.violations[0].message}",
@@ -199,24 +199,24 @@ def _blame(task: Task, trial: TrialResult) -> Finding:
             lost = _not_carried(trial)
             score = f"the solution scores {judgement.score:g}"
             if lost:
-                return Finding(
+                return TaskFinding(
                     "solution",
                     Part.CONTRACT,
                     f"{score}, and the contract lets the grader see none of {', '.join(lost[:3])}, which it made",
                     "let the contract allow writing it, or let the tests do without it",
                 )
-            return Finding(
+            return TaskFinding(
                 "solution",
                 Part.TASK,
                 score,
                 f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
             )
         case Verdict.INCONCLUSIVE:
-            return Finding(
+            return TaskFinding(
                 "solution", Part.MACHINE, "; ".join(judgement.reasons), "run the check again, with fewer workers"
             )
         case _:
-            return Finding(
+            return TaskFinding(
                 "solution",
                 Part.GRADER,
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
@@ -228,12 +228,12 @@ def _printed(trial: TrialResult) -> Path | None:
     return None if trial.bundle is None else locate(trial.bundle, "grader/stdout")
 
 
-def _low_graders(trial: TrialResult) -> Finding | None:
+def _low_graders(trial: TrialResult) -> TaskFinding | None:
     """A grader that gives the solution less than 1, which a pass below full marks hides."""
     for graded in (one for grade in _grades(trial) for one in grade.graders):
         score = graded.grade.score
         if score is not None and score < 1:
-            return Finding(
+            return TaskFinding(
                 "solution",
                 Part.GRADER,
                 f"the grader {graded.name} gives the solution {score:g}",
@@ -242,7 +242,7 @@ def _low_graders(trial: TrialResult) -> Finding | None:
     return None
 
 
-def _same(trials: Sequence[TrialResult]) -> list[Finding]:
+def _same(trials: Sequence[TrialResult]) -> list[TaskFinding]:
     scores = [trial.judgement.raw_score for trial in trials if trial.judgement.verdict != Verdict.INCONCLUSIVE]
     different = sorted(set(scores), key=str)
     if len(different) < 2:
@@ -254,7 +254,7 @@ def _same(trials: Sequence[TrialResult]) -> list[Finding]:
         by_files.setdefault(_changes(trial), set()).add(trial.judgement.raw_score)
     if any(len(group) > 1 for group in by_files.values()):
         return [
-            Finding(
+            TaskFinding(
                 "repeat",
                 Part.GRADER,
                 f"the same files score differently: {seen}",
@@ -262,7 +262,7 @@ def _same(trials: Sequence[TrialResult]) -> list[Finding]:
             )
         ]
     return [
-        Finding(
+        TaskFinding(
             "repeat",
             Part.TASK,
             f"the solution leaves other files each time and scores differently: {seen}",
@@ -271,13 +271,13 @@ def _same(trials: Sequence[TrialResult]) -> list[Finding]:
     ]
 
 
-def _idle(trials: Sequence[TrialResult]) -> list[Finding]:
+def _idle(trials: Sequence[TrialResult]) -> list[TaskFinding]:
     found = []
     for trial in trials:
         judgement, score = trial.judgement, _raw(trial)
         if score is not None and score > MOST_FOR_NOTHING:
             found.append(
-                Finding(
+                TaskFinding(
                     "idle",
                     Part.GRADER,
                     f"{_IDLE[trial.agent]} scores {score:g}",
@@ -285,10 +285,10 @@ def _idle(trials: Sequence[TrialResult]) -> list[Finding]:
                 )
             )
         elif judgement.verdict == Verdict.INCONCLUSIVE:
-            found.append(Finding("idle", Part.MACHINE, "; ".join(judgement.reasons), "run the check again"))
+            found.append(TaskFinding("idle", Part.MACHINE, "; ".join(judgement.reasons), "run the check again"))
         elif score is None:
             found.append(
-                Finding(
+                TaskFinding(
                     "idle",
                     Part.GRADER,
                     f"{_IDLE[trial.agent]} gets no score: {'; '.join(judgement.reasons)}",
@@ -308,14 +308,14 @@ _IDLE = {
 }
 
 
-def _reach(task: Task) -> list[Finding]:
+def _reach(task: Task) -> list[TaskFinding]:
     try:
         layers = prepare(task, state_dir()).rootfs.layers
         reached = reachable_parts(task, layers, brief(task))
     except (SandboxError, ContractError, TaskError, OSError) as error:
         raise RunError(str(error)) from error
     return [
-        Finding(
+        TaskFinding(
             "reach",
             Part.TASK,
             f"{one.place} in the agent's sandbox {'is' if one.whole else 'holds much of'} {one.hidden}",

@@ -15,7 +15,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class TaskFinding:
     """One thing that is wrong.
 
     Attributes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
-from affidavit.quality.finding import Finding, Part
+from affidavit.quality.finding import Part, TaskFinding
 from affidavit.quality.loading import loaded_as_code
 from affidavit.quality.shell import taken_for_script
 from affidavit.redteam import Briefing, brief
@@ -38,7 +38,7 @@ _TEST_FILE = re.compile(r"test_.*\.py|.*_test\.(?:py|go|rb)|.*\.(?:test|spec)\.[
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?[^\n]*\n.*?^\s*\1\s*$", re.MULTILINE | re.DOTALL)
 
 
-def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
+def lint_task(task: Task, cached: bool = False) -> tuple[TaskFinding, ...]:
     """What is wrong, or will not do here, by a task's files alone.
 
     Args:
@@ -56,17 +56,17 @@ def lint_task(task: Task, cached: bool = False) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _of_whole(task: Task, contract: Contract) -> tuple[Finding, ...]:
+def _of_whole(task: Task, contract: Contract) -> tuple[TaskFinding, ...]:
     return (
         *(
-            Finding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
+            TaskFinding("keys", Part.TASK, warning, "remove it, or correct it; docs/task-format.md lists the keys")
             for warning in task.warnings
         ),
-        *(Finding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
+        *(TaskFinding("contract", Part.CONTRACT, warning, "fix the contract") for warning in contract.warnings),
     )
 
 
-def _of_one(task: Task, contract: Contract, briefing: Briefing, cached: bool) -> tuple[Finding, ...]:
+def _of_one(task: Task, contract: Contract, briefing: Briefing, cached: bool) -> tuple[TaskFinding, ...]:
     """What is wrong with a step, or with a task that has none."""
     return (
         *_files(task),
@@ -81,34 +81,36 @@ def _of_one(task: Task, contract: Contract, briefing: Briefing, cached: bool) ->
     )
 
 
-def _shell(task: Task) -> Iterator[Finding]:
+def _shell(task: Task) -> Iterator[TaskFinding]:
     """Scripts of the tests in which a program's output decides more than it says."""
     for name, text in _texts(task.tests.folder):
         if name.endswith((".sh", ".bash")):
             for line, found, fix in taken_for_script(text):
-                yield Finding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
+                yield TaskFinding("shell", Part.GRADER, f"tests/{name}:{line}: takes output for script: {found}", fix)
 
 
-def _loading(task: Task) -> Iterator[Finding]:
+def _loading(task: Task) -> Iterator[TaskFinding]:
     """Tests in which a library makes more of the solution's data than data."""
     for name, text in _texts(task.tests.folder):
         if name.endswith(".py"):
             for line, found, fix in loaded_as_code(text):
-                yield Finding("loading", Part.GRADER, f"tests/{name}:{line}: may do what the data says: {found}", fix)
+                yield TaskFinding(
+                    "loading", Part.GRADER, f"tests/{name}:{line}: may do what the data says: {found}", fix
+                )
 
 
-def _files(task: Task) -> Iterator[Finding]:
+def _files(task: Task) -> Iterator[TaskFinding]:
     if not (task.solution.folder / "solve.sh").is_file():
-        yield Finding(
+        yield TaskFinding(
             "files", Part.TASK, "there is no solution/solve.sh", "write one: it shows that the task can be solved"
         )
     if not task.instruction.strip():
-        yield Finding(
+        yield TaskFinding(
             "files", Part.TASK, "instruction.md is empty", "say what is to be done, and where the answer belongs"
         )
     tested = any(grader.kind == "test_run" for grader in task.scoring.graders)
     if tested and not any(_REWARD.search(text) for _, text in _texts(task.tests.folder)):
-        yield Finding(
+        yield TaskFinding(
             "files",
             Part.GRADER,
             "nothing in tests/ names /logs/verifier or a reward file",
@@ -116,7 +118,7 @@ def _files(task: Task) -> Iterator[Finding]:
         )
 
 
-def _line_ends(task: Task) -> Iterator[Finding]:
+def _line_ends(task: Task) -> Iterator[TaskFinding]:
     for folder, part in (
         (task.tests.folder, Part.GRADER),
         (task.solution.folder, Part.TASK),
@@ -125,10 +127,10 @@ def _line_ends(task: Task) -> Iterator[Finding]:
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".sh", ".bash") and path.is_file() and not path.is_symlink() and has_crlf(path):
                 what, _, fix = CRLF.partition("; ")
-                yield Finding("line ends", part, f"{path.relative_to(folder.parent)} {what}", fix)
+                yield TaskFinding("line ends", part, f"{path.relative_to(folder.parent)} {what}", fix)
 
 
-def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
+def _network(task: Task, contract: Contract, cached: bool) -> Iterator[TaskFinding]:
     """Downloads: the grading sandbox never has a network, the agent's only where the contract says so."""
     mend = "put what it fetches into the root file system"
     for folder, part, allowed, mends in (
@@ -139,7 +141,7 @@ def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
             match = _NETWORK.search(text) if name.endswith((".sh", ".bash")) and not allowed else None
             if match:
                 line = text.count("\n", 0, match.start(1)) + 1
-                yield Finding(
+                yield TaskFinding(
                     "network",
                     part,
                     f"{folder.name}/{name}:{line}: {match[1]} {match[2]} wants a network, and there is none",
@@ -147,7 +149,7 @@ def _network(task: Task, contract: Contract, cached: bool) -> Iterator[Finding]:
                 )
 
 
-def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Finding]:
+def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[TaskFinding]:
     """Paths that the instruction names, that are not there, and that the contract lets nobody make."""
     root = task.environment.overlay
     if not briefing.knows_start:
@@ -155,7 +157,7 @@ def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Fi
     inside = sorted(path for path in briefing.told if path.startswith(f"{task.environment.workdir.rstrip('/')}/"))
     absent = [path for path in inside if path in task.instruction and not (root and (root / path.lstrip("/")).exists())]
     for path in _not_writable(absent, contract):
-        yield Finding(
+        yield TaskFinding(
             "promises",
             Part.CONTRACT,
             f"instruction.md names {path}, which is not there, and the contract lets nobody write it",
@@ -163,7 +165,7 @@ def _promises(task: Task, contract: Contract, briefing: Briefing) -> Iterator[Fi
         )
 
 
-def _solution_writes(task: Task, contract: Contract) -> Iterator[Finding]:
+def _solution_writes(task: Task, contract: Contract) -> Iterator[TaskFinding]:
     """Files that the solution writes and that the contract forbids."""
     script = task.solution.folder / "solve.sh"
     text = script.read_bytes()[:_MOST_BYTES].decode("utf-8", "replace") if script.is_file() else ""
@@ -181,7 +183,7 @@ def _solution_writes(task: Task, contract: Contract) -> Iterator[Finding]:
         path for path in dict.fromkeys(written) if path.startswith("/") and not path.startswith(("/dev/", "/proc/"))
     ]
     for path in _not_writable(wanted, contract):
-        yield Finding(
+        yield TaskFinding(
             "solution",
             Part.CONTRACT,
             f"solution/solve.sh writes {path}, which the contract does not allow",
@@ -204,11 +206,11 @@ def _not_writable(paths: list[str], contract: Contract) -> Iterable[str]:
     return [path for path, yes, within in zip(paths, allowed, below, strict=True) if not (yes or within)]
 
 
-def _temporary_files(task: Task) -> Iterator[Finding]:
+def _temporary_files(task: Task) -> Iterator[TaskFinding]:
     for name, text in _texts(task.tests.folder):
         if name.endswith((".sh", ".bash")) and (match := _TEMPORARY.search(text)):
             line = text.count("\n", 0, match.start(1)) + 1
-            yield Finding(
+            yield TaskFinding(
                 "scratch",
                 Part.GRADER,
                 f"tests/{name}:{line}: writes {match[1]}, where a read-only file of the agent's may lie",
@@ -216,7 +218,7 @@ def _temporary_files(task: Task) -> Iterator[Finding]:
             )
 
 
-def _visible_tests(task: Task, contract: Contract) -> Iterator[Finding]:
+def _visible_tests(task: Task, contract: Contract) -> Iterator[TaskFinding]:
     """Tests of the start state that tests/ runs and that the agent may rewrite: they then say what it likes."""
     root = task.environment.overlay
     base = task.environment.workdir.strip("/")
@@ -231,7 +233,7 @@ def _visible_tests(task: Task, contract: Contract) -> Iterator[Finding]:
     for script, text in _texts(task.tests.folder):
         run = [name for name in editable if script.endswith((".sh", ".bash")) and _runs(text, name, base)]
         if run:
-            yield Finding(
+            yield TaskFinding(
                 "trust",
                 Part.CONTRACT,
                 f"tests/{script} runs /{base}/{run[0]}{' and others' if run[1:] else ''}, which the agent may rewrite",

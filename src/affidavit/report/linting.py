@@ -6,7 +6,7 @@ from typing import IO
 from rich.table import Table
 from rich.text import Text
 
-from affidavit.authoring import Finding
+from affidavit.authoring import ContractFinding
 from affidavit.contracts import Treatment
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
@@ -16,7 +16,7 @@ _STYLE = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 def print_lint(
     name: str,
-    findings: Sequence[Finding],
+    findings: Sequence[ContractFinding],
     treatments: Mapping[tuple[str, str], Sequence[Treatment]],
     out: IO[str],
 ) -> None:

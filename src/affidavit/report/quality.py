@@ -6,7 +6,7 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from affidavit.quality import CHECKS, Finding, TaskReport
+from affidavit.quality import CHECKS, TaskFinding, TaskReport
 from affidavit.report.console import open_console
 from affidavit.report.text import printable
 
@@ -30,7 +30,7 @@ def print_reports(reports: Sequence[TaskReport], out: IO[str]) -> None:
     console.print(f"\n{good} of {len(reports)} tasks are as they should be")
 
 
-def print_findings(findings: Mapping[str, Sequence[Finding]], out: IO[str]) -> None:
+def print_findings(findings: Mapping[str, Sequence[TaskFinding]], out: IO[str]) -> None:
     """For each task what is wrong with it."""
     console = open_console(out)
     for task, found in findings.items():
@@ -38,7 +38,7 @@ def print_findings(findings: Mapping[str, Sequence[Finding]], out: IO[str]) -> N
         _print(console, found)
 
 
-def _print(console: Console, findings: Sequence[Finding]) -> None:
+def _print(console: Console, findings: Sequence[TaskFinding]) -> None:
     for finding in findings:
         line = Text(f"    {finding.part}: ", "bold").append(printable(finding.message), "default")
         console.print(line, soft_wrap=True)

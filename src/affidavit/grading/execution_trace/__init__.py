@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from affidavit.grading.confined import Overrun, run_confined
 from affidavit.grading.execution_trace.asking import QueryFault, ask
-from affidavit.grading.execution_trace.evidence import Record, Told, claimed, in_order, ran, written
+from affidavit.grading.execution_trace.evidence import CheckResult, Record, claimed, in_order, ran, written
 from affidavit.grading.execution_trace.settings import (
     ClaimCheck,
     OrderCheck,
@@ -35,7 +35,7 @@ class ExecutionTraceGrader:
 
     def grade(self, material: Material) -> Grade:
         record = Record(material.events)
-        told: list[Told] = []
+        told: list[CheckResult] = []
         for number, check in enumerate(self.settings.checks, 1):
             try:
                 told.append(_told(check, record, material))
@@ -58,7 +58,7 @@ def grader(spec: GraderSpec) -> ExecutionTraceGrader:
     return ExecutionTraceGrader(read_settings(spec, Settings))
 
 
-def _told(check: TraceCheck, record: Record, material: Material) -> Told:
+def _told(check: TraceCheck, record: Record, material: Material) -> CheckResult:
     match check:
         case RanCheck():
             return ran(check, record)
@@ -73,18 +73,18 @@ def _told(check: TraceCheck, record: Record, material: Material) -> Told:
     raise TypeError(f"{type(check).__name__} is no check of a record")
 
 
-def _claim(check: ClaimCheck, record: Record, material: Material) -> Told:
+def _claim(check: ClaimCheck, record: Record, material: Material) -> CheckResult:
     raw = material.bytes(check.answer, _MOST_BYTES)
     try:
         number = run_confined("affidavit.grading.execution_trace.claims:read_claim", raw, check.at)
     except Overrun as overrun:
-        return Told(0.0, f"{check.answer} {overrun}")
+        return CheckResult(0.0, f"{check.answer} {overrun}")
     if number is None:
-        return Told(0.0, f"{check.answer} holds no count of runs")
+        return CheckResult(0.0, f"{check.answer} holds no count of runs")
     if number < check.min:
-        return Told(0.0, f"{number} runs are claimed, and {check.min} are asked for")
+        return CheckResult(0.0, f"{number} runs are claimed, and {check.min} are asked for")
     return claimed(number, check.program, record)
 
 
-def _events(told: Sequence[Told]) -> tuple[int, ...]:
+def _events(told: Sequence[CheckResult]) -> tuple[int, ...]:
     return tuple(sorted({seq for one in told for seq in one.events}))[:_MOST_EVENTS]

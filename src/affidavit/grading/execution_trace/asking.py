@@ -5,8 +5,8 @@ import math
 import duckdb
 import pyarrow as pa
 
-from affidavit.grading.execution_trace.evidence import Told
-from affidavit.grading.execution_trace.lineage import Execution, Lineage
+from affidavit.grading.execution_trace.evidence import CheckResult
+from affidavit.grading.execution_trace.processes import Execution, RecordedProcesses
 
 _LOCKS = (
     "SET threads = 1",
@@ -32,7 +32,7 @@ class QueryFault(Exception):
     """The task's query is wrong; the text says how."""
 
 
-def ask(query: str, events: pa.Table, counts: pa.Table, lineage: Lineage) -> Told:
+def ask(query: str, events: pa.Table, counts: pa.Table, lineage: RecordedProcesses) -> CheckResult:
     """The score that a query gives.
 
     Raises:
@@ -59,10 +59,10 @@ def ask(query: str, events: pa.Table, counts: pa.Table, lineage: Lineage) -> Tol
         score = math.nan
     if not 0 <= score <= 1:
         raise QueryFault(f"gives {str(rows[0][0])[:60]}, which is no number from 0 to 1")
-    return Told(score, f"the record gives {score:g}")
+    return CheckResult(score, f"the record gives {score:g}")
 
 
-def processes(lineage: Lineage) -> pa.Table:
+def processes(lineage: RecordedProcesses) -> pa.Table:
     """A row for each program that a process ran, and one for each process that ran none."""
     rows = []
     for index, lived in enumerate(lineage.processes):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from affidavit.contracts import PathMatcher, escape
 from affidavit.events import Op
-from affidavit.grading.execution_trace.lineage import Execution, Lineage
+from affidavit.grading.execution_trace.processes import Execution, RecordedProcesses
 from affidavit.grading.execution_trace.settings import OrderCheck, Program, RanCheck, WrittenCheck
 
 READS = (Op.OPEN_READ,)
@@ -34,7 +34,7 @@ class Touch(TypedDict):
 
 
 @dataclass(frozen=True)
-class Told:
+class CheckResult:
     """What was found.
 
     Attributes:
@@ -56,8 +56,8 @@ class Record:
     _runs: dict[Program, list[Execution]] = field(default_factory=dict)
 
     @cached_property
-    def lineage(self) -> Lineage:
-        return Lineage(self.events)
+    def lineage(self) -> RecordedProcesses:
+        return RecordedProcesses(self.events)
 
     @cached_property
     def _done(self) -> pa.Table:
@@ -172,32 +172,32 @@ def _called(run: Execution, words: Sequence[str]) -> bool:
     )
 
 
-def ran(check: RanCheck, record: Record) -> Told:
+def ran(check: RanCheck, record: Record) -> CheckResult:
     runs = record.runs(check.program)
     events = tuple(run.seq for run in runs[:_MOST_SHOWN])
     enough = len(runs) >= check.min and (check.max is None or len(runs) <= check.max)
-    return Told(float(enough), f"{_named(check.program)} ran {len(runs)} times as asked", events)
+    return CheckResult(float(enough), f"{_named(check.program)} ran {len(runs)} times as asked", events)
 
 
-def in_order(check: OrderCheck, record: Record) -> Told:
+def in_order(check: OrderCheck, record: Record) -> CheckResult:
     first, then = record.runs(check.first), record.runs(check.then)
     ended = min(((record.lineage.processes[run.process].ended, run.seq) for run in first), default=None)
     began = max((run.seq for run in then), default=None)
     if ended is not None and began is not None and ended[0] < began:
         message = f"{_named(check.first)} had ended when {_named(check.then)} began"
-        return Told(1.0, message, (ended[1], began))
-    return Told(0.0, f"no run of {_named(check.then)} began after one of {_named(check.first)} had ended")
+        return CheckResult(1.0, message, (ended[1], began))
+    return CheckResult(0.0, f"no run of {_named(check.then)} began after one of {_named(check.first)} had ended")
 
 
-def claimed(number: int, program: Program, record: Record) -> Told:
+def claimed(number: int, program: Program, record: Record) -> CheckResult:
     """A claim of `number` runs: the record shows as many, or it is worth nothing."""
     runs = record.runs(program)
     events = tuple(run.seq for run in runs[:_MOST_SHOWN])
     believed = len(runs) >= number
-    return Told(float(believed), f"{number} runs are claimed, the record shows {len(runs)}", events)
+    return CheckResult(float(believed), f"{number} runs are claimed, the record shows {len(runs)}", events)
 
 
-def written(check: WrittenCheck, record: Record) -> Told:
+def written(check: WrittenCheck, record: Record) -> CheckResult:
     """Follow a file back, through renames, to what opened it for writing last."""
     path, before, moves = check.path, 1 << 62, 0
     while moves < _MOST_MOVES:
@@ -205,27 +205,27 @@ def written(check: WrittenCheck, record: Record) -> Told:
         moved = [row for row in record.touched((escape(path),), _MOVES, "path2") if row["seq"] < before]
         left = [row for row in record.touched((escape(path),), (*_LEAVES, Op.RENAME)) if row["seq"] < before]
         if not writes and not moved:
-            return Told(0.0, f"nothing in the record wrote {check.path}")
+            return CheckResult(0.0, f"nothing in the record wrote {check.path}")
         last = max((*writes, *moved), key=lambda row: row["seq"])
         gone = [row["seq"] for row in left if row["seq"] > last["seq"]]
         if gone:
-            return Told(0.0, f"{check.path} was removed after it was written", (gone[0],))
+            return CheckResult(0.0, f"{check.path} was removed after it was written", (gone[0],))
         elsewhere = record.touched_elsewhere(path, last["seq"], before)
         if elsewhere is not None:
-            return Told(0.0, f"{check.path} may have been changed by another name", (last["seq"], elsewhere))
+            return CheckResult(0.0, f"{check.path} may have been changed by another name", (last["seq"], elsewhere))
         if last["op"] not in _MOVES:
             # What was opened under that name before another file took it is another file.
             since = max((row["seq"] for row in (*moved, *left) if row["seq"] < last["seq"]), default=-1)
             return _by(check, record, [row for row in writes if row["seq"] > since], last)
         path, before, moves = last["path"], last["seq"], moves + 1
-    return Told(0.0, f"{check.path} was moved about too often to follow it")
+    return CheckResult(0.0, f"{check.path} was moved about too often to follow it")
 
 
-def _by(check: WrittenCheck, record: Record, writes: Sequence[Touch], last: Touch) -> Told:
+def _by(check: WrittenCheck, record: Record, writes: Sequence[Touch], last: Touch) -> CheckResult:
     runs = record.runs(check.by)
     around = record.within(runs, [last])
     if not around:
-        return Told(0.0, f"{check.path} was not written last by {_named(check.by)}", (last["seq"],))
+        return CheckResult(0.0, f"{check.path} was not written last by {_named(check.by)}", (last["seq"],))
     inside = record.within_each(list(around), writes)
     earliest: dict[int | None, int] = {}
     for other, hit in zip(writes, inside, strict=True):
@@ -236,15 +236,17 @@ def _by(check: WrittenCheck, record: Record, writes: Sequence[Touch], last: Touc
             message = (
                 f"{check.path} was opened for writing by something else that was there still, and may have written"
             )
-            return Told(0.0, message, (seq, last["seq"]))
+            return CheckResult(0.0, message, (seq, last["seq"]))
     proof = [last["seq"]]
     for pattern in check.after_reading:
         read = [row for row in record.touched((pattern,), READS) if row["seq"] < last["seq"]]
         around_read = record.within(list(around), read)
         if not around_read:
-            return Told(0.0, f"{_named(check.by)} wrote {check.path}, but had not read {pattern} before", tuple(proof))
+            return CheckResult(
+                0.0, f"{_named(check.by)} wrote {check.path}, but had not read {pattern} before", tuple(proof)
+            )
         proof.append(min(around_read.values()))
-    return Told(1.0, f"{check.path} was written by {_named(check.by)}", tuple(sorted(proof)))
+    return CheckResult(1.0, f"{check.path} was written by {_named(check.by)}", tuple(sorted(proof)))
 
 
 def _named(program: Program) -> str:

@@ -6,7 +6,15 @@ left.
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
 from affidavit.grading.test_run.intrusions import numbered
-from affidavit.grading.test_run.plan import HARNESS, TESTS, VERIFIER_LOGS, RunPlan, Turned, harness_digest, plan_tests
+from affidavit.grading.test_run.plan import (
+    HARNESS,
+    TESTS,
+    VERIFIER_LOGS,
+    Turned,
+    VerifierPlan,
+    harness_digest,
+    plan_tests,
+)
 from affidavit.grading.test_run.reports import MOST_BYTES
 from affidavit.grading.test_run.results import ResultsError, read_lines
 from affidavit.grading.test_run.reward_grader import (
@@ -30,10 +38,10 @@ __all__ = [
     "ReferenceRequest",
     "Rerun",
     "ResultsError",
-    "RunPlan",
     "TestRunGrader",
     "ToolsRequest",
     "Turned",
+    "VerifierPlan",
     "grade_run",
     "grader",
     "harness_digest",

@@ -58,7 +58,7 @@ class ControlOutcome:
 
 
 @dataclass(frozen=True)
-class Reward:
+class RewardRound:
     """A round of tests with a reward: the control's, and what the reference got with right and with wrong tests; None
     where there is none or it was not asked."""
 
@@ -74,7 +74,7 @@ class Reward:
         return min(self.right or 0.0, self.wrong or 0.0)
 
 
-def judge_rewards(rounds: Sequence[Reward], score: float) -> ControlOutcome:
+def judge_rewards(rounds: Sequence[RewardRound], score: float) -> ControlOutcome:
     """What the controls say of a score above 0, the least of all rounds."""
     accusing = [one for one in rounds if one.control is not None and one.control >= score]
     standing = [one for one in accusing if one.excuse < score]

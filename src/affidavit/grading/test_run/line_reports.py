@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
-from affidavit.grading.test_run.results import ResultsError, Told
+from affidavit.grading.test_run.results import ReportedTest, ResultsError
 from affidavit.signing import EvidenceError, strict_json
 
 _MOST_LETTERS = 300
@@ -24,10 +24,10 @@ _TEST_LINE = re.compile(r"(not )?ok(?:[ \t]+([0-9]{1,6})\b)?(?:[ \t]+-)?(?:[ \t]
 _DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip\S*|todo)\b\s*(.*)$", re.IGNORECASE)
 
 
-def read_tap(raw: bytes) -> Iterable[Told]:
+def read_tap(raw: bytes) -> Iterable[ReportedTest]:
     """The Test Anything Protocol, versions 12 to 14 (https://testanything.org/tap-version-14-specification.html). A
     name is a test's description; what is indented (subtests, YAML blocks) is left out, a subtest's own line counts."""
-    tests: list[Told] = []
+    tests: list[ReportedTest] = []
     plan: int | None = None
     before = 0
     for line in _lines(raw):
@@ -50,12 +50,12 @@ def read_tap(raw: bytes) -> Iterable[Told]:
     return tests
 
 
-def _tap_test(ok: bool, rest: str) -> Told:
+def _tap_test(ok: bool, rest: str) -> ReportedTest:
     directive = _DIRECTIVE.search(rest)
     name = (rest[: directive.start()] if directive else rest).strip()
     if directive:
-        return Told(name, False, f"{directive[1].lower()}: {directive[2]}")
-    return Told(name, ok, "passed" if ok else "failed")
+        return ReportedTest(name, False, f"{directive[1].lower()}: {directive[2]}")
+    return ReportedTest(name, ok, "passed" if ok else "failed")
 
 
 _ENDS = ("pass", "fail", "skip")
@@ -115,7 +115,7 @@ class _Package:
         return "passed, but its package was skipped" if self.outcomes == ["skip"] else ""
 
 
-def read_go(raw: bytes) -> Iterable[Told]:
+def read_go(raw: bytes) -> Iterable[ReportedTest]:
     """``go test -json`` (``go doc test2json``). A name is ``PACKAGE::TEST``, subtests as ``TestA/b``."""
     packages: dict[str, _Package] = {}
     for line in _lines(raw):
@@ -133,7 +133,7 @@ def read_go(raw: bytes) -> Iterable[Told]:
         raise ResultsError("the report is no go test -json: no package came to its end")
     for name in sorted(packages):
         for test, passed, message in packages[name].tests():
-            yield Told(f"{name}::{test}", passed, message)
+            yield ReportedTest(f"{name}::{test}", passed, message)
 
 
 _RUNNING = re.compile(r"running ([0-9]{1,6}) tests?")
@@ -146,12 +146,12 @@ _CARGO_RESULT = re.compile(
 _PRINTED = ("failures:", "successes:")
 
 
-def read_cargo(raw: bytes) -> Iterable[Told]:
+def read_cargo(raw: bytes) -> Iterable[ReportedTest]:
     """What ``cargo test`` prints (libtest's plain format): sections from ``running N tests`` to ``test result: …``. The
     lines of a section must be as many as both say."""
-    tests: list[Told] = []
+    tests: list[ReportedTest] = []
     wanted: int | None = None
-    section: list[Told] = []
+    section: list[ReportedTest] = []
     seen, printed = 0, False
     for line in _lines(raw):
         if match := _CARGO_RESULT.fullmatch(line):
@@ -170,7 +170,7 @@ def read_cargo(raw: bytes) -> Iterable[Told]:
                 raise ResultsError("the report begins a section of tests before the last one has ended")
             wanted, section, seen = int(match[1]), [], seen + 1
         elif wanted is not None and (match := _CARGO_LINE.fullmatch(line)):
-            section.append(Told(match[1], match[2] == "ok", match[2]))
+            section.append(ReportedTest(match[1], match[2] == "ok", match[2]))
     if wanted is not None or not seen:
         raise ResultsError("the report breaks off" if seen else "the report is no cargo test output")
     return tests

@@ -48,7 +48,7 @@ class Turned:
 
 
 @dataclass(frozen=True)
-class RunPlan:
+class VerifierPlan:
     """The hidden tests of a task, planned.
 
     Attributes:
@@ -140,7 +140,7 @@ class RunPlan:
         framework = self.settings.framework
         return "any" if framework in REPORTED or (framework == "reward" and self.settings.turn) else "loaded"
 
-    def only(self, names: Sequence[str]) -> "RunPlan":
+    def only(self, names: Sequence[str]) -> "VerifierPlan":
         """The same for these tests alone, where each is run by itself."""
         return replace(self, expected=tuple(names)) if self.settings.framework in RUN_HERE else self
 
@@ -284,7 +284,7 @@ def _base(name: str) -> str:
     return name.partition("[")[0]
 
 
-def plan_tests(spec: GraderSpec, task: Task) -> RunPlan:
+def plan_tests(spec: GraderSpec, task: Task) -> VerifierPlan:
     """Plan the hidden tests of a task.
 
     Raises:
@@ -305,7 +305,7 @@ def plan_tests(spec: GraderSpec, task: Task) -> RunPlan:
             "give edits that a right solution must fail ([[affidavit.graders.turn]]), or set control = false under "
             "[affidavit] to trust the report",
         )
-    return RunPlan(settings, expected, task.environment.workdir)
+    return VerifierPlan(settings, expected, task.environment.workdir)
 
 
 def turn_tests_exist(folder: Path) -> bool:

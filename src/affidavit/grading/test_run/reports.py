@@ -7,7 +7,7 @@ itself, breaks off or counts wrongly is refused as a whole; a test that is told 
 from collections.abc import Callable, Iterable, Sequence
 
 from affidavit.grading.test_run.line_reports import read_cargo, read_go, read_tap
-from affidavit.grading.test_run.results import ResultsError, TestResult, Told
+from affidavit.grading.test_run.results import ReportedTest, ResultsError, TestResult
 from affidavit.grading.test_run.xml_reports import read_ctest, read_junit
 from affidavit.grading.text_sanitizing import storable
 
@@ -33,7 +33,7 @@ def judge_report(framework: str, raw: bytes, expected: Sequence[str]) -> tuple[l
     """
     if len(raw) > MOST_BYTES:
         raise ResultsError(f"the report is larger than {MOST_BYTES >> 20} MiB")
-    told: dict[str, list[Told]] = {}
+    told: dict[str, list[ReportedTest]] = {}
     for number, test in enumerate(_READERS[framework](raw)):
         if number >= _MOST_TESTS:
             raise ResultsError(f"the report tells of more than {_MOST_TESTS} tests")
@@ -47,13 +47,13 @@ def _shown(text: str) -> str:
     return storable(text[:_MOST_LETTERS])
 
 
-def _result(name: str, told: Sequence[Told]) -> TestResult:
+def _result(name: str, told: Sequence[ReportedTest]) -> TestResult:
     if len(told) != 1:
         return TestResult(name, False, f"is told of {len(told)} times" if told else "did not report")
     return TestResult(name, told[0].passed, " ".join(_shown(told[0].message).split())[:_MOST_LETTERS])
 
 
-_READERS: dict[str, Callable[[bytes], Iterable[Told]]] = {
+_READERS: dict[str, Callable[[bytes], Iterable[ReportedTest]]] = {
     "junit": read_junit,
     "ctest": read_ctest,
     "tap": read_tap,

@@ -33,7 +33,7 @@ class TestResult:
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedTest:
     """What a report says of one test; `passed`: without any ifs."""
 
     name: str

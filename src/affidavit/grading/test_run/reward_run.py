@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from affidavit.grading.authorship import Authorship
 from affidavit.grading.grader import Assurance, Evidence, Grade
-from affidavit.grading.reward import REWARD_FILES, parse_reward
-from affidavit.grading.reward import Reward as Given
+from affidavit.grading.reward import REWARD_FILES, Reward, parse_reward
 from affidavit.grading.test_run.blame import blame_author, blame_peek, blame_tampering
-from affidavit.grading.test_run.control_outcome import ControlOutcome, Reward, judge_rewards, whose_reference
+from affidavit.grading.test_run.control_outcome import ControlOutcome, RewardRound, judge_rewards, whose_reference
 from affidavit.grading.test_run.plan import VERIFIER_LOGS
 from affidavit.grading.verifier_record import Control, Left, VerifierRecord
 
@@ -71,7 +70,7 @@ def grade_reward(record: VerifierRecord, told: Authorship) -> tuple[Grade, Contr
     return Grade(score, said, error=word.error, evidence=evidence, findings=findings, assurance=assurance), word
 
 
-def _given(left: Left | None) -> Given | None:
+def _given(left: Left | None) -> Reward | None:
     reward = None if left is None else left.reward
     return None if reward is None else parse_reward(reward.file, reward.raw, reward.name)
 
@@ -87,10 +86,10 @@ def _figures(named: Mapping[str, float]) -> str:
     return f"{shown}, …" if len(named) > _MOST_SHOWN else shown
 
 
-def _control(control: Control | None) -> Reward:
+def _control(control: Control | None) -> RewardRound:
     if control is None:
-        return Reward(None)
+        return RewardRound(None)
     references = control.references
     right = next((reward_of(one.right) for one in references if one.right), None)
     wrong = next((reward_of(one.wrong) for one in references if one.wrong), None)
-    return Reward(reward_of(control.left), bool(references), right, wrong, whose_reference(references))
+    return RewardRound(reward_of(control.left), bool(references), right, wrong, whose_reference(references))

@@ -53,7 +53,7 @@ class TestRunSettings(GraderSettings):
             it where it is left out.
         turn: edits for the control, beside those that are made in Python tests anyway.
         rounds: how many times tests that load the agent's code are run, each time beside a control, before a score is
-            believed; see `RunPlan.rounds` for what holds where it is left out.
+            believed; see `VerifierPlan.rounds` for what holds where it is left out.
         separate: whether tests and solution run in two sandboxes; where it is left out, they do if the task's own
             solution passes that way.
     """

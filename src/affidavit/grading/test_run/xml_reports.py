@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from affidavit.grading.test_run.results import ResultsError, Told
+from affidavit.grading.test_run.results import ReportedTest, ResultsError
 
 _MOST_ELEMENTS = 1_000_000
 _MOST_LETTERS = 300
@@ -27,7 +27,7 @@ def _xml(raw: bytes, what: str) -> Element:
     return root
 
 
-def read_junit(raw: bytes) -> Iterable[Told]:
+def read_junit(raw: bytes) -> Iterable[ReportedTest]:
     """JUnit XML as pytest, Gradle, Jest and others write it: ``testcase`` elements in ``testsuite`` elements, or, as
     Node does, in ``testsuites`` itself. A name is ``CLASSNAME::NAME``, or ``NAME`` where there is no ``classname``."""
     return _junit(_xml(raw, "JUnit XML"), _full_name)
@@ -38,10 +38,10 @@ def _full_name(case: Element) -> str:
     return f"{group}::{name}" if group else name
 
 
-def _junit(root: Element, named: Callable[[Element], str]) -> list[Told]:
+def _junit(root: Element, named: Callable[[Element], str]) -> list[ReportedTest]:
     if root.tag not in ("testsuites", "testsuite"):
         raise ResultsError(f"the report is no JUnit XML: its root is <{root.tag[:60]}>")
-    tests: list[Told] = []
+    tests: list[ReportedTest] = []
     seen = 0
     for suite in _suites(root):
         told = [_junit_case(case, named) for case in suite.findall("testcase")]
@@ -70,7 +70,7 @@ def _is(element: Element, *names: str) -> bool:
     return str(element.tag).rpartition("}")[2] in names
 
 
-def _check_tests(suite: Element, told: Sequence[Told]) -> None:
+def _check_tests(suite: Element, told: Sequence[ReportedTest]) -> None:
     wanted = suite.get("tests")
     # A test of pytest's that fails, and fails again in its teardown, is told of twice and counted once; one that passes
     # and fails in its teardown is told of once and counted twice.
@@ -80,7 +80,7 @@ def _check_tests(suite: Element, told: Sequence[Told]) -> None:
         raise ResultsError(f"the report's suite {suite.get('name', '')[:60]!r} has {len(told)} of {wanted} tests")
 
 
-def _check_failures(element: Element, told: Sequence[Told]) -> None:
+def _check_failures(element: Element, told: Sequence[ReportedTest]) -> None:
     """What is counted as a failure must be told of."""
     counted = [element.get(kind, "0") for kind in ("failures", "errors")]
     if any(count.strip(" 0") for count in counted) and all(test.passed for test in told):
@@ -89,21 +89,21 @@ def _check_failures(element: Element, told: Sequence[Told]) -> None:
         )
 
 
-def _junit_case(case: Element, named: Callable[[Element], str]) -> Told:
+def _junit_case(case: Element, named: Callable[[Element], str]) -> ReportedTest:
     if case.get("name") is None:
         raise ResultsError("the report has a testcase without a name")
     name = named(case)
     for child in case:
         if child.tag not in _BESIDE:
-            return Told(name, False, f"{str(child.tag)[:60]}: {child.get('message') or child.text or ''}")
+            return ReportedTest(name, False, f"{str(child.tag)[:60]}: {child.get('message') or child.text or ''}")
     for attribute in ("status", "result"):
         said = case.get(attribute, "run").lower()
         if said not in _PASSED:
-            return Told(name, False, said)
-    return Told(name, True, "passed")
+            return ReportedTest(name, False, said)
+    return ReportedTest(name, True, "passed")
 
 
-def read_ctest(raw: bytes) -> Iterable[Told]:
+def read_ctest(raw: bytes) -> Iterable[ReportedTest]:
     """What CTest writes: JUnit XML (``--output-junit``, whose class names repeat the names) or ``Test.xml`` (``-T
     Test``)."""
     root = _xml(raw, "CTest report")
@@ -119,8 +119,8 @@ def read_ctest(raw: bytes) -> Iterable[Told]:
     return [_ctest_test(test) for test in tests]
 
 
-def _ctest_test(test: Element) -> Told:
+def _ctest_test(test: Element) -> ReportedTest:
     name, status = test.findtext("Name"), test.get("Status", "")
     if not name:
         raise ResultsError("the report has a test without a name")
-    return Told(name, status == "passed", status or "no status")
+    return ReportedTest(name, status == "passed", status or "no status")

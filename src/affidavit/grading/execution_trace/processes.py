@@ -69,7 +69,7 @@ class _Row(TypedDict):
     argv: list[str] | None
 
 
-class Lineage:
+class RecordedProcesses:
     """The processes of a record.
 
     Attributes:
