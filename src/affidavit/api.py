@@ -95,7 +95,7 @@ def run(
         path: a task folder, a folder of task folders, or a suite file.
         agent: an agent, or the name of a built-in one or of a plug-in's. `Agent.shell` makes one of a shell command.
         options: how the run is made; the defaults of `RunOptions` where None.
-        progress: is told how the run goes; None: nobody is.
+        progress: receives the progress of the run; None: it is not reported.
 
     Returns:
         A result for each trial. Trials that failed, broke their contract or could not be judged are no exception here.

@@ -281,7 +281,7 @@ def test_a_search_that_failed_is_not_clean(
     facts = Agent("bad", HONEST.decode(), scan=found).scan_facts
     assert facts is not None
     assert not facts.is_clean
-    assert facts.sentence == f"what it brought was not searched: {why}"
+    assert facts.sentence == f"the agent's own files were not searched: {why}"
     assert not kept.exists()
     # What needs no reader is searched all the same.
     command = b"echo " + base64.b64encode(PLANTED)

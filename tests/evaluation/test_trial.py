@@ -299,7 +299,7 @@ def test_a_bundle_says_what_hidden_parts_its_agent_brought(trials: Trials, task:
     outcome = trials(EBPF, task(test=test), f"printf 42 >answer; : {planted}")
     scan = outcome.json("environment.json")["identity"]["scan"]
     assert scan["planted"] == [{"hidden": "tests/test.sh", "place": "command!base64"}]
-    said = "the agent brought hidden parts of the task: tests/test.sh in command!base64"
+    said = "the agent contains hidden parts of the task: tests/test.sh in command!base64"
     assert any(said in note for note in outcome.notes)
     checks = {check.name: check for check in verify(outcome.bundle).checks}
     assert checks["environment"].ok

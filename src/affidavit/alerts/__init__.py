@@ -1,8 +1,8 @@
-"""Telling somebody of violations: webhooks, commands, notification services.
+"""Reporting violations: webhooks, commands, notification services.
 
-Who is told is said on the run's side only (``--alert``, ``--alerts``), never by a contract or a suite file: those may
-be a stranger's, who must not have commands run, or requests made, on the evaluator's machine. Whatever becomes of an
-alert, it never blocks a run and never changes a verdict; what could not be delivered is said at the end.
+The destinations of alerts are set on the run's side only (``--alert``, ``--alerts``), never by a contract or a suite
+file: those may come from a stranger, who must not run commands or make requests on the evaluator's machine. An alert
+never blocks a run and never changes a verdict; what could not be delivered is reported at the end.
 """
 
 from affidavit.alerts.destinations import AlertError, Command, DeliveryError, Destination, Service, Webhook

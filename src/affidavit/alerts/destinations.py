@@ -1,4 +1,4 @@
-"""Who can be told, and how."""
+"""Where alerts can be sent, and how."""
 
 import hashlib
 import hmac
@@ -35,7 +35,7 @@ class DeliveryError(Exception):
 
 
 class Destination(Protocol):
-    """Somebody who is told.
+    """Where alerts are sent.
 
     Attributes:
         name: how it is called in reports: without anything that is a secret.

@@ -30,7 +30,7 @@ class Alerts:
     """Tells each destination, in a thread of its own, of what it is given.
 
     Args:
-        destinations: who is told.
+        destinations: where alerts are sent.
         pauses: between attempts, seconds.
     """
 

@@ -1,4 +1,4 @@
-"""Who is told, from the command line or a file."""
+"""Destinations of alerts, from the command line or a file."""
 
 import os
 import shlex

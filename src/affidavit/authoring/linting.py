@@ -178,7 +178,7 @@ def _useless(contract: Contract) -> Iterator[ContractFinding]:
 
 
 def _wider(written: str, examples: Sequence[str], entries: Sequence[str]) -> str | None:
-    """Another entry ``FOLDER/**`` whose folder everything that this one matches lies in."""
+    """Another entry ``FOLDER/**`` that covers everything that this one matches."""
     for other in entries:
         if other == written or not other.endswith("/**") or re.search(r"[*?\[{!\\]", other[:-3]):
             continue

@@ -352,11 +352,21 @@ def verify(
     ] = None,
     expect_task: Annotated[
         str | None,
-        typer.Option("--expect-task", help="On what, by id or digest.", metavar="ID|sha256:…", show_default=False),
+        typer.Option(
+            "--expect-task",
+            help="The task that must have been tried, by id or digest.",
+            metavar="ID|sha256:…",
+            show_default=False,
+        ),
     ] = None,
     nonce: Annotated[
         str | None,
-        typer.Option("--nonce", help="The challenge that it must answer.", metavar="HEX", show_default=False),
+        typer.Option(
+            "--nonce",
+            help="The challenge that the plan must contain (32 bytes in hex).",
+            metavar="HEX",
+            show_default=False,
+        ),
     ] = None,
     public: Annotated[
         bool, typer.Option("--public", help="For a run: allow its unpublished parts to be missing.")

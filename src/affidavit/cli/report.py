@@ -13,7 +13,7 @@ from affidavit.cli.memory import bounded_memory
 from affidavit.cli.output import Json, fail, print_json
 
 _PAGES = (".html", ".htm")
-# What affidavit verify takes at most, unless told otherwise.
+# The default memory of affidavit verify.
 _VERIFY_MIB = 8192
 
 Runs = Annotated[

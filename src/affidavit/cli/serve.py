@@ -47,7 +47,7 @@ def serve(
     model_prices: ModelPrices = None,
     provider_tools: ProviderTools = False,
 ) -> None:
-    """Hold sessions for clients on this machine (affidavit.client), until interrupted.
+    """Serve sessions to clients on this machine (affidavit.client), until interrupted.
 
     A client's sessions end with it. SIGTERM and SIGINT end all sessions; none of them passes by that.
 

@@ -17,7 +17,7 @@ from affidavit.contracts.rules import Rule, Selector
 _FORMS = ("forbid", "require", "never", "each", "count")
 _WIDEST = 70
 
-# Whether what is forbidden grows (1), shrinks (-1), stays (0), or that can't be told (None).
+# Whether what is forbidden grows (1), shrinks (-1), stays (0), or is not known (None).
 _Way = int | None
 
 

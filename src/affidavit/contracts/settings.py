@@ -1,11 +1,11 @@
-"""What of a contract the sandbox is told, so that it makes impossible what is forbidden where it can."""
+"""The part of a contract that a sandbox enforces: it prevents what it can of what is forbidden."""
 
 from dataclasses import dataclass
 
 from affidavit.contracts.contract import Contract
 from affidavit.contracts.patterns import expand_braces, literal_folder
 
-# Kernel file systems and devices: writable as far as the kernel lets, whatever a sandbox is told.
+# Kernel file systems and devices: writable as far as the kernel allows, whatever the settings.
 _KERNEL = ("/dev", "/proc", "/sys")
 
 

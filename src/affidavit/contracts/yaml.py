@@ -41,7 +41,7 @@ class Positions:
         return self.of(tuple(int(part[1:-1]) if part[0] == "[" else part for part in parts))
 
     def inside(self, place: Place, line: int, column: int) -> tuple[int, int]:
-        """Where a place inside of a text stands, itself given as line and column from 1; where that can't be told
+        """Where a place inside of a text stands, itself given as line and column from 1; where that is not known
         (folded lines, escapes), the nearest place that can."""
         first, start = self.of(place)
         style, indent = self.styles.get(place, ("", 0))

@@ -8,7 +8,7 @@ from affidavit.sandbox import Sandbox
 
 
 class Interrupted(Exception):
-    """The run was told to stop."""
+    """The run is being stopped."""
 
 
 class LiveSandboxes:
@@ -24,7 +24,7 @@ class LiveSandboxes:
         """Hold `sandbox` while it runs.
 
         Raises:
-            Interrupted: the run was told to stop, before or meanwhile.
+            Interrupted: the run is being stopped.
         """
         with self._lock:
             if self._stopped:

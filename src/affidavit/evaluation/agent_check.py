@@ -48,7 +48,7 @@ def check_agent(
         place: a folder for the task.
         out: gets the run.
         runtime, recorder: names, or ``auto``.
-        progress: is told.
+        progress: receives the progress.
 
     Raises:
         RunError: it can't be installed or run, or has no script.

@@ -38,7 +38,7 @@ class Decoys:
         """Draw those that a task asks for. Nobody can foretell a name.
 
         Args:
-            task: whose.
+            task: the one whose decoys are meant.
             writable: folders that the agent may write in, where none lies.
         """
         asked = task.decoys

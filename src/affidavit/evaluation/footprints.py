@@ -20,7 +20,7 @@ def find_footprint(task: Task, where: str, state: Path, look: Callable[[], Footp
     """The footprint of a task's verifier.
 
     Args:
-        task: whose verifier.
+        task: the one whose verifier runs.
         where: what else decides: digests of the root file system and the contract.
         state: the state folder, where what was found is kept.
         look: runs the verifier.

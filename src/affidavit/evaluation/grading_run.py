@@ -44,7 +44,7 @@ class Work:
     Attributes:
         captured: what came of its sandbox.
         changes: the agent's own.
-        brought: the paths of those of them that are carried over to grading.
+        brought: paths of those changes that are carried over to grading.
         carried: the layer that grading sees on top of the root file system.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
         texts: of the files that it changed; grading does without.
@@ -167,7 +167,7 @@ class GradingRun:
     def _time(
         self, graders: Sequence[PerformanceGrader], place: Path, rootfs: RootFilesystem, submission: str, run: Runs
     ) -> dict[str, Timings]:
-        """What `Material.timings` has; `rootfs`: with what the agent brought."""
+        """What `Material.timings` has; `rootfs`: with the changes that are carried over."""
         where = GradingPlace(self.stages, self.prepared.task, self.prepared.rootfs, rootfs, self.contract.settings)
         timings, timed = {}, 0
         for number, grader in enumerate(graders):

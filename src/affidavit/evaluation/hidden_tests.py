@@ -59,13 +59,13 @@ _TOGETHER_NOW: dict[str, threading.Lock] = {}
 
 @dataclass(frozen=True)
 class HiddenTests:
-    """The hidden tests of a task, over what an agent brought.
+    """The hidden tests of a task, over the changes that are carried over.
 
     Attributes:
-        task: whose tests.
+        task: the one whose tests run.
         plan: how they are run.
         place: a private folder.
-        submission: a digest of what the agent brought.
+        submission: a digest of the changes that are carried over.
         secret: of the trial; with the digests of task and submission it decides how tests are turned.
         separation: whether the solution has a sandbox of its own.
         web: what the tests have of the web; None: nothing.
@@ -163,7 +163,7 @@ class HiddenTests:
     def _run(
         self, number: int, plan: VerifierPlan, ready: ReadyVerifier, *, controlled: bool | None = None
     ) -> tuple[dict[str, Left], Turned | None]:
-        """What the agent brought must not know which of the two it runs under: they come one after the other, so that
+        """The agent's code must not know which of the two it runs under: they come one after the other, so that
         they can't talk, in an order that nobody can foretell; no name, time or number shows in the one and not in the
         other. Where that can be done, neither is the grading: a coin for each test says where it is right."""
         with tempfile.TemporaryDirectory(dir=self.place, prefix="") as folder, ExitStack() as opened:

@@ -50,7 +50,7 @@ def gateway_environment(models: Sequence[str], base: str = _BASE, key: str = PLA
 
 
 def model_under(contract: Contract, settings: GatewaySettings) -> GatewaySettings:
-    """What a gateway is told where a contract holds: no more than both the run and the contract grant.
+    """The settings of a gateway under a contract: no more than both the run and the contract grant.
 
     Args:
         contract: the agent's.

@@ -104,7 +104,7 @@ class Measurement:
         grader: with its settings.
         place: what its sandboxes are made of.
         folder: a private folder, which does not exist.
-        submission: a digest of what the agent brought.
+        submission: a digest of the changes that are carried over.
         keep: runs a sandbox whose record goes into the bundle.
         number: of the first stage ``timed`` that is free.
     """
@@ -121,7 +121,7 @@ class Measurement:
 
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         secret = secrets.token_bytes(32)
         self.folder.mkdir()

@@ -62,7 +62,7 @@ def make_plan(
         contracts: by the task's name.
         terms: what holds for every trial.
         key: signs.
-        model: what the agents' model gateway is told; None: they have no model.
+        model: settings of the agents' model gateway; None: they have no model.
         options: seed, pass rate and nonce.
 
     Raises:

@@ -48,7 +48,7 @@ class Reference:
         """Run the tests that an accusation is about over the reference.
 
         Raises:
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         solved = self._has_solution
         run = ReferenceRun("solution" if solved else "start", ask.names)
@@ -63,7 +63,7 @@ class Reference:
         """Run the tests over the task's own solution.
 
         Raises:
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         if not (self._task.solution.folder / "solve.sh").is_file():
             return ToolsRun(error="the task has no solution")
@@ -77,7 +77,7 @@ class Reference:
 
         Raises:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         why = ""
         for _ in range(_ATTEMPTS):
@@ -99,7 +99,7 @@ class Reference:
 
         Raises:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         self._place.mkdir(exist_ok=True)
         whole = True

@@ -130,7 +130,7 @@ def reproduce(
 ) -> ReproductionResult:
     """Verify a bundle, grade it again, and counter-sign it where all grades come out as it says.
 
-    Hidden tests run again in sandboxes of this machine, over what the agent brought to grading; every other
+    Hidden tests run again in sandboxes of this machine, over the changes that were carried over; every other
     deterministic grader is computed again from the evidence and the task. Nobody asks a model or a human again.
 
     Args:

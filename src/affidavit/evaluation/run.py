@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """Who is told how a run goes; called from one thread at a time."""
+    """Receives the progress of a run; called from one thread at a time."""
 
     def note(self, text: str) -> None:
         """A thing the user should know, once."""

@@ -126,7 +126,7 @@ class Terms:
 
         Args:
             tasks, contracts: by the task's name.
-            alerts: how many are told of violations.
+            alerts: number of destinations of alerts.
 
         Raises:
             RunError: something demanded does not hold.
@@ -180,12 +180,12 @@ class Terms:
 
 
 def asks_for_alerts(contract: Contract) -> bool:
-    """Whether a contract asks, for anything at all, that somebody is told."""
+    """Whether any rule of a contract has the action ``alert``."""
     return any("alert" in actions for actions in contract.written_actions.values())
 
 
 def alerts_of(contract: Contract, rule: str) -> bool:
-    """Whether those who are told are told when a rule is broken: of what the contract says, or else of everything."""
+    """Whether alerts are sent when a rule is broken: when the contract asks for it, or always if it never does."""
     return not asks_for_alerts(contract) or "alert" in contract.actions_for(rule)
 
 

@@ -220,7 +220,7 @@ def _await_end(drainer: threading.Thread, recording: Recording, writer: TraceWri
 
 
 def _killed_from_outside(how: Exit, cpu_ms: int | None) -> bool:
-    """Whether a sandbox that was not told to end was killed all the same. No process in it can kill its first one
+    """Whether a sandbox was killed though nobody ended it. No process in it can kill its first one
     (pid_namespaces(7))."""
     out_of_time = cpu_ms is not None and how.duration_ms * (os.cpu_count() or 1) >= cpu_ms
     return how.signal == signal.SIGKILL and not (how.oom or how.timed_out or out_of_time)

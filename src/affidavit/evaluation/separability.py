@@ -21,7 +21,7 @@ def find_separation(
     """Whether the tests run apart from the solution.
 
     Args:
-        task: whose tests.
+        task: the one whose tests run.
         plan: how they are run.
         where: what else decides: digests of the root file system and the contract, the runtime.
         state: the state folder, where what was found is kept.

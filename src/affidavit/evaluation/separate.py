@@ -31,7 +31,7 @@ def seen_by_tests(task: Task, left: RootFilesystem, own: RootFilesystem, folder:
     """The root file system that tests run over.
 
     Args:
-        task: whose tests.
+        task: the one whose tests run.
         left: the agent's, with what is graded on top.
         own: the tests', as it is without that.
         folder: for a layer, where the tests' is another one than the agent's; does not exist.
@@ -54,7 +54,7 @@ class GradingPlace:
 
     Attributes:
         stages: of the trial.
-        task: whose tests run, as they see it.
+        task: as its tests see it.
         pristine: the tests' root file system without what is graded.
         solved: the same with what is graded on top.
         settings: as the agent had them.

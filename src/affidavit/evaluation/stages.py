@@ -58,7 +58,7 @@ class Machinery(Machine):
 
     Attributes:
         key: signs the bundles.
-        alerts: who is told of violations.
+        alerts: where violations are reported.
     """
 
     key: SigningKey
@@ -122,7 +122,7 @@ class Stages:
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         machine, limits = self.machine, spec.limits
         with (
@@ -169,7 +169,7 @@ class Stages:
             spec, events, watch, names: as `run` has them.
 
         Raises:
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         machine = self.machine
         with machine.runtime.sandbox(spec, machine.state) as sandbox, machine.live.holding(sandbox):

@@ -1,4 +1,4 @@
-"""What an agent brought to grading, kept with the evidence so that somebody else can grade it again."""
+"""The changes that are carried over to grading, kept with the evidence so that somebody else can grade it again."""
 
 import io
 import json
@@ -83,7 +83,7 @@ def kept_submission(
 
 
 def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
-    """A digest of what the agent brought to grading."""
+    """A digest of the changes that are carried over to grading."""
     files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
     return sha256(json.dumps(files).encode()).hexdigest()
 

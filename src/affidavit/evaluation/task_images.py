@@ -27,7 +27,7 @@ def with_images(tasks: Iterable[Task], state: Path, tell: Callable[[str], None] 
     Args:
         tasks: as they were read.
         state: the state folder, in which the image store is.
-        tell: is told what is being done.
+        tell: called with what is being done, a sentence each.
 
     Raises:
         RunError: an image can't be built or pulled, or does not have a user that a task wants.

@@ -107,7 +107,7 @@ def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResu
         log: where it enters what happens to it.
 
     Raises:
-        Interrupted: the run was told to stop.
+        Interrupted: the run is being stopped.
         EvidenceError: the ledger can't be written.
     """
     trial = Trial(plan, machinery, log)
@@ -215,7 +215,7 @@ class Trial:
         return decide(self._enforced.mode, self._found, None, (), fault=why)
 
     def tell(self, violations: Iterable[Violation], verdict: Verdict | None, bundle: Path | None) -> bool:
-        """Tell those who are to be told of violations; whether there were any. None: the agent is still running."""
+        """Report violations to the destinations of alerts; whether there were any. None: the agent is still running."""
         told = [one for one in violations if alerts_of(self._enforced, one.rule)]
         if told:
             self._machinery.alerts.tell(
@@ -317,7 +317,7 @@ class Trial:
 
         Raises:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         if self.footprint is None:
             return

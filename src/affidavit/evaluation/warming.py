@@ -66,7 +66,7 @@ def warm_tasks(path: Path, allowed: tuple[str, ...], options: RunOptions, progre
         path: a task folder, a folder of task folders, or a suite file.
         allowed: hosts that tests may reach though their addresses are private.
         options: how the trials are run; ``trials`` and ``filling`` are not looked at.
-        progress: who is told.
+        progress: receives the progress.
 
     Raises:
         RunError: it can't be done as asked.

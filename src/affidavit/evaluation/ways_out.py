@@ -36,7 +36,7 @@ class WaysOut:
         """Open them.
 
         Args:
-            model: what the model gateway is told.
+            model: settings of the model gateway.
             hosts: what may be reached by name.
             place: a private folder.
             wall_ms: how long the agent has.

@@ -55,7 +55,7 @@ def clean_workplaces(state: Path) -> None:
 
 
 def _owner_by_name(name: str) -> Owner:
-    """Whose a workplace without a record is: as it counts here and since this boot; nobody's where its name says no
+    """The owner of a workplace without a record, by its name, on this boot; nobody if the name says no
     more."""
     pid, start, *_ = (*name.split("."), "", "")
     numbers = pid.isdecimal() and start.isdecimal()

@@ -21,7 +21,7 @@ from affidavit.sandbox import Change, Exit, Program
 from affidavit.signing import EvidenceError, canonical_json
 from affidavit.tasks import Profile, Task
 
-# Of an identity, what its digest is of. What it is called, and what was found in what it brought, are said of it.
+# The fields of an identity that its digest covers: not its name, nor what was found in its files.
 _WHAT_AN_AGENT_IS = ("version", "command_sha256", "model", "environment", "definition", "brought")
 
 
@@ -69,21 +69,21 @@ class TaskDocument(Document):
 
 
 class Installed(Document):
-    """What an agent's installation brought: its digest and number of files."""
+    """The files that an agent's installation made: their digest and number."""
 
     digest: str
     files: int
 
 
 class PlantedPart(Document):
-    """A hidden file of the task (its path) that the agent brought, and where it lay."""
+    """A hidden file of the task (its path) that was among the agent's own files, and where."""
 
     hidden: str
     place: str
 
 
 class BroughtScan(Document):
-    """What a look at all that an agent brought came to; see :func:`affidavit.agents.scan_brought`.
+    """What was found in the agent's own files; see :func:`affidavit.agents.scan_brought`.
 
     Attributes:
         planted: hidden parts of the task that were found.
@@ -110,14 +110,14 @@ class BroughtScan(Document):
         said = []
         if self.planted:
             named = ", ".join(f"{one.hidden} in {one.place}" for one in self.planted[:3])
-            said.append(f"the agent brought hidden parts of the task: {named}")
+            said.append(f"the agent contains hidden parts of the task: {named}")
         if self.unread:
-            said.append(f"the agent is opaque: {self.unread} of the files it brought can't be read")
+            said.append(f"{self.unread} of the agent's own files can't be read")
         if self.failed is not None:
-            said.append(f"what it brought was not searched: {self.failed}")
+            said.append(f"the agent's own files were not searched: {self.failed}")
         elif not self.complete:
-            said.append("what it brought was not looked at as a whole, for it is too much")
-        return "; ".join(said) or "nothing hidden was found in what the agent brought"
+            said.append("the agent's own files were not searched to the end: there are too many")
+        return "; ".join(said) or "nothing hidden was found in the agent's own files"
 
 
 class Identity(Document):
@@ -129,9 +129,9 @@ class Identity(Document):
         command_sha256: of the whole command without secrets, hexadecimal; None in bundles of version 0.1.
         model: the model that it was given; empty where it had none.
         environment: the variables that its definition sets.
-        brought: what its installation brought; None where nothing was installed.
+        brought: the files that its installation made; None where nothing was installed.
         definition: digest of the definition that it is of; None where it has none.
-        scan: whether it brought hidden parts of the task; None where that was not looked at.
+        scan: whether hidden parts of the task are among its files; None where that was not looked at.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Identity(Document):
     @property
     def digest(self) -> str | None:
         """``sha256:`` and a digest, in hex, of what the agent is, whatever it is called: its version, command,
-        variables, definition, what it brought, and the model that it was given. None where that is not known, as in
+        variables, definition, files, and the model that it was given. None where that is not known, as in
         bundles of version 0.1."""
         if self.command_sha256 is None:
             return None

@@ -1,4 +1,4 @@
-"""A certificate authority that a sandbox is told to trust, made for it alone (RFC 5280)."""
+"""A certificate authority that a sandbox trusts, made for it alone (RFC 5280)."""
 
 import os
 import ssl

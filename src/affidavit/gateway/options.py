@@ -31,7 +31,7 @@ def gateway_settings(
     prices: Path | None = None,
     provider_tools: bool = False,
 ) -> GatewaySettings | None:
-    """What a gateway is told; None where the agents have no model.
+    """The settings of a gateway; None where the agents have no model.
 
     Args:
         models: that may be asked for, the agent's own first; ``NAME=UPSTREAM`` where the upstream has another name.

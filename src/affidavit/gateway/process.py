@@ -51,7 +51,7 @@ class ServerProcess:
 
         Args:
             module: to be run, with the descriptors of the listener, the spool and the others as its arguments.
-            settings: what it is told on its standard input.
+            settings: given to it on its standard input.
             listener: where it listens; closed here, so that nobody waits there for a server that is gone.
             spool: the file that it writes to, which does not exist.
             what: what it is called in an error.
@@ -135,7 +135,7 @@ class GatewayProcess(ServerProcess):
         """Start it; it serves when this returns.
 
         Args:
-            settings: what it is told.
+            settings: its settings.
             listener, spool: see ServerProcess.
             door: for programs outside the sandbox, closed here; None: there is none.
 

@@ -1,4 +1,4 @@
-"""What a gateway is told: where models are, what may be asked of them, and how much."""
+"""Settings of a gateway: where models are, what may be asked of them, and how much."""
 
 import json
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ class Budgets:
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """All that a gateway is told.
+    """All settings of a gateway.
 
     Attributes:
         mode: where answers come from.
@@ -169,7 +169,7 @@ def upstreams_of(environment: Mapping[str, str], url: str | None = None) -> dict
     """Where requests go, by dialect.
 
     A URL of the user's gets every dialect, and ``AFFIDAVIT_MODEL_KEY`` where there is one; a provider's own key goes to
-    nobody but that provider. Without a URL, each provider is reached whose key is there.
+    nobody but that provider. Without a URL, each provider with a key is reached.
 
     Args:
         environment: of the user's shell.

@@ -181,7 +181,7 @@ class WebCache:
         """Write the index of a folder that has the bodies in it already; bodies that belong to no answer are removed.
 
         Args:
-            folder: whose bodies were written by nobody who is trusted.
+            folder: its bodies were written by nobody who is trusted.
             answers: in it.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A web server for a sandbox, seen from the trial, and what programs in the sandbox are told of it."""
+"""A web server for a sandbox, seen from the trial, and the variables that point programs in the sandbox to it."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ _WGET = "wgetrc"
 
 @dataclass(frozen=True)
 class WebSettings:
-    """All that a web server is told.
+    """All settings of a web server.
 
     Attributes:
         folder: of the cache.
@@ -65,7 +65,7 @@ class WebProcess(ServerProcess):
         """Start it; it serves when this returns.
 
         Args:
-            settings: what it is told.
+            settings: its settings.
             listener, spool: see ServerProcess.
 
         Raises:

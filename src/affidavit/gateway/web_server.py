@@ -1,6 +1,6 @@
 """An HTTP proxy for a sandbox that answers from a web cache, and fetches what is not there where it is to fill one.
 
-It opens TLS with certificates of an authority of its own, which the sandbox is told to trust, so that it sees what is
+It opens TLS with certificates of an authority of its own, which the sandbox trusts, so that it sees what is
 asked. What comes from the sandbox and from the web is hostile: sizes and numbers are bounded, and no address that is
 private to this machine or its networks is reached but by the user's leave.
 """

@@ -39,7 +39,7 @@ class WebSpoolWriter:
 
 @dataclass(frozen=True)
 class WebSpool:
-    """What a web server has told.
+    """What a web server recorded.
 
     Attributes:
         fetched: answers.

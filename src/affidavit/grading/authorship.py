@@ -1,6 +1,6 @@
-"""Who wrote the reward, and who read the tests: the verifier, or code that the agent brought.
+"""Who wrote the reward, and who read the tests: the verifier, or the agent's code.
 
-The grader's own record is read as a flow. Files that the agent brought are marked; a process that reads a marked file
+The grader's own record is read as a flow. The agent's files are marked; a process that reads a marked file
 marks what it writes from then on (a compiler: the program), and runs the agent's code once it executes a marked file or
 loads one as code; so does every process that it forks afterwards. A reward written by such a process is not the
 verifier's word. And a program of the agent's that looks into the tests while it is tested, unasked, takes its answers
@@ -54,7 +54,7 @@ _WRITES = (Op.OPEN_WRITE, Op.CREATE)
 _MOVES = (Op.RENAME, Op.LINK, Op.SYMLINK)
 _CHANGES = (Op.UNLINK, Op.TRUNCATE, Op.CHMOD)
 _FLOW = (*_READS, *_WRITES, *_MOVES, *_CHANGES, Op.EXEC, Op.FORK)
-# Read by every program; nothing the agent brought can be there.
+# Read by every program; no file of the agent's can be there.
 _SYSTEM = "^/(usr|proc|sys|dev|etc|lib|lib64|bin|sbin)/"
 
 
@@ -66,7 +66,7 @@ class Write:
         seq: the event that proves it.
         pid: who wrote.
         exe: its executable.
-        agents_code: the process had loaded code that the agent brought, or descends from one that had.
+        agents_code: the process had loaded the agent's code, or descends from one that had.
         entered: where the process began to run the agent's code: a path, or None.
         inherited: it was started by the agent's code, or is the agent's own program: nothing that the verifier runs to
             write a reward.
@@ -254,7 +254,7 @@ def _may_load(exe: str | None, path: str) -> bool:
 
 
 def _script(exe: str | None, argv: list[str] | None) -> str | None:
-    """The file that an interpreter was told to run, without leading dots; None where it runs none."""
+    """The file that an interpreter was asked to run, without leading dots; None where it runs none."""
     if exe and argv and exe.rpartition("/")[2].startswith(_INTERPRETERS):
         return next((argument.removeprefix("./") for argument in argv[1:] if not argument.startswith("-")), None)
     return None

@@ -91,7 +91,7 @@ class Evidence:
     Attributes:
         events: ``seq`` of events of the record of `stage`.
         files: paths of the agent's files that were looked at, spelled by encode_name.
-        stage: whose record: ``agent`` or ``grader``.
+        stage: the one with that record: ``agent`` or ``grader``.
         details: anything else that shows how the score came about, as JSON has it (str keys; str, int, float, bool,
             None, lists and objects of these; floats finite).
     """
@@ -187,7 +187,7 @@ class Material:
     """All that a grader gets.
 
     Attributes:
-        instruction: what the agent was told.
+        instruction: the agent's.
         workdir: the task's working directory, absolute.
         record: reads the agent's record, EVENT_SCHEMA: most graders never ask, and it may be gigabytes.
         counts: its system call counts, COUNT_SCHEMA.

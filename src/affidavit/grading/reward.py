@@ -58,7 +58,7 @@ def parse_reward(file: str, raw: bytes, name: str | None = None) -> Reward:
         name: of several rewards, the one that the task says is the score; else it is ``reward``, or the only one.
 
     Raises:
-        RewardError: it holds something else than numbers, or it can't be told which is the score, or that one is not
+        RewardError: it holds something else than numbers, or it is not clear which is the score, or that one is not
             from 0 to 1.
     """
     # Only where it is needed: JSONPath comes with it.

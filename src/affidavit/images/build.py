@@ -53,7 +53,7 @@ def build_image(
         network: let the build use this machine's network; else it has none.
         arguments: values for its ``ARG``.
         timeout_s: seconds it may take, without pulls.
-        progress: is told what is being done.
+        progress: called with what is being done, a sentence each.
 
     Raises:
         ImageError: it can't be built; the line of the Dockerfile is named where one is to blame.

@@ -106,7 +106,7 @@ def read_dockerfile(path: Path) -> str:
 
 
 def declared_workdir(folder: Path) -> str | None:
-    """The working directory that the last stage of a folder's Dockerfile names, as far as can be told without building.
+    """The working directory that the last stage of a folder's Dockerfile names, as far as known without building.
 
     Returns:
         None where it names none, or there is no such Dockerfile.

@@ -49,7 +49,7 @@ def stored_or_pulled(store: ImageStore, name: str, *, timeout_s: float = 3600) -
 def _copy(reference: Reference, folder: Path, log: Path, timeout_s: float) -> None:
     skopeo = find_tool("skopeo", "skopeo")
     tls = ["--src-tls-verify=false"] if reference.on_loopback else []
-    # Podman reads this variable; this skopeo wants to be told.
+    # Podman reads this variable; this skopeo needs it set.
     settings = os.environ.get("CONTAINERS_REGISTRIES_CONF")
     registries = ["--registries-conf", os.path.abspath(settings)] if settings else []  # noqa: PTH100
     env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}

@@ -146,7 +146,7 @@ def attempts_under(contract: Contract, rule: str) -> Attempts:
     """What a refused act is that breaks a rule: what the contract says, but on the evaluation always a violation.
 
     Args:
-        contract: whose rule.
+        contract: the one with the rule.
         rule: as a violation names it.
     """
     of_contract = rule.split(".", 2)[2] if rule.startswith("scopes.") else rule

@@ -1,4 +1,4 @@
-"""What each event's process was running just before, and what it descends from: told for whole batches at once."""
+"""What each event's process was running just before, and what it descends from, for whole batches at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

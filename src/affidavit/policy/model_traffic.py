@@ -33,7 +33,7 @@ class ModelCheck:
     """What a contract says of model traffic.
 
     Args:
-        contract: whose sections ``model`` and ``rules`` are looked at.
+        contract: its sections ``model`` and ``rules`` are used.
     """
 
     def __init__(self, contract: Contract) -> None:

@@ -28,7 +28,7 @@ class NetworkCheck:
     """The rule network.endpoints: whatever is not the sandbox itself must be allowed, attempts included.
 
     Asking a name server is an attempt to reach the network by name, even where the server would be on the loopback
-    interface (where the C library looks when it is told of none), unless a host is allowed by name.
+    interface (where the C library looks when none is configured), unless a host is allowed by name.
 
     Args:
         lists_of: what holds for a process in some scopes.

@@ -59,7 +59,7 @@ class PathVerdicts:
     """A contract's lists, compiled, and what they said of the paths seen so far.
 
     Args:
-        contract: whose lists and operations.
+        contract: has the lists and operations.
         lists: those that hold.
         workdir: the working directory, for operations.write_outside_workspace.
         given: folders and files that Affidavit itself put into the sandbox for this agent: it may read and run them.

@@ -73,7 +73,7 @@ class Scoping:
     """Follows which scopes processes are in.
 
     Args:
-        contract: whose scopes.
+        contract: has the scopes.
     """
 
     def __init__(self, contract: Contract) -> None:

@@ -83,7 +83,7 @@ def check_tasks(path: Path, repeat: int, options: RunOptions, progress: Progress
         path: a task folder, a folder of task folders, or a suite file.
         repeat: how often the solution is put to the test.
         options: how the trials are run; ``trials`` is not looked at.
-        progress: who is told.
+        progress: receives the progress.
 
     Raises:
         RunError: it can't be done as asked.

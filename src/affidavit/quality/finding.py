@@ -1,4 +1,4 @@
-"""Something wrong with a task, and whose fault it is."""
+"""Something wrong with a task, and the part that is at fault."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -42,7 +42,7 @@ def lint_task(task: Task, cached: bool = False) -> tuple[TaskFinding, ...]:
     """What is wrong, or will not do here, by a task's files alone.
 
     Args:
-        task: whose files.
+        task: the one that is checked.
         cached: it has a verifier cache, which answers its tests' downloads.
 
     Raises:

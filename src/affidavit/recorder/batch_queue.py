@@ -1,4 +1,4 @@
-"""From a recorder's reading thread to whoever takes its batches: rows handed over, and times told by one clock.
+"""From a recorder's reading thread to whoever takes its batches: rows handed over, and times by one clock.
 
 For recorders that read what another program says; the eBPF recorder reads where its batches are taken.
 """
@@ -96,6 +96,6 @@ class Clock:
         self._offset = offset
 
     def monotonic(self, time_ns: int) -> int:
-        """The monotonic time of a time told by the machine's clock."""
+        """The monotonic time of a time by the machine's clock."""
         self._latest = max(self._latest, time_ns - self._offset)
         return self._latest

@@ -91,7 +91,7 @@ class PathResolver:
         return found or b"/"
 
     def there(self, path: bytes) -> bool:
-        """Whether there is something at an absolute path that holds no symlink; True where that can't be told."""
+        """Whether there is something at an absolute path that holds no symlink; True where that is not known."""
         if self._root is None:
             return True
         fd = self._open(path)
@@ -125,7 +125,7 @@ class PathResolver:
 
     def interpreter(self, path: bytes) -> bytes | None:
         """The executable that runs the file at a resolved path: itself, or for a script what its first line names; None
-        where that can't be told."""
+        where that is not known."""
         for depth in range(_SCRIPT_DEPTH + 1):
             line = self._first_line(path)
             words = line[2:].split(None, 1) if line.startswith(b"#!") else []

@@ -67,7 +67,7 @@ class Recording(Protocol):
         process that enters otherwise makes the record incomplete. May be called from any thread, until `stop`.
 
         Args:
-            command: what the runtime will be told to run.
+            command: what the runtime will run.
         """
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -149,7 +149,7 @@ def play_battery(path: Path, options: RunOptions, progress: Progress, names: Seq
     Args:
         path: a task folder, a folder of task folders, or a suite file.
         options: how Affidavit's trials are run; plain outcome grading always has runc.
-        progress: who is told.
+        progress: receives the progress.
         names: exploits to play; all where empty.
 
     Raises:

@@ -1,7 +1,7 @@
 """What is known of a task by one who knows the benchmark: names, never contents.
 
 Benchmarks are public: an agent may know from its training how a task's tests are run, what their files are called and
-what they look at. So exploits are told the names that stand in the instruction and in the tests. What lies in the
+what they look at. So exploits get the names that stand in the instruction and in the tests. What lies in the
 sandbox they find out themselves.
 """
 
@@ -36,7 +36,7 @@ _BUILDERS = ("make", "Makefile", "ctest", "cmake")
 
 @dataclass(frozen=True)
 class Briefing:
-    """What an exploit is told.
+    """What an exploit knows.
 
     Attributes:
         workdir: the task's working directory; every path below it is absolute.

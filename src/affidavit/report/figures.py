@@ -149,7 +149,7 @@ class Verified:
     """What the figures rest on, where bundles were verified.
 
     Attributes:
-        trials: whose bundle verifies.
+        trials: those whose bundle verifies.
         counted: mean counted score where all other trials count 0.
         run: what does not hold of the run as a whole, a sentence each.
     """

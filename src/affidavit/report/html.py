@@ -69,10 +69,10 @@ Key = tuple[str, str, str, int]
 
 @dataclass(frozen=True)
 class Live:
-    """A page that is served, and told when there is more to show.
+    """A page that is served, and notified when there is more to show.
 
     Attributes:
-        events: where it is told, as a relative address.
+        events: where the notifications come from, a relative address.
         state: what it shows; another state means that there is more.
     """
 

@@ -1,4 +1,4 @@
-"""What a model's tokens cost: told by whoever makes the report, since no answer of a model says it."""
+"""What a model's tokens cost: set by whoever makes the report, since no answer of a model says it."""
 
 import tomllib
 from collections.abc import Mapping

@@ -107,7 +107,7 @@ def prove_event(bundle: Path, seq: int, part: str = "agent") -> tuple[bytes, ran
     Args:
         bundle: its folder; it is not verified here.
         seq: the event's number.
-        part: whose record.
+        part: the one with that record.
 
     Returns:
         The proof's file, and the numbers of the events that it discloses: the leaf of the tree that the event is in.

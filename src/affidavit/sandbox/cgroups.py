@@ -102,7 +102,7 @@ class ExecCgroup:
                     break
 
     def make(self) -> str:
-        """Make it; what the runtime's ``exec --cgroup`` is told. Raises SandboxError."""
+        """Make it; the argument of the runtime's ``exec --cgroup``. Raises SandboxError."""
         try:
             if self._folder is None:
                 raise FileNotFoundError(errno.ENOENT, "no freezer and no cgroup2 is mounted")

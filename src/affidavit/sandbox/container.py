@@ -398,7 +398,7 @@ class OciSandbox:
                 a command whose time is up only the first process is killed.
 
         Raises:
-            SandboxError: the sandbox does not run (any more), or the runtime does not do as it is told.
+            SandboxError: the sandbox does not run (any more), or the runtime fails.
         """
         if self._folder is None or not self._started_at or self._ended.is_set():
             raise SandboxError(f"{self.name}: the sandbox does not run: no command can enter it")

@@ -38,7 +38,7 @@ class Execution:
     """One command in a sandbox that runs already. Used by one thread.
 
     The runtime is asked to detach, so that the command's process becomes a child of this one (which adopts orphans):
-    its streams are plain pipes, its end is told by a pidfd, and no process of the runtime's stays beside it.
+    its streams are plain pipes, its end is known by a pidfd, and no process of the runtime's stays beside it.
 
     Attributes:
         pid: the process that entered, as a recorder counts it; None where none came of it.

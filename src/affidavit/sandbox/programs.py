@@ -36,7 +36,7 @@ def pristine_program(rootfs: RootFilesystem, path: str) -> Program | None:
         path: absolute, as :func:`affidavit.events.encode_name` spells it.
 
     Returns:
-        None where there is no such file, or it can't be told.
+        None where there is no such file, or that is not known.
     """
     try:
         return _resolve(rootfs, decode_name(path))

@@ -107,7 +107,7 @@ class SandboxSpec:
         capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
         network: path of the network namespace that it is in (:attr:`NetworkNamespace.path`), which must be there until
             it is created; empty: one of its own, with nothing but loopback.
-        first_user: who runs `argv`, where that is somebody else than `user`, whose the folders are.
+        first_user: who runs `argv`, where that is somebody else than `user`, who owns the folders.
         profile: see Profile; in ``container``, `writable` and `capabilities` are not asked.
     """
 

@@ -184,7 +184,7 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
 def _asked(deny: Collection[str]) -> list[dict[str, Any]]:
     """Rules that ask the listener about what is refused: a filter can't ask by default. A call that only its arguments
     make a refused one takes a rule for each of them; those of personality(2) are too many."""
-    # A runtime says by write(2) that there is a listener, and so can't be told to ask about that.
+    # A runtime says by write(2) that there is a listener, so write(2) itself can't be asked about.
     refused = sorted(((set(SYSTEM_CALLS) - ALLOWED - set(_ABSENT)) | set(deny)) - {"write"})
     rules: list[dict[str, Any]] = [{"names": refused, "action": _ASK}]
     if "clone" not in deny:

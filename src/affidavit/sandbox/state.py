@@ -47,7 +47,7 @@ class Owner:
         return cls(os.getpid(), start, _boot_id(), _pid_namespace())
 
     def gone(self) -> bool:
-        """Whether the owner is certainly no longer there; False where that can't be told from here."""
+        """Whether the owner is certainly no longer there; False where that is not known here."""
         if self.boot != _boot_id():
             return True
         return self.pid_namespace == _pid_namespace() and process_start(self.pid) != self.start

@@ -10,10 +10,10 @@ NUMBERED: Mapping[str, tuple[str, ...]] = {
     "files in memory": ("memfd_create", "shmget"),
     "renames": ("rename", "renameat", "renameat2"),
 }
-"""What the kernel numbers for the whole machine, with the calls that make it. Whoever makes one is told its number:
+"""What the kernel numbers for the whole machine, with the calls that make it. Whoever makes one learns its number:
 inodes of pipes and sockets (pipe(7)) and of files in memory (memfd_create(2)), cookies of renames (inotify(7))."""
 
-# Steps are drawn from at least so many, and from twice as many as a sandbox made: less than one bit can be told of what
+# Steps are drawn from at least so many, and from twice as many as a sandbox made: less than one bit is known of what
 # it moved a counter by.
 _LEAST = 1 << 10
 _MOST = 1 << 17

@@ -1,4 +1,4 @@
-"""From a socket's path to a server that serves until it is told to stop."""
+"""From a socket's path to a server that serves until it is stopped."""
 
 import asyncio
 import functools

@@ -70,7 +70,7 @@ class EnteredSandbox:
             judged: whether what it does is.
 
         Raises:
-            SandboxError: the runtime does not do as it is told.
+            SandboxError: the runtime fails.
         """
         with self._lock:
             self._running += 1

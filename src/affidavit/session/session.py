@@ -289,7 +289,7 @@ class Session:
         Raises:
             SessionError: the session is not open, the agent's time is up, the contract halted it, or the command can't
                 be what it is.
-            SandboxError: the runtime does not do as it is told.
+            SandboxError: the runtime fails.
         """
         if origin not in (AGENT, "harness"):
             raise SessionError(f"origin={origin!r}: is agent or harness")

@@ -117,7 +117,7 @@ class TrustedKey(_Strict):
 
     Attributes:
         public: SubjectPublicKeyInfo as PEM.
-        name: whose it is.
+        name: of its owner.
         valid_from, until: the first and the last second in which it may sign; None: no bound.
         revoked: None where it is not.
     """

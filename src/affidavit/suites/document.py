@@ -117,7 +117,7 @@ class Demands(Section):
         control: every grading is repeated with tests that must fail, where tests and solution do not run apart.
         assurance: what must stand behind every score at least; a trial without it has no score.
         trials: so many of each task at least.
-        alerts: somebody is told.
+        alerts: violations are reported somewhere.
         model_judge: False: no model grades.
     """
 

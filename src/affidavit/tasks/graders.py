@@ -1,6 +1,6 @@
 """Which graders a task wants: ``[[affidavit.graders]]`` in ``task.toml``.
 
-What a kind of grader is told besides stands in the same table and is read by the grader itself::
+Further settings of a kind of grader stand in the same table and is read by the grader itself::
 
     [[affidavit.graders]]
     kind = "value"

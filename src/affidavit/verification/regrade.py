@@ -21,8 +21,8 @@ def _graded(named: NamedGrader, stands: GraderSpec | Graded, material: Material)
     deterministic = named.grader.deterministic
     grade = named.grade(material)
     if grade.assurance is None:
-        # A deterministic grader looks at what the agent left, out of reach of its code; a model or a human can be told
-        # things by it.
+        # A deterministic grader looks at what the agent left, out of reach of its code; a model or a human can be
+        # influenced by it.
         grade = replace(grade, assurance="separate" if deterministic else "outcome")
     return Graded(stands.name, stands.kind, stands.weight, stands.gate, deterministic, grade)
 

@@ -150,7 +150,7 @@ def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
 
 
 def _task_limit(task: TaskDocument, environment: EnvironmentDocument) -> float | None:
-    # Before they told attempts apart, bundles knew no limit of the task's own either.
+    # Bundles from before attempts were told apart knew no limit of the task's own either.
     enforcement = environment.enforcement
     return task.agent_timeout_s if enforcement is not None and enforcement.knows_attempts else None
 

@@ -186,7 +186,7 @@ class _Checker:
         raise _error(tree, f"there is no {name[:40]!r} here, only {', '.join(known)}{did_you_mean(name, known)}")
 
     def _asked_of(self, tree: Any, names: Mapping[str, Any], row: _Row, about: About) -> _Row:
-        # The name "" marks a macro over the record: what it holds is of whose event.
+        # The name "" marks a macro over the record: which event its content is of.
         around = names.get("")
         if around is None:
             self.asked.add(about)

@@ -129,7 +129,7 @@ class _Repository:
 
     @property
     def _receiver(self) -> tuple[str, ...]:
-        """On this machine the other repository's programs would run as this user: it is told to run none."""
+        """On this machine the other repository's programs would run as this user, so they are switched off."""
         settings = " ".join(f"-c {setting}" for setting in _NO_PROGRAMS)
         return (f"--receive-pack=git {settings} receive-pack",) if self._scheme == "file" else ()
 

@@ -24,7 +24,7 @@ class Hosts:
 
     Args:
         settings: which.
-        writer: is told which address stands for which of them, before anybody else is.
+        writer: records which address stands for which of them, before it is used.
     """
 
     def __init__(self, settings: EgressSettings, writer: EgressWriter) -> None:

@@ -34,7 +34,7 @@ class EgressProxy:
 
     Args:
         settings: what it may reach.
-        writer: is told of names and connections.
+        writer: records names and connections.
         resolver: looks names up outside.
     """
 

@@ -1,4 +1,4 @@
-"""What an egress proxy is told: which hosts a sandbox may reach, by name."""
+"""Settings of an egress proxy: which hosts a sandbox may reach, by name."""
 
 import ipaddress
 import json

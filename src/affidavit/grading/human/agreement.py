@@ -17,7 +17,7 @@ class Agreement:
     Attributes:
         items: how many have two scores or more.
         raters: who gave them.
-        alpha: Krippendorff's, of interval data; None where it can't be told.
+        alpha: Krippendorff's, of interval data; None where it is not known.
         kappas: Cohen's, with quadratic weights, of each two raters who share items: (one, other, items, kappa).
     """
 

@@ -38,7 +38,7 @@ class Item:
         id: 16 hexadecimal digits.
         task: its name.
         grader: the grader's name in the task.
-        instruction: what the agent was told.
+        instruction: the agent's.
         dimension, rubric, raters: see the grader's settings; the rubric as pairs of score and words.
         answers: name, sha256 and text of each.
         bundle_sha256: of the bundle's statement, which the score belongs to.
@@ -69,7 +69,7 @@ def items_of(task: str, instruction: str, graders: Iterable[Graded], bundle_sha2
 
     Args:
         task: its name.
-        instruction: what the agent was told.
+        instruction: the agent's.
         graders: what each of the task's graders said.
         bundle_sha256: digest of the bundle's statement.
 

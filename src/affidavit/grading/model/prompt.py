@@ -1,4 +1,4 @@
-"""What a judge is told, and what it may say."""
+"""The prompt of a judge, and the form of its answer."""
 
 import re
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def messages(settings: Settings, instruction: str, answers: list[tuple[str, str]
 
     Args:
         settings: dimension and rubric.
-        instruction: what the agent was told to do.
+        instruction: the agent's.
         answers: name and text of each of its answers.
         nonce: random letters and digits, fresh for each trial, that the agent can't have known.
     """

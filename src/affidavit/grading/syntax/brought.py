@@ -12,7 +12,7 @@ EVERYTHING = "*"
 
 
 def modules(top: Node, language: str) -> Iterator[str]:
-    """What is brought in, spelled as in the source without quotes; with ``*`` at its end, all that is in it."""
+    """What is imported, spelled as in the source without quotes; with ``*`` at its end, all that is in it."""
     grammar = GRAMMARS[language]
     for node in top.walk():
         if node.kind in grammar.imports:
@@ -26,7 +26,7 @@ def modules(top: Node, language: str) -> Iterator[str]:
 
 
 def meanings(top: Node, language: str) -> dict[str, set[str]]:
-    """What each imported name may stand for, ``np`` for ``numpy``; under ``*``, where all of something is brought in.
+    """What each imported name may stand for, ``np`` for ``numpy``; under ``*``, where all of something is imported.
 
     A name may be bound twice, or where it never comes to that: it stands for either.
     """

@@ -42,7 +42,7 @@ def occurrences(source: bytes, language: str, feature: Feature) -> int:
 
 def _calls(top: Node, language: str) -> Iterator[set[str]]:
     """What is called, each with all that it may be: as in the source but for white space, and by the names that stand
-    for what is brought in."""
+    for what is imported."""
     grammar, names = GRAMMARS[language], meanings(top, language)
     mark = "::" if language == "rust" else "."
     for node in top.walk():

@@ -18,7 +18,7 @@ class Feature(GraderSettings):
     Attributes:
         call: a call of it, as in ``os.system`` or ``println``; ``*`` and ``?`` stand for any letters. Names that
             Python imports are known by where they come from.
-        imports: a module, file or crate that is brought in.
+        imports: a module, file or crate that is imported.
         name: a name that occurs anywhere, as code and not in text.
         definition: a function, class or type of that name.
         node: a kind of node of the tree-sitter grammar, as in ``while_statement``.

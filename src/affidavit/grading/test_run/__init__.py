@@ -1,6 +1,6 @@
 """The grader ``test_run``: the hidden tests in the second sandbox.
 
-``plan`` says which tests must report and what the sandbox is told; ``harness/`` runs in it; ``grader`` reads what it
+``plan`` says which tests must report and what the sandbox gets; ``harness/`` runs in it; ``grader`` reads what it
 left.
 """
 

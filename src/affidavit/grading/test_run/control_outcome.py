@@ -105,7 +105,7 @@ class Tests:
         asked: those that the reference was asked for.
         right: those that it passed as they are.
         excused: those that the reference passed, right and wrong.
-        whose: whose that was.
+        whose: who made them.
     """
 
     turned: frozenset[str]
@@ -162,7 +162,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def whose_reference(references: Sequence[ReferenceRun]) -> str:
-    """Whose results a control was compared with: ``solution``, ``start``, or why there are none; empty where nobody
+    """Which results a control was compared with: of ``solution``, ``start``, or why there are none; empty where nobody
     was asked."""
     return next((one.error or one.of for one in references), "")
 

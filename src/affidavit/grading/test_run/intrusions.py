@@ -65,7 +65,7 @@ def moved_counters(stages: Iterable[pa.Table]) -> tuple[Finding, ...]:
 
 
 def agents_machinery(events: pa.Table, brought: Collection[str]) -> tuple[Finding, ...]:
-    """Test machinery that the agent brought and that was read while tests ran.
+    """Test machinery of the agent's that was read while tests ran.
 
     Args:
         events: the grader's record, EVENT_SCHEMA.

@@ -9,7 +9,7 @@ _MOST = 10_000
 
 
 class UnclearNames(Exception):
-    """Which tests there are can't be told from the source; the text says where and why."""
+    """The source does not show which tests there are; the text says where and why."""
 
 
 def pytest_names(folder: Path) -> tuple[str, ...]:

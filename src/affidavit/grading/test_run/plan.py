@@ -1,4 +1,4 @@
-"""Which hidden tests must report, and what the grading sandbox is told."""
+"""Which hidden tests must report, and the files that the grading sandbox gets."""
 
 import compileall
 import functools

@@ -1,7 +1,7 @@
 """Reports of test frameworks: JUnit XML, TAP, ``go test -json``, ``cargo test``, CTest.
 
 A report is hostile: the code under test may have had a hand in it. Each reader is strict. A report that contradicts
-itself, breaks off or counts wrongly is refused as a whole; a test that is told of twice has not passed.
+itself, breaks off or counts wrongly is refused as a whole; a test that is reported twice has not passed.
 """
 
 from collections.abc import Callable, Iterable, Sequence

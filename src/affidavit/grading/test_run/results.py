@@ -1,4 +1,4 @@
-"""What became of each hidden test, from what the harness told or a report says."""
+"""What became of each hidden test, from the harness's lines or a report."""
 
 import hmac
 from collections.abc import Sequence
@@ -42,13 +42,13 @@ class ReportedTest:
 
 
 class ResultsError(Exception):
-    """The tests could not be run, or what was told of them can't be read; the text says why."""
+    """The tests could not be run, or their report can't be read; the text says why."""
 
 
 def read_lines(stdout: bytes, *, whole: bool) -> tuple[list[HarnessLine], int]:
-    """What the harness told of each test; see ``harness/runner.py``.
+    """What the harness reported of each test; see ``harness/runner.py``.
 
-    A harness that was ended early has told of the tests before; the rest did not report.
+    A harness that was ended early has reported the tests before; the rest did not report.
 
     Args:
         stdout: standard output of the grading sandbox.
@@ -98,7 +98,7 @@ def judge_lines(framework: str, expected: Sequence[str], lines: Sequence[Harness
     Args:
         framework: ``pytest``, ``unittest`` or ``script``.
         expected: names.
-        lines: what the harness told of each test, see ``harness/runner.py``.
+        lines: what the harness reported of each test, see ``harness/runner.py``.
 
     Raises:
         ResultsError: the tests' framework can't be loaded.

@@ -20,7 +20,7 @@ def grade_reward(record: VerifierRecord, told: Authorship) -> tuple[Grade, Contr
 
     Args:
         record: as there.
-        told: what the grader's record says of those who wrote REWARD_PATHS.
+        told: who wrote REWARD_PATHS, from the grader's record.
     """
     writes = told.writes
     foreign = [write for write in writes if write.agents_code and write.done]

@@ -81,7 +81,7 @@ def _check_tests(suite: Element, told: Sequence[ReportedTest]) -> None:
 
 
 def _check_failures(element: Element, told: Sequence[ReportedTest]) -> None:
-    """What is counted as a failure must be told of."""
+    """Every counted failure must be reported."""
     counted = [element.get(kind, "0") for kind in ("failures", "errors")]
     if any(count.strip(" 0") for count in counted) and all(test.passed for test in told):
         raise ResultsError(

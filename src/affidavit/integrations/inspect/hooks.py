@@ -1,4 +1,4 @@
-"""What must happen at moments that only hooks are told of."""
+"""What must happen at moments that only hooks know."""
 
 from inspect_ai.hooks import Hooks, RunEnd, SampleAttemptStart, SampleScoring, TaskStart, hooks
 from inspect_ai.solver._task_state import sample_state

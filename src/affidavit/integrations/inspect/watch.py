@@ -4,7 +4,7 @@ from inspect_ai._util.error import PrerequisiteError
 
 
 class RunningTasks:
-    """The tasks that run in this process and that Affidavit's hooks were told of."""
+    """The tasks that run in this process and that Affidavit's hooks know."""
 
     def __init__(self) -> None:
         self._cleaned: dict[str, bool] = {}

@@ -150,7 +150,7 @@ class Transcript:
                     self._exit(what)
 
     def _explained(self, pid: int, time_ns: int) -> bool:
-        """Whether it is known where a process came from; False where it will be once the runtime has told."""
+        """Whether it is known where a process came from; False where it will be once the runtime has reported it."""
         with self._lock:
             command = self._commands.pop(pid, None)
             awaited = self._awaited > 0 and not self._over
@@ -237,7 +237,7 @@ class Transcript:
         self._first_program(init, start.argv, start.argv[0], start.context.time_ns)
 
     def _enter(self, pid: int, command: ExecSpec, time_ns: int) -> None:
-        """A command is there: the sentry says nothing of its first program, which is what the runtime was told."""
+        """A command began. The sentry says nothing of its first program: it is what the runtime was asked to run."""
         self._parents.pop(pid, None)
         process = Process(pid, 0, Folder(self._names.resolve(os.fsencode(command.cwd), b"/")))
         process.uid, process.gid = command.user.uid, command.user.gid

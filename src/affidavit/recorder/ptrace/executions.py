@@ -1,4 +1,4 @@
-"""What the kernel opens in order to run it, told by fanotify(7).
+"""What the kernel opens in order to run it, from fanotify(7).
 
 A name in a caller's memory may be another one by the time that the kernel reads it, and what runs then may be gone
 before anyone can look. An event of fanotify's stays, and holds the file itself.
@@ -42,7 +42,7 @@ def executions_told() -> bool:
 class Executions:
     """The files that one sandbox's processes are made to run.
 
-    Needs CAP_SYS_ADMIN; without it nothing is told.
+    Needs CAP_SYS_ADMIN; without it nothing is reported.
 
     Args:
         init_pid: the sandbox's init, which waits for the sandbox's start; no mount may be added later.

@@ -57,7 +57,7 @@ class Refusals:
         notify: called from another thread when there is something to take.
 
     Attributes:
-        path: what the runtime is to be told; ``@`` begins an abstract socket, which only root may connect to.
+        path: what the runtime gets; ``@`` begins an abstract socket, which only root may connect to.
         connected: whether the runtime has handed over a listener.
         failed: whether refusals may have gone unseen.
     """
