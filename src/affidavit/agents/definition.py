@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from affidavit.errors import first_problem
+from affidavit.errors import AffidavitError, first_problem, read_input
 from affidavit.signing import canonical_json
 
 _FOLDER = Path(__file__).with_name("definitions")
@@ -24,7 +24,7 @@ _PINNED = {
 _BUILT_IN = ("oracle", "nop", "cmd")
 
 
-class AgentError(Exception):
+class AgentError(AffidavitError):
     """An agent can't be used; one clear line."""
 
 
@@ -118,13 +118,7 @@ def load_agent(path: Path) -> AgentDefinition:
     Raises:
         AgentError: it can't be read, or is none.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise AgentError(f"{path}: can't be read: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise AgentError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")
+    data = read_input(path, _MOST_BYTES, AgentError)
     try:
         return AgentDefinition.model_validate(tomllib.loads(data.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -41,7 +41,6 @@ from affidavit.evidence import (
     stated_step,
     write_reproduction,
 )
-from affidavit.gateway import GatewayError
 from affidavit.grading import Graded, NamedGrader, make_graders, weakest
 from affidavit.images import ImageStore
 from affidavit.sandbox import (
@@ -164,7 +163,7 @@ def reproduce(
             return _reproduced(verification, verification.facts, reader, place, signer)
     except RunError:
         raise
-    except (AffidavitError, GatewayError) as error:
+    except AffidavitError as error:
         raise RunError(str(error)) from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from affidavit.errors import read_input
 from affidavit.gateway.errors import GatewayError
 from affidavit.gateway.script import read_script
 from affidavit.gateway.settings import Budgets, GatewaySettings, Price, upstreams_of
@@ -116,13 +117,7 @@ def read_prices(path: Path) -> dict[str, Price]:
         GatewayError: it can't be read, or is none.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_PRICES_BYTES + 1)
-        if len(data) > _MOST_PRICES_BYTES:
-            raise GatewayError(f"{path}: is larger than {_MOST_PRICES_BYTES >> 20} MiB")
-        table = tomllib.loads(data.decode())
-    except OSError as error:
-        raise GatewayError(f"{path}: can't be read: {error.strerror}") from None
+        table = tomllib.loads(read_input(path, _MOST_PRICES_BYTES, GatewayError).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise GatewayError(f"{path}: is no TOML: {error}") from None
     return {model: _price(path, model, value) for model, value in table.items()}

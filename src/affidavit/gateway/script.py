@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from affidavit.errors import first_problem
+from affidavit.errors import first_problem, read_input
 from affidavit.gateway.dialects import Operation
 from affidavit.gateway.errors import GatewayError
 
@@ -58,13 +58,7 @@ def read_script(path: Path) -> tuple[dict[str, Any], ...]:
     Raises:
         GatewayError: it can't be read, or is no script.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise GatewayError(f"{path}: can't be read: {error.strerror}") from None
-    if len(data) > _MOST_BYTES:
-        raise GatewayError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB")
+    data = read_input(path, _MOST_BYTES, GatewayError)
     try:
         script = _Script.model_validate_json(data)
     except ValidationError as error:

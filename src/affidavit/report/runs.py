@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from affidavit.errors import first_problem
+from affidavit.errors import AffidavitError, first_problem
 from affidavit.evidence import BundleReader, EvidenceError, Identity, read_identity, read_model_log
 from affidavit.policy import DECOY_RULE
 from affidavit.runs import PLAN, PlannedTask, StepsResult, combine_steps, read_plan, why_last
@@ -49,7 +49,7 @@ _Points = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
-class ReportError(Exception):
+class ReportError(AffidavitError):
     """A report can't be made; the message says of what, and what to do."""
 
 

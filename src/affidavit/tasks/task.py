@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
+from affidavit.errors import read_input
 from affidavit.tasks.decoys import DecoySettings, read_decoy_settings
 from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
@@ -384,15 +385,9 @@ class _Reader:
 
     def _instruction(self, folder: Path) -> str:
         path = folder / "instruction.md"
-        try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_INSTRUCTION + 1)
-        except FileNotFoundError:
-            raise TaskError(f"{path}: is missing; it holds what the agent is told") from None
-        except OSError as error:
-            raise TaskError(f"{path}: can't be read: {error.strerror}") from error
-        if len(data) > _MAX_INSTRUCTION:
-            raise TaskError(f"{path}: is larger than 1 MiB")
+        if not path.exists():
+            raise TaskError(f"{path}: is missing; it holds the agent's instruction")
+        data = read_input(path, _MAX_INSTRUCTION, TaskError)
         try:
             return data.decode()
         except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from affidavit.errors import read_input
 from affidavit.tasks.errors import TaskError
 
 _MAX_BYTES = 1 << 20
@@ -27,13 +28,7 @@ def read_toml(path: Path) -> "TomlTable":
     Raises:
         TaskError: it can't be read, is larger than 1 MiB, or is not TOML.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise TaskError(f"{path}: can't be read: {error.strerror}") from error
-    if len(data) > _MAX_BYTES:
-        raise TaskError(f"{path}: is larger than 1 MiB")
+    data = read_input(path, _MAX_BYTES, TaskError)
     try:
         text = data.decode()
         return TomlTable(path, text, (), tomllib.loads(text))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from affidavit.evidence import BundleReader, EvidenceError, GradeDocument, TaskDocument
 from affidavit.grading import Graded, Material, NamedGrader, make_graders
@@ -27,25 +27,33 @@ def _graded(named: NamedGrader, stands: GraderSpec | Graded, material: Material)
     return Graded(stands.name, stands.kind, stands.weight, stands.gate, deterministic, grade)
 
 
-def regrade(
-    reader: BundleReader,
-    grade: GradeDocument,
-    document: TaskDocument,
-    record: AgentRecord,
-    carried: frozenset[str],
-    task: Task | None,
-) -> str:
+@dataclass(frozen=True)
+class Kept:
+    """What a bundle holds to be graded again.
+
+    Attributes:
+        reader: the bundle.
+        grade: its ``grade.json``.
+        document: its ``task.json``.
+        record: what the agent did.
+        carried: paths of the changes that the contract lets be carried over.
+    """
+
+    reader: BundleReader
+    grade: GradeDocument
+    document: TaskDocument
+    record: AgentRecord
+    carried: frozenset[str]
+
+
+def regrade(kept: Kept, task: Task | None) -> str:
     """Grade a bundle again, as far as possible, and compare the result with the bundle's.
 
     The hidden tests' own result is recomputed from the bundle alone: the reward, who wrote it, the control. Other
     deterministic graders need the task, which holds what is expected; a model or a human is not asked again.
 
     Args:
-        reader: the bundle.
-        grade: its ``grade.json``.
-        document: its ``task.json``.
-        record: what the agent did.
-        carried: paths of the changes that the contract lets be carried over.
+        kept: the bundle.
         task: of the same digest as the bundle's; None where it is not at hand.
 
     Returns:
@@ -54,14 +62,14 @@ def regrade(
     Raises:
         EvidenceError: a grade comes out otherwise, or the task is another one.
     """
-    stored = grade.graders
-    if [*grade.carried] != sorted(carried):
+    stored = kept.grade.graders
+    if [*kept.grade.carried] != sorted(kept.carried):
         raise EvidenceError("grade.json: its list of what was carried over is not what the contract gives")
-    graders = _graders(stored, document, task)
+    graders = _graders(stored, kept.document, task)
     names = [(named.spec.name, named.spec.kind, named.spec.weight, named.spec.gate) for named in graders.values()]
     if task is not None and names != [(graded.name, graded.kind, graded.weight, graded.gate) for graded in stored]:
         raise EvidenceError("grade.json: its graders are not the task's")
-    material = _material(reader, grade, document, record, carried, task)
+    material = _material(kept, task)
     again, left = [], []
     for graded in stored:
         named = graders.get(graded.name)
@@ -93,25 +101,19 @@ def _graders(stored: Sequence[Graded], document: TaskDocument, task: Task | None
     return {graded.name: default for graded in stored if graded.kind == default.spec.kind}
 
 
-def _material(
-    reader: BundleReader,
-    grade: GradeDocument,
-    document: TaskDocument,
-    record: AgentRecord,
-    carried: frozenset[str],
-    task: Task | None,
-) -> Material:
+def _material(kept: Kept, task: Task | None) -> Material:
+    reader, grade, record = kept.reader, kept.grade, kept.record
     tested = "grader" in reader.parts()
     return Material(
-        instruction=document.instruction,
-        workdir=document.workdir,
+        instruction=kept.document.instruction,
+        workdir=kept.document.workdir,
         record=record.events,
         counts=record.counts,
         exit=record.exit,
         stdout=reader.read("agent/stdout"),
         stderr=reader.read("agent/stderr"),
         changes=record.changes,
-        carried=carried,
+        carried=kept.carried,
         files=KeptFiles(reader, grade.files),
         before=KeptFiles(reader, grade.before),
         reference=None if task is None else task.tests.folder,

@@ -35,7 +35,7 @@ from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentR
 from affidavit.verification.bundle_checks import Verification, verify_bundle
 from affidavit.verification.case import Case
 from affidavit.verification.expectations import ANYTHING, Expected
-from affidavit.verification.regrade import regrade
+from affidavit.verification.regrade import Kept, regrade
 from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.verdict import Judgement, Verdict
 
@@ -184,7 +184,8 @@ def _regrade(reader: BundleReader, task: Task | None) -> str:
     if task is not None:
         # Where it has no such step, it is another task, as its digest shows.
         task = next((one for one in task.played if one.step == document.step), task)
-    return regrade(reader, grade, document, record, frozenset(judge.carried(record.changes)), task)
+    carried = frozenset(judge.carried(record.changes))
+    return regrade(Kept(reader, grade, document, record, carried), task)
 
 
 def kept_footprint(reader: BundleReader) -> Footprint | None:
