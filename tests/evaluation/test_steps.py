@@ -3,6 +3,7 @@ a step is missing or in the wrong place."""
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,10 @@ def write_steps(
     }
     graders = before + STEPS.format(first=first)
     task = write_task(folder, solve=None, graders=graders, files={**steps, **(files or {})}, **settings)
-    shutil.rmtree(task / "tests")
-    (task / "instruction.md").unlink()
+    for name in ("tests/test.sh", "instruction.md"):
+        (task / name).unlink()
+    with suppress(OSError):
+        (task / "tests").rmdir()
     return task
 
 
@@ -81,7 +84,10 @@ def faults(verification: RunVerification) -> str:
 
 
 def test_both_steps_pass(trials: Trials, tmp_path: Path) -> None:
-    task = write_steps(tmp_path / "sums", "min_reward = 1.0\n")
+    # A step's tests lie over those that all steps share.
+    paid = TEST_2.replace("reward=1 ||", ". /tests/pay.sh ||")
+    shared = {"tests/pay.sh": "reward=1\n", "steps/two/tests/test.sh": f"#!/bin/bash\n{paid}"}
+    task = write_steps(tmp_path / "sums", "min_reward = 1.0\n", files=shared)
     outcome = trials(EBPF, task)
     assert (outcome.verdict, outcome.score, outcome.raw_score) == ("pass", 1.0, 1.0), outcome.reasons
     assert steps_of(outcome) == [("one", "pass"), ("two", "pass")]

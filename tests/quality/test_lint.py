@@ -1,5 +1,6 @@
 """What can be seen in a task's folder."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def only(findings: list[TaskFinding]) -> tuple[str, str, str]:
 def test_the_example_suite_and_the_template_are_clean(tmp_path: Path) -> None:
     tasks = [*find_tasks(SUITE), load_task(new_task(tmp_path / "fresh"))]
     assert {task.id: lint_task(task) for task in tasks} == {task.id: () for task in tasks}
+
+
+def test_each_step_is_looked_at(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(SUITE.parent / "steps/parcel-quote", tmp_path / "task"))
+    assert lint_task(load_task(folder)) == ()
+    (folder / "steps/02-quote/solution/solve.sh").unlink()
+    (folder / "steps/01-rates/tests/test.sh").write_text("curl -s https://x && echo 1 >/logs/verifier/reward.txt\n")
+    assert [finding.message for finding in lint_task(load_task(folder))] == [
+        "step 01-rates: tests/test.sh:1: curl https://x wants a network, and there is none",
+        "step 02-quote: there is no solution/solve.sh",
+    ]
 
 
 def test_a_tiny_task_is_clean(found: Found) -> None:

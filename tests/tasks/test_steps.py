@@ -71,7 +71,8 @@ def test_steps_are_tasks_of_their_own(make: Make) -> None:
     assert (second.limits.agent_timeout_s, second.limits.verifier_timeout_s) == (50, 40)
     assert (first.tests.env, second.tests.env) == ({"A": "task", "B": "step"}, {"A": "task", "B": "task"})
     assert set(task.hidden_folders) == {
-        folder / name for name in ("steps/01-plan/tests", "solution", "steps/02-do/tests", "steps/02-do/solution")
+        folder / name
+        for name in ("tests", "steps/01-plan/tests", "solution", "steps/02-do/tests", "steps/02-do/solution")
     }
 
 
@@ -79,6 +80,23 @@ def test_steps_share_the_tests_of_the_task(make: Make) -> None:
     without = {f"steps/{step}/tests/test.sh": None for step in ("01-plan", "02-do")}
     task = load_task(make(**{**without, "tests/test.sh": "exit 0\n"}))
     assert {one.tests.folder for one in task.played} == {task.path / "tests"}
+
+
+def test_the_tests_of_a_step_lie_over_those_of_the_task(make: Make) -> None:
+    shared = {"tests/test.sh": "shared\n", "tests/lib/help.sh": "shared\n", "tests/lib/other.sh": "shared\n"}
+    own = {"steps/01-plan/tests/test.sh": None, "steps/01-plan/tests/lib/help.sh": "own\n"}
+    task = load_task(make(**{**shared, **own}))
+    first, second = (one.tests.folder for one in task.played)
+    read = [(first / name).read_text() for name in ("test.sh", "lib/help.sh", "lib/other.sh")]
+    assert read == ["shared\n", "own\n", "shared\n"]
+    assert ((second / "test.sh").read_text(), (second / "lib/help.sh").read_text()) == ("exit 0\n", "shared\n")
+    assert {folder.relative_to(task.path).as_posix() for folder in task.hidden_folders} == {
+        "tests",
+        "steps/01-plan/tests",
+        "steps/02-do/tests",
+        "solution",
+        "steps/02-do/solution",
+    }
 
 
 def test_a_task_without_steps_is_played_as_it_is(make: Make) -> None:
@@ -115,7 +133,7 @@ def test_what_a_step_cannot_be(make: Make, old: str, new: str, message: str) -> 
     [
         ({"steps/01-plan/instruction.md": None}, "steps/01-plan/instruction.md: is missing"),
         ({"steps/01-plan/tests/test.sh": None}, "tests/test.sh: is missing"),
-        ({"tests/helper.sh": ""}, "is there too, which is not supported yet: copy into"),
+        ({"tests/test.sh/x": "", "steps/01-plan/tests/more": ""}, "01-plan/tests: can't be laid over"),
     ],
 )
 def test_what_a_step_must_have(make: Make, files: dict[str, str | None], message: str) -> None:

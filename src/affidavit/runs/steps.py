@@ -25,7 +25,7 @@ class StepsResult:
 
     Attributes:
         verdict, score, raw_score: the trial's.
-        reasons: why steps were not reached, and which step decided, a sentence each.
+        reasons: why steps were not reached, a sentence each.
     """
 
     verdict: Verdict
@@ -54,18 +54,16 @@ def combine_steps(planned: PlannedSteps, ends: Sequence[StepOutcome], passing_sc
         ends: of the steps that were reached, in order, at least one.
         passing_score: the least score that counts as solved.
     """
-    reasons = []
+    reasons: tuple[str, ...] = ()
     last = ends[-1]
-    why = why_last(planned.steps[len(ends) - 1], last.verdict, last.raw_score)
     if missing := [step.name for step in planned.steps[len(ends) :]]:
-        reasons.append(f"{why}; not reached, and counted as 0: {', '.join(missing)}")
-    elif why:
-        reasons.append(why)
+        why = why_last(planned.steps[len(ends) - 1], last.verdict, last.raw_score)
+        reasons = (f"{why}; not reached, and counted as 0: {', '.join(missing)}",)
     raw = _together(planned, [end.raw_score for end in ends])
     if last.verdict not in ("pass", "fail"):
-        return StepsResult(last.verdict, 0.0 if last.verdict == "violation" else None, raw, tuple(reasons))
+        return StepsResult(last.verdict, 0.0 if last.verdict == "violation" else None, raw, reasons)
     score = _together(planned, [end.score for end in ends])
-    return StepsResult("pass" if score is not None and score >= passing_score else "fail", score, raw, tuple(reasons))
+    return StepsResult("pass" if score is not None and score >= passing_score else "fail", score, raw, reasons)
 
 
 def _together(planned: PlannedSteps, scores: Sequence[float | None]) -> float | None:

@@ -1,12 +1,17 @@
 """The steps of a task that its agent works through one after the other: ``[[steps]]`` and the folder ``steps/``."""
 
+import atexit
+import functools
 import re
+import shutil
+import tempfile
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from affidavit.tasks.errors import TaskError
 from affidavit.tasks.harbor import NETWORK_MODES, is_separate, names_of, read_artifacts
 from affidavit.tasks.toml import TomlTable
 
@@ -31,7 +36,9 @@ class Step:
     Attributes:
         name: that of its folder in ``steps/``; unique in the task.
         instruction: content of its instruction.md.
-        tests, solution: their folders: the step's own, else the task's.
+        tests, solution: their folders: the step's own, else the task's. Where both have tests: a copy in which the
+            step's lie over the task's, as long as this process lives.
+        hidden: where in the task's folder they come from.
         workdir_files: what is put into the working directory before its agent begins; None: nothing.
         agent_timeout_s, verifier_timeout_s: seconds; None: the task's.
         verifier_env: what the verifier gets beside the task's.
@@ -42,6 +49,7 @@ class Step:
     instruction: str
     tests: Path
     solution: Path
+    hidden: tuple[Path, ...]
     workdir_files: Path | None = None
     agent_timeout_s: float | None = None
     verifier_timeout_s: float | None = None
@@ -154,6 +162,34 @@ def unsupported_step_keys(step: StepTables) -> Iterator[str]:
         yield f"{verifier.place('allowed_hosts')} is ignored: gradings have no network"
     if read_artifacts(own, separate=False):
         yield f"{own.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
+
+
+@functools.cache
+def merged_tests(shared: Path, own: Path, digest: str) -> Path:
+    """A folder with the tests that steps share, and over them those of one step, as long as this process lives.
+
+    Args:
+        shared, own: the two folders; links in them lead out of neither.
+        digest: of the task that they are of, so that what was copied before it changed is not taken for it.
+
+    Raises:
+        TaskError: one holds a folder where the other holds a file, or they can't be copied.
+    """
+    place = Path(tempfile.mkdtemp(prefix="affidavit-tests-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    folder = place / "tests"
+    try:
+        shutil.copytree(shared, folder, symlinks=True)
+        for path in sorted(own.rglob("*")):
+            target = folder / path.relative_to(own)
+            if path.is_dir() and not path.is_symlink():
+                target.mkdir(exist_ok=True)
+                continue
+            target.unlink(missing_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
+    except OSError as error:
+        raise TaskError(f"{own}: can't be laid over {shared}: {error.strerror or error}") from error
+    return folder
 
 
 def read_min_reward(own: TomlTable, score: str) -> float | None:

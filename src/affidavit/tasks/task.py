@@ -38,6 +38,7 @@ from affidavit.tasks.steps import (
     RewardStrategy,
     Step,
     StepTables,
+    merged_tests,
     read_min_reward,
     read_strategy,
     step_tables,
@@ -136,7 +137,8 @@ class Task:
     @property
     def hidden_folders(self) -> tuple[Path, ...]:
         """The folders that no agent may see, of all steps."""
-        return tuple(dict.fromkeys(one for task in self.played for one in (task.tests.folder, task.solution.folder)))
+        of_steps = [folder for step in self.steps for folder in step.hidden]
+        return tuple(dict.fromkeys(of_steps or (self.tests.folder, self.solution.folder)))
 
     @property
     def has_contract(self) -> bool:
@@ -238,15 +240,15 @@ class _Reader:
         user, asked_user = self._user(agent, rootfs, image)
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
-        strategy, in_steps = read_strategy(top), step_tables(top, path)
-        steps = tuple(self._step(tables, graders) for tables in in_steps)
+        strategy, in_steps, digest = read_strategy(top), step_tables(top, path), task_digest(path)
+        steps = tuple(self._step(tables, graders, digest) for tables in in_steps)
         if steps and is_separate(verifier):
             raise verifier.error("environment_mode", "can't be separate yet in a task of several steps")
         network = self._network(agent, environment)
         task = Task(
             id=task_id,
             path=path,
-            digest=task_digest(path),
+            digest=digest,
             instruction="\n".join(step.instruction for step in steps) if steps else self._instruction(path),
             environment=TaskEnvironment(
                 rootfs=rootfs,
@@ -280,9 +282,8 @@ class _Reader:
             steps=steps,
             reward_strategy=strategy,
         )
-        if any(grader.kind == DEFAULT_KIND for grader in graders):
-            for played in task.played:
-                self._tests(played.tests.folder)
+        if not steps and any(grader.kind == DEFAULT_KIND for grader in graders):
+            self._tests([task.tests.folder])
         tables = [top, about, agent, verifier, environment, solution, own]
         tables += [table for step in in_steps for table in step.all]
         grading = None
@@ -297,24 +298,23 @@ class _Reader:
         tests = replace(task.tests, artifacts=artifacts)
         return replace(task, warnings=tuple(self._warnings), grading=grading, tests=tests)
 
-    def _step(self, tables: StepTables, graders: Sequence[GraderSpec]) -> Step:
+    def _step(self, tables: StepTables, graders: Sequence[GraderSpec], digest: str) -> Step:
         self._warnings += unsupported_step_keys(tables)
         own, agent, verifier = tables.all
         tests, solution, files = (tables.folder / name for name in ("tests", "solution", "workdir"))
         shared = self._path / "tests"
-        if tests.is_dir() and shared.is_dir():
-            raise own.error(
-                "name",
-                f"names a step with tests of its own, and {shared} is there too, which is not supported yet: copy into "
-                f"{tests} what it needs of that, and remove {shared}",
-            )
+        if any(grader.kind == DEFAULT_KIND for grader in graders):
+            self._tests([tests, shared])
+        solution = solution if solution.is_dir() else self._path / "solution"
+        both = tests.is_dir() and shared.is_dir()
         named = [spec.settings.get("reward") for spec in graders if spec.kind == DEFAULT_KIND]
         score = next((name for name in named if isinstance(name, str)), "reward")
         return Step(
             name=tables.name,
             instruction=self._instruction(tables.folder),
-            tests=tests if tests.is_dir() else shared,
-            solution=solution if solution.is_dir() else self._path / "solution",
+            tests=merged_tests(shared, tests, digest) if both else tests if tests.is_dir() else shared,
+            solution=solution,
+            hidden=(shared, tests, solution),
             workdir_files=files if files.is_dir() else None,
             agent_timeout_s=agent.seconds("timeout_sec"),
             verifier_timeout_s=verifier.seconds("timeout_sec"),
@@ -393,9 +393,10 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise TaskError(f"{path}: is not UTF-8 (byte {error.start})") from error
 
-    def _tests(self, folder: Path) -> None:
-        path = folder / "test.sh"
-        if not path.is_file():
+    def _tests(self, folders: Sequence[Path]) -> None:
+        """See that one of the folders has the script that runs the tests."""
+        path = folders[0] / "test.sh"
+        if not any((folder / path.name).is_file() for folder in folders):
             raise TaskError(f"{path}: is missing; it runs the hidden tests and writes /logs/verifier/reward.txt")
 
     def _passing_score(self, own: TomlTable) -> float:
