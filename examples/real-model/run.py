@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from affidavit.agents import AgentError, load_agent
-from affidavit.evaluation import Agent, Job, RunError, RunOptions, TrialResult, run_jobs
+from affidavit.evaluation import AccessOptions, Agent, Job, RunError, RunOptions, TrialResult, run_jobs
 from affidavit.gateway import GatewaySettings, Upstream
 from affidavit.report import Progress
 from affidavit.tasks import TaskError, find_tasks
@@ -137,7 +137,7 @@ def main() -> int:
             jobs = [Job(task, agent) for task in find_tasks(Path(folder)) for agent in agents]
             with served(given.model, build) as url, Progress(sys.stderr, quiet=False) as progress:
                 settings = GatewaySettings("live", (given.model,), {"openai": Upstream(url)}, idle_s=WALL_S / 2)
-                result = run_jobs(jobs, RunOptions(out=given.out, model=settings), progress)
+                result = run_jobs(jobs, RunOptions(out=given.out, access=AccessOptions(model=settings)), progress)
     except (AgentError, OSError, RunError, TaskError, ValueError) as error:
         print(f"demo-model: {error}", file=sys.stderr)
         return 2

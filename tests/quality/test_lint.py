@@ -196,3 +196,36 @@ def test_every_bad_task_of_a_folder_is_named(tmp_path: Path) -> None:
     assert said.startswith("2 of 3 tasks can't be used: ")
     assert "a/instruction.md: is missing" in said
     assert "c/task.toml:2" in said
+
+
+COMPUTED = """\
+from order import order
+
+def reference(items):
+    return sorted(items)
+
+def test_many():
+    items = list("hello")
+    assert len(items) > 3
+    assert order(items) == reference(items)
+
+def test_few():
+    assert order("ba") == reference("ba")
+    assert order("ba") == ["a", "b"]
+
+def test_kind():
+    assert isinstance(order("a"), list)
+"""
+
+
+@pytest.mark.parametrize("separate", ["", "separate = false", "separate = true"])
+def test_what_a_solution_in_the_tests_process_can_compute(tmp_path: Path, separate: str) -> None:
+    folder = write_task(tmp_path / "task", files={"tests/test_order.py": COMPUTED})
+    with (folder / "task.toml").open("a") as file:
+        file.write(f'\n[[affidavit.graders]]\nkind = "test_run"\nframework = "pytest"\n{separate}\n')
+    findings = [(one.check, one.message) for one in lint_task(load_task(folder)) if one.check == "computed"]
+    message = (
+        "tests/test_order.py:9: the solution shares this process and can compute what is expected: "
+        "assert order(items) == reference(items)"
+    )
+    assert findings == ([("computed", message)] if "false" in separate else [])

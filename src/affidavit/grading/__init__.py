@@ -16,7 +16,7 @@ from affidavit.grading.grader import (
     weighted,
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
-from affidavit.grading.mutation import mutate_tests
+from affidavit.grading.mutation import computed_only, mutate_tests
 from affidavit.grading.performance import PerformanceGrader
 from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
@@ -97,6 +97,7 @@ __all__ = [
     "VerifierPlan",
     "VerifierRecord",
     "combine",
+    "computed_only",
     "grade_run",
     "harness_digest",
     "make_graders",

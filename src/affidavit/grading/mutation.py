@@ -377,6 +377,29 @@ def expected_values(text: str, draw: Draw = fixed) -> Iterator[tuple[str, str]]:
                 yield source.between(edit), edit.text
 
 
+def computed_only(text: str) -> Iterator[tuple[int, str]]:
+    """Tests that compare with computed values only, so that a control can have no other value in their place.
+
+    Code in their process can compute the expected side from its caller, and no control tells it from a solution.
+
+    Args:
+        text: the source of a test module.
+
+    Returns:
+        line and text of the first such comparison of each test.
+
+    Raises:
+        SyntaxError, ValueError: `text` is not Python.
+    """
+    source = _Source(text)
+    tests = [(name, list(_reached(body))) for name, body in _tests(ast.parse(text).body)]
+    values = _written_down(source, tests)
+    for name, statements in tests:
+        compared = [statement for statement in statements if _expected(statement)]
+        if compared and all(_another_value(source, one, values, fixed(name)) is None for one in compared):
+            yield compared[0].lineno, source.around(compared[0], None)
+
+
 def _written_down(source: _Source, tests: Sequence[tuple[str, list[ast.stmt]]]) -> Values:
     return Values.of((side for _, statements in tests for one in statements for side in _expected(one)), source.of)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from affidavit.contracts import Contract, contract_for, matcher
+from affidavit.grading import computed_only
 from affidavit.quality.finding import Part, TaskFinding
 from affidavit.quality.loading import loaded_as_code
 from affidavit.quality.shell import taken_for_script
@@ -78,6 +79,7 @@ def _of_one(task: Task, contract: Contract, briefing: Briefing, cached: bool) ->
         *_visible_tests(task, contract),
         *_shell(task),
         *_loading(task),
+        *_computed(task),
     )
 
 
@@ -97,6 +99,27 @@ def _loading(task: Task) -> Iterator[TaskFinding]:
                 yield TaskFinding(
                     "loading", Part.GRADER, f"tests/{name}:{line}: may do what the data says: {found}", fix
                 )
+
+
+def _computed(task: Task) -> Iterator[TaskFinding]:
+    """Expected values that a solution can compute by itself, since it is kept in the process of its tests."""
+    if not any(
+        grader.kind == "test_run" and grader.settings.get("separate") is False for grader in task.scoring.graders
+    ):
+        return
+    for name, text in _texts(task.tests.folder):
+        try:
+            found = list(computed_only(text)) if name.endswith(".py") else []
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        for line, assertion in found:
+            yield TaskFinding(
+                "computed",
+                Part.GRADER,
+                f"tests/{name}:{line}: the solution shares this process and can compute what is expected: "
+                f"{' '.join(assertion.split())[:100]}",
+                "leave out separate = false, or write the expected value down",
+            )
 
 
 def _files(task: Task) -> Iterator[TaskFinding]:
