@@ -44,16 +44,16 @@ class Work:
     Attributes:
         captured: what came of its sandbox.
         changes: the agent's own.
-        brought: paths of those changes that are carried over to grading.
-        carried: the layer that grading sees on top of the root file system.
+        carried_over: paths of those changes that are carried over to grading.
+        layer: what grading sees on top of the root file system.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
         texts: of the files that it changed; grading does without.
     """
 
     captured: Capture
     changes: Sequence[Change]
-    brought: frozenset[str]
-    carried: Path
+    carried_over: frozenset[str]
+    layer: Path
     execs: pa.Table | None = None
     texts: ChangedTexts = field(default_factory=ChangedTexts)
 
@@ -105,10 +105,10 @@ class GradingRun:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
         task, found = self.prepared.task, self.prepared.graded
-        changes, brought = work.changes, work.brought
+        changes, carried_over = work.changes, work.carried_over
         verifier = events = timings = None
-        submission = digest_of(changes, brought)
-        rootfs = replace(found, layers=(work.carried, *found.layers))
+        submission = digest_of(changes, carried_over)
+        rootfs = replace(found, layers=(work.layer, *found.layers))
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
             plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
@@ -119,7 +119,7 @@ class GradingRun:
             ready = partial(self._ready, seen, grader, run)
             verifier = tests.begin(ready)
             events = read_trace(bundle.file("grader/events.parquet"))
-            while not condemned and (step := next_step(verifier, events, brought)) is not None:
+            while not condemned and (step := next_step(verifier, events, carried_over)) is not None:
                 if isinstance(step, ToolsRequest):
                     verifier = replace(verifier, tools=reference.tools(tests))
                 elif isinstance(step, Rerun):
@@ -142,7 +142,7 @@ class GradingRun:
                 stdout=work.captured.output.stdout,
                 stderr=work.captured.output.stderr,
                 changes=changes,
-                carried=brought,
+                carried=carried_over,
                 files=files,
                 before=before,
                 reference=task.tests.folder,
@@ -160,7 +160,7 @@ class GradingRun:
             verifier=verifier,
             files=files.write(bundle),
             before=before.write(bundle, files),
-            carried=tuple(sorted(brought)),
+            carried=tuple(sorted(carried_over)),
             timings=timings,
         )
 

@@ -148,8 +148,8 @@ class Reference:
         carried = place / "carried"
         with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
             judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
-            changes, brought = take_over(sandbox, judge, carried)
-        self._written = [change for change in changes if change.path in brought]
+            changes, carried_over = take_over(sandbox, judge, carried)
+        self._written = [change for change in changes if change.path in carried_over]
         left = replace(found, layers=(carried, *found.layers))
         return seen_by_tests(task, left, self._prepared.tests_rootfs, place / "solved")
 

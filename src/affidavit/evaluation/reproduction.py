@@ -261,21 +261,23 @@ def _run_tests(
     if (missing := _missing_cache(environment, place)) is not None:
         return None, [f"grader {grader.spec.name}: {missing}"]
     judge = new_judge(enforced, workdir, environment.agent, footprint=kept_footprint(reader))
-    brought = frozenset(judge.carried(changes))
-    content = kept_submission(reader, changes, brought)
+    carried_over = frozenset(judge.carried(changes))
+    content = kept_submission(reader, changes, carried_over)
     if content is None:
         why = "the bundle does not hold what the agent left: it is of an older version, or that was more than 64 MiB"
         return None, [f"grader {grader.spec.name}: {why}"]
     gaps: list[str] = []
     with open_workplace(machine.state, reader.path.parent) as folder, BundleWriter(folder / "grading") as scratch:
         layer, points, carried = folder / "layer", folder / "points", folder / "carried"
-        write_layer([change for change in changes if _is_needed(change.path, change.type, brought)], content, layer)
+        write_layer(
+            [change for change in changes if _is_needed(change.path, change.type, carried_over)], content, layer
+        )
         write_points(agent_spec(task, rootfs, settings, Agent.named("nop"), folder, "points"), points)
         lower = (points, *rootfs.layers)
-        carry_over(layer, lower, changes, lambda change: change.path in brought, carried)
+        carry_over(layer, lower, changes, lambda change: change.path in carried_over, carried)
         output = Output(reader.read("agent/stdout"), reader.read("agent/stderr"), 0)
         captured = Capture(record.exit, output, reader.summary("agent"), False)
-        work = Work(captured, changes, brought, carried, reader.execs())
+        work = Work(captured, changes, carried_over, carried, reader.execs())
         with Stages(machine) as stages:
             grading = GradingRun(stages, place.prepared, TrialContract(contract, enforced, settings), place.web)
             run = partial(_run_stage, stages, scratch, gaps)
@@ -291,9 +293,9 @@ def _missing_cache(environment: EnvironmentDocument, place: _Place) -> str | Non
     return f"the verifier cache {used.digest} that the run used is not here: fill it with affidavit task warm"
 
 
-def _is_needed(path: str, kind: str, brought: frozenset[str]) -> bool:
+def _is_needed(path: str, kind: str, carried_over: frozenset[str]) -> bool:
     """Whether a change is carried over, or is a folder that one may be in."""
-    return path in brought or kind == "directory"
+    return path in carried_over or kind == "directory"
 
 
 @contextmanager

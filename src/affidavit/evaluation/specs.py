@@ -60,10 +60,10 @@ def agent_spec(
         copy_readable(task.solution.folder, solution)
         mounts.append(Mount(solution, "/solution"))
         env |= task.solution.env
-    brought = (agent.installed.layer,) if agent.installed and agent.installed.layer else ()
+    installed = (agent.installed.layer,) if agent.installed and agent.installed.layer else ()
     return SandboxSpec(
         name=name,
-        rootfs=(*top, *brought, *rootfs.layers),
+        rootfs=(*top, *installed, *rootfs.layers),
         host_usr=rootfs.host_usr,
         argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
         env=env,

@@ -210,9 +210,9 @@ def take_over(sandbox: OciSandbox, judge: Judge, folder: Path) -> tuple[tuple[Ch
         All its changes, and the paths of those that are in the layer.
     """
     changes = diff(sandbox.upper(), sandbox.layers)
-    brought = judge.carried(changes)
-    carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in brought, folder)
-    return changes, brought
+    carried_over = judge.carried(changes)
+    carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in carried_over, folder)
+    return changes, carried_over
 
 
 def _is_full(folder: Path) -> bool:

@@ -21,19 +21,19 @@ MOST_BYTES = 64 << 20
 _HEADER, _END = 1024, 20 << 10
 
 
-def keep_submission(bundle: BundleWriter, changes: Iterable[Change], brought: frozenset[str], layer: Path) -> None:
+def keep_submission(bundle: BundleWriter, changes: Iterable[Change], carried_over: frozenset[str], layer: Path) -> None:
     """Put the content of the files that are carried over into a bundle, where it is no more than MOST_BYTES.
 
     Args:
         bundle: where to.
         changes: the agent's.
-        brought: paths of those that are carried over.
+        carried_over: paths of those that are carried over.
         layer: the layer in which they are.
 
     Raises:
         EvidenceError: it can't be written.
     """
-    wanted = _files(changes, brought)
+    wanted = _files(changes, carried_over)
     if not wanted or sum(change.size for change in wanted.values()) > MOST_BYTES:
         return
     files, archive = LayerFiles((layer,)), io.BytesIO()
@@ -51,14 +51,14 @@ def keep_submission(bundle: BundleWriter, changes: Iterable[Change], brought: fr
 
 
 def kept_submission(
-    reader: BundleReader, changes: Iterable[Change], brought: frozenset[str]
+    reader: BundleReader, changes: Iterable[Change], carried_over: frozenset[str]
 ) -> Callable[[str], bytes] | None:
     """What gives the content with a digest; None where the bundle did not keep what was carried over.
 
     Raises:
         EvidenceError: what was kept is something else.
     """
-    wanted = _files(changes, brought)
+    wanted = _files(changes, carried_over)
     if not wanted:
         return _nothing
     if not reader.has_private or SUBMISSION not in reader.private_names():
@@ -82,18 +82,18 @@ def kept_submission(
     return kept.__getitem__
 
 
-def digest_of(changes: Sequence[Change], brought: frozenset[str]) -> str:
+def digest_of(changes: Sequence[Change], carried_over: frozenset[str]) -> str:
     """A digest of the changes that are carried over to grading."""
-    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in brought)
+    files = sorted((c.path, c.kind, c.type, c.mode, c.sha256, c.target) for c in changes if c.path in carried_over)
     return sha256(json.dumps(files).encode()).hexdigest()
 
 
-def _files(changes: Iterable[Change], brought: frozenset[str]) -> dict[str, Change]:
+def _files(changes: Iterable[Change], carried_over: frozenset[str]) -> dict[str, Change]:
     """The files that were carried over, one for each content. One whose digest is not known is larger than is kept."""
     return {
         change.sha256 or "": change
         for change in changes
-        if change.path in brought and change.kind != "deleted" and change.type == "file"
+        if change.path in carried_over and change.kind != "deleted" and change.type == "file"
     }
 
 

@@ -249,11 +249,11 @@ class Trial:
             with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
                 self._log.finished()
                 self.close_ways(bundle, ways)
-                changes, brought = take_over(sandbox, judge, carried)
+                changes, carried_over = take_over(sandbox, judge, carried)
                 if self._earlier is not None:
                     carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, keep / STATE)
                 texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
-        work = Work(agent, changes, brought, carried, texts=texts)
+        work = Work(agent, changes, carried_over, carried, texts=texts)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
@@ -532,7 +532,7 @@ class Trial:
         """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
         if grader is not None:
             self._web = self._verifier_web(place)
-            keep_submission(bundle, work.changes, work.brought, work.carried)
+            keep_submission(bundle, work.changes, work.carried_over, work.layer)
         run = partial(self._stage, bundle)
         grading = self._grading_run(self._stages, self._web)
         return grading.grade(bundle, place, work, record, self._graders, grader, run, condemned=condemned)

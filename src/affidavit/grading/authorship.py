@@ -165,16 +165,16 @@ class _Process:
         return any(f"{path}/".endswith(f"/{word}/") or f"{path}/".startswith(f"{word}/") for word in self.words if word)
 
 
-def authorship(events: pa.Table, brought: Iterable[str], rewards: Iterable[str], tests: str) -> Authorship:
+def authorship(events: pa.Table, carried_over: Iterable[str], rewards: Iterable[str], tests: str) -> Authorship:
     """Follow the agent's files through a grader's record.
 
     Args:
         events: the grader's record, EVENT_SCHEMA.
-        brought: paths of the agent's changes that the grading sandbox was given (spelled by encode_name).
+        carried_over: paths of the agent's changes that the grading sandbox was given (spelled by encode_name).
         rewards: absolute paths of the reward files.
         tests: the folder of the tests.
     """
-    marked = set(brought)
+    marked = set(carried_over)
     wanted = frozenset(rewards)
     processes: dict[int, _Process] = {}
     writes: list[Write] = []

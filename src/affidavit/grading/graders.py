@@ -59,14 +59,14 @@ def _make(spec: GraderSpec) -> Grader:
     if module := KINDS.get(spec.kind):
         made: Grader = import_module(module).grader(spec)
         return made
-    brought = plugins(Group.GRADERS)
-    if entry := brought.get(spec.kind):
+    plugged_in = plugins(Group.GRADERS)
+    if entry := plugged_in.get(spec.kind):
         try:
             made = load_plugin(entry)(spec)
         except PluginError as error:
             raise spec.error("kind", str(error)) from error
         return made
-    known = sorted({*KINDS, *brought})
+    known = sorted({*KINDS, *plugged_in})
     near = get_close_matches(spec.kind, known, 1)
     meant = f"; did you mean {near[0]}?" if near else ""
     raise spec.error("kind", f"there is no grader {spec.kind[:60]!r}; there are {', '.join(known)}{meant}")

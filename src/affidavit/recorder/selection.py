@@ -40,8 +40,8 @@ def make_recorder(name: str) -> Recorder:
             return PtraceRecorder()
         case _:
             if entry := plugins(Group.RECORDERS).get(name):
-                brought: Recorder = load_plugin(entry)()
-                return brought
+                plugged_in: Recorder = load_plugin(entry)()
+                return plugged_in
             *others, last = recorder_names()
             raise RecorderError(f"--recorder {name}: no such recorder; use auto, {', '.join(others)} or {last}")
 
@@ -53,8 +53,8 @@ def recorder_names() -> tuple[str, ...]:
 
 def _fitting(runtime: str) -> tuple[str, ...]:
     """The recorders for a runtime, best first. A plug-in's says in `runtimes` which ones it is for."""
-    brought = {name: entry for name, entry in plugins(Group.RECORDERS).items() if name not in _BUILT_IN}
-    for_it = [name for name, entry in brought.items() if runtime in load_plugin(entry).runtimes]
+    plugged_in = {name: entry for name, entry in plugins(Group.RECORDERS).items() if name not in _BUILT_IN}
+    for_it = [name for name, entry in plugged_in.items() if runtime in load_plugin(entry).runtimes]
     return (*_BY_RUNTIME.get(runtime, ()), *for_it)
 
 

@@ -80,8 +80,8 @@ def runtimes() -> dict[str, Runtime]:
         PluginError: one that is installed can't be loaded.
     """
     built_in: dict[str, Runtime] = {runtime.name: runtime for runtime in (Runc(), GVisor())}
-    brought = {name: entry for name, entry in plugins(Group.RUNTIMES).items() if name not in built_in}
-    return built_in | {name: load_plugin(entry)() for name, entry in brought.items()}
+    plugged_in = {name: entry for name, entry in plugins(Group.RUNTIMES).items() if name not in built_in}
+    return built_in | {name: load_plugin(entry)() for name, entry in plugged_in.items()}
 
 
 def clean_stale(state: Path | None = None) -> tuple[str, ...]:

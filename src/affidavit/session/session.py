@@ -458,7 +458,7 @@ class Session:
         with self._lock:
             if self._scoring is None:
                 assert self._work is not None
-                self._after_stage, spec, events = self._harness_sandbox(_SCORING, self._work.carried)
+                self._after_stage, spec, events = self._harness_sandbox(_SCORING, self._work.layer)
                 entered = EnteredSandbox(lambda batch: False)
                 first = replace(spec, first_user=_ROOT)
                 held = self._stages.hold(self._after_stage, first, events, entered.watch)
@@ -516,13 +516,13 @@ class Session:
         changes = diff(self._sandbox.upper(), self._sandbox.layers)
         setup = {change.path: change for change in self._setup}
         own = tuple(change for change in changes if setup.get(change.path) != change)
-        brought = self._judge.carried(own)
+        carried_over = self._judge.carried(own)
         given = {change.path for change in changes if setup.get(change.path) == change}
         carried = self._place / "carried"
-        taken = brought | given
+        taken = carried_over | given
         carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
         texts = changed_texts(self._sandbox.upper(), self._sandbox.layers, own, setup)
-        self._work = Work(captured, own, brought, carried, execs, texts)
+        self._work = Work(captured, own, carried_over, carried, execs, texts)
         self._stages.ended(self._stage)
 
     def aftermath(

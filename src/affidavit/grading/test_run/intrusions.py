@@ -64,14 +64,14 @@ def moved_counters(stages: Iterable[pa.Table]) -> tuple[Finding, ...]:
     return ()
 
 
-def agents_machinery(events: pa.Table, brought: Collection[str]) -> tuple[Finding, ...]:
+def agents_machinery(events: pa.Table, carried_over: Collection[str]) -> tuple[Finding, ...]:
     """Test machinery of the agent's that was read while tests ran.
 
     Args:
         events: the grader's record, EVENT_SCHEMA.
-        brought: paths of the agent's changes that the grading sandbox was given.
+        carried_over: paths of the agent's changes that the grading sandbox was given.
     """
-    names = pa.array(sorted(brought), pa.utf8())
+    names = pa.array(sorted(carried_over), pa.utf8())
     machinery = names.filter(pc.match_substring_regex(names, _MACHINERY))
     if not len(machinery):
         return ()

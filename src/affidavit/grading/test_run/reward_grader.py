@@ -78,22 +78,22 @@ def grader(spec: GraderSpec) -> TestRunGrader:
     return TestRunGrader()
 
 
-def grade_run(record: VerifierRecord, events: pa.Table, brought: Collection[str]) -> Grade:
+def grade_run(record: VerifierRecord, events: pa.Table, carried_over: Collection[str]) -> Grade:
     """Read what the grading sandboxes left: the same in a run and in ``verify``.
 
     Args:
         record: what they left.
         events: the grader's record, of the first round.
-        brought: paths of the agent's changes that were carried over to grading.
+        carried_over: paths of the agent's changes that were carried over to grading.
     """
-    return _grade(record, events, brought)[0]
+    return _grade(record, events, carried_over)[0]
 
 
 def next_step(
-    record: VerifierRecord, events: pa.Table, brought: Collection[str]
+    record: VerifierRecord, events: pa.Table, carried_over: Collection[str]
 ) -> ReferenceRequest | Rerun | ToolsRequest | None:
     """What is to be done before the result is final, see `grade_run`; None where nothing is."""
-    grade, word, told = _grade(record, events, brought)
+    grade, word, told = _grade(record, events, carried_over)
     # From a sandbox of its own the task's own solution has passed the tests here.
     if record.first.left.missing and record.tools is None and not record.separation.separate and grade.score == 0:
         return None if grade.error or grade.findings else ToolsRequest()
@@ -114,19 +114,19 @@ def next_step(
 
 
 def _grade(
-    record: VerifierRecord, events: pa.Table, brought: Collection[str]
+    record: VerifierRecord, events: pa.Table, carried_over: Collection[str]
 ) -> tuple[Grade, ControlOutcome, Authorship]:
     if record.separation.separate:
         # They are in the solution's sandbox. What the tests' has of them runs nothing, see separation/inside.
-        brought = ()
+        carried_over = ()
     if record.framework == "reward":
-        told = authorship(events, brought, REWARD_PATHS, TESTS)
+        told = authorship(events, carried_over, REWARD_PATHS, TESTS)
         grade, word = grade_reward(record, told)
     else:
         report = record.first.left.report
         reports = [f"{VERIFIER_LOGS}/{report.file}"] if report else []
-        told = authorship(events, brought, reports, TESTS)
-        grade, word = _grade_tests(record, events, brought, told)
+        told = authorship(events, carried_over, reports, TESTS)
+        grade, word = _grade_tests(record, events, carried_over, told)
     grade = _without_tools(record, _out_of_memory(record, told, grade))
     grade = replace(grade, findings=(*grade.findings, *memory_writes(events)))
     if record.filling:
@@ -184,7 +184,7 @@ def _out_of_memory(record: VerifierRecord, told: Authorship, grade: Grade) -> Gr
 
 
 def _grade_tests(
-    record: VerifierRecord, events: pa.Table, brought: Collection[str], told: Authorship
+    record: VerifierRecord, events: pa.Table, carried_over: Collection[str], told: Authorship
 ) -> tuple[Grade, ControlOutcome]:
     here = record.framework in RUN_HERE
     rounds, first = record.rounds, record.first
@@ -192,7 +192,7 @@ def _grade_tests(
         *blame_author(told.writes, first.left.exit),
         *blame_peek(told),
         *blame_tampering(told),
-        *(agents_machinery(events, brought) if here else ()),
+        *(agents_machinery(events, carried_over) if here else ()),
         *_forged(sum(one.left.forged for one in rounds)),
     )
     if not here and any(one.left.exit.timed_out for one in rounds):
