@@ -127,7 +127,7 @@ def test_a_changed_plan_and_anothers_plan_are_refused(
     monkeypatch.setenv("AFFIDAVIT_KEYS", str(tmp_path / "other"))
     new_key(keys_dir())
     ran = affidavit("run", folder, "--plan", "plan.json")
-    assert (ran.status, "is to be run with the signing key" in ran.err) == (2, True)
+    assert (ran.status, "must be run with the signing key" in ran.err) == (2, True)
     assert envelope["payloadType"] == "application/vnd.affidavit.plan+json"
 
 

@@ -63,7 +63,7 @@ def test_an_alert_that_can_not_be_delivered_changes_nothing_and_is_said(affidavi
 def test_a_contract_that_asks_for_alerts_when_nobody_is_told(affidavit: Command, task: Make) -> None:
     folder = task("own", contract={**DENIES, "actions": ["flag", "alert"]})
     ran = affidavit("run", folder, "--runtime", "runc", "--agent", "oracle")
-    assert "actions: alert: nobody is told, for no --alert says who: own" in ran.err
+    assert "actions: alert: no message is sent, because no --alert names a destination: own" in ran.err
 
 
 @pytest.mark.parametrize("wrong", [("--alert", "somebody"), ("--alerts", "nowhere.toml")])

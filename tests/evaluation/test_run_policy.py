@@ -134,7 +134,7 @@ def test_a_suite_may_demand_too_but_not_take_back_what_a_profile_demands(good: T
         terms(None, text, tmp_path), good, contract()
     )
     text = "tasks: [good]\ndemands: {alerts: true}\n"
-    assert "the suite nightly demands that somebody is told" in checked(
+    assert "the suite nightly demands that violations are reported" in checked(
         terms(None, text, tmp_path), good, contract(), alerts=0
     )
 

@@ -143,7 +143,7 @@ class TestPlanning:
         ("settings", "said"),
         [
             ('framework = "nose"', "framework is wrong"),
-            ('framework = "pytest"', "expected is missing, and which tests there are can't be told"),
+            ('framework = "pytest"', "expected is missing, and the source does not show which tests there are"),
             ('framework = "tap"', "expected is missing: name the tests"),
             ('framework = "tap"\nexpected = ["a", "a"]', "names 'a' twice"),
             ('framework = "tap"\nexpected = ["a"]', "there is no control"),

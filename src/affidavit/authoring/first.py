@@ -13,13 +13,13 @@ def first_contract(task: Task) -> str:
     kept = [pattern for pattern in document.files.write if pattern.startswith("!") and "affidavit:" not in pattern]
     return "\n".join(
         [
-            f"# What the agent promises in the task {quoted(task.id)}: so far what holds without a contract.",
+            f"# What the agent promises in the task {quoted(task.id)}: for now the same as without a contract.",
             "# Tighten it; affidavit contract learn makes a tight one from recorded runs, contract lint finds holes.",
             "schema: affidavit.contract/v1",
             f"id: {quoted(task.id)}",
             "version: 1.0.0",
             "mode: strict      # audit: violations are recorded and do not count",
-            "actions: [flag]   # halt: the sandbox is killed at once; alert: those whom --alert names are told",
+            "actions: [flag]   # halt: the sandbox is killed at once; alert: a message goes to those of --alert",
             "# What the sandbox refuses. record: it is noted as an attempt; violation: it breaks the contract.",
             f"attempts: {document.attempts}",
             "# base: what running any program touches. test-infrastructure: never a file that decides how tests run.",

@@ -201,7 +201,7 @@ def _programs(contract: Contract) -> Iterator[ContractFinding]:
         own = matcher((entry,))
         if own.mask(_SHELLS).any():
             yield ContractFinding(
-                "warning", f"processes.exec[{index}]", f"{entry} allows a shell, which runs whatever it is told"
+                "warning", f"processes.exec[{index}]", f"{entry} allows a shell, which runs any command"
             )
         elif own.mask(_INTERPRETERS).any():
             yield ContractFinding(

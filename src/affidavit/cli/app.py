@@ -400,7 +400,7 @@ def verify(
 
     if bundle is None:
         if proof is None:
-            fail("say what is to be checked: a BUNDLE, a RUN, or --proof FILE")
+            fail("name what to check: a BUNDLE, a RUN, or --proof FILE")
         bundle = proof
     elif proof is not None:
         fail("--proof is checked on its own; leave the bundle or run out")

@@ -163,7 +163,7 @@ def prove(
     from affidavit.verification import own_keys
 
     if (event is None) == (trial is None):
-        fail("say what is to be proved: --event SEQ of a bundle, or --trial NAME of a run (one of them)")
+        fail("name what to prove: --event SEQ of a bundle, or --trial NAME of a run (one of them)")
     try:
         if event is not None:
             data, shown = prove_event(source, event, part)

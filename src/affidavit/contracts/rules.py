@@ -96,7 +96,7 @@ class Rule(Section):
     severity: SeverityName = Field(default="high", description="Of what breaks it.")
     actions: Actions | None = Field(default=None, description="In place of the contract's.")
     message: Annotated[str, Field(min_length=1, max_length=300)] | None = Field(
-        default=None, description="What a person is told when it is broken."
+        default=None, description="The message if it is broken."
     )
     forbid: _Expression | None = Field(
         default=None, description="CEL that must never be true, of any event e or of the whole record."

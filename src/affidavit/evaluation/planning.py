@@ -116,7 +116,7 @@ def signer_of(given: SignedPlan, path: Path, own: SigningKey | None) -> SigningK
     """
     if own is None or own.key_id != given.plan.signer:
         mine = "there is none here" if own is None else f"yours is {own.key_id}"
-        raise RunError(f"--plan {path}: is to be run with the signing key {given.plan.signer}, and {mine}")
+        raise RunError(f"--plan {path}: must be run with the signing key {given.plan.signer}, and {mine}")
     if not given.envelope.signed_by(own.public):
         raise RunError(f"--plan {path}: the signature of {own.key_id} is missing or does not fit; make the plan again")
     return own

@@ -440,7 +440,7 @@ def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: 
             yield f"{name}: MODE AUDIT: violations are recorded and do not change the verdict"
     asking = [name for name in tasks if asks_for_alerts(terms.enforced(contracts[name]))]
     if asking and not told:
-        yield f"actions: alert: nobody is told, for no --alert says who: {', '.join(asking)}"
+        yield f"actions: alert: no message is sent, because no --alert names a destination: {', '.join(asking)}"
     default = [name for name, task in tasks.items() if not task.has_contract]
     if default:
         yield f"no contract.yaml, so the built-in default contract holds: {', '.join(default)}"

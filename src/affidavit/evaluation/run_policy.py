@@ -135,7 +135,7 @@ class Terms:
             if demands.trials > self.trials:
                 raise RunError(f"{who} demands {demands.trials} trials of each task at least, not {self.trials}")
             if demands.alerts and not alerts:
-                raise RunError(f"{who} demands that somebody is told of violations: say who with --alert")
+                raise RunError(f"{who} demands that violations are reported: name a destination with --alert")
             for name, task in tasks.items():
                 self._check_contract(who, demands, task, contracts[name])
                 if demands.model_judge is False and "model" in (grader.kind for grader in task.scoring.graders):

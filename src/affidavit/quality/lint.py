@@ -129,7 +129,7 @@ def _files(task: Task) -> Iterator[TaskFinding]:
         )
     if not task.instruction.strip():
         yield TaskFinding(
-            "files", Part.TASK, "instruction.md is empty", "say what is to be done, and where the answer belongs"
+            "files", Part.TASK, "instruction.md is empty", "write what to do, and where to put the answer"
         )
     tested = any(grader.kind == "test_run" for grader in task.scoring.graders)
     if tested and not any(_REWARD.search(text) for _, text in _texts(task.tests.folder)):

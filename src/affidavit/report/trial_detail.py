@@ -708,7 +708,7 @@ def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str,
     if trial.model:
         yield "Model that it was given", trial.model
     if said := _brought(environment):
-        yield "What the agent brought", said
+        yield "The agent's own files", said
     yield "Runtime and recorder", f"{trial.runtime or '?'} + {trial.recorder or '?'}"
     for name, label in (("runtime_detail", "Runtime version"), ("kernel", "Kernel"), ("affidavit", "Affidavit")):
         if isinstance(environment.get(name), str):

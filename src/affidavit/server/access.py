@@ -93,7 +93,7 @@ class Access:
         except (OSError, RuntimeError):
             real = None
         if real is None or not any(real.is_relative_to(folder) for folder in self.tasks):
-            raise Refusal(403, f"{what} {name!r}: is not in a folder that the server was told to open with --tasks")
+            raise Refusal(403, f"{what} {name!r}: is not in a folder that --tasks of the server names")
         return real
 
     @staticmethod

@@ -193,4 +193,4 @@ def _notify(state: bytes) -> None:
         try:
             channel.sendto(state, "\0" + address[1:] if address.startswith("@") else address)
         except OSError as error:
-            _logger.warning("the service manager can't be told: %s", error)
+            _logger.warning("the service manager can't be notified: %s", error)

@@ -101,7 +101,7 @@ def test_a_score_from_the_agents_own_sandbox_does_not_count(found: dict[str, Any
 
 def test_what_no_hook_has_frozen_is_not_credited(found: dict[str, Any]) -> None:
     (sample,) = found["unhooked"]["samples"]
-    assert "hook was not told" in sample["error"], sample
+    assert "hook was not called" in sample["error"], sample
     assert all(score["value"] == "NaN" for score in sample["scores"].values()), sample
     for name, why in (("without hooks", "needs Affidavit's hooks"), ("kept", "--no-sandbox-cleanup")):
         assert (found[name]["status"], why in str(found[name]), found[name]["metrics"]) == ("error", True, {}), found

@@ -367,5 +367,5 @@ def _read(spec: GraderSpec, framework: str, folder: Path) -> tuple[str, ...]:
     except UnclearNames as unclear:
         raise spec.error(
             "expected",
-            f"is missing, and which tests there are can't be told: {unclear}; name the tests that must report",
+            f"is missing, and the source does not show which tests there are: {unclear}; name those that must report",
         ) from None

@@ -111,7 +111,7 @@ class AffidavitSandbox(SandboxEnvironment):
         scores = (state.scores if state else None) or {}
         try:
             if scores and self._stage != "scoring":
-                raise Refused(409, "SessionError", self._why or "Affidavit's hook was not told that scoring began")
+                raise Refused(409, "SessionError", self._why or "Affidavit's hook was not called when scoring began")
             if self._stage == "scoring":
                 await self.grade()
                 bundle: Bundle = await _in_thread(self._session.seal)
