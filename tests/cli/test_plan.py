@@ -47,7 +47,7 @@ def test_a_planned_run_names_its_plan_in_every_bundle(affidavit: Command, task: 
         end = ledger.history.end_of(expected.name)
         assert end is not None
         assert (end.bundle, end.verdict) == (bundle_digest(Path(trial["bundle"])), "pass")
-        assert end.steps == ["started", "sandbox", "finished", "verdict", "sealed"]
+        assert end.kinds == ["started", "sandbox", "finished", "verdict", "sealed"]
         assert affidavit("verify", trial["bundle"]).status == 0
     run = Path(trials[0]["bundle"]).parents[2]
     assert affidavit("verify", run).out.splitlines()[-1] == "verified"
