@@ -1,6 +1,7 @@
 """Tasks of several steps: what one step leaves to the next, what they come to together, and what ``verify`` says where
 a step is missing or in the wrong place."""
 
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +19,7 @@ from affidavit.session import open_session
 from affidavit.signing import load_key
 from affidavit.tasks import load_task
 from affidavit.verification import verify
-from harness import EBPF, Home, Outcome, Silent, Trials, write_task
+from harness import EBPF, Command, Home, Outcome, Silent, Trials, write_task
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -208,6 +209,12 @@ def test_a_script_that_fails_is_an_error_of_the_trial(trials: Trials, tmp_path: 
     assert verification.bundles == {"sums/0/1/bundle"}
 
 
-def test_a_session_does_not_take_steps(at_home: Home, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"has \[\[steps\]\], with which a session does not work yet"):
-        open_session(write_steps(tmp_path / "sums"))
+def test_what_does_not_take_steps_yet_says_so(affidavit: Command, tmp_path: Path) -> None:
+    task = write_steps(tmp_path / "sums")
+    said = "task.toml: has [[steps]], with which {} does not work yet"
+    for command in (["redteam", task], ["redteam", task, "--scripts", tmp_path / "scripts"], ["task", "warm", task]):
+        ran = affidavit(*command)
+        name = "redteam" if command[0] == "redteam" else "task warm"
+        assert (ran.status, said.format(name) in ran.err) == (2, True), ran.err
+    with pytest.raises(RunError, match=re.escape(said.format("a session"))):
+        open_session(task)

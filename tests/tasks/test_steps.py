@@ -128,6 +128,11 @@ def test_what_a_step_cannot_be(make: Make, old: str, new: str, message: str) -> 
     assert message in str(error.value)
 
 
+def test_there_may_be_too_many(make: Make) -> None:
+    with pytest.raises(TaskError, match=r"task.toml:1: steps may be 50 at most, not 51"):
+        load_task(make("[[steps]]\nname = 'x'\n" * 51))
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

@@ -21,7 +21,8 @@ RewardStrategy = Literal["mean", "final"]
 SETUP = "setup.sh"
 """The script in a step's ``workdir/`` that runs before its agent begins."""
 
-_MOST_STEPS = 200
+# Each may add three layers to the sandboxes after it, and the kernel takes some two hundred.
+_MOST_STEPS = 50
 _MOST_NAME = 255
 _NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f]*[^<>:"/\\|?*\x00-\x1f\x7f. ]')
 _UNSUPPORTED = {
