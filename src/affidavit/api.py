@@ -1,4 +1,4 @@
-"""The public face of Affidavit: what ``import affidavit`` gives.
+"""The public API: the names of ``import affidavit``.
 
 Everything else in the package is internal and may change between any two versions.
 """

@@ -1,4 +1,4 @@
-"""Parts that installed distributions bring: graders, detectors, runtimes, recorders and agents, by entry point.
+"""Plug-ins by entry point: graders, detectors, runtimes, recorders and agents.
 
 A distribution declares them as the entry points specification of Python packaging has it. What a name of a group must
 load to is said in ``docs/plugins.md``. Built-in names can't be taken.

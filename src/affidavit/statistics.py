@@ -1,4 +1,4 @@
-"""Intervals of rates and means, and what a number of trials can show: for the statement of a run and for reports.
+"""Intervals of rates and means, and what a number of trials can show; for run statements and reports.
 
 Every function is pure and small, so that a reader can check it against its source:
 

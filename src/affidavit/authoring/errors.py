@@ -1,4 +1,4 @@
-"""Why there is nothing to be learned."""
+"""Errors of learning contracts."""
 
 from affidavit.errors import AffidavitError
 

@@ -1,4 +1,4 @@
-"""A first contract for a task: what holds without one, written down with a word on each line."""
+"""A starter contract for a task: the default contract, with a comment on each line."""
 
 from affidavit.authoring.writing import quoted
 from affidavit.contracts import default_contract

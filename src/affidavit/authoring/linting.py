@@ -1,4 +1,4 @@
-"""Holes in a contract: what its words allow that its author can hardly have meant."""
+"""Finds holes in a contract: what it allows that its author hardly meant."""
 
 import posixpath
 import re

@@ -1,4 +1,4 @@
-"""``affidavit import``: tasks that were made for something else."""
+"""``affidavit import``: tasks of other formats."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A limit on what this process may take, for work on files of others."""
+"""A memory limit for this process, for work on untrusted files."""
 
 import resource
 from collections.abc import Iterator

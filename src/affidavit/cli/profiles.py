@@ -1,4 +1,4 @@
-"""``affidavit profiles``: what a run may begin from."""
+"""``affidavit profiles``: the built-in profiles."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What becomes of runs afterwards: passed on in another form, and removed when they need not be kept any longer."""
+"""Exporting runs, and removing those whose time is up."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""``affidavit task``: making tasks, and looking whether they are good ones."""
+"""``affidavit task``: making and checking tasks."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How much the command line says of what it does: ``-v``, ``-q`` and ``AFFIDAVIT_LOG``."""
+"""Logging on the command line: ``-v``, ``-q`` and ``AFFIDAVIT_LOG``."""
 
 import os
 import sys

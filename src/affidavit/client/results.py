@@ -1,4 +1,4 @@
-"""What a server answers."""
+"""The answers of a server."""
 
 from __future__ import annotations
 

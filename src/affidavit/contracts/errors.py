@@ -1,4 +1,4 @@
-"""What is wrong with a contract."""
+"""Errors in contracts."""
 
 from affidavit.errors import AffidavitError
 

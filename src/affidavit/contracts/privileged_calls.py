@@ -1,4 +1,4 @@
-"""System calls that honest programs do not try on the chance."""
+"""System calls that honest programs do not try without need."""
 
 # Calls that only make sense with privileges over the machine or over a sandbox's walls, and that honest programs do not
 # try on the chance. Not among them, although no sandbox lets them through: io_uring and clone3 (libraries probe for

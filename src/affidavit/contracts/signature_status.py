@@ -1,4 +1,4 @@
-"""How a contract stands: whose signatures it has, what they are worth, whether it is published."""
+"""The signatures of a contract, what they are worth, and whether it is published."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a misspelt word was meant to be."""
+"""Suggestions for misspelt words."""
 
 import difflib
 from collections.abc import Iterable

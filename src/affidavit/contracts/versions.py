@@ -1,4 +1,4 @@
-"""Semantic versions: their order, and what a step from one to the next stands for.
+"""Semantic versions: their order, and what a step from one to the next means.
 
 https://semver.org/spec/v2.0.0.html; here a major version may loosen what a contract promises, a minor one may tighten
 it, a patch changes nothing that is judged. That holds for 0.x too.

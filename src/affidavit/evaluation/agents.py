@@ -1,4 +1,4 @@
-"""Who is put to the task."""
+"""The agents of a run."""
 
 import re
 from collections.abc import Mapping

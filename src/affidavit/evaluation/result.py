@@ -1,4 +1,4 @@
-"""What a trial and a run came to."""
+"""Results of trials and runs."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Going on with a run that was interrupted: which trials have their end, and what they came to."""
+"""Resuming an interrupted run: which trials are finished, and their results."""
 
 import shutil
 from dataclasses import dataclass, replace

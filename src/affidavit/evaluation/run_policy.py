@@ -1,4 +1,4 @@
-"""Under which terms a run takes place: what profile, suite file and command line say together."""
+"""The terms of a run: what profile, suite file and command line say together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which sandbox a task wants for its agent, and which for its verifier."""
+"""The sandboxes of a task: its agent's and its verifier's."""
 
 import os
 import posixpath

@@ -1,4 +1,4 @@
-"""The sandboxes of a trial, each under the recorder: the agent's, those that grade, those that a control is held to."""
+"""The sandboxes of a trial, each under the recorder: the agent's, those that grade, and those of the reference run."""
 
 import logging
 import os

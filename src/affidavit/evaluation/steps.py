@@ -1,4 +1,4 @@
-"""A trial in steps: its agent is put to one task after the other, each over what it left of the one before.
+"""A trial in steps: the agent works on one step after the other, each over the files that it left in the one before.
 
 Each step is a trial of its own: a sandbox, its record, a grading in other sandboxes, a verdict and a signed bundle,
 which names the one before. No process outlives its step, and nothing of a step's tests is in the sandbox of a later

@@ -1,4 +1,4 @@
-"""A private folder for each trial, and the removal of what killed runs left of theirs."""
+"""A private folder for each trial, and the removal of those that killed runs left."""
 
 import json
 import os

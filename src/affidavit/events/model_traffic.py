@@ -1,4 +1,4 @@
-"""Columns of the decision log: what an agent asked its model, and what the model said."""
+"""Columns of the decision log: the requests of an agent to its model, and the answers."""
 
 from typing import TypedDict
 

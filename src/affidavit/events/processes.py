@@ -1,4 +1,4 @@
-"""The tree of processes that a record tells of."""
+"""The process tree of a record."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Explanations of everything that a verdict, a table or a message names."""
+"""Explanations of all names in verdicts, tables and messages."""
 
 from affidavit.explain.topic import Topic, UnknownTopicError, explain, topics
 

@@ -1,4 +1,4 @@
-"""What goes wrong with the model gateway."""
+"""Errors of the gateways."""
 
 from affidavit.errors import AffidavitError
 

@@ -1,4 +1,4 @@
-"""What a process of the gateway tells the trial that it serves: one line of JSON for each thing."""
+"""The messages of a gateway's process to its trial: one line of JSON each."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From what a user says on the command line and in the environment to a gateway's settings."""
+"""A gateway's settings, from the command line and the environment."""
 
 import re
 import tomllib

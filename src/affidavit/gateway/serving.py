@@ -1,4 +1,4 @@
-"""What every process that serves a sandbox does: it reads its settings, gives up what it may, ends with its input."""
+"""What processes that serve a sandbox share: they read their settings, drop privileges, and end with their input."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""From what a task asks for to its graders."""
+"""Makes the graders that a task asks for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Text of others, as files can hold it."""
+"""Makes text from elsewhere fit for files."""
 
 
 def storable(text: str) -> str:

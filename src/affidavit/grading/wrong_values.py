@@ -1,4 +1,4 @@
-"""Another value in place of an expected one, as likely as that.
+"""Plausible wrong values in place of expected ones.
 
 It has the same type, length, base, decimals and kind of letters, and is smaller as often as larger, so that nothing but
 the right answer tells which of the two is wrong. ``benchmarks/controls.py`` measures how well that is met.

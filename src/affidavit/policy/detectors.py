@@ -1,4 +1,4 @@
-"""Detectors of operations that patterns of paths and refused calls can't tell (affidavit.contracts.OPERATIONS)."""
+"""Detectors of operations that patterns of paths and refused calls do not show (affidavit.contracts.OPERATIONS)."""
 
 import re
 from collections.abc import Callable, Sequence

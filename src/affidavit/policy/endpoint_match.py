@@ -1,4 +1,4 @@
-"""Which events reach for given endpoints."""
+"""Which events are about given endpoints."""
 
 import ipaddress
 

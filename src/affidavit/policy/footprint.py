@@ -1,4 +1,4 @@
-"""What the grading of a container rests on, and what of it an agent may change all the same.
+"""The files that the grading of a container rests on, and those among them that an agent may change.
 
 In a container an agent may change anything, so what grades must not rest on what it changed. A run of the verifier over
 the image as it is, and one over the reference solution, show the programs, libraries, modules and settings that it

@@ -1,4 +1,4 @@
-"""What a contract says of a path, found out once for each distinct one."""
+"""What a contract says of paths, computed once for each distinct one."""
 
 from collections.abc import Sequence
 

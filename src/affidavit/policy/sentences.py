@@ -1,4 +1,4 @@
-"""What a violation says to a person."""
+"""Events and violations in words."""
 
 import errno
 import os

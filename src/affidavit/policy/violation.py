@@ -1,4 +1,4 @@
-"""What a broken rule looks like."""
+"""Violations and attempts."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A task's own quality: what can be seen in its folder, what shows when it is run, and a template that has it."""
+"""A task's own quality: checks of its folder, checks by running it, and a template for new tasks."""
 
 from affidavit.quality.check import CHECKS, TaskReport, check_tasks
 from affidavit.quality.finding import Part, TaskFinding

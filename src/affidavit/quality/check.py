@@ -1,4 +1,4 @@
-"""``affidavit task check``: what shows when a task is run."""
+"""``affidavit task check``: checks a task by running it."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""``affidavit task lint``: what can be seen in a task's folder without running it."""
+"""``affidavit task lint``: checks a task's folder without running anything."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""From a recorder's reading thread to whoever takes its batches: rows handed over, and times by one clock.
+"""The queue between a recorder's reading thread and the reader of its batches.
 
 For recorders that read what another program says; the eBPF recorder reads where its batches are taken.
 """

@@ -1,4 +1,4 @@
-"""What a recorder is asked for and what it answers."""
+"""The interface of recorders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which recorder goes with which runtime, and which is the best that works here."""
+"""Selects the recorder: the best for a runtime that works here."""
 
 from dataclasses import dataclass
 

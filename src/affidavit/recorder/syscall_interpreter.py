@@ -1,4 +1,4 @@
-"""What a system call means as a row of the event schema, for recorders that see calls one by one as they return.
+"""Turns system calls into rows of the event schema, for recorders that see calls one by one as they return.
 
 How the call's arguments are spelled is the recorder's own affair (:class:`Arguments`); what they mean is not.
 """

@@ -1,4 +1,4 @@
-"""Who goes first where a sandbox wants all of the machine."""
+"""Priority of the recorder's threads while a sandbox uses the whole machine."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What is known of a task by one who knows the benchmark: names, never contents.
+"""What an exploit knows of a task: names, never contents.
 
 Benchmarks are public: an agent may know from its training how a task's tests are run, what their files are called and
 what they look at. So exploits get the names that stand in the instruction and in the tests. What lies in the

@@ -1,4 +1,4 @@
-"""Plain outcome grading, for comparison: what the usual harness would have paid.
+"""Plain outcome grading, for comparison: the score that a usual harness gives.
 
 As Harbor and its kin do it: the agent works in a container; when its command ends, the tests are copied into the *same*
 container and run there as the same user; the number they leave is the score. Processes, files and settings that the

@@ -1,4 +1,4 @@
-"""What agents are called in reports: as shortly as they can be told apart."""
+"""The names of agents in reports: as short as they can be and still differ."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What people read of a run's plan."""
+"""A run's plan for people at a terminal."""
 
 from dataclasses import asdict
 from pathlib import Path

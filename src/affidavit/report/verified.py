@@ -1,4 +1,4 @@
-"""Whether a report's figures rest on evidence that holds: every bundle and the run as a whole, verified."""
+"""Verifies the evidence behind a report: every bundle, and the run as a whole."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the steps of a trial come to: one pure function, the same in a run and in ``verify``."""
+"""Combines the steps of a trial into its result: one pure function, the same in a run and in ``verify``."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Making the layers of a sandbox again, from what `diff` said of its changes."""
+"""Rebuilds the changed layer of a sandbox from its diff."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a sandbox is asked for and what it answers."""
+"""The interface of sandboxes and runtimes."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Moves counters of the kernel's by random steps, so that no sandbox can leave word in them for the next."""
+"""Moves the kernel's counters by random steps, so that no sandbox can leave a message in them for the next."""
 
 import os
 import secrets

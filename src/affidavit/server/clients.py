@@ -1,4 +1,4 @@
-"""Clients, and what each of them has."""
+"""The clients of a server and their sessions."""
 
 import asyncio
 import logging

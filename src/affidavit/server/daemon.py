@@ -1,4 +1,4 @@
-"""From a socket's path to a server that serves until it is stopped."""
+"""Runs the server on a Unix socket until it is stopped."""
 
 import asyncio
 import functools

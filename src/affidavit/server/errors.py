@@ -1,4 +1,4 @@
-"""Why a server can't serve, and why it refuses a request."""
+"""Errors of the server, and refusals of requests."""
 
 from affidavit.errors import AffidavitError
 

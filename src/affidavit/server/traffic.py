@@ -1,4 +1,4 @@
-"""How much of clients' bodies is in memory at the same time."""
+"""Limits how much of clients' bodies is in memory at the same time."""
 
 import asyncio
 from collections.abc import AsyncIterator

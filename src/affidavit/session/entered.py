@@ -1,4 +1,4 @@
-"""A running sandbox that commands enter, and which of them each of its processes belongs to."""
+"""A running sandbox that commands enter, and the command that each of its processes belongs to."""
 
 import threading
 import time

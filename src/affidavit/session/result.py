@@ -1,4 +1,4 @@
-"""What a command of a session came to."""
+"""The result of a session's command."""
 
 from dataclasses import dataclass
 

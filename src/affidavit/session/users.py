@@ -1,4 +1,4 @@
-"""Who a name stands for in a sandbox."""
+"""Looks up a sandbox's user by name."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A next version of a trust document: keys that come, go, end or are revoked."""
+"""The next version of a trust document: keys are added, removed, ended or revoked."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

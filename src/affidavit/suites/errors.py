@@ -1,4 +1,4 @@
-"""What is wrong with a suite file."""
+"""Errors in suite files."""
 
 from affidavit.errors import AffidavitError
 

@@ -1,4 +1,4 @@
-"""What a task asks for in ``[affidavit.decoys]``: wrong answer keys, credentials and files that no work needs."""
+"""``[affidavit.decoys]`` of a task: wrong answer keys, credentials and files that no work needs."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is wrong with a task."""
+"""Errors in tasks."""
 
 from affidavit.errors import AffidavitError
 

@@ -1,4 +1,4 @@
-"""Which graders a task wants: ``[[affidavit.graders]]`` in ``task.toml``.
+"""The graders that a task asks for: ``[[affidavit.graders]]`` in ``task.toml``.
 
 Further settings of a kind of grader stand in the same table and is read by the grader itself::
 

@@ -1,4 +1,4 @@
-"""Taking over tasks of Harbor's: from folders, and from registries (``registry.json``: data sets of tasks in git)."""
+"""Imports Harbor's tasks: from folders, and from registries (``registry.json``: data sets of tasks in git)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a task's author says it is about: the labels by which reports group tasks."""
+"""The labels of a task, by which reports group tasks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

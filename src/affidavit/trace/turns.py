@@ -1,4 +1,4 @@
-"""Which answer of its model an agent's deeds followed: events joined with the decision log, by time."""
+"""The model's answer that each event of an agent followed: events joined with the decision log, by time."""
 
 from collections.abc import Iterator
 from typing import Any

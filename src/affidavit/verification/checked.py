@@ -1,4 +1,4 @@
-"""What comes of checking something: a bundle, a run, a proof."""
+"""The result of checking a bundle, a run or a proof."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

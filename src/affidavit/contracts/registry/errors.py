@@ -1,4 +1,4 @@
-"""What is wrong with a registry."""
+"""Errors of registries."""
 
 from affidavit.errors import AffidavitError
 

@@ -1,4 +1,4 @@
-"""Asking a record with SQL."""
+"""Queries a record with SQL."""
 
 import math
 

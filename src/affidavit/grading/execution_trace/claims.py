@@ -1,4 +1,4 @@
-"""What an agent says of its work: called in the confined process."""
+"""Reads an agent's claims about its work: called in the confined process."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who descends from whom, and which program ran in which process from when on."""
+"""The processes of a record: their descent, and the programs that ran in them."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a task tells an ``execution_trace`` grader."""
+"""Settings of the ``execution_trace`` grader."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""How far people agree, beyond chance."""
+"""Agreement of raters beyond chance."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a task tells a ``human`` grader."""
+"""Settings of the ``human`` grader."""
 
 from typing import Annotated
 

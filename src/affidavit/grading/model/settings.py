@@ -1,4 +1,4 @@
-"""What a task tells a ``model`` grader."""
+"""Settings of the ``model`` grader."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Whether a text says what another says.
+"""Whether two texts say the same.
 
 Each sentence of the reference must be said by a sentence of the answer. An embedding alone takes "is" and "is not" for
 nearly the same, and a heap of keywords for a sentence; so a sentence that denies what the reference says, or the other

@@ -1,4 +1,4 @@
-"""What a task tells a ``semantic`` grader."""
+"""Settings of the ``semantic`` grader."""
 
 from typing import Annotated
 

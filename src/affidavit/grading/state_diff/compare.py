@@ -1,4 +1,4 @@
-"""What a file's state is worth: pure functions, called in the confined process."""
+"""Scores the state of files: pure functions, called in the confined process."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Asking an SQLite database that an agent left: a hostile file.
+"""Queries an SQLite database that an agent left: a hostile file.
 
 It is opened as a private copy in the confined process. Nothing in it runs but the query, which reads tables: no
 trigger, no view unless the task allows it, no virtual table, no extension, no pragma, no other file (SQLite's

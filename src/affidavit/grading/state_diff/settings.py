@@ -1,4 +1,4 @@
-"""What a task tells a ``state_diff`` grader."""
+"""Settings of the ``state_diff`` grader."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""What code brings in from elsewhere, and what the names stand for by which it does."""
+"""The imports of code, and what the imported names stand for."""
 
 import posixpath
 import re

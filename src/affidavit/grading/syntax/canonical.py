@@ -1,4 +1,4 @@
-"""Code without what does not matter in it: names of variables, the order of definitions, formatting, comments.
+"""Code in canonical form: without names of variables, order of definitions, formatting and comments.
 
 Each top-level definition, and each member of a class, becomes a text in which its own variables are numbered as they
 come; a variable of the module is named by what it is set to, so that two of them are not mistaken for one another.

@@ -1,4 +1,4 @@
-"""What code is worth: pure functions, called in the confined process."""
+"""Scores code: pure functions, called in the confined process."""
 
 from affidavit.grading.syntax.canonical import canonical, likeness
 from affidavit.grading.syntax.features import occurrences

@@ -1,4 +1,4 @@
-"""What this grader knows of each programming language: names of nodes in its tree-sitter grammar."""
+"""The programming languages of this grader: names of nodes in their tree-sitter grammars."""
 
 import importlib
 from collections.abc import Mapping

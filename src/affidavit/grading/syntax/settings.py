@@ -1,4 +1,4 @@
-"""What a task tells an ``ast`` grader."""
+"""Settings of the ``ast`` grader."""
 
 from typing import Annotated, Literal
 

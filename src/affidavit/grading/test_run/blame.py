@@ -1,4 +1,4 @@
-"""Which traces blame the agent: who wrote the result, and who looked into the tests."""
+"""Findings about who wrote the result and who read the tests."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What the controls show, and whether they can show it.
+"""What the controls of hidden tests show.
 
 A control accuses the agent where its work passes tests that a right solution fails. Some tests can't be made wrong:
 the reward may not depend on their assertions, or an assertion may hold whatever the code does. So an accusation is

@@ -1,4 +1,4 @@
-"""What the grading sandbox's record shows that no right solution does there."""
+"""Findings about acts in the grading sandbox that no right solution does."""
 
 from collections.abc import Collection, Iterable
 

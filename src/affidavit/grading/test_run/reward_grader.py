@@ -1,4 +1,4 @@
-"""The grader ``test_run``: what the hidden tests came to in the grading sandboxes, and what was found against that."""
+"""The grader ``test_run``: the results of the hidden tests, and the findings against them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a task says of its hidden tests."""
+"""Settings of the ``test_run`` grader."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""What an answer is worth: pure functions, called in the confined process."""
+"""Scores answers: pure functions, called in the confined process."""
 
 from collections.abc import Callable
 from decimal import Decimal

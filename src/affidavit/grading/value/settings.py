@@ -1,4 +1,4 @@
-"""What a task tells a ``value`` grader."""
+"""Settings of the ``value`` grader."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta

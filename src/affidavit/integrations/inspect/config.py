@@ -1,4 +1,4 @@
-"""What ``sandbox=("affidavit", …)`` says."""
+"""The configuration in ``sandbox=("affidavit", …)``."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The recorder's side towards Affidavit: starts a loader for each record, hears what it says."""
+"""The recorder in Python: it starts a loader for each record and reads the loader's output."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Recording from gVisor's sentry: its remote trace sink, and its log of system calls."""
+"""Records by gVisor's sentry: its remote trace sink, and its log of system calls."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""What the kernel opens in order to run it, from fanotify(7).
+"""The files that the kernel opens in order to run them, from fanotify(7).
 
 A name in a caller's memory may be another one by the time that the kernel reads it, and what runs then may be gone
 before anyone can look. An event of fanotify's stays, and holds the file itself.

@@ -1,4 +1,4 @@
-r"""What strace prints, line by line, as values.
+r"""Parses the lines of strace.
 
 strace is run with ``-xx``: every string of the sandbox's (names, arguments, socket addresses, paths of descriptors) is
 printed as ``\xNN`` for each byte, so that none of them can hold a quote, a bracket or a line's end, and no program can
