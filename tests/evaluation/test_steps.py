@@ -199,6 +199,16 @@ def test_nothing_lies_in_wait_for_a_later_steps_tests(trials: Trials, tmp_path: 
     assert Outcome(outcome.trial.steps[1]).text("agent/stdout") == "50"
 
 
+def test_a_verifier_of_its_own_gets_the_artifacts_of_all_steps(trials: Trials, tmp_path: Path) -> None:
+    test = f"[ ! -e /workspace/other ] && [ -e /workspace/answer.txt ] && {TEST_2}"
+    task = write_steps(tmp_path / "sums", files={"steps/two/tests/test.sh": f"#!/bin/bash\n{test}"})
+    toml = task / "task.toml"
+    head = 'artifacts = ["/workspace/answer.txt", "/workspace/sum.txt"]\n'
+    toml.write_text(head + toml.read_text().replace("[verifier]\n", '[verifier]\nenvironment_mode = "separate"\n'))
+    outcome = trials(EBPF, task, by_step(f"echo >/workspace/other; {SOLVE_1}", SOLVE_2))
+    assert steps_of(outcome) == [("one", "pass"), ("two", "pass")], outcome.reasons
+
+
 def test_a_script_that_fails_is_an_error_of_the_trial(trials: Trials, tmp_path: Path) -> None:
     task = write_steps(tmp_path / "sums", files={"steps/two/workdir/setup.sh": "echo no >&2; exit 3\n"})
     outcome = trials(EBPF, task)

@@ -115,8 +115,8 @@ def test_a_task_without_steps_is_played_as_it_is(make: Make) -> None:
         ("min_reward = 0.5", "min_reward = { speed = 1 }", "min_reward names the reward 'speed', and only the one"),
         ("timeout_sec = 7", 'user = "x"', "user of a step is not supported yet; set the task's own user"),
         ("timeout_sec = 7", 'network_mode = "none"', "network_mode of a step is not supported yet"),
-        ("timeout_sec = 8", 'environment_mode = "separate"', "environment_mode of a step can't be separate yet"),
-        ("[verifier]", '[verifier]\nenvironment_mode = "separate"', "can't be separate yet in a task of several steps"),
+        ("timeout_sec = 8", 'environment_mode = "separate"', "environment_mode of a step can't differ from the task's"),
+        ("timeout_sec = 8", "environment = { cpus = 1 }", "environment of a step is not supported yet"),
         ("min_reward = 0.5", 'healthcheck = { command = "x" }', "healthcheck is not supported yet"),
         ('"final"', '"best"', 'multi_step_reward_strategy must be "mean" or "final", not \'best\''),
     ],
@@ -126,6 +126,22 @@ def test_what_a_step_cannot_be(make: Make, old: str, new: str, message: str) -> 
     with pytest.raises(TaskError) as error:
         load_task(make(TOML.replace(old, new, 1)))
     assert message in str(error.value)
+
+
+def test_a_verifier_with_a_root_file_system_of_its_own(make: Make) -> None:
+    separate = TOML.replace("[verifier]", '[verifier]\nenvironment_mode = "separate"', 1).replace(
+        "min_reward = 0.5", 'artifacts = ["/a"]'
+    )
+    folder = make(f'artifacts = ["/all"]\n{separate}')
+    first, second = load_task(folder).played
+    for step, artifacts in ((first, ["/all", "/a"]), (second, ["/all"])):
+        assert [one.path for one in step.tests.artifacts] == artifacts
+        assert step.grading is not None
+        assert (step.grading.tests.folder, step.grading.steps) == (step.tests.folder, ())
+        assert step.grading.limits.verifier_timeout_s == step.limits.verifier_timeout_s
+    (folder / "steps/02-do/tests/Dockerfile").touch()
+    with pytest.raises(TaskError, match="tests/Dockerfile, which is not supported yet"):
+        load_task(folder)
 
 
 def test_there_may_be_too_many(make: Make) -> None:

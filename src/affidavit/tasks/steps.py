@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from affidavit.tasks.errors import TaskError
-from affidavit.tasks.harbor import NETWORK_MODES, is_separate, names_of, read_artifacts
+from affidavit.tasks.harbor import NETWORK_MODES, Artifact, is_separate, names_of, read_artifacts
 from affidavit.tasks.toml import TomlTable
 
 RewardStrategy = Literal["mean", "final"]
@@ -44,6 +44,7 @@ class Step:
         agent_timeout_s, verifier_timeout_s: seconds; None: the task's.
         verifier_env: what the verifier gets beside the task's.
         min_reward: a lower score ends the trial after this step; None: none does.
+        artifacts: what a verifier with a root file system of its own gets beside the task's.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Step:
     verifier_timeout_s: float | None = None
     verifier_env: dict[str, str] = field(default_factory=dict)
     min_reward: float | None = None
+    artifacts: tuple[Artifact, ...] = ()
 
     @property
     def has_setup(self) -> bool:
@@ -131,8 +133,12 @@ def step_tables(top: TomlTable, task: Path) -> list[StepTables]:
     return found
 
 
-def unsupported_step_keys(step: StepTables) -> Iterator[str]:
+def unsupported_step_keys(step: StepTables, separate: bool) -> Iterator[str]:
     """Take the keys of a step that ask for what is not done here.
+
+    Args:
+        step: its tables.
+        separate: the task's verifier has a root file system of its own.
 
     Yields:
         a warning for each that is ignored.
@@ -150,8 +156,12 @@ def unsupported_step_keys(step: StepTables) -> Iterator[str]:
     for key in ("network_mode", "allowed_hosts"):
         if agent.take(key) is not None:
             raise agent.error(key, f"of a step is not supported yet; set the task's own {key}, for all steps")
-    if is_separate(verifier) or verifier.take("environment"):
-        raise verifier.error("environment_mode", "of a step can't be separate yet; let its tests run in shared mode")
+    if "environment_mode" in verifier and is_separate(verifier) != separate:
+        raise verifier.error("environment_mode", "of a step can't differ from the task's yet; leave it out")
+    if verifier.take("environment"):
+        raise verifier.error("environment", "of a step is not supported yet; set the task's own, for all steps")
+    if separate and (step.folder / "tests" / "Dockerfile").exists():
+        raise own.error("name", f"names a step with {step.folder / 'tests' / 'Dockerfile'}, which is not supported yet")
     if verifier.tables("collect"):
         raise verifier.error("collect", "wants commands to run between agent and verifier, which is not supported yet")
     network = verifier.text("network_mode")
@@ -161,7 +171,7 @@ def unsupported_step_keys(step: StepTables) -> Iterator[str]:
         yield f"{verifier.place('network_mode')} asks for a network; gradings have none"
     if names_of(verifier, "allowed_hosts"):
         yield f"{verifier.place('allowed_hosts')} is ignored: gradings have no network"
-    if read_artifacts(own, separate=False):
+    if not separate and read_artifacts(own, separate=False):
         yield f"{own.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
 
 

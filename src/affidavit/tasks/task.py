@@ -118,7 +118,13 @@ class Task:
                 agent_timeout_s=step.agent_timeout_s or limits.agent_timeout_s,
                 verifier_timeout_s=step.verifier_timeout_s or limits.verifier_timeout_s,
             ),
-            tests=replace(tests, folder=step.tests, env={**tests.env, **step.verifier_env}),
+            tests=replace(
+                tests,
+                folder=step.tests,
+                env={**tests.env, **step.verifier_env},
+                artifacts=(*tests.artifacts, *step.artifacts),
+            ),
+            grading=None if self.grading is None else self.grading.at_step(step),
             solution=replace(self.solution, folder=step.solution),
             steps=(),
             step=step.name,
@@ -241,9 +247,8 @@ class _Reader:
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
         graders = read_graders(own)
         strategy, in_steps, digest = read_strategy(top), step_tables(top, path), task_digest(path)
-        steps = tuple(self._step(tables, graders, digest) for tables in in_steps)
-        if steps and is_separate(verifier):
-            raise verifier.error("environment_mode", "can't be separate yet in a task of several steps")
+        separate = is_separate(verifier)
+        steps = tuple(self._step(tables, graders, digest, separate) for tables in in_steps)
         network = self._network(agent, environment)
         task = Task(
             id=task_id,
@@ -287,7 +292,7 @@ class _Reader:
         tables = [top, about, agent, verifier, environment, solution, own]
         tables += [table for step in in_steps for table in step.all]
         grading = None
-        if is_separate(verifier):
+        if separate:
             theirs = verifier.table("environment")
             grading = self._grading(verifier, theirs, task)
             tables.append(theirs)
@@ -298,8 +303,8 @@ class _Reader:
         tests = replace(task.tests, artifacts=artifacts)
         return replace(task, warnings=tuple(self._warnings), grading=grading, tests=tests)
 
-    def _step(self, tables: StepTables, graders: Sequence[GraderSpec], digest: str) -> Step:
-        self._warnings += unsupported_step_keys(tables)
+    def _step(self, tables: StepTables, graders: Sequence[GraderSpec], digest: str, separate: bool) -> Step:
+        self._warnings += unsupported_step_keys(tables, separate)
         own, agent, verifier = tables.all
         tests, solution, files = (tables.folder / name for name in ("tests", "solution", "workdir"))
         shared = self._path / "tests"
@@ -320,6 +325,7 @@ class _Reader:
             verifier_timeout_s=verifier.seconds("timeout_sec"),
             verifier_env=self._env(verifier),
             min_reward=read_min_reward(own, score),
+            artifacts=read_artifacts(own, separate=True) if separate else (),
         )
 
     def _grading(self, verifier: TomlTable, own: TomlTable, task: Task) -> Task:
