@@ -141,7 +141,7 @@ def test_requests_are_bounded_and_nothing_unknown_is_taken(server: Served) -> No
 
 def test_no_client_reaches_what_another_has(server: Served, client: Client, task: Callable[..., Path]) -> None:
     with client.open_session(task()) as session, Client(server.socket) as other:
-        theirs = RemoteSession(other._transport, session.id, session.workdir)
+        theirs = RemoteSession(other._transport, session.id, session.workdir, {})
         for call in (
             theirs.freeze,
             theirs.close,
