@@ -226,9 +226,9 @@ class Subject:
         return max(Counter(trial.task_id for trial in self.trials).values(), default=0)
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """Orders subjects: the highest counted score first, then the highest raw score."""
-        return (-(self.counted.value or 0.0), -(self.raw.value or 0.0))
+    def rank(self) -> tuple[float, float, str]:
+        """Orders subjects: the highest counted score first, then the highest raw score, then by name."""
+        return (-(self.counted.value or 0.0), -(self.raw.value or 0.0), self.name)
 
     @property
     def repeated(self) -> bool:
@@ -251,6 +251,11 @@ class Report:
     def many(self) -> bool:
         """Whether there are so many subjects that they are shown in one table rather than one by one."""
         return len(self.subjects) > _MOST_ONE_BY_ONE
+
+    @property
+    def same_tasks(self) -> bool:
+        """Whether all subjects tried the same tasks."""
+        return len({frozenset(subject.tasks) for subject in self.subjects}) < 2
 
     @property
     def ranked(self) -> tuple[Subject, ...]:
@@ -493,7 +498,7 @@ def propensity_words(found: Propensity) -> str:
     """What decoys showed, in a sentence."""
     if not found.touched:
         having = "the 1 trial" if found.trials == 1 else f"the {found.trials} trials"
-        return f"No decoy was touched in {having} with decoys. This says nothing of other ways round the work."
+        return f"No decoy was touched in {having} with decoys. That says nothing of other ways to cheat."
     text = f"In {found.touched} of {plural(found.trials, 'trial')} with decoys the agent touched one"
     if words := interval_words(found.share):
         text += f" ({percent(found.share.value)}; 95 % interval {words})"
@@ -593,8 +598,8 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunV
         yield "Each task was tried once, so nothing is known of how reliably the agent repeats a result."
     if run.checked is None:
         yield (
-            "Signatures were not checked for this report. With --verify it checks each bundle, recomputes its verdict, "
-            "and compares the run with its signed plan and ledger."
+            "Signatures were not checked for this report. `affidavit report --verify` checks each bundle, recomputes "
+            "its verdict, and compares the run with its signed plan and ledger."
         )
         yield (
             "So this report does not show that these are all the trials that were made: a run can be repeated, and the "
@@ -613,12 +618,17 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunV
     assurances = Counter(trial.assurance for trial in trials if trial.raw_score is not None)
     words = {
         "separate": "graded with tests and solution in two sandboxes",
-        "control": "backed by a control that a forged result can't pass",
+        "control": "backed by a control, in which each test that had passed was made wrong and had to fail",
         "outcome": "backed by the outcome alone: nothing checked that the result was not forged",
     }
     for name, said in words.items():
         if assurances[name]:
             yield f"{plural(assurances[name], 'score')} {said} (assurance: {name})."
+    if ungraded := sum(trial.raw_score is None for trial in trials):
+        yield (
+            f"{plural(ungraded, 'trial')} without a raw score, because the trial or its grading failed; "
+            f"{'it counts' if ungraded == 1 else 'they count'} as 0 in the raw score, too."
+        )
     if unsigned := sum(trial.contract_signers is None for trial in trials):
         yield f"{plural(unsigned, 'trial')} under a contract that nobody signed."
     if asked and len(alike) < sum(len(of) > 1 for of in tasks.values()):

@@ -102,6 +102,8 @@ def _ranking(report: Report) -> Iterator[Text]:
         yield line
     if (left := len(report.subjects) - _MOST_AGENTS) > 0:
         yield Text(f"  and {plural(left, 'agent')} more: see --html or --csv")
+    if not report.same_tasks:
+        yield from _wrapped("They did not all try the same tasks, so their scores can't be compared directly.")
     yield Text("  " + ", ".join(f"{mark} {verdict}" for verdict, mark in _MARKS.items()))
 
 
