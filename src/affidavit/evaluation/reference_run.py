@@ -127,7 +127,7 @@ class Reference:
 
         Raises:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
-            Interrupted: the run was told to stop.
+            Interrupted: the run is being stopped.
         """
         left = self._solved if self._has_solution else self._found
         return left.layers[: len(left.layers) - len(self._prepared.rootfs.layers)]

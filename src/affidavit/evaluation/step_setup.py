@@ -71,7 +71,7 @@ def run_setup(stages: Stages, task: Task, rootfs: RootFilesystem, settings: Sand
 
     Raises:
         SandboxError, RecorderError, TraceError, OSError: the script failed, or the machinery did.
-        Interrupted: the run was told to stop.
+        Interrupted: the run is being stopped.
     """
     stage = stages.open(STAGE)
     spec = setup_spec(task, rootfs, settings, place, stage.sandbox)

@@ -33,7 +33,7 @@ def run_in_steps(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialR
     """Run one trial of a task with steps; see `affidavit.evaluation.run_trial`.
 
     Raises:
-        Interrupted: the run was told to stop.
+        Interrupted: the run is being stopped.
         EvidenceError: the ledger can't be written.
     """
     with (
