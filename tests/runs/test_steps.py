@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.runs import Ledger, PlannedStep, PlannedSteps, RunPlan, StepEnd, StepLog, combine_steps, why_last
+from affidavit.runs import (
+    PLAN,
+    Ledger,
+    PlannedStep,
+    PlannedSteps,
+    RunPlan,
+    StepEnd,
+    StepLog,
+    combine_steps,
+    sign_plan,
+    verify_run,
+    why_last,
+)
 from affidavit.runs.plan import Verdict, parsed
 from affidavit.signing import EvidenceError, SigningKey
 from plans import digest_of, make_plan
@@ -81,3 +93,54 @@ def test_a_ledger_knows_the_steps(folder: Path, key: SigningKey, plan: RunPlan) 
         ("s1", digest_of("s1"), 0.0),
     ]
     assert (attempt.bundle, attempt.verdict, attempt.score) == (digest_of("s1"), "fail", 0.5)
+
+
+Played = tuple[str, Verdict, float]
+
+
+@pytest.mark.parametrize(
+    ("played", "ended", "message"),
+    [
+        ([("s0", "pass", 1.0)], ("pass", 1.0), "a/cmd/0 ended after step s0, and nothing says why"),
+        (
+            [("s0", "fail", 0.25), ("s1", "pass", 1.0)],
+            ("fail", 0.625),
+            "a/cmd/0 went on after step s0: its score of 0.25 is below min_reward, 0.5",
+        ),
+        (
+            [("s1", "pass", 1.0), ("s0", "pass", 1.0)],
+            ("pass", 1.0),
+            "the steps of a/cmd/0 are not the planned ones in their order",
+        ),
+        (
+            [("s0", "fail", 0.25)],
+            ("fail", 0.25),
+            "came to fail (0.25, raw 0.25), and its steps to fail (0.125, raw 0.125)",
+        ),
+        ([("s0", "fail", 0.25)], ("pass", 1.0), "a/cmd/0 came to pass (1.0, raw 1.0), and its steps to fail"),
+        ([], ("pass", 1.0), "a/cmd/0 does not end with the bundle of its last step"),
+    ],
+)
+def test_a_trial_that_its_signer_played_otherwise_is_named(
+    folder: Path, key: SigningKey, played: list[Played], ended: tuple[Verdict, float], message: str
+) -> None:
+    plain = make_plan(key.key_id, tasks=("a",), trials=1)
+    task = plain.tasks[0].model_copy(update={"steps": steps("mean", 0.5, None)})
+    plan = plain.model_copy(update={"tasks": [task]})
+    (folder / PLAN).write_bytes(sign_plan(plan, key).data())
+    with Ledger.create(folder, key, folder.name, plan.digest) as ledger:
+        trial = ledger.trial("a/cmd/0")
+        for name, verdict, score in played:
+            step = StepLog(trial, name)
+            step.sandbox_made()
+            step.finished()
+            step.judged(verdict, score, score)
+            step.sealed(digest_of(name), 0)
+        if not played:
+            trial.sandbox_made()
+            trial.finished()
+        trial.judged(ended[0], ended[1], ended[1])
+        trial.sealed(digest_of(played[-1][0] if played else "s1"), 0)
+        ledger.finish()
+    [said] = [check.detail for check in verify_run(folder, [key.public]).checks if check.name == "trials"]
+    assert message in said

@@ -355,7 +355,8 @@ class _RunChecks:
             raise _Wrong(f"{LEDGER}: {trial.name} ended after step {last.name}, and nothing says why")
         result = combine_steps(task.steps, end.played, task.passing_score)
         if (end.verdict, end.score, end.raw_score) != (result.verdict, result.score, result.raw_score):
-            raise _Wrong(f"{LEDGER}: {trial.name} came to {end.verdict}, and its steps to {result.verdict}")
+            stated, found = (f"{one.verdict} ({one.score}, raw {one.raw_score})" for one in (end, result))
+            raise _Wrong(f"{LEDGER}: {trial.name} came to {stated}, and its steps to {found}")
 
     def _bundles(self, plan: RunPlan, key: PublicKey, ends: Mapping[str, Attempt]) -> bool:
         """Check each bundle; one check for all that hold, and one for each that does not."""
