@@ -1,9 +1,10 @@
 """What the model gateway adds to a request and to each streamed event, beside the same upstream asked directly.
 
-    python benchmarks/gateway.py [--requests N] [--streams N]
+    python benchmarks/gateway.py [--requests N] [--streams N] [--at-once N] [--long SECONDS]
 
 The upstream is a scripted one on loopback that answers at once, so all that is measured is the gateway. Requests go to
-the one and to the other by turns, on connections that stay open.
+the one and to the other by turns, on connections that stay open. With `--at-once`, so many requests are made at a time;
+with `--long`, one stream goes on for so many seconds, and the gateway's memory is looked at all the while.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,16 +49,16 @@ class _Upstream(socketserver.StreamRequestHandler):
             size = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             body = self.rfile.read(size)
             if b'"stream": true' in body:
-                self._stream()
+                self._stream(json.loads(body).get("max_tokens", EVENTS))
             else:
                 self._send(b"content-length: %d\r\ncontent-type: application/json\r\n" % len(_ANSWER), _ANSWER)
 
     def _send(self, headers: bytes, body: bytes) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n" + body)
 
-    def _stream(self) -> None:
+    def _stream(self, events: int) -> None:
         self._send(b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n", b"")
-        for number in range(EVENTS):
+        for number in range(events):
             time.sleep(_PAUSE_S)
             delta = {"content": str(time.monotonic_ns())}
             self._chunk({"model": "m", "choices": [{"delta": delta, "finish_reason": "stop" if number else None}]})
@@ -70,6 +72,7 @@ class _Upstream(socketserver.StreamRequestHandler):
 class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 1024
 
 
 class _Client:
@@ -91,15 +94,17 @@ class _Client:
 
     def events_ms(self, body: bytes) -> list[float]:
         """How old each event of a stream is when it arrives."""
+        return [*self.events(body)]
+
+    def events(self, body: bytes) -> Iterator[float]:
+        """The same, as they arrive."""
         self._connection.request("POST", PATH, body, {"content-type": "application/json"})
         answer = self._connection.getresponse()
-        ages = []
         while line := answer.readline():
             now = time.monotonic_ns()
             if b"content" in line:
                 sent = json.loads(line[6:])["choices"][0]["delta"]["content"]
-                ages.append((now - int(sent)) / 1e6)
-        return ages
+                yield (now - int(sent)) / 1e6
 
 
 @contextlib.contextmanager
@@ -117,10 +122,41 @@ def processor_ms(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
+def memory_mb(pid: int) -> float:
+    """What a process has in memory, megabytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _at_once(url: str, pid: int, body: bytes, number: int) -> None:
+    before = memory_mb(pid)
+    with ThreadPoolExecutor(number) as pool:
+        taken = [*pool.map(lambda _: _Client(url).request_ms(body), range(number))]
+    middle, most = statistics.median(taken), max(taken)
+    print(f"{number} requests at once: all answered, median {middle:.0f} ms, at most {most:.0f} ms; ", end="")
+    print(f"memory of the gateway {before:.1f} MB before, {memory_mb(pid):.1f} MB after")
+
+
+def _long(url: str, pid: int, asked: dict[str, object], seconds: int) -> None:
+    body = json.dumps({**asked, "stream": True, "max_tokens": round(seconds / _PAUSE_S)}).encode()
+    ages, memory, began = [], [memory_mb(pid)], time.monotonic()
+    for age in _Client(url).events(body):
+        ages.append(age)
+        if time.monotonic() - began > 10 * len(memory):
+            memory.append(memory_mb(pid))
+    taken = time.monotonic() - began
+    print(
+        f"a stream of {taken:.0f} s: {len(ages)} events, age at the median {statistics.median(ages):.2f} ms, ", end=""
+    )
+    print(f"99th percentile {statistics.quantiles(ages, n=100)[98]:.2f} ms; memory of the gateway ", end="")
+    print(f"{memory[0]:.1f} MB at first, {max(memory):.1f} MB at most, {memory_mb(pid):.1f} MB in the end")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--streams", type=int, default=10)
+    parser.add_argument("--at-once", type=int, default=0)
+    parser.add_argument("--long", type=int, default=0, metavar="SECONDS")
     options = parser.parse_args()
     with upstream() as url, tempfile.TemporaryDirectory() as folder:
         listener = socket.create_server(("127.0.0.1", 0))
@@ -138,6 +174,10 @@ def main() -> None:
                 print(f"    processor time of the gateway: {used:.2f} ms a request")
             body = json.dumps({**short, "stream": True}).encode()
             _report("streamed event", options.streams, clients, lambda one: one.events_ms(body))
+            if options.at_once:
+                _at_once(gateway_url, gateway.pid, json.dumps(long).encode(), options.at_once)
+            if options.long:
+                _long(gateway_url, gateway.pid, short, options.long)
             gateway.stop()
     print(f"load {os.getloadavg()[0]:.1f}")
 

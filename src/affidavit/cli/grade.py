@@ -11,11 +11,7 @@ import typer
 from affidavit.cli.output import Json, fail, print_json
 
 if typing.TYPE_CHECKING:
-    from affidavit.evidence import (
-        GradeDocument,
-        read_grade,
-        read_task,
-    )
+    from affidavit.evidence import GradeDocument
     from affidavit.grading.human import Item, Queue
 
 grade_app = typer.Typer(help="Grades given by people.", no_args_is_help=True, rich_markup_mode=None)
@@ -188,7 +184,7 @@ def _bundles(path: Path) -> list[Path]:
 
 def _items(bundle: Path) -> "tuple[list[Item], GradeDocument]":
     """What waits in a bundle, and its grade.json. Raises EvidenceError, QueueError."""
-    from affidavit.evidence import BundleReader
+    from affidavit.evidence import BundleReader, read_grade, read_task
     from affidavit.grading.human import items_of
 
     with BundleReader(bundle) as reader:
