@@ -73,7 +73,8 @@ def test_tasks_get_more_time_and_nothing_else(tmp_path: Path) -> None:
             load_task(tmp_path / task.path.name),
             load_contract(tmp_path / task.path.name / "contract.yaml"),
         )
-        assert (copy.limits.agent_timeout_s, copy.limits.verifier_timeout_s) == (run.WALL_S, task.verifier_timeout_s)
+        assert copy.limits.agent_timeout_s == run.WALL_S
+        assert copy.limits.verifier_timeout_s == task.limits.verifier_timeout_s
         limits = {"wall_ms": run.WALL_S * 1000, "cpu_ms": 600_000, "memory_mb": 2048}
         before = load_contract(task.path / "contract.yaml").document.model_dump(exclude_unset=True)
         assert contract.document.model_dump(exclude_unset=True) == before | {"limits": limits}

@@ -21,8 +21,8 @@ from affidavit.grading import (
     Graded,
     Left,
     Round,
-    RunPlan,
     Separation,
+    VerifierPlan,
     VerifierRecord,
     combine,
     grade_run,
@@ -129,7 +129,7 @@ def grading_channel(data: bytes) -> None:
     the tests and the control leave stands on either side of a line of four ``=``."""
     kind, (tests, _, control) = data[0] if data else 0, data[1:].partition(_NEXT)
     settings = TestRunSettings.model_validate({"framework": _FRAMEWORKS[kind % len(_FRAMEWORKS)]})
-    plan = RunPlan(settings, _EXPECTED, "/workspace")
+    plan = VerifierPlan(settings, _EXPECTED, "/workspace")
     ended, signed = Exit(kind % 3, None, False, False, 9), kind & 64 == 0
     wrong = Control(_left(plan, ended, control, signed), _EXPECTED, 1) if control else None
     record = VerifierRecord(
@@ -156,7 +156,7 @@ def grading_channel(data: bytes) -> None:
     json.dumps([kept.to_json(), published.to_json()], allow_nan=False)
 
 
-def _left(plan: RunPlan, ended: Exit, data: bytes, signed: bool) -> Left:
+def _left(plan: VerifierPlan, ended: Exit, data: bytes, signed: bool) -> Left:
     """What a verifier leaves that writes this to its standard output, and into each file that it may leave."""
     logs = Path(_LOGS.name)
     for name in {"reward.txt", "reward.json", "words", plan.settings.report_file}:
