@@ -48,6 +48,11 @@ KILLS := 100
 test-kills: setup
 	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
 
+# The bundles of an agent that does nothing, on every task of the example suite: none tells what is hidden.
+.PHONY: test-publication
+test-publication: setup
+	AFFIDAVIT_WHOLE_SUITE=1 $(BIN)/python -m pytest tests/evaluation/test_publication.py
+
 # A server with 50 clients at once, of which one is killed every second.
 .PHONY: test-endurance
 CLIENTS := 50

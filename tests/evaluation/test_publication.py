@@ -1,6 +1,7 @@
 """A bundle can be published: nothing in it tells what hidden tests ask and expect."""
 
 import ast
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,8 +61,12 @@ def secrets_of(task: Path) -> set[bytes]:
 _OTHER: list[bytes] = []
 
 
-@pytest.mark.parametrize("agent", ["oracle", "nop"])
-@pytest.mark.parametrize("example", TASKS, ids=lambda path: path.name)
+# What solves nothing is graded in the same way: `make test` plays it on a part of the suite only.
+IDLE = TASKS if os.environ.get("AFFIDAVIT_WHOLE_SUITE") else TASKS[::4]
+PUBLISHED = [(task, "oracle") for task in TASKS] + [(task, "nop") for task in IDLE]
+
+
+@pytest.mark.parametrize(("example", "agent"), PUBLISHED, ids=lambda it: it if isinstance(it, str) else it.name)
 def test_no_secret_of_the_example_suite_is_published(trials: Trials, task: Make, example: Path, agent: str) -> None:
     outcome = trials(EBPF, example, Agent.named(agent))
     wanted = secrets_of(example)
