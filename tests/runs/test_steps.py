@@ -45,6 +45,9 @@ def end(verdict: Verdict, score: float | None, raw: float | None = None) -> Step
         ("mean", [end("violation", 0.0, 1.0)], 0.5, ("violation", 0.0, 0.5)),
         ("mean", [end("pass", 1.0), end("violation", 0.0, 1.0)], 1.0, ("violation", 0.0, 1.0)),
         ("mean", [end("pass", 1.0), end("inconclusive", None, 1.0)], 1.0, ("inconclusive", None, 1.0)),
+        ("mean", [end("pass", 1.0), end("inconclusive", None, 0.5)], 0.5, ("inconclusive", None, 0.75)),
+        ("final", [end("inconclusive", None, 1.0), end("pass", 1.0)], 1.0, ("inconclusive", None, 1.0)),
+        ("mean", [end("inconclusive", None, 1.0), end("violation", 0.0, 1.0)], 1.0, ("violation", 0.0, 1.0)),
         ("final", [end("error", None)], 1.0, ("error", None, None)),
     ],
 )
@@ -60,6 +63,9 @@ def test_a_step_ends_the_trial_or_not() -> None:
     assert why_last(first, "fail", 0.5) == why_last(second, "fail", 0.0) == ""
     assert why_last(first, "fail", 0.4) == "step s0: its score of 0.4 is below min_reward, 0.5"
     assert why_last(second, "violation", 1.0) == "step s1: violation"
+    assert why_last(second, "error", None) == "step s1: error"
+    # A violation may still be found.
+    assert why_last(second, "inconclusive", 1.0) == ""
 
 
 def test_a_plan_without_steps_is_spelled_as_before(plan: RunPlan) -> None:

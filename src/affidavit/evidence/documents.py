@@ -36,6 +36,7 @@ class TaskDocument(Document):
         profile: what its sandboxes are like inside, ``strict`` or ``container``.
         labels: see `affidavit.tasks.Labels`.
         step: the name of the step that all of this is of; empty where the task has none.
+        earlier_steps: how many steps come before that one.
     """
 
     id: str
@@ -49,6 +50,7 @@ class TaskDocument(Document):
     profile: Profile = "strict"
     labels: dict[str, JsonValue] = Field(default_factory=dict)
     step: str = Field(default="", exclude_if=lambda step: not step)
+    earlier_steps: int = Field(default=0, ge=0, exclude_if=lambda steps: not steps)
 
     @classmethod
     def of(cls, task: Task) -> "TaskDocument":
@@ -65,6 +67,7 @@ class TaskDocument(Document):
             profile=task.environment.profile,
             labels=task.labels.to_json(),
             step=task.step,
+            earlier_steps=task.earlier_steps,
         )
 
 

@@ -35,7 +35,7 @@ from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
 from affidavit.sandbox import Change, SandboxError, state_dir
 from affidavit.tasks import Task, TaskError
-from affidavit.verification import Verdict
+from affidavit.verification import AFTER_STEPS, Verdict
 
 MOST_FOR_NOTHING: Final = 0.1
 _SEED = 20240229
@@ -175,7 +175,10 @@ def _solution(task: Task, trials: Sequence[TrialResult]) -> list[TaskFinding]:
         ]
     found: dict[Verdict, TaskFinding] = {}
     for trial in trials:
-        if trial.judgement.verdict != Verdict.PASS:
+        if _only_for_its_steps(trial):
+            if (trial.judgement.raw_score or 0.0) < task.scoring.passing_score:
+                found.setdefault(trial.judgement.verdict, _scores(trial, trial.judgement.raw_score or 0.0))
+        elif trial.judgement.verdict != Verdict.PASS:
             found.setdefault(trial.judgement.verdict, _blame(task, trial))
         elif low := _low_graders(trial):
             found.setdefault(trial.judgement.verdict, low)
@@ -205,12 +208,7 @@ def _blame(task: Task, trial: TrialResult) -> TaskFinding:
                     f"{score}, and the contract lets the grader see none of {', '.join(lost[:3])}, which it made",
                     "let the contract allow writing it, or let the tests do without it",
                 )
-            return TaskFinding(
-                "solution",
-                Part.TASK,
-                score,
-                f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
-            )
+            return _scores(trial, judgement.score or 0.0)
         case Verdict.INCONCLUSIVE:
             return TaskFinding(
                 "solution", Part.MACHINE, "; ".join(judgement.reasons), "run the check again, with fewer workers"
@@ -222,6 +220,21 @@ def _blame(task: Task, trial: TrialResult) -> TaskFinding:
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
                 f"fix the tests; what they printed: {_printed(trial)}",
             )
+
+
+def _scores(trial: TrialResult, score: float) -> TaskFinding:
+    return TaskFinding(
+        "solution",
+        Part.TASK,
+        f"the solution scores {score:g}",
+        f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
+    )
+
+
+def _only_for_its_steps(trial: TrialResult) -> bool:
+    """Whether a trial is inconclusive for nothing but that it has several steps."""
+    judgement = trial.judgement
+    return judgement.verdict == Verdict.INCONCLUSIVE and all(one.endswith(AFTER_STEPS) for one in judgement.reasons)
 
 
 def _printed(trial: TrialResult) -> Path | None:
@@ -284,7 +297,7 @@ def _idle(trials: Sequence[TrialResult]) -> list[TaskFinding]:
                     f"let the tests ask for what only the work brings; at most {MOST_FOR_NOTHING} is for nothing",
                 )
             )
-        elif judgement.verdict == Verdict.INCONCLUSIVE:
+        elif judgement.verdict == Verdict.INCONCLUSIVE and not _only_for_its_steps(trial):
             found.append(TaskFinding("idle", Part.MACHINE, "; ".join(judgement.reasons), "run the check again"))
         elif score is None:
             found.append(

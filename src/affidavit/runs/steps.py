@@ -37,9 +37,10 @@ class StepsResult:
 def why_last(step: PlannedStep, verdict: Verdict, raw_score: float | None) -> str:
     """Why a step ends its trial, a sentence; empty where the next one follows.
 
-    A step that neither passes nor fails ends it: whatever came after, the trial's score would not count.
+    A violation or an error ends it: whatever came after, the trial's score would not count. After a step that is
+    inconclusive a violation may still be found.
     """
-    if verdict not in ("pass", "fail"):
+    if verdict in ("violation", "error"):
         return f"step {step.name}: {verdict}"
     if step.min_reward is not None and (raw_score is None or raw_score < step.min_reward):
         return f"step {step.name}: its score of {raw_score or 0:g} is below min_reward, {step.min_reward:g}"
@@ -60,8 +61,10 @@ def combine_steps(planned: PlannedSteps, ends: Sequence[StepOutcome], passing_sc
         why = why_last(planned.steps[len(ends) - 1], last.verdict, last.raw_score)
         reasons = (f"{why}; not reached, and counted as 0: {', '.join(missing)}",)
     raw = _together(planned, [end.raw_score for end in ends])
-    if last.verdict not in ("pass", "fail"):
+    if last.verdict in ("violation", "error"):
         return StepsResult(last.verdict, 0.0 if last.verdict == "violation" else None, raw, reasons)
+    if any(end.verdict == "inconclusive" for end in ends):
+        return StepsResult("inconclusive", None, raw, reasons)
     score = _together(planned, [end.score for end in ends])
     return StepsResult("pass" if score is not None and score >= passing_score else "fail", score, raw, reasons)
 

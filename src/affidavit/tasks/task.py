@@ -86,6 +86,7 @@ class Task:
         steps: what its agent does one after the other, each with an instruction and tests of its own; empty for most.
         reward_strategy: how its score comes from those of its steps.
         step: the name of the step that this is, see `at_step`; empty where it is a whole task.
+        earlier_steps: how many steps come before that one.
     """
 
     id: str
@@ -106,6 +107,7 @@ class Task:
     steps: tuple[Step, ...] = ()
     reward_strategy: RewardStrategy = "mean"
     step: str = ""
+    earlier_steps: int = 0
 
     def at_step(self, step: Step) -> "Task":
         """The task as one of its steps has it, which is a task without steps."""
@@ -128,6 +130,7 @@ class Task:
             solution=replace(self.solution, folder=step.solution),
             steps=(),
             step=step.name,
+            earlier_steps=next((number for number, one in enumerate(self.steps) if one == step), 0),
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, given_to, new_judge
 from affidavit.verification.bundle_checks import Verification, verify_bundle
-from affidavit.verification.case import Case
+from affidavit.verification.case import AFTER_STEPS, Case
 from affidavit.verification.checked import Check, Checked
 from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.observed_files import WatchedFiles
@@ -20,6 +20,7 @@ from affidavit.verification.verify_trial import (
 )
 
 __all__ = [
+    "AFTER_STEPS",
     "ANYTHING",
     "FOOTPRINT",
     "AgentFindings",

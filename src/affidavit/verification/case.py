@@ -10,6 +10,12 @@ from affidavit.recorder import RecordSummary
 from affidavit.verification.agent_record import AgentFindings
 from affidavit.verification.verdict import Judgement, decide, grading_failed, in_order, stage_gaps, stopped_at
 
+AFTER_STEPS = (
+    "this step's record is incomplete: what the agent left in a step before counts in it as there from the start, so "
+    "that neither the contract nor the grading holds all of that against it"
+)
+"""Why no step after the first has a verdict but `violation`, `inconclusive` or `error`."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -25,6 +31,7 @@ class Case:
             that limit nor attempts.
         fault: why the model's gateway is at fault; None where it is not.
         stranded: why the agent could not go on, which was not its doing; None where it could.
+        earlier_steps: how many steps of the trial came before.
     """
 
     mode: Mode
@@ -35,11 +42,12 @@ class Case:
     task_limit_s: float | None
     fault: str | None
     stranded: str | None
+    earlier_steps: int = 0
 
     def gaps(self) -> list[str]:
         """Why the record is not complete, a sentence each."""
         stages = [gap for stage in in_order(self.summaries) for gap in stage_gaps(stage, self.summaries[stage])]
-        return [*stages, *self.findings.gaps]
+        return [*stages, *self.findings.gaps, *([AFTER_STEPS] if self.earlier_steps else [])]
 
     def decide(self, grades: GradeDocument) -> Judgement:
         """The verdict.

@@ -146,6 +146,7 @@ def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
         task_limit_s=_task_limit(task, environment),
         fault=fault or (None if network is None else network.facts.fault),
         stranded=None if model is None else stranded(read_model_log(reader)),
+        earlier_steps=task.earlier_steps,
     )
 
 
