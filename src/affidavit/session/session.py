@@ -203,8 +203,6 @@ class Session:
         self._trial.learn_footprint(self._place, self._stages)
         self._judge = self._trial.new_judge()
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
-        # Its helpers get ready while the agent works.
-        self._grader = self._trial.open_grader(self._stages)
         self._stack.push(self._live)
         self._stack.push(self._after)
         self._ways = self._live.enter_context(self._trial.ways_out(self._place, host_asks=True))
@@ -224,6 +222,9 @@ class Session:
         self._phase, self._opened_at = "setup", time.monotonic()
         began = time.monotonic_ns()
         self._entered.start(running, sandbox)
+        # Its helpers get ready while the agent works. Not before: while one recorder loads its programs, the kernel lets
+        # no process begin for a tenth of a second.
+        self._grader = self._trial.open_grader(self._stages)
         self._log.add(
             Entry(FIRST, "setup", "harness", spec.argv, _ROOT, spec.cwd, sandbox.first_process, began, began, None)
         )
