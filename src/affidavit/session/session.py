@@ -222,8 +222,8 @@ class Session:
         self._phase, self._opened_at = "setup", time.monotonic()
         began = time.monotonic_ns()
         self._entered.start(running, sandbox)
-        # Its helpers get ready while the agent works. Not before: while one recorder loads its programs, the kernel lets
-        # no process begin for a tenth of a second.
+        # Its helpers get ready while the agent works. Not before: while one recorder loads its programs, the kernel
+        # lets no process begin for a tenth of a second.
         self._grader = self._trial.open_grader(self._stages)
         self._log.add(
             Entry(FIRST, "setup", "harness", spec.argv, _ROOT, spec.cwd, sandbox.first_process, began, began, None)
