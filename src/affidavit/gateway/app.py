@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from affidavit.events import GENERATING
 from affidavit.gateway.compression import CODINGS, BadCompression, decoder_of
 from affidavit.gateway.dialects import (
+    SIGNATURE,
     Answer,
     Operation,
     answer_headers,
@@ -39,7 +40,6 @@ _MOST_PATH = 1000
 _BYTES_A_TOKEN = 4
 # Of HTTP: these speak against the upstream or its account, not against what the agent asked.
 _FAULTS = frozenset((401, 402, 403, 404, 407, 408, 421, 429))
-_SIGNATURE = "Affidavit's gateway: "
 
 
 class _Refusal(Exception):
@@ -180,7 +180,7 @@ class Gateway:
     ) -> None:
         """Answer with an error of the gateway's own, which gives the exchange's reason."""
         text = self._redactor.text(exchange.reason)
-        body = json.dumps(error_body(dialect, status, _SIGNATURE + text)).encode()
+        body = json.dumps(error_body(dialect, status, SIGNATURE + text)).encode()
         exchange.status, exchange.response = status, body
         exchange.response_headers = {"content-type": "application/json"}
         self._write(exchange, claim)

@@ -133,6 +133,10 @@ def credentials(dialect: str, key: str) -> dict[str, str]:
             return {"authorization": f"Bearer {key}"}
 
 
+SIGNATURE = "Affidavit's gateway: "
+"""What an error of the gateway's own begins with."""
+
+
 def error_body(dialect: str, status: int, text: str) -> dict[str, Any]:
     """An error as the provider would say it, so that clients show its text."""
     match dialect:

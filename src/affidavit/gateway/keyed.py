@@ -1,18 +1,17 @@
 """The gateway's other door: a port of the host's, for programs outside the sandbox that have its key."""
 
 import hmac
+import json
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+
+from affidavit.gateway.dialects import SIGNATURE, error_body
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
-_BODY = (
-    b'{"error": {"type": "authentication_error", "message": "Affidavit\'s gateway: this is not the session\'s key"}}'
-)
 
 
 class HostDoor:
@@ -47,16 +46,21 @@ class Keyed:
         self._key = key.encode()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["server"][1] == self._port and not self._knows(scope["headers"]):
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_BODY)).encode())]
-            await send({"type": "http.response.start", "status": 401, "headers": headers})
-            await send({"type": "http.response.body", "body": _BODY})
+        if scope["type"] != "http" or scope["server"][1] != self._port:
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        given = {name.lower(): value for name, value in scope["headers"]}
+        if self._knows(given):
+            await self._app(scope, receive, send)
+            return
+        dialect = "anthropic" if b"anthropic-version" in given else "openai"
+        body = json.dumps(error_body(dialect, 401, f"{SIGNATURE}this is not the session's key")).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 401, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def _knows(self, headers: list[tuple[bytes, bytes]]) -> bool:
+    def _knows(self, given: Mapping[bytes, bytes]) -> bool:
         """Whether the key is where a provider's clients put it: OpenAI's, Anthropic's, Gemini's."""
-        given = {name.lower(): value for name, value in headers}
         found = (
             given.get(b"authorization", b"").removeprefix(b"Bearer "),
             given.get(b"x-api-key", b""),
