@@ -66,14 +66,27 @@ def test_a_faster_program_is_paid_and_its_bundle_says_why(trials: Trials, task: 
     assert "graded again: performance" in {check.detail for check in again.checks}
 
 
-def test_no_faster_is_decided_by_the_first_repetition(trials: Trials, task: Make) -> None:
+def test_no_faster_is_decided_early(trials: Trials, task: Make) -> None:
     # Neither by a result that is kept for the next one, nor by one that is kept for its own later.
     outcome = trials(
         EBPF, timed(task), "sed -i 's,sleep,cat /tmp/kept 2>/dev/null || sleep,; $s,$, | tee /tmp/kept,' length.sh"
     )
     assert (outcome.verdict, outcome.score) == ("fail", 0.0)
     assert "less than 1.5 times as fast" in message(outcome)
-    assert len(measured(outcome)) == 1
+    # Of 18 repetitions at most 4 may be too slow.
+    assert len(measured(outcome)) == 5
+
+
+def test_what_is_late_by_chance_gets_more_repetitions(trials: Trials, task: Make) -> None:
+    # Slow on the first input that is made each time: once is too often in 6 repetitions, and twice is not in 18.
+    folder = timed(
+        task, inputs="#!/bin/sh\n[ -e /tmp/made ] || echo x$1y\n[ -e /tmp/made ] && echo x$1\ntouch /tmp/made\n"
+    )
+    slow = "printf '#!/bin/sh\\nread -r word\\ncase $word in *y) sleep 0.6;; esac\\nexpr length $word\\n' >length.sh\n"
+    outcome = trials(EBPF, folder, slow)
+    assert (outcome.verdict, outcome.score) == ("pass", 1.0), message(outcome)
+    assert len(measured(outcome)) == 18
+    assert verify(outcome.bundle, task=folder).ok
 
 
 def test_a_check_of_the_tasks_own_decides_what_is_right(trials: Trials, task: Make) -> None:

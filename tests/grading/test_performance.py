@@ -52,6 +52,11 @@ def test_a_speed_up_counts_where_its_interval_shows_it(tmp_path: Path) -> None:
     chance = grade(tmp_path / "b", runs(*[(0.1, 0.5)] * 5, (0.1, 0.19)))
     assert (chance.score, chance.error) == (0.0, None)
     assert "less than 2 times as fast as the baseline in 1 of 6 repetitions" in chance.message
+    # Where it was measured on, four of eighteen may be too slow.
+    more = runs(*[(0.1, 0.5)] * 14, *[(0.1, 0.19)] * 4)
+    assert grade(tmp_path / "c", more).score == 1.0
+    assert grade(tmp_path / "d", [*more[1:], more[-1]]).score == 0.0
+    assert grade(tmp_path / "e", more[:-1]).score == 0.0
 
 
 def test_a_wrong_result_is_no_matter_how_fast_worth_nothing(tmp_path: Path) -> None:

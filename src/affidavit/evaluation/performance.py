@@ -16,7 +16,7 @@ import os
 import secrets
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +29,7 @@ from affidavit.evaluation.separate import GradingPlace, Runs
 from affidavit.evaluation.specs import SolutionHost, Verifier, copy_readable, solution_spec, verifier_spec
 from affidavit.grading import (
     HARNESS,
+    MOST_ROUNDS,
     TESTS,
     VERIFIER_LOGS,
     PerformanceGrader,
@@ -126,22 +127,14 @@ class Measurement:
         secret = secrets.token_bytes(32)
         self.folder.mkdir()
         try:
-            inputs = self._inputs(secret)
-            timed: list[_Repetition] = []
-            for number, data in enumerate(inputs, 1):
-                first: Which = secrets.choice(_BOTH)
-                pair = {which: self._time(which, number, data) for which in _from(first)}
-                solution, baseline = pair["solution"], pair["baseline"]
-                if baseline.fault:
-                    raise _Fault(f"the baseline gave no result: {baseline.fault}")
-                if not self.grader.settings.check and solution.fault is None and solution.output != baseline.output:
-                    solution = replace(solution, fault="it is not the baseline's")
-                timed.append((first, solution, baseline))
-                ratios = [base.ns / max(1, ours.ns) for _, ours, base in timed]
-                if solution.fault or self.grader.is_decided(ratios):
-                    break
-            else:
-                timed = self._checked(inputs, timed)
+            asked = self.grader.settings.repetitions
+            inputs = self._inputs("inputs", secret, range(asked))
+            timed = self._repeated(inputs)
+            if self._is_open(timed):
+                inputs += self._inputs("more-inputs", secret, range(asked, MOST_ROUNDS * asked))
+                timed += self._repeated(inputs, timed)
+            if not any(solution.fault for _, solution, _ in timed) and self.grader.is_shown(_ratios(timed)):
+                timed = self._checked(inputs[: len(timed)], timed)
         except _Fault as fault:
             return Timings(secret=secret.hex(), error=str(fault))
         runs = tuple(
@@ -152,24 +145,42 @@ class Measurement:
         )
         return Timings(secret=secret.hex(), runs=runs)
 
-    def _inputs(self, secret: bytes) -> list[bytes]:
+    def _repeated(self, inputs: Sequence[bytes], before: Sequence[_Repetition] = ()) -> list[_Repetition]:
+        """The repetitions on these inputs that come after those before, to the end or to where nothing can be shown."""
+        if len(set(inputs)) < len(inputs):
+            program = self.grader.settings.inputs
+            raise _Fault(f"tests/{program} made the same input of different seeds; let it follow from its argument")
+        timed: list[_Repetition] = []
+        for number, data in enumerate(inputs[len(before) :], len(before) + 1):
+            first: Which = secrets.choice(_BOTH)
+            pair = {which: self._time(which, number, data) for which in _from(first)}
+            solution, baseline = pair["solution"], pair["baseline"]
+            if baseline.fault:
+                raise _Fault(f"the baseline gave no result: {baseline.fault}")
+            if not self.grader.settings.check and solution.fault is None and solution.output != baseline.output:
+                solution = replace(solution, fault="it is not the baseline's")
+            timed.append((first, solution, baseline))
+            if solution.fault or not self.grader.can_be_shown(_ratios([*before, *timed])):
+                break
+        return timed
+
+    def _is_open(self, timed: Sequence[_Repetition]) -> bool:
+        ratios = _ratios(timed)
+        wrong = any(solution.fault for _, solution, _ in timed)
+        return not wrong and self.grader.can_be_shown(ratios) and not self.grader.is_shown(ratios)
+
+    def _inputs(self, name: str, secret: bytes, numbers: range) -> list[bytes]:
         settings = self.grader.settings
         told = f"{self.place.task.digest} {self.submission} {self.grader.name}"
         seeds = [
-            str(int.from_bytes(hmac.digest(secret, f"{told} {number}".encode(), "sha256")[:6]))
-            for number in range(settings.repetitions)
+            str(int.from_bytes(hmac.digest(secret, f"{told} {number}".encode(), "sha256")[:6])) for number in numbers
         ]
         script = ("/bin/sh", "-c", _MAKE_INPUTS, "sh", *seeds)
-        left = self._verify("inputs", script, settings.inputs, None, "failed", *_numbered("input", len(seeds)))
+        left = self._verify(name, script, settings.inputs, None, "failed", *_numbered("input", len(seeds)))
         if failed := left["failed"]:
             number, status = failed.decode("ascii", "replace").split()
             raise _Fault(f"tests/{settings.inputs} ended with status {status} for the seed {seeds[int(number) - 1]}")
-        inputs = [left[name] or b"" for name in _numbered("input", len(seeds))]
-        if len(set(inputs)) < len(inputs):
-            raise _Fault(
-                f"tests/{settings.inputs} made the same input of different seeds; let it follow from its argument"
-            )
-        return inputs
+        return [left[file] or b"" for file in _numbered("input", len(seeds))]
 
     def _checked(self, inputs: list[bytes], timed: list[_Repetition]) -> list[_Repetition]:
         """The same, with what the task's own check says of the results."""
@@ -322,6 +333,10 @@ def _exchange(sink: FileIO, source: FileIO, data: bytes, deadline: int) -> tuple
                     selector.unregister(sink)
                     sink.close()
     return bytes(output), "there was no result in time"
+
+
+def _ratios(timed: Sequence[_Repetition]) -> list[float]:
+    return [baseline.ns / max(1, solution.ns) for _, solution, baseline in timed]
 
 
 def _from(first: Which) -> tuple[Which, Which]:

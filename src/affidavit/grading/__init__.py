@@ -17,7 +17,7 @@ from affidavit.grading.grader import (
 )
 from affidavit.grading.graders import KINDS, NamedGrader, make_graders
 from affidavit.grading.mutation import computed_only, mutate_tests
-from affidavit.grading.performance import PerformanceGrader
+from affidavit.grading.performance import MOST_ROUNDS, PerformanceGrader
 from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
 from affidavit.grading.separation import SCRIPT, Relay, Separation
@@ -54,6 +54,7 @@ from affidavit.grading.verifier_record import (
 )
 
 __all__ = [
+    "MOST_ROUNDS",
     "ASSURANCES",
     "HARNESS",
     "KINDS",
