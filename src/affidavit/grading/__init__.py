@@ -54,10 +54,10 @@ from affidavit.grading.verifier_record import (
 )
 
 __all__ = [
-    "MOST_ROUNDS",
     "ASSURANCES",
     "HARNESS",
     "KINDS",
+    "MOST_ROUNDS",
     "NOT_PUBLISHED",
     "RUN_HERE",
     "SCRIPT",

@@ -3,7 +3,8 @@
 ``affidavit.evaluation`` measures: each repetition has an input of its own, and runs solution and baseline one after the
 other, each in a new sandbox; it ends with the first result that is wrong, and where the speed-up can't be shown any
 more. Where the repetitions that were asked for don't show it, it goes on to `MOST_ROUNDS` times as many: on a busy
-machine a few of them are late by chance. What it found is in :attr:`Material.timings`, by the grader's name, as :class:`affidavit.grading.Timings`.
+machine a few of them are late by chance. What it found is in :attr:`Material.timings`, by the grader's name, as
+:class:`affidavit.grading.Timings`.
 """
 
 import statistics
