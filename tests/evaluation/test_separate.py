@@ -277,6 +277,27 @@ def test_tests_stay_with_the_solution(trials: Trials, task: Make, more: dict[str
     outcome = trials(EBPF, sorter(task, **more), ORDER)
     nothing = {"words": [], "ways": None}
     assert (outcome.verdict, separation(outcome)) == ("pass", {"separate": False, "why": why, **nothing})
+    # The tests compare with reference(…), which code in their process can compute as well.
+    assert outcome.trial.judgement.assurance == "outcome"
+    assert verify(outcome.bundle).ok
+
+
+@pytest.mark.parametrize(("expected", "assurance"), [("len(value) * 21", "outcome"), ("42", "control")])
+def test_no_control_stands_behind_a_reward_for_what_the_solution_can_compute(
+    trials: Trials, task: Make, expected: str, assurance: str
+) -> None:
+    hidden = f"from answer import answer\n\ndef test_it():\n    value = 'no'\n    assert answer(value) == {expected}\n"
+    outcome = trials(
+        EBPF,
+        task(
+            test="python3 -m pytest -p no:cacheprovider /tests/test_it.py && echo 1 >/logs/verifier/reward.txt\n",
+            files={"tests/test_it.py": hidden},
+            graders='[[affidavit.graders]]\nkind = "test_run"\nseparate = false\n',
+        ),
+        "echo 'def answer(value): return 42' >answer.py\n",
+    )
+    assert (outcome.verdict, outcome.trial.judgement.assurance) == ("pass", assurance)
+    assert verify(outcome.bundle).ok
 
 
 def test_a_suite_may_demand_that_they_are_apart(affidavit: Command, task: Make, tmp_path: Path) -> None:

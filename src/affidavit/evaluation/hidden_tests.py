@@ -98,6 +98,7 @@ class HiddenTests:
             rounds=(self.round(1, ready),),
             separation=self.separation,
             secret=self.secret.hex(),
+            computed=() if self.separation.separate else plan.computed(self.task.tests.folder),
             filling=self.web is not None and self.web.filling,
         )
 

@@ -377,7 +377,7 @@ def expected_values(text: str, draw: Draw = fixed) -> Iterator[tuple[str, str]]:
                 yield source.between(edit), edit.text
 
 
-def computed_only(text: str) -> Iterator[tuple[int, str]]:
+def computed_only(text: str) -> Iterator[tuple[str, int, str]]:
     """Tests that compare with computed values only, so that a control can have no other value in their place.
 
     Code in their process can compute the expected side from its caller, and no control tells it from a solution.
@@ -386,7 +386,7 @@ def computed_only(text: str) -> Iterator[tuple[int, str]]:
         text: the source of a test module.
 
     Returns:
-        line and text of the first such comparison of each test.
+        name (``TestClass::test_method``) of each such test, line and text of its first comparison.
 
     Raises:
         SyntaxError, ValueError: `text` is not Python.
@@ -397,7 +397,23 @@ def computed_only(text: str) -> Iterator[tuple[int, str]]:
     for name, statements in tests:
         compared = [statement for statement in statements if _expected(statement)]
         if compared and all(_another_value(source, one, values, fixed(name)) is None for one in compared):
-            yield compared[0].lineno, source.around(compared[0], None)
+            yield name, compared[0].lineno, source.around(compared[0], None)
+
+
+def computed_tests(folder: Path) -> tuple[str, ...]:
+    """The tests in a folder that compare with computed values only, see `computed_only`.
+
+    Returns:
+        Their names, as ``test_a.py::TestClass::test_method``.
+    """
+    found: list[str] = []
+    for path, text in _modules(folder):
+        file = path.relative_to(folder).as_posix()
+        try:
+            found += [f"{file}::{name}" for name, _, _ in computed_only(text)]
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+    return tuple(found)
 
 
 def _written_down(source: _Source, tests: Sequence[tuple[str, list[ast.stmt]]]) -> Values:

@@ -253,6 +253,7 @@ class VerifierRecord:
         secret: of the trial, hexadecimal; it decides how tests are made wrong. Empty in bundles of version 0.1.
         tools: what the tests left of the task's own solution; None where that was not asked.
         filling: the tests had a network, to fill the verifier cache.
+        computed: the tests that no control guards, since code in their process can compute what they expect.
     """
 
     framework: str
@@ -265,6 +266,7 @@ class VerifierRecord:
     secret: str = ""
     tools: ToolsRun | None = None
     filling: bool = False
+    computed: tuple[str, ...] = ()
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -320,6 +322,7 @@ class VerifierRecord:
             "separation": self.separation.to_json(),
             "secret": self.secret,
             **({"filling": True} if self.filling else {}),
+            **({"computed": list(self.computed)} if self.computed else {}),
             **self.first.to_json(),
             "again": [made.to_json() for made in self.rounds[1:]],
             **({} if self.tools is None else {"tools": self.tools.to_json()}),
@@ -341,8 +344,13 @@ class VerifierRecord:
                 "rounds_for": str(rounds_for),
                 **more,
             } if _texts(expected):
-                again, secret = more.get("again", []), more.get("secret", "")
-                if isinstance(again, list) and isinstance(secret, str) and all(isinstance(one, dict) for one in again):
+                again, secret, computed = more.get("again", []), more.get("secret", ""), more.get("computed", [])
+                if (
+                    isinstance(again, list)
+                    and isinstance(secret, str)
+                    and all(isinstance(one, dict) for one in again)
+                    and _texts(computed)
+                ):
                     rounds = tuple(Round.read(one) for one in (more, *again))
                     # Bundles of version 0.1 have nothing on it.
                     apart = {"separation": Separation.from_json(more["separation"])} if "separation" in more else {}
@@ -357,6 +365,7 @@ class VerifierRecord:
                         secret=secret,
                         tools=tools,
                         filling=more.get("filling", False) is True,
+                        computed=tuple(computed),
                         **apart,
                     )
         raise _wrong("what the tests left")

@@ -112,7 +112,7 @@ def _computed(task: Task) -> Iterator[TaskFinding]:
             found = list(computed_only(text)) if name.endswith(".py") else []
         except (SyntaxError, ValueError, RecursionError):
             continue
-        for line, assertion in found:
+        for _, line, assertion in found:
             yield TaskFinding(
                 "computed",
                 Part.GRADER,

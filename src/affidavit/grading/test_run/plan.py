@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from affidavit.grading.mutation import Draw, Wanted, mutate_tests
+from affidavit.grading.mutation import Draw, Wanted, computed_tests, mutate_tests
 from affidavit.grading.reward import WORDS_FILE
 from affidavit.grading.settings import read_settings
 from affidavit.grading.test_run.names import UnclearNames, pytest_names, script_names, unittest_names
@@ -202,6 +202,21 @@ class VerifierPlan:
         names = {*self._names(python), *(name for edit in self.settings.turn for name in edit.tests)}
         edits = len(python) + len(self.settings.turn)
         return Turned(tuple(self._expected(names)), edits) if edits else None
+
+    def computed(self, folder: Path) -> tuple[str, ...]:
+        """The tests whose expected values code in their process can compute: no control tells it from a solution.
+
+        Args:
+            folder: the tests as they are.
+
+        Returns:
+            Their names as in the framework's results; for a reward, as ``test_a.py::TestB::test_c``.
+        """
+        python = computed_tests(folder)
+        if self.settings.framework == "reward":
+            return python
+        edited = {name for edit in self.settings.turn for name in edit.tests}
+        return tuple(name for name in self._expected(self._names(python)) if name not in edited)
 
     @property
     def mixes(self) -> bool:

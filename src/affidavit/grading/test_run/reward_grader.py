@@ -220,6 +220,8 @@ def _grade_tests(
     word = judge_tests(controls, passed, here)
     findings = (*findings, *_changed(record.framework, results), *word.findings)
     turned -= {*word.untold}
+    if told.loaded:
+        turned -= {*record.computed}
     grade = Grade(
         score,
         f"{len(passed)} of {len(results)} tests passed{more}",
