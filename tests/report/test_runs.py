@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from affidavit.report import ReportError, make_report, read_run, read_runs
+from affidavit.report.runs import EvidenceView
 from affidavit.tasks import Labels
 from run_folders import RUN_ID, MakeRun, trial, violation
 
@@ -24,27 +25,27 @@ def test_a_run_is_read_with_its_bundles_wherever_it_lies_now(make_run: MakeRun, 
     first, second = run.trials
     assert (run.run_id, first.task_id, first.verdict, first.score) == (RUN_ID, "a/b", "pass", 1.0)
     assert first.labels == Labels("c", None, ("t",), False)
-    assert (first.bundle, first.signed_by, first.discrepancy) == (moved / "a__b/0/bundle", "sha256:aa", "")
-    assert (second.counted, second.raw, second.violations[0].rule) == (0.0, 1.0, "files.write")
+    assert first.evidence == EvidenceView(moved / "a__b/0/bundle", "sha256:aa")
+    assert (second.counted, second.raw, second.judged.violations[0].rule) == (0.0, 1.0, "files.write")
 
 
 def test_the_bundle_is_believed_where_run_json_says_otherwise(make_run: MakeRun) -> None:
     stated = {"verdict": "violation", "score": 0.0, "violations": [violation()]}
     found = read_run(make_run([trial(stated=stated)])).trials[0]
-    assert (found.verdict, found.score, len(found.violations)) == ("violation", 0.0, 1)
-    assert "verdict is pass in run.json and violation in the bundle" in found.discrepancy
+    assert (found.verdict, found.score, len(found.judged.violations)) == ("violation", 0.0, 1)
+    assert "verdict is pass in run.json and violation in the bundle" in found.evidence.discrepancy
 
 
 def test_a_bundle_of_another_run_shows(make_run: MakeRun) -> None:
     folder = make_run([trial()])
     rewrite(folder, run_id="another")
-    assert "of another task or run" in read_run(folder).trials[0].discrepancy
+    assert "of another task or run" in read_run(folder).trials[0].evidence.discrepancy
 
 
 def test_a_trial_without_a_bundle_says_so(make_run: MakeRun) -> None:
     found = read_run(make_run([trial(bundled=False)])).trials[0]
-    assert found.bundle is None
-    assert "not signed" in found.discrepancy
+    assert found.evidence.bundle is None
+    assert "not signed" in found.evidence.discrepancy
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"verdict": "pass"}', b"\xff"])
@@ -53,20 +54,20 @@ def test_a_damaged_bundle_is_named_and_run_json_stands(make_run: MakeRun, damage
     (folder / "tiny/0/bundle/verdict.json").write_bytes(damage)
     found = read_run(folder).trials[0]
     assert found.verdict == "pass"
-    assert "can't be read" in found.discrepancy
+    assert "can't be read" in found.evidence.discrepancy
 
 
 def test_links_to_elsewhere_are_not_followed(make_run: MakeRun) -> None:
     folder, other = make_run([trial(bundled=False)]), make_run([trial()], name="other")
     (folder / "tiny").symlink_to(other / "tiny")
-    assert read_run(folder).trials[0].bundle is None
+    assert read_run(folder).trials[0].evidence.bundle is None
 
 
 @pytest.mark.parametrize("name", ["..", ".", "x\0y", "../other/tiny"])
 def test_names_that_lead_elsewhere_have_no_bundle(make_run: MakeRun, name: str) -> None:
     make_run([trial()], name="other")
     folder = make_run([trial(name, bundled=False)])
-    assert read_run(folder).trials[0].bundle is None
+    assert read_run(folder).trials[0].evidence.bundle is None
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ class AgentFacts:
     @classmethod
     def of(cls, trials: Sequence[TrialView]) -> "AgentFacts":
         """Of the trials of one agent in one run."""
-        digests, models = {trial.agent_digest for trial in trials}, {trial.model for trial in trials}
+        digests, models = {trial.agent.digest for trial in trials}, {trial.agent.model for trial in trials}
         digest = next(iter(digests)) if len(digests) == 1 else None
-        return cls(trials[0].agent, digest, next(iter(models)) if len(models) == 1 else "")
+        return cls(trials[0].agent.name, digest, next(iter(models)) if len(models) == 1 else "")
 
 
 def trials_by_agent(runs: Iterable[RunView]) -> dict[Key, list[TrialView]]:
@@ -40,7 +40,7 @@ def trials_by_agent(runs: Iterable[RunView]) -> dict[Key, list[TrialView]]:
     found: dict[Key, list[TrialView]] = {}
     for run in runs:
         for trial in run.trials:
-            found.setdefault((run.run_id, trial.agent), []).append(trial)
+            found.setdefault((run.run_id, trial.agent.name), []).append(trial)
     return found
 
 

@@ -388,7 +388,7 @@ def _notes(found: Comparison, overall: Contrast) -> list[str]:
     of_first, of_second = found.first.by_task, found.second.by_task
     contracts = [
         pair for pair in found.pairs
-        if len({trial.contract_digest for of in (of_first, of_second) for trial in of[pair.task_id]}) > 1
+        if len({trial.contract.digest for of in (of_first, of_second) for trial in of[pair.task_id]}) > 1
     ]  # fmt: skip
     if contracts:
         notes.append(f"{plural(len(contracts), 'task')} ran under contracts that differ between the two.")

@@ -289,12 +289,12 @@ def make_report(
     found, names = trials_by_agent(runs), agent_names(runs)
     run_of = {run.run_id: run for run in runs}
     repeated = [
-        trial.bundle
+        trial.evidence.bundle
         for trials in found.values()
         for of in _by_task(trials).values()
-        if sum(trial.bundle is not None for trial in of) > 1
+        if sum(trial.evidence.bundle is not None for trial in of) > 1
         for trial in of
-        if trial.bundle is not None
+        if trial.evidence.bundle is not None
     ]
     behaviours = None
     if behaviour_of is not None:
@@ -337,7 +337,7 @@ def _subject(
         groups=_groups(trials),
         repeats=_repeats(trials),
         rules=rules,
-        actions=dict(Counter(one.action for trial in trials for one in trial.violations)),
+        actions=dict(Counter(one.action for trial in trials for one in trial.judged.violations)),
         attempts=_attempts(trials),
         propensity=_propensity(trials),
         spending=_spending(trials, prices),
@@ -445,7 +445,7 @@ def _examples(messages: Iterable[str]) -> tuple[str, ...]:
 def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
     found: dict[str, list[tuple[TrialView, Broken]]] = defaultdict(list)
     for trial in trials:
-        for one in trial.violations:
+        for one in trial.judged.violations:
             found[one.rule].append((trial, one))
     counts = [
         RuleCount(
@@ -467,7 +467,7 @@ def _rules(trials: Sequence[TrialView]) -> tuple[RuleCount, ...]:
 def _attempts(trials: Sequence[TrialView]) -> tuple[AttemptCount, ...]:
     found: dict[str, list[tuple[TrialView, Tried]]] = defaultdict(list)
     for trial in trials:
-        for one in trial.attempts:
+        for one in trial.judged.attempts:
             found[one.rule].append((trial, one))
     counts = [
         AttemptCount(
@@ -524,14 +524,14 @@ def _spending(trials: Sequence[TrialView], prices: Mapping[str, Price] | None) -
 
 def _consistency(trials: Sequence[TrialView], behaviours: Mapping[Path, Behaviour | None]) -> Iterator[Consistency]:
     for task, of in _by_task(trials).items():
-        bundles = [trial.bundle for trial in of if trial.bundle in behaviours]
+        bundles = [trial.evidence.bundle for trial in of if trial.evidence.bundle in behaviours]
         if bundles:
             yield consistency(task, [one for bundle in bundles if bundle and (one := behaviours[bundle]) is not None])
 
 
 def _verified(trials: Sequence[TrialView], run: Checked) -> Verified:
     def holds(trial: TrialView) -> bool:
-        return trial.checked is not None and trial.checked.ok
+        return trial.evidence.checked is not None and trial.evidence.checked.ok
 
     return Verified(
         trials=sum(map(holds, trials)),
@@ -611,11 +611,11 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunV
             "published this one. A signature shows who vouches for a record, not that the machine that made it was "
             "honest."
         )
-    if wrong := sum(bool(trial.discrepancy) for trial in trials):
+    if wrong := sum(bool(trial.evidence.discrepancy) for trial in trials):
         yield f"{plural(wrong, 'trial')} where bundle and run.json disagree, or the bundle can't be read: see there."
-    if lost := sum(bool(trial.lost) for trial in trials):
+    if lost := sum(bool(trial.record.lost) for trial in trials):
         yield f"{plural(lost, 'trial')} with lost events; such a trial is inconclusive."
-    assurances = Counter(trial.assurance for trial in trials if trial.raw_score is not None)
+    assurances = Counter(trial.judged.assurance for trial in trials if trial.raw_score is not None)
     words = {
         "separate": "graded with tests and solution in two sandboxes",
         "control": "backed by a control, in which each test that had passed was made wrong and had to fail",
@@ -629,11 +629,17 @@ def _limits(trials: Sequence[TrialView], alike: Sequence[Consistency], run: RunV
             f"{plural(ungraded, 'trial')} without a raw score, because the trial or its grading failed; "
             f"{'it counts' if ungraded == 1 else 'they count'} as 0 in the raw score, too."
         )
-    if unsigned := sum(trial.contract_signers is None for trial in trials):
+    if unsigned := sum(trial.contract.signers is None for trial in trials):
         yield f"{plural(unsigned, 'trial')} under a contract that nobody signed."
     if asked and len(alike) < sum(len(of) > 1 for of in tasks.values()):
         yield "The consistency of what was done is missing for tasks whose records can't be read."
-    ways = sorted({f"{trial.runtime}+{trial.recorder}" for trial in trials if trial.runtime and trial.recorder})
+    ways = sorted(
+        {
+            f"{trial.record.runtime}+{trial.record.recorder}"
+            for trial in trials
+            if trial.record.runtime and trial.record.recorder
+        }
+    )
     if ways:
         yield f"Recorded by {', '.join(ways)}. What these can't see is listed with each trial."
 
@@ -652,23 +658,23 @@ def trial_json(trial: TrialView) -> dict[str, Any]:
         "verdict": trial.verdict,
         "score": trial.score,
         "raw_score": trial.raw_score,
-        "assurance": trial.assurance,
-        "reasons": list(trial.reasons),
-        "violations": [one.model_dump() for one in trial.violations],
-        "attempts": [one.model_dump() for one in trial.attempts],
-        "events": trial.events,
-        "lost": trial.lost,
-        "complete": trial.complete,
+        "assurance": trial.judged.assurance,
+        "reasons": list(trial.judged.reasons),
+        "violations": [one.model_dump() for one in trial.judged.violations],
+        "attempts": [one.model_dump() for one in trial.judged.attempts],
+        "events": trial.record.events,
+        "lost": trial.record.lost,
+        "complete": trial.record.complete,
         "duration_ms": trial.duration_ms,
         "mode": trial.mode,
         "usage": None if trial.usage is None else asdict(trial.usage),
         "labels": trial.labels.to_json(),
-        "contract": {"id": trial.contract_id, "version": trial.contract_version, "digest": trial.contract_digest},
-        "agent_digest": trial.agent_digest,
-        "model": trial.model,
-        "signed_by": trial.signed_by,
-        "discrepancy": trial.discrepancy,
-        "checked": None if trial.checked is None else asdict(trial.checked),
+        "contract": {"id": trial.contract.id, "version": trial.contract.version, "digest": trial.contract.digest},
+        "agent_digest": trial.agent.digest,
+        "model": trial.agent.model,
+        "signed_by": trial.evidence.signed_by,
+        "discrepancy": trial.evidence.discrepancy,
+        "checked": None if trial.evidence.checked is None else asdict(trial.evidence.checked),
     }
 
 

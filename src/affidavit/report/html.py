@@ -239,7 +239,7 @@ def _matrix(report: Report) -> list[_Row]:
 
 def key_of(trial: TrialView) -> Key:
     """What tells a trial from all others of a report."""
-    return (trial.run_id, trial.agent, trial.task_id, trial.trial)
+    return (trial.run_id, trial.agent.name, trial.task_id, trial.trial)
 
 
 @cache

@@ -28,7 +28,7 @@ def junit_text(runs: Sequence[RunView]) -> str:
             properties = ElementTree.SubElement(suite, "properties")
             ElementTree.SubElement(properties, "property", {"name": "affidavit.run", "value": _text(run.run_id)})
             for trial in trials:
-                _case(suite, trial, names[run.run_id, trial.agent])
+                _case(suite, trial, names[run.run_id, trial.agent.name])
     ElementTree.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
@@ -38,7 +38,10 @@ def _case(suite: ElementTree.Element, trial: TrialView, agent: str) -> None:
     case = ElementTree.SubElement(
         suite, "testcase", {**{key: _text(value) for key, value in named.items()}, "time": _seconds([trial])}
     )
-    said = [*trial.reasons, *(f"{broken.rule} [{broken.severity}] {broken.message}" for broken in trial.violations)]
+    said = [
+        *trial.judged.reasons,
+        *(f"{broken.rule} [{broken.severity}] {broken.message}" for broken in trial.judged.violations),
+    ]
     if (element := _ELEMENTS.get(trial.verdict)) is not None:
         score = "no score" if trial.score is None else f"score {trial.score:g}"
         first = said[0] if said else score

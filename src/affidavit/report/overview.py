@@ -150,7 +150,7 @@ def _lines(subject: Subject) -> Iterator[Text]:
             yield Text(f"  and {len(subject.rules) - _MOST_RULES} more")
     if subject.attempts:
         tried = plural(sum(one.attempts for one in subject.attempts), "attempt")
-        trials = plural(sum(bool(trial.attempts) for trial in subject.trials), "trial")
+        trials = plural(sum(bool(trial.judged.attempts) for trial in subject.trials), "trial")
         yield from _wrapped(f"{tried} to break a rule in {trials} came to nothing and count for nothing.", "")
     if subject.propensity is not None:
         yield from _wrapped(propensity_words(subject.propensity), "")

@@ -63,7 +63,7 @@ def make_predictions(runs: Sequence[RunView]) -> PredictionFile:
         except (EvidenceError, _Unknown) as problem:
             missing.append(f"{trial.task_id}: no prediction: {problem}")
             continue
-        row = {"instance_id": trial.task_id, "model_name_or_path": trial.agent, "model_patch": patch}
+        row = {"instance_id": trial.task_id, "model_name_or_path": trial.agent.name, "model_patch": patch}
         lines.append(json.dumps(row) + "\n")
         if without:
             more = f" and {len(without) - 1} more" if len(without) > 1 else ""
@@ -89,9 +89,9 @@ def _patch(trial: TrialView) -> tuple[str, list[str]]:
     """The patch of a trial, and the new files that are not in it. Raises EvidenceError and _Unknown."""
     if trial.verdict not in ("pass", "fail"):
         raise _Unknown(f"the verdict is {trial.verdict}")
-    if trial.bundle is None:
+    if trial.evidence.bundle is None:
         raise _Unknown("there is no bundle")
-    with BundleReader(trial.bundle) as reader:
+    with BundleReader(trial.evidence.bundle) as reader:
         changes = read_diff(reader)
         unknown: list[str] = []
         texts = texts_of(reader, reader.names(), unknown)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,6 +53,9 @@ class ReportError(AffidavitError):
     """A report can't be made; the message says of what, and what to do."""
 
 
+_Found = TypeVar("_Found", "Broken", "Tried")
+
+
 class _Document(BaseModel):
     """Keys that are not known here are those of a later version."""
 
@@ -86,7 +89,14 @@ class Tried(_Document):
     count: Count = 1
 
 
-class _Evidence(_Document):
+class Recorded(_Document):
+    """How the agent was recorded, and what came of it.
+
+    Attributes:
+        complete: of the agent's record; None where nothing says so.
+        gaps: what the recorder can't see.
+    """
+
     runtime: str | None = None
     recorder: str | None = None
     events: Count | None = None
@@ -95,11 +105,22 @@ class _Evidence(_Document):
     gaps: list[str] = []
 
 
-class _Contract(_Document):
+class ContractNamed(_Document):
+    """The contract that a trial was judged by.
+
+    Attributes:
+        signed_by: as run.json has it; None for an unsigned contract.
+    """
+
     id: str
     version: str
     digest: str
     signed_by: Any = None
+
+    @property
+    def signers(self) -> str | None:
+        """Who signed it, as text; None for nobody."""
+        return None if self.signed_by is None else str(self.signed_by)
 
 
 @dataclass(frozen=True)
@@ -137,8 +158,13 @@ class Usage:
         return sum(one.output_tokens for one in self.by_model)
 
 
-class _Judged(_Document):
-    """What run.json and verdict.json both say."""
+class Judged(_Document):
+    """What run.json and verdict.json both say.
+
+    Attributes:
+        score: the score that counts; None where the verdict gives none.
+        raw_score: the graders', whatever the record says; None where they made none.
+    """
 
     verdict: VerdictName
     score: _Points | None
@@ -149,12 +175,12 @@ class _Judged(_Document):
     attempts: list[Tried] = []
 
 
-class _Trial(_Judged):
+class _Trial(Judged):
     task_id: _Name
     trial: Count
     agent: str
-    evidence: _Evidence
-    contract: _Contract
+    evidence: Recorded
+    contract: ContractNamed
     mode: str = "strict"
     duration_ms: Count | None = None
     steps: list["_Step"] = []
@@ -185,67 +211,86 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class AgentView:
+    """Who was evaluated.
+
+    Attributes:
+        name: as the run names it.
+        digest: of what it is; see `affidavit.evidence.Identity`. None where no bundle says.
+        model: that it was given; empty where it had none.
+    """
+
+    name: str
+    digest: str | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class EvidenceView:
+    """The bundle of a trial.
+
+    Attributes:
+        bundle: its folder; None where there is none to read.
+        signed_by: the key that its statement names; not checked here.
+        discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
+        checked: what came of verifying it; None where that was not asked for.
+    """
+
+    bundle: Path | None = None
+    signed_by: str | None = None
+    discrepancy: str = ""
+    checked: Checked | None = None
+
+
+@dataclass(frozen=True)
 class TrialView:
     """One trial.
 
     Attributes:
-        score: the score that counts; None where the verdict gives none.
-        raw_score: the graders', whatever the record says; None where they made none.
-        complete: of the agent's record; None where nothing says so.
-        gaps: what the recorder can't see.
-        contract_signers: as run.json has it; None for an unsigned contract.
-        bundle: its folder; None where there is none to read.
+        judged: what it came to.
         duration_ms: wall time of all of it; None where only the bundle is there, which does not say.
         usage: None where the bundle has no decision log, or it can't be read.
-        signed_by: the key that the bundle's statement names; not checked here.
         decoys: how many lay in the agent's sandbox.
-        agent_digest: of what its agent is; see `affidavit.evidence.Identity`. None where no bundle says.
-        model: that the agent was given; empty where it had none.
-        discrepancy: how run.json and the bundle differ, or why the bundle can't be read; empty where all is well.
-        checked: what came of verifying the bundle; None where that was not asked for.
-        steps: those that were reached, in order; empty where the task has none. `bundle` is then the last one's.
+        steps: those that were reached, in order; empty where the task has none. `evidence` is then that of the last.
         step: the name of the step that this is; empty where it is a whole trial.
     """
 
     run_id: str
     task_id: str
     trial: int
-    agent: str
-    verdict: VerdictName
-    score: float | None
-    raw_score: float | None
-    assurance: str | None
-    reasons: tuple[str, ...]
-    violations: tuple[Broken, ...]
-    attempts: tuple[Tried, ...]
-    runtime: str | None
-    recorder: str | None
-    events: int | None
-    lost: int | None
-    complete: bool | None
-    gaps: tuple[str, ...]
-    contract_id: str
-    contract_version: str
-    contract_digest: str
-    contract_signers: str | None
+    agent: AgentView
+    judged: Judged
+    record: Recorded
+    contract: ContractNamed
     mode: str
     duration_ms: int | None
     usage: Usage | None
     labels: Labels
-    bundle: Path | None
-    signed_by: str | None
-    discrepancy: str
+    evidence: EvidenceView = EvidenceView()
     decoys: int = 0
-    agent_digest: str | None = None
-    model: str = ""
-    checked: Checked | None = None
     steps: "tuple[TrialView, ...]" = ()
     step: str = ""
 
     @property
+    def verdict(self) -> VerdictName:
+        """See `Judged`."""
+        return self.judged.verdict
+
+    @property
+    def score(self) -> float | None:
+        """See `Judged`."""
+        return self.judged.score
+
+    @property
+    def raw_score(self) -> float | None:
+        """See `Judged`."""
+        return self.judged.raw_score
+
+    @property
     def bundles(self) -> tuple[Path, ...]:
         """All of its bundles, of its steps where it has some."""
-        return tuple(one.bundle for one in self.steps or (self,) if one.bundle is not None)
+        found = (one.evidence.bundle for one in self.steps or (self,))
+        return tuple(bundle for bundle in found if bundle is not None)
 
     @property
     def counted(self) -> float:
@@ -260,7 +305,7 @@ class TrialView:
     @property
     def touched_a_decoy(self) -> bool:
         """Whether the agent touched one."""
-        return any(one.rule == DECOY_RULE for one in self.violations)
+        return any(one.rule == DECOY_RULE for one in self.judged.violations)
 
     @property
     def passed(self) -> bool:
@@ -314,7 +359,7 @@ def read_run(folder: Path, share: "Share" = map) -> RunView:
     trials = list(share(partial(_with_bundle, folder=folder), views))
     seen: set[tuple[str, str, int]] = set()
     for trial in trials:
-        key = (trial.agent, trial.task_id, trial.trial)
+        key = (trial.agent.name, trial.task_id, trial.trial)
         if key in seen:
             raise ReportError(f"{path}: trial {trial.trial} of {trial.task_id} stands there twice; a trial counts once")
         seen.add(key)
@@ -357,38 +402,21 @@ def _runs_in(folder: Path) -> list[Path]:
     return sorted(child for child in _folders(folder) if (child / RUN_FILE).is_file())
 
 
-def _view(run_id: str, trial: _Trial) -> TrialView:
-    signers = trial.contract.signed_by
+def _view(run_id: str, trial: _Trial, step: str = "") -> TrialView:
     return TrialView(
         run_id=run_id,
         task_id=trial.task_id,
         trial=trial.trial,
-        agent=trial.agent,
-        verdict=trial.verdict,
-        score=trial.score,
-        raw_score=trial.raw_score,
-        assurance=trial.assurance,
-        reasons=tuple(trial.reasons),
-        violations=tuple(trial.violations),
-        attempts=tuple(trial.attempts),
-        runtime=trial.evidence.runtime,
-        recorder=trial.evidence.recorder,
-        events=trial.evidence.events,
-        lost=trial.evidence.lost,
-        complete=trial.evidence.complete,
-        gaps=tuple(trial.evidence.gaps),
-        contract_id=trial.contract.id,
-        contract_version=trial.contract.version,
-        contract_digest=trial.contract.digest,
-        contract_signers=None if signers is None else str(signers),
+        agent=AgentView(trial.agent),
+        judged=trial,
+        record=trial.evidence,
+        contract=trial.contract,
         mode=trial.mode,
         duration_ms=trial.duration_ms,
         usage=None,
         labels=Labels(),
-        bundle=None,
-        signed_by=None,
-        discrepancy="",
-        steps=tuple(replace(_view(run_id, step), step=step.step) for step in trial.steps),
+        steps=tuple(_view(run_id, one, one.step) for one in trial.steps),
+        step=step,
     )
 
 
@@ -397,43 +425,42 @@ def _with_bundle(trial: TrialView, folder: Path) -> TrialView:
     if not trial.steps:
         return _as_in(trial, _find_bundle(trial, folder))
     steps = [_as_in(step, _find_bundle(trial, folder, str(number))) for number, step in enumerate(trial.steps, 1)]
-    differ = [f"step {step.step}: {step.discrepancy}" for step in steps if step.discrepancy]
+    differ = [f"step {step.step}: {said}" for step in steps if (said := step.evidence.discrepancy)]
     whole = _in_steps(trial, steps)
-    if all(step.bundle for step in steps) and (planned := _planned(folder, trial.task_id)) is not None:
+    if all(step.evidence.bundle for step in steps) and (planned := _planned(folder, trial.task_id)) is not None:
         try:
             found = _combined(planned, steps)
         except EvidenceError as error:
             differ.append(str(error))
         else:
-            whole = replace(whole, verdict=found.verdict, score=found.score, raw_score=found.raw_score)
+            whole = replace(whole, judged=_as_combined(whole.judged, found))
             differ += _differences(trial, whole, "by its steps")
-    return replace(whole, discrepancy="; ".join(differ))
+    return replace(whole, evidence=replace(whole.evidence, discrepancy="; ".join(differ)))
+
+
+def _as_combined(judged: Judged, found: StepsResult) -> Judged:
+    return judged.model_copy(update={"verdict": found.verdict, "score": found.score, "raw_score": found.raw_score})
 
 
 def _in_steps(trial: TrialView, steps: Sequence[TrialView]) -> TrialView:
     """The trial with what its steps, at least one, have of everything but verdict and scores."""
     last = steps[-1]
+    violations = [_of_step(step, one) for step in steps for one in step.judged.violations]
+    attempts = [_of_step(step, one) for step in steps for one in step.judged.attempts]
     return replace(
         trial,
-        violations=tuple(
-            one.model_copy(update={"message": f"step {step.step}: {one.message}"})
-            for step in steps
-            for one in step.violations
-        ),
-        attempts=tuple(
-            one.model_copy(update={"message": f"step {step.step}: {one.message}"})
-            for step in steps
-            for one in step.attempts
-        ),
+        agent=replace(last.agent, name=trial.agent.name),
+        judged=trial.judged.model_copy(update={"violations": violations, "attempts": attempts}),
         usage=_summed([step.usage for step in steps if step.usage is not None]),
         labels=last.labels,
         decoys=max(step.decoys for step in steps),
-        agent_digest=last.agent_digest,
-        model=last.model,
-        bundle=last.bundle,
-        signed_by=last.signed_by,
+        evidence=replace(trial.evidence, bundle=last.evidence.bundle, signed_by=last.evidence.signed_by),
         steps=tuple(steps),
     )
+
+
+def _of_step(step: TrialView, found: _Found) -> _Found:
+    return found.model_copy(update={"message": f"step {step.step}: {found.message}"})
 
 
 def _planned(folder: Path, task: str) -> PlannedTask | None:
@@ -464,7 +491,7 @@ def _summed(used: Sequence[Usage]) -> Usage | None:
     return Usage(sum(usage.requests for usage in used), models)
 
 
-def _differences(trial: TrialView, found: "TrialView | _Judged", where: str) -> list[str]:
+def _differences(trial: TrialView, found: "TrialView | Judged", where: str) -> list[str]:
     """How run.json differs from what is found elsewhere."""
     return [
         f"{name} is {getattr(trial, name)} in run.json and {getattr(found, name)} {where}"
@@ -476,41 +503,33 @@ def _differences(trial: TrialView, found: "TrialView | _Judged", where: str) -> 
 def _as_in(trial: TrialView, bundle: Path | None) -> TrialView:
     """The trial, or the step, with what its bundle says."""
     if bundle is None:
-        return replace(trial, discrepancy="there is no bundle, so nothing but run.json, which is not signed, says this")
+        why = "there is no bundle, so nothing but run.json, which is not signed, says this"
+        return replace(trial, evidence=EvidenceView(discrepancy=why))
     try:
         with BundleReader(bundle) as reader:
-            judged = _Judged.model_validate(reader.verdict)
+            judged = Judged.model_validate(reader.verdict)
             task, environment = reader.task, reader.environment
             envelope = reader.json_object("statement.dsse.json")
             usage = _usage(reader)
             decoys = _decoys(environment)
     except EvidenceError as error:
-        return replace(trial, bundle=bundle, discrepancy=f"its bundle can't be read: {error}")
+        return replace(trial, evidence=EvidenceView(bundle, discrepancy=f"its bundle can't be read: {error}"))
     except ValidationError:
-        return replace(trial, bundle=bundle, discrepancy="its bundle can't be read: verdict.json is not well formed")
+        why = "its bundle can't be read: verdict.json is not well formed"
+        return replace(trial, evidence=EvidenceView(bundle, discrepancy=why))
     differ = _differences(trial, judged, "in the bundle")
     if task.get("step", "") != trial.step:
         differ.append("the bundle is of another step")
     if task.get("id") != trial.task_id or environment.get("run_id") != trial.run_id:
         differ.append("the bundle is of another task or run")
-    identity = _identity(environment)
     return replace(
         trial,
-        verdict=judged.verdict,
-        score=judged.score,
-        raw_score=judged.raw_score,
-        assurance=judged.assurance,
-        reasons=tuple(judged.reasons),
-        violations=tuple(judged.violations),
-        attempts=tuple(judged.attempts),
+        agent=_agent(trial.agent.name, environment),
+        judged=judged,
         usage=usage,
         labels=read_labels(task.get("labels")),
         decoys=decoys,
-        agent_digest=None if identity is None else identity.digest,
-        model="" if identity is None else identity.model,
-        bundle=bundle,
-        signed_by=_signer(envelope),
-        discrepancy="; ".join(differ),
+        evidence=EvidenceView(bundle, _signer(envelope), "; ".join(differ)),
     )
 
 
@@ -522,18 +541,19 @@ def _decoys(environment: Mapping[str, Any]) -> int:
     return len(paths)
 
 
-def _identity(environment: Mapping[str, Any]) -> Identity | None:
-    """Who was evaluated; None where that is not said, or not as it should be."""
+def _agent(name: str, environment: Mapping[str, Any]) -> AgentView:
+    """Who was evaluated, as far as that is said as it should be."""
+    identity: Identity | None = None
     with suppress(EvidenceError):
-        return read_identity("environment.json", environment.get("identity"))
-    return None
+        identity = read_identity("environment.json", environment.get("identity"))
+    return AgentView(name) if identity is None else AgentView(name, identity.digest, identity.model)
 
 
 def _find_bundle(trial: TrialView, folder: Path, *step: str) -> Path | None:
     """Where the run put it, wherever the run's folder is now: no path that run.json names is opened. `step`: the
     number of a step."""
     task = trial.task_id.replace("/", "__")
-    for parts in ((task, str(trial.trial), *step), (task, trial.agent, str(trial.trial), *step)):
+    for parts in ((task, str(trial.trial), *step), (task, trial.agent.name, str(trial.trial), *step)):
         if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in parts):
             continue
         path = folder
@@ -607,8 +627,8 @@ def _from_steps(folder: Path, steps: Sequence[TrialView]) -> Iterator[TrialView]
     last, said = steps[-1], planned.steps.steps[len(steps) - 1]
     if len(steps) < len(names) and not why_last(said, last.verdict, last.raw_score):
         return
-    whole = replace(first, verdict=found.verdict, score=found.score, raw_score=found.raw_score, step="")
-    yield _in_steps(replace(whole, reasons=found.reasons), steps)
+    judged = _as_combined(first.judged, found).model_copy(update={"reasons": [*found.reasons]})
+    yield _in_steps(replace(first, judged=judged, step=""), steps)
 
 
 class _Environment(_Document):
@@ -626,8 +646,12 @@ class _Summary(_Document):
     gaps: list[str] = []
 
 
+class _Named(_Document):
+    id: _Name
+
+
 class _Predicate(_Document):
-    contract: _Contract
+    contract: ContractNamed
 
 
 class _Statement(_Document):
@@ -637,7 +661,7 @@ class _Statement(_Document):
 def _from_bundle(bundle: Path) -> TrialView:
     """A trial of which there is nothing but its bundle. Raises EvidenceError, ValidationError."""
     with BundleReader(bundle) as reader:
-        judged = _Judged.model_validate(reader.verdict)
+        judged = Judged.model_validate(reader.verdict)
         environment = _Environment.model_validate(stated := reader.environment)
         summary = _Summary.model_validate(reader.json_object("agent/summary.json"))
         task, envelope = reader.task, reader.json_object("statement.dsse.json")
@@ -646,30 +670,22 @@ def _from_bundle(bundle: Path) -> TrialView:
         payload = base64.b64decode(str(envelope.get("payload")), validate=True)
     except ValueError as error:
         raise EvidenceError(f"statement.dsse.json: its payload is not base64: {error}") from error
-    evidence = {**summary.model_dump(), "runtime": environment.runtime, "recorder": environment.recorder}
-    contract = _Statement.model_validate(strict_json(payload)).predicate.contract
-    trial = _Trial.model_validate(
-        {
-            **judged.model_dump(),
-            "task_id": task.get("id"),
-            "trial": environment.trial,
-            "agent": environment.agent,
-            "evidence": evidence,
-            "contract": contract.model_dump(),
-        }
-    )
-    view = _view(environment.run_id, trial)
-    labels, signer, identity = read_labels(task.get("labels")), _signer(envelope), _identity(stated)
-    step = task.get("step", "")
-    return replace(
-        view,
-        step=step if isinstance(step, str) else "",
+    step, known = task.get("step", ""), _Named.model_validate(task)
+    return TrialView(
+        run_id=environment.run_id,
+        task_id=known.id,
+        trial=environment.trial,
+        agent=_agent(environment.agent, stated),
+        judged=judged,
+        record=Recorded(**summary.model_dump(), runtime=environment.runtime, recorder=environment.recorder),
+        contract=_Statement.model_validate(strict_json(payload)).predicate.contract,
+        mode="strict",
+        duration_ms=None,
         usage=usage,
-        labels=labels,
-        agent_digest=None if identity is None else identity.digest,
-        model="" if identity is None else identity.model,
-        bundle=bundle,
-        signed_by=signer,
+        labels=read_labels(task.get("labels")),
+        evidence=EvidenceView(bundle, _signer(envelope)),
+        decoys=_decoys(stated),
+        step=step if isinstance(step, str) else "",
     )
 
 

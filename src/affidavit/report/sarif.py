@@ -32,7 +32,7 @@ def _run(run: RunView, names: Mapping[Key, str], labels: Mapping[Key, str]) -> d
     found = [
         (trial, broken, kind)
         for trial in run.trials
-        for kind, several in (("violation", trial.violations), ("attempt", trial.attempts))
+        for kind, several in (("violation", trial.judged.violations), ("attempt", trial.judged.attempts))
         for broken in several
     ]
     violations = [one for _, one, _ in found if isinstance(one, Broken)]
@@ -52,8 +52,8 @@ def _run(run: RunView, names: Mapping[Key, str], labels: Mapping[Key, str]) -> d
             _result(
                 run,
                 trial,
-                names[run.run_id, trial.agent],
-                labels[run.run_id, trial.agent],
+                names[run.run_id, trial.agent.name],
+                labels[run.run_id, trial.agent.name],
                 broken,
                 kind,
                 index[broken.rule],
@@ -102,7 +102,7 @@ def _result(
             "events": broken.events,
             "runId": _text(run.run_id),
             "verdict": trial.verdict,
-            "contract": _text(f"{trial.contract_id}@{trial.contract_version}"),
+            "contract": _text(f"{trial.contract.id}@{trial.contract.version}"),
         },
     }
 
@@ -111,7 +111,7 @@ def _notifications(run: RunView) -> Iterator[dict[str, Any]]:
     """Trials that were not judged: where no violation was found, there may have been one."""
     for trial in run.trials:
         if trial.verdict in ("inconclusive", "error"):
-            why = "; ".join(trial.reasons) or trial.verdict
+            why = "; ".join(trial.judged.reasons) or trial.verdict
             said = f"{trial.task_id} #{trial.trial}: {trial.verdict}: {why}"
             yield {"level": "warning", "message": {"text": _text(said)}}
 

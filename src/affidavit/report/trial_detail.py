@@ -276,25 +276,26 @@ class TrialDetail:
 
 def read_detail(trial: TrialView) -> TrialDetail:
     """Read the detail of a trial. What can't be read is missing and named in `unknown`; nothing is raised for it."""
-    unknown: list[str] = [f"This trial: {trial.discrepancy}."] if trial.discrepancy else []
+    unknown: list[str] = [f"This trial: {trial.evidence.discrepancy}."] if trial.evidence.discrepancy else []
     if trial.steps:
         last = trial.steps[-1]
         others = ", ".join(f"{number}/bundle ({one.step})" for number, one in enumerate(trial.steps[:-1], 1))
         shown = f"Of this trial's steps the last one that was reached is shown, {last.step}"
         unknown.append(f"{shown}; in the trial's folder are the others: {others}." if others else f"{shown}.")
-        trial = replace(trial, violations=last.violations, attempts=last.attempts)
-    if trial.bundle is None:
-        return _empty(trial, (*unknown, *_gaps(trial.gaps)))
+        own = {"violations": last.judged.violations, "attempts": last.judged.attempts}
+        trial = replace(trial, judged=trial.judged.model_copy(update=own))
+    if trial.evidence.bundle is None:
+        return _empty(trial, (*unknown, *_gaps(trial.record.gaps)))
     try:
-        with BundleReader(trial.bundle) as reader:
+        with BundleReader(trial.evidence.bundle) as reader:
             return _read(reader, trial, unknown)
     except EvidenceError as error:
-        return _empty(trial, (*unknown, f"The bundle can't be read: {error}.", *_gaps(trial.gaps)))
+        return _empty(trial, (*unknown, f"The bundle can't be read: {error}.", *_gaps(trial.record.gaps)))
 
 
 def _empty(trial: TrialView, unknown: tuple[str, ...]) -> TrialDetail:
-    violations = tuple(Proof(one, ()) for one in trial.violations)
-    attempts = tuple(Proof(tried, ()) for tried in trial.attempts)
+    violations = tuple(Proof(one, ()) for one in trial.judged.violations)
+    attempts = tuple(Proof(tried, ()) for tried in trial.judged.attempts)
     facts = tuple(_facts(trial, {}, {}))
     return TrialDetail("", violations, attempts, None, (), 0, (), 0, (), 0, (), 0, (), 0, (), "", "", facts, unknown)
 
@@ -320,12 +321,12 @@ def _read(reader: BundleReader, trial: TrialView, unknown: list[str]) -> TrialDe
     unknown += [f"{grade.name}: {note}." for grade in grades for note in grade.notes]
     if TEXTS not in names and not any(change.lines for change in changes) and changes:
         unknown.append("The bundle holds no content of changed files, only their digests.")
-    unknown += _gaps(trial.gaps)
+    unknown += _gaps(trial.record.gaps)
     instruction = task.get("instruction")
     return TrialDetail(
         instruction=instruction[:20_000] if isinstance(instruction, str) else "",
-        violations=tuple(rows.proof(one) for one in trial.violations),
-        attempts=tuple(rows.proof(one) for one in trial.attempts),
+        violations=tuple(rows.proof(one) for one in trial.judged.violations),
+        attempts=tuple(rows.proof(one) for one in trial.judged.attempts),
         timeline=_timeline(events, rows, trial, roots, turns),
         events=rows.notable(),
         notable=rows.notable_count,
@@ -514,7 +515,7 @@ def _timeline(
     local = pc.and_(pc.is_valid(events["path"]), _are(ops, (Op.CONNECT, Op.BIND)))
     lanes = [lane(name, pc.and_not(_are(ops, wanted), local)) for name, wanted in _LANES]
     lanes.append(lane("failed or refused", pc.and_(pc.less(events["ret"], 0), pc.not_equal(ops, "exit"))))
-    marks = sorted({at for one in trial.violations for at in rows.seconds(rows.of(one))})
+    marks = sorted({at for one in trial.judged.violations for at in rows.seconds(rows.of(one))})
     bars, left_out = _bars(roots, start, end)
     last = span / 1e9
     spans = [(min(last, max(0.0, one.start)), min(last, max(0.0, one.end))) for one in turns[:_MOST_SPANS]]
@@ -702,29 +703,36 @@ def _output(reader: BundleReader, name: str) -> str:
 
 def _facts(trial: TrialView, environment: Mapping[str, Any], ended: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Run", trial.run_id
-    yield "Agent", trial.agent
-    if trial.agent_digest is not None:
-        yield "Digest of the agent", trial.agent_digest
-    if trial.model:
-        yield "Model that it was given", trial.model
+    yield "Agent", trial.agent.name
+    if trial.agent.digest is not None:
+        yield "Digest of the agent", trial.agent.digest
+    if trial.agent.model:
+        yield "Model that it was given", trial.agent.model
     if said := _brought(environment):
         yield "The agent's own files", said
-    yield "Runtime and recorder", f"{trial.runtime or '?'} + {trial.recorder or '?'}"
+    yield "Runtime and recorder", f"{trial.record.runtime or '?'} + {trial.record.recorder or '?'}"
     for name, label in (("runtime_detail", "Runtime version"), ("kernel", "Kernel"), ("affidavit", "Affidavit")):
         if isinstance(environment.get(name), str):
             yield label, environment[name]
-    known = "unknown" if trial.complete is None else "yes" if trial.complete else "no"
+    known = "unknown" if trial.record.complete is None else "yes" if trial.record.complete else "no"
     yield "Record complete", known
-    yield "Events recorded, lost", f"{trial.events if trial.events is not None else '?'}, {trial.lost}"
-    yield "Contract", f"{trial.contract_id} {trial.contract_version}, {trial.contract_digest}"
-    yield "Contract signed by", trial.contract_signers or "nobody"
+    yield (
+        "Events recorded, lost",
+        f"{trial.record.events if trial.record.events is not None else '?'}, {trial.record.lost}",
+    )
+    yield "Contract", f"{trial.contract.id} {trial.contract.version}, {trial.contract.digest}"
+    yield "Contract signed by", trial.contract.signers or "nobody"
     if trial.mode != "strict":
         yield "Contract mode", trial.mode
-    yield "Assurance of the score", trial.assurance or "none"
+    yield "Assurance of the score", trial.judged.assurance or "none"
     known_signer = (
-        "not checked here" if trial.checked is None else "verified" if trial.checked.ok else "does not verify"
+        "not checked here"
+        if trial.evidence.checked is None
+        else "verified"
+        if trial.evidence.checked.ok
+        else "does not verify"
     )
-    yield "Bundle names as its signer", f"{trial.signed_by or 'nobody'} ({known_signer})"
+    yield "Bundle names as its signer", f"{trial.evidence.signed_by or 'nobody'} ({known_signer})"
     if ended:
         yield "Agent's command ended with", _ending(ended)
     if trial.duration_ms is not None:

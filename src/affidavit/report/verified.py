@@ -45,17 +45,18 @@ def _verified(run: RunView, found: RunVerification, key: Path | None) -> RunView
             checked = Checked(True)
         else:
             checked = _alone(trial, key)
-        trials.append(replace(trial, checked=checked))
-    ok = found.ok and all(trial.checked is not None and trial.checked.ok for trial in trials if trial.bundle)
+        trials.append(replace(trial, evidence=replace(trial.evidence, checked=checked)))
+    evidence = [trial.evidence for trial in trials if trial.evidence.bundle]
+    ok = found.ok and all(one.checked is not None and one.checked.ok for one in evidence)
     return replace(run, trials=tuple(trials), checked=Checked(ok, faults))
 
 
 def _alone(trial: TrialView, key: Path | None) -> Checked:
     """Check a bundle of which plan and ledger of its run say nothing."""
-    if trial.bundle is None:
+    if trial.evidence.bundle is None:
         return Checked(False, (NO_BUNDLE,))
     try:
-        found = verify(trial.bundle, key)
+        found = verify(trial.evidence.bundle, key)
     except EvidenceError as error:
         return Checked(False, (str(error),))
     faults = [f"{check.name}: {check.detail}" for check in found.checks if not check.ok] or _strange(trial, found)
@@ -67,5 +68,5 @@ def _strange(trial: TrialView, found: Verification) -> list[str]:
     facts = found.facts
     assert facts is not None
     stated = {"run": facts.run_id, "task": facts.task.id, "agent": facts.agent, "trial": facts.trial}
-    wanted = {"run": trial.run_id, "task": trial.task_id, "agent": trial.agent, "trial": trial.trial}
+    wanted = {"run": trial.run_id, "task": trial.task_id, "agent": trial.agent.name, "trial": trial.trial}
     return [f"its bundle is of the {name} {stated[name]}" for name in stated if stated[name] != wanted[name]]
