@@ -127,6 +127,8 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@! grep -rnE '^(<<<<<<<|>>>>>>>) ' --include='*.md' --include='*.toml' --include='*.yml' --include='*.sh' \
+		docs examples tests/data README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md
 
 # Each target for so many seconds.
 FUZZ_SECONDS := 60
