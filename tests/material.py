@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from affidavit.events import EVENT_SCHEMA, empty_counts, empty_events
-from affidavit.grading import Material
+from affidavit.grading import AgentFiles, AgentRun, Material
 from affidavit.sandbox import Change, Exit, LayerFiles
 
 
@@ -25,7 +25,7 @@ def material(
         files: by absolute path in the sandbox.
         before: likewise.
         tests: by path below tests/.
-        facts: the rest of Material.
+        facts: the rest of Material, AgentRun and AgentFiles.
     """
     for layer, content in (("lower", before), ("upper", files), ("tests", tests)):
         (folder / layer).mkdir(parents=True)
@@ -37,21 +37,25 @@ def material(
         Change(path, "modified" if path in before else "added", "file", 0o644, 0, 0, len(data), None, None)
         for path, data in files.items()
     ]
-    made: dict[str, Any] = {
-        "instruction": "Do it.",
-        "workdir": "/workspace",
+    ran = {name: facts.pop(name) for name in ("record", "counts", "exit", "stdout", "stderr") if name in facts}
+    left = {name: facts.pop(name) for name in ("changes", "carried") if name in facts}
+    run: dict[str, Any] = {
         "record": empty_events,
         "counts": empty_counts(),
         "exit": Exit(0, None, False, False, 1),
         "stdout": b"",
         "stderr": b"",
+        **ran,
+    }
+    work: dict[str, Any] = {
         "changes": changes,
         "carried": frozenset(files),
         "files": LayerFiles([folder / "upper", folder / "lower"]),
         "before": LayerFiles([folder / "lower"]),
-        "reference": folder / "tests",
+        **left,
     }
-    return Material(**{**made, **facts})
+    made: dict[str, Any] = {"instruction": "Do it.", "workdir": "/workspace", "reference": folder / "tests"}
+    return Material(agent=AgentRun(**run), work=AgentFiles(**work), **{**made, **facts})
 
 
 def rows(*events: Mapping[str, Any]) -> pa.Table:

@@ -38,7 +38,7 @@ class Says:
 
     def grade(self, material: Material) -> Grade:
         path = "/workspace/word"
-        facts, names = material.files.stat(path), material.files.names("/workspace")
+        facts, names = material.work.files.stat(path), material.work.files.names("/workspace")
         assert material.reference is not None
         assert (material.reference / "test.sh").is_file()
         right = material.text(path) == self.word

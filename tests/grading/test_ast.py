@@ -434,8 +434,10 @@ def test_a_link_to_what_is_no_code_by_its_name_breaks_a_ban(tmp_path):
         made = material(folder, files=files)
         link = Change("/w/link.py", "added", "symlink", 0o777, 0, 0, 0, None, target)
         (folder / "upper/w/link.py").symlink_to(target)
-        carried = made.carried | {link.path}
-        return named.grade(replace(made, changes=[*made.changes, link], carried=carried)).score
+        carried = made.work.carried | {link.path}
+        return named.grade(
+            replace(made, work=replace(made.work, changes=[*made.work.changes, link], carried=carried))
+        ).score
 
     assert score(tmp_path / "1", "b.py") == 1
     assert score(tmp_path / "2", "b.txt") == 0
@@ -446,7 +448,7 @@ def test_another_mode_is_no_other_code(tmp_path):
     (named,) = make_graders([GraderSpec("ast", "code", settings={"checks": checks})])
     made = material(tmp_path, before={PATH: "def f(): pass\n"})
     touched = Change(PATH, "metadata", "file", 0o755, 0, 0, 14, None, None)
-    assert named.grade(replace(made, changes=[touched], carried=frozenset({PATH}))).score == 0
+    assert named.grade(replace(made, work=replace(made.work, changes=[touched], carried=frozenset({PATH})))).score == 0
 
 
 @pytest.mark.parametrize(

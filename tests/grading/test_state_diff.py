@@ -406,8 +406,10 @@ def test_another_mode_or_a_journal_is_no_other_content(tmp_path):
             connection.execute("CREATE TABLE IF NOT EXISTS t(x)")
         before = {"/w/a": "x", "/w/db": (tmp_path / "db").read_bytes()}
         made = material(folder, before=before, files={"/w/db-journal": "x"} if not changes else {})
-        carried = made.carried | {one.path for one in changes}
-        return named.grade(replace(made, changes=[*made.changes, *changes], carried=carried)).score
+        carried = made.work.carried | {one.path for one in changes}
+        return named.grade(
+            replace(made, work=replace(made.work, changes=[*made.work.changes, *changes], carried=carried))
+        ).score
 
     touched = Change("/w/a", "metadata", "file", 0o644, 0, 0, 1, None, None)
     text = {"type": "file", "path": "/w/a", "contains": ["x"]}

@@ -21,11 +21,14 @@ from affidavit.evaluation.submission import digest_of
 from affidavit.evaluation.verifier_web import VerifierWeb
 from affidavit.evidence import BundleWriter, ChangedTexts, GradeDocument
 from affidavit.grading import (
+    AgentFiles,
+    AgentRun,
     Material,
     NamedGrader,
     PerformanceGrader,
     Rerun,
     Separation,
+    TestsRun,
     Timings,
     ToolsRequest,
     combine,
@@ -131,29 +134,21 @@ class GradingRun:
             timings = self._time(timed, place, rootfs, submission, run)
         files = WatchedFiles(LayerFiles(rootfs.layers))
         before = WatchedFiles(LayerFiles(found.layers))
-        graded = grade_all(
-            graders,
-            Material(
-                instruction=task.instruction,
-                workdir=task.environment.workdir,
-                record=record.events,
-                counts=record.counts,
-                exit=record.exit,
-                stdout=work.captured.output.stdout,
-                stderr=work.captured.output.stderr,
-                changes=changes,
-                carried=carried_over,
-                files=files,
-                before=before,
-                reference=task.tests.folder,
-                verifier=verifier,
-                grader_events=events,
-                controlled_counts=[read_counts(bundle.file(f"{stage}/counts.parquet")) for stage in verifier.controlled]
-                if verifier
-                else (),
-                timings=timings,
-            ),
+        tested = None
+        if verifier is not None and events is not None:
+            counts = [read_counts(bundle.file(f"{stage}/counts.parquet")) for stage in verifier.controlled]
+            tested = TestsRun(verifier, events, counts)
+        output = work.captured.output
+        material = Material(
+            instruction=task.instruction,
+            workdir=task.environment.workdir,
+            agent=AgentRun(record.events, record.counts, record.exit, output.stdout, output.stderr),
+            work=AgentFiles(changes, carried_over, files, before),
+            reference=task.tests.folder,
+            tests=tested,
+            timings=timings,
         )
+        graded = grade_all(graders, material)
         return GradeDocument(
             score=combine(graded).score,
             graders=graded,

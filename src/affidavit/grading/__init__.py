@@ -4,6 +4,8 @@ from affidavit.grading.combination import Assessment, Graded, combine
 from affidavit.grading.confined import Overrun, run_confined
 from affidavit.grading.grader import (
     ASSURANCES,
+    AgentFiles,
+    AgentRun,
     Assurance,
     Component,
     Evidence,
@@ -12,6 +14,7 @@ from affidavit.grading.grader import (
     Grade,
     Grader,
     Material,
+    TestsRun,
     weakest,
     weighted,
 )
@@ -63,6 +66,8 @@ __all__ = [
     "SCRIPT",
     "TESTS",
     "VERIFIER_LOGS",
+    "AgentFiles",
+    "AgentRun",
     "Assessment",
     "Assurance",
     "Component",
@@ -89,6 +94,7 @@ __all__ = [
     "RewardError",
     "Round",
     "Separation",
+    "TestsRun",
     "TimedPair",
     "TimedRun",
     "Timings",

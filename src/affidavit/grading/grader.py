@@ -183,59 +183,94 @@ class FinalFiles(Protocol):
 
 
 @dataclass(frozen=True)
-class Material:
-    """All that a grader gets.
+class AgentRun:
+    """How the agent ran.
 
     Attributes:
-        instruction: the agent's.
-        workdir: the task's working directory, absolute.
-        record: reads the agent's record, EVENT_SCHEMA: most graders never ask, and it may be gigabytes.
+        record: reads its record, EVENT_SCHEMA: most graders never ask, and it may be gigabytes.
         counts: its system call counts, COUNT_SCHEMA.
-        exit: how the agent's command ended.
+        exit: how its command ended.
         stdout, stderr: what it wrote there, bounded by the sandbox.
-        changes: all that it changed, permitted or not, as ``diff.json`` has it.
-        carried: paths of those changes that were carried over to grading.
-        files: the final files; see FinalFiles.
-        before: the same before the agent's work.
-        reference: the task's folder ``tests/``, trusted, with what the settings name (an expected table, a schema);
-            None where it is not at hand, which only graders without reference files survive.
-        verifier: what the grading sandbox left (``test_run`` only); None where none ran.
-        grader_events: that sandbox's record; None where none ran.
-        controlled_counts: system call counts, COUNT_SCHEMA, of each stage of `VerifierRecord.controlled`.
-        timings: what was timed (``performance`` only), by the grader's name; None where nothing was.
     """
 
-    instruction: str
-    workdir: str
     record: Callable[[], pa.Table]
     counts: pa.Table
     exit: Exit
     stdout: bytes
     stderr: bytes
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """Its record, EVENT_SCHEMA."""
+        return self.record()
+
+    @cached_property
+    def processes(self) -> list[Process]:
+        """Its processes as trees."""
+        return process_tree(self.events)
+
+
+@dataclass(frozen=True)
+class AgentFiles:
+    """What the agent left.
+
+    Attributes:
+        changes: all that it changed, permitted or not, as ``diff.json`` has it.
+        carried: paths of those changes that were carried over to grading.
+        files: the final files; see FinalFiles.
+        before: the same before the agent's work.
+    """
+
     changes: Sequence[Change]
     carried: frozenset[str]
     files: FinalFiles
     before: FinalFiles
-    reference: Path | None = None
-    verifier: VerifierRecord | None = None
-    grader_events: pa.Table | None = None
-    controlled_counts: Sequence[pa.Table] = ()
-    timings: Mapping[str, Timings] | None = None
 
     @cached_property
     def rewritten(self) -> frozenset[str]:
         """Paths of those changes carried over that are more than another mode or owner."""
         return self.carried - {change.path for change in self.changes if change.kind == "metadata"}
 
-    @cached_property
-    def events(self) -> pa.Table:
-        """The agent's record, EVENT_SCHEMA."""
-        return self.record()
 
-    @cached_property
-    def processes(self) -> list[Process]:
-        """The agent's processes as trees."""
-        return process_tree(self.events)
+@dataclass(frozen=True)
+class TestsRun:
+    """What the hidden tests left, for the grader ``test_run``.
+
+    Attributes:
+        verifier: what came out of their sandboxes.
+        events: the record of the sandbox of the first round, EVENT_SCHEMA.
+        counts: system call counts, COUNT_SCHEMA, of each stage of `VerifierRecord.controlled`.
+    """
+
+    __test__ = False
+
+    verifier: VerifierRecord
+    events: pa.Table
+    counts: Sequence[pa.Table]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that a grader gets.
+
+    Attributes:
+        instruction: the agent's.
+        workdir: the task's working directory, absolute.
+        agent: how it ran.
+        work: what it left.
+        reference: the task's folder ``tests/``, trusted, with what the settings name (an expected table, a schema);
+            None where it is not at hand, which only graders without reference files survive.
+        tests: what the hidden tests left; None where none ran.
+        timings: what was timed (``performance`` only), by the grader's name; None where nothing was.
+    """
+
+    instruction: str
+    workdir: str
+    agent: AgentRun
+    work: AgentFiles
+    reference: Path | None = None
+    tests: TestsRun | None = None
+    timings: Mapping[str, Timings] | None = None
 
     def bytes(self, path: str, most: int = MOST_BYTES) -> bytes | None:
         """Content of an answer: of a file of the agent's, or of its standard output where `path` is ``stdout``.
@@ -243,9 +278,9 @@ class Material:
         None where it is not there, is no regular file, or is larger than `most` bytes.
         """
         if path == "stdout":
-            return self.stdout if len(self.stdout) <= most else None
+            return self.agent.stdout if len(self.agent.stdout) <= most else None
         try:
-            return self.files.read(path, most)
+            return self.work.files.read(path, most)
         except OSError:
             return None
 

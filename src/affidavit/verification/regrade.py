@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from affidavit.evidence import BundleReader, EvidenceError, GradeDocument, TaskDocument
-from affidavit.grading import Graded, Material, NamedGrader, make_graders
+from affidavit.grading import AgentFiles, AgentRun, Graded, Material, NamedGrader, TestsRun, make_graders
 from affidavit.tasks import DEFAULT_GRADERS, GraderSpec, Task, TaskError
 from affidavit.verification.agent_record import AgentRecord
 from affidavit.verification.observed_files import KeptFiles
@@ -103,26 +103,19 @@ def _graders(stored: Sequence[Graded], document: TaskDocument, task: Task | None
 
 def _material(kept: Kept, task: Task | None) -> Material:
     reader, grade, record = kept.reader, kept.grade, kept.record
-    tested = "grader" in reader.parts()
+    tests = None
+    if grade.verifier is not None and "grader" in reader.parts():
+        counts = [reader.counts(stage) for stage in grade.verifier.controlled]
+        tests = TestsRun(grade.verifier, reader.event_table("grader"), counts)
+    stdout, stderr = reader.read("agent/stdout"), reader.read("agent/stderr")
     return Material(
         instruction=kept.document.instruction,
         workdir=kept.document.workdir,
-        record=record.events,
-        counts=record.counts,
-        exit=record.exit,
-        stdout=reader.read("agent/stdout"),
-        stderr=reader.read("agent/stderr"),
-        changes=record.changes,
-        carried=kept.carried,
-        files=KeptFiles(reader, grade.files),
-        before=KeptFiles(reader, grade.before),
+        agent=AgentRun(record.events, record.counts, record.exit, stdout, stderr),
+        work=AgentFiles(record.changes, kept.carried, KeptFiles(reader, grade.files), KeptFiles(reader, grade.before)),
         reference=None if task is None else task.tests.folder,
-        verifier=grade.verifier,
+        tests=tests,
         timings=grade.timings,
-        grader_events=reader.event_table("grader") if tested else None,
-        controlled_counts=[reader.counts(stage) for stage in grade.verifier.controlled]
-        if tested and grade.verifier
-        else (),
     )
 
 

@@ -34,7 +34,7 @@ class ExecutionTraceGrader:
     deterministic: bool = True
 
     def grade(self, material: Material) -> Grade:
-        record = Record(material.events)
+        record = Record(material.agent.events)
         told: list[CheckResult] = []
         for number, check in enumerate(self.settings.checks, 1):
             try:
@@ -69,7 +69,7 @@ def _told(check: TraceCheck, record: Record, material: Material) -> CheckResult:
         case ClaimCheck():
             return _claim(check, record, material)
         case SqlCheck():
-            return ask(check.query, material.events, material.counts, record.lineage)
+            return ask(check.query, material.agent.events, material.agent.counts, record.lineage)
     raise TypeError(f"{type(check).__name__} is no check of a record")
 
 

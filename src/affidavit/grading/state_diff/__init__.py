@@ -84,8 +84,8 @@ def _found(check: StateCheck, material: Material) -> Found:
         paths.append(f"{check.path}-wal")
     # What only became another mode or owner is the same to a check of anything else.
     asks_mode = isinstance(check, FileCheck) and (check.mode is not None or check.executable is not None)
-    changed = not (material.carried if asks_mode else material.rewritten).isdisjoint(paths)
-    facts = _facts(material.files, check.path)
+    changed = not (material.work.carried if asks_mode else material.work.rewritten).isdisjoint(paths)
+    facts = _facts(material.work.files, check.path)
     if facts is None:
         return Found(None, changed=changed, reference=reference)
     reads = not isinstance(check, FileCheck) or check.reads
@@ -93,7 +93,7 @@ def _found(check: StateCheck, material: Material) -> Found:
     beside = {}
     for end in _BESIDE if isinstance(check, SqliteCheck) else ():
         beside[end] = material.bytes(f"{check.path}{end}", _MOST_BYTES)
-        if beside[end] is None and _facts(material.files, f"{check.path}{end}") is not None:
+        if beside[end] is None and _facts(material.work.files, f"{check.path}{end}") is not None:
             # Without what stands beside it, a database is another one.
             content = None
     return Found(
@@ -117,7 +117,7 @@ def _facts(files: FinalFiles, path: str) -> Any:
 
 def _broken(check: ChangeCheck, material: Material) -> list[str]:
     """What the change breaks of a check, a sentence each."""
-    changes = looked_at(check, material.changes)
+    changes = looked_at(check, material.work.changes)
     broken = broken_by_paths(check, changes)
     if not check.compares or not changes:
         return broken
@@ -136,7 +136,7 @@ def _broken(check: ChangeCheck, material: Material) -> list[str]:
 
 def _versions(change: Change, material: Material) -> tuple[bytes, bytes] | None:
     """Content before and after, empty where there is no file; None where one is too large."""
-    before, after = _content(material.before, change.path), _content(material.files, change.path)
+    before, after = _content(material.work.before, change.path), _content(material.work.files, change.path)
     return None if before is None or after is None else (before, after)
 
 

@@ -67,19 +67,19 @@ def _task(check: CodeCheck, material: Material) -> tuple[CodeCheck, bool, bytes 
     reference = before = None
     if isinstance(check, SameCheck):
         reference = read_reference(material, check.reference)
-        before = _content(material.before, check.path)
-    counts = check.path in material.rewritten or check.may_be_unchanged
-    return check, counts, _content(material.files, check.path) if counts else None, reference, before
+        before = _content(material.work.before, check.path)
+    counts = check.path in material.work.rewritten or check.may_be_unchanged
+    return check, counts, _content(material.work.files, check.path) if counts else None, reference, before
 
 
 def _written(check: BanCheck, material: Material) -> list[tuple[str, bytes | None]]:
     """Path and content of the files that a ban is about; None for what is too large."""
     paths = sorted(
         change.path
-        for change in material.changes
+        for change in material.work.changes
         if change.type in ("file", "symlink")
         and change.kind != "deleted"
-        and change.path in material.rewritten
+        and change.path in material.work.rewritten
         and language_of(change.path) == check.language
         # A link to what is code by its own name leads to what is looked at itself, or was there before.
         and not (change.type == "symlink" and language_of(change.target or "") == check.language)
@@ -88,7 +88,8 @@ def _written(check: BanCheck, material: Material) -> list[tuple[str, bytes | Non
     chosen = [path for path, hit in zip(paths, mask, strict=True) if hit]
     # A file too many is one that can't be looked at, which breaks the ban.
     return [
-        (path, _content(material.files, path) if number < _MOST_FILES else None) for number, path in enumerate(chosen)
+        (path, _content(material.work.files, path) if number < _MOST_FILES else None)
+        for number, path in enumerate(chosen)
     ]
 
 

@@ -66,10 +66,11 @@ class TestRunGrader:
 
     def grade(self, material: Material) -> Grade:
         """See :class:`affidavit.grading.Grader`."""
-        if material.verifier is None or material.grader_events is None:
+        tests = material.tests
+        if tests is None:
             return Grade(None, error="the hidden tests were not run")
-        grade = grade_run(material.verifier, material.grader_events, material.carried)
-        return replace(grade, findings=(*grade.findings, *moved_counters(material.controlled_counts)))
+        grade = grade_run(tests.verifier, tests.events, material.work.carried)
+        return replace(grade, findings=(*grade.findings, *moved_counters(tests.counts)))
 
 
 def grader(spec: GraderSpec) -> TestRunGrader:
