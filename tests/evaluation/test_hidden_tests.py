@@ -368,8 +368,11 @@ def test_what_was_wrong_in_one_sandbox_and_right_in_the_other_is_put_right() -> 
 
 
 def test_a_coin_lies_as_it_fell() -> None:
-    coins = Coins()
+    coins = Coins(b"one")
     names = [f"test_{number}" for number in range(64)]
     heads = {name for name in names if coins.heads(name)}
     assert {name for name in names if coins.tails(name)} == {*names} - heads
-    assert {name for name in names if coins.heads(name)} == heads
+    # Also for what is graded with the same tests later.
+    assert {name for name in names if Coins(b"one").heads(name)} == heads
+    assert {name for name in names if Coins(b"two").heads(name)} != heads
+    assert 10 < len(heads) < 54

@@ -342,7 +342,38 @@ def test_right_and_wrong_tests_can_be_mixed(tmp_path: Path) -> None:
     )
     assert len(mutate_tests(tmp_path / "whole")) == 4
     one, other, whole = ((tmp_path / half / "test_x.py").read_text() for half in ("one", "other", "whole"))
-    # Each test is turned in one of them, and in the same way as where all are.
-    for first, second, both in zip(one.splitlines(), other.splitlines(), whole.splitlines(), strict=True):
-        assert both in (first, second)
-        assert (first == second) == (first == both == second)
+    # Each test is turned in one of them, and at the same place as where all are.
+    was = (source + "def test_d(v):\n    assert v == w\n").splitlines()
+    for line, first, second, both in zip(was, one.splitlines(), other.splitlines(), whole.splitlines(), strict=True):
+        assert line in (first, second)
+        assert (first == second) == (both == line)
+
+
+NUMERALS = "".join(
+    f"def test_{number}():\n    assert roman({number}) == {text!r}\n\n\n"
+    for number, text in {
+        4: "IV",
+        9: "IX",
+        40: "XL",
+        49: "XLIX",
+        90: "XC",
+        444: "CDXLIV",
+        3888: "MMMDCCCLXXXVIII",
+    }.items()
+)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_value_is_there_twice_that_was_not_before(seed: int) -> None:
+    def draw(name: str) -> Random:
+        return Random(f"{seed} {name}")
+
+    turned, values, _ = mutate_assertions(NUMERALS, draw=draw)
+    texts = re.findall(r"'(\w+)'", turned)
+    assert len(values) == len(set(texts)) == 7
+    assert not any(line in NUMERALS for line in turned.splitlines() if "assert" in line)
+    # So that most of them are right ones, of another test.
+    assert len(set(texts) & set(re.findall(r"'(\w+)'", NUMERALS))) >= 6
+    some, values, _ = mutate_assertions(NUMERALS, draw=draw, wanted=lambda name: name != "test_9")
+    texts = re.findall(r"'(\w+)'", some)
+    assert (len(values), len(set(texts))) == (6, 7)

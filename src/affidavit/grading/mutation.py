@@ -13,13 +13,21 @@ equalities are turned so that an object that equals everything still passes, whi
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from random import Random
 from textwrap import dedent
 
-from affidavit.grading.wrong_values import Values, another_container, another_number, another_text, emptied
+from affidavit.grading.wrong_values import (
+    Values,
+    another_container,
+    another_number,
+    another_text,
+    emptied,
+    fit,
+    new_value,
+)
 
 _MAX_BYTES = 4 << 20
 _TRIES = 40
@@ -81,11 +89,16 @@ def always(name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Edit:
-    """Another text for a span of a module's source, in bytes."""
+    """Another text for a span of a module's source, in bytes.
+
+    Attributes:
+        single: whether it is one number or text in place of another, which any that fits may take.
+    """
 
     start: int
     end: int
     text: str
+    single: bool = False
 
 
 class _Source:
@@ -231,13 +244,15 @@ def _expected(statement: ast.stmt) -> list[ast.expr]:
 def _another(source: _Source, literal: ast.expr, values: Values, chance: Random) -> _Edit | None:
     """Another value of the same kind, in any place of it; None where `literal` is none."""
     text: str | None = None
+    single = False
     match literal:
         case ast.Constant(value=bool(value)):
             text = repr(not value)
         case ast.Constant(value=int() | float()):
-            text = another_number(source.of(literal), values, chance)
+            text, single = another_number(source.of(literal), values, chance), True
         case ast.Constant(value=str() | bytes()):
-            text = another_text(source.of(literal), values, chance)
+            # One that goes over lines may be right in its own place only.
+            text, single = another_text(source.of(literal), values, chance), literal.lineno == literal.end_lineno
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return _another(source, operand, values, chance)
         case ast.List(elts=[]) | ast.Tuple(elts=[]) | ast.Dict(values=[]):
@@ -247,13 +262,14 @@ def _another(source: _Source, literal: ast.expr, values: Values, chance: Random)
         case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements) | ast.Dict(values=elements):
             edits = [edit for one in elements if (edit := _another(source, one, values, chance)) is not None]
             # In a set another value may be one that is there already.
-            edits = [edit for edit in edits if not isinstance(literal, ast.Set) or edit.text not in source.of(literal)]
+            if isinstance(literal, ast.Set):
+                edits = [replace(edit, single=False) for edit in edits if edit.text not in source.of(literal)]
             return chance.choice(edits) if edits else None
         case ast.Call(func=ast.Attribute(attr="approx") | ast.Name(id="approx")):
             return _another_approximation(source, literal, values, chance)
         case ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name), args=[value, *_]) if name in _CONSTRUCTORS:
             return _another(source, value, values, chance)
-    return None if text is None else source.replace(literal, text)
+    return None if text is None else replace(source.replace(literal, text), single=single)
 
 
 def _another_approximation(source: _Source, call: ast.Call, values: Values, chance: Random) -> _Edit | None:
@@ -355,7 +371,37 @@ def mutate_assertions(
             if edits:
                 turned[name] = chance.choice(edits)
                 break
-    return source.edited([*values.values(), *opposites.values()]), tuple(values), tuple(opposites)
+    edits = [*_exchanged(source, list(values.values()), written_down, draw("")), *opposites.values()]
+    return source.edited(edits), tuple(values), tuple(opposites)
+
+
+def _exchanged(source: _Source, edits: list[_Edit], values: Values, chance: Random) -> list[_Edit]:
+    """The same edits, with numbers and texts that change places among them, as far as they fit, and new ones elsewhere.
+
+    A value that comes from another test and is still there as well would tell: where a module has no value twice,
+    whatever stands there twice is wrong at one of the two places.
+    """
+    was = {place: source.between(edit) for place, edit in enumerate(edits) if edit.single}
+    now: dict[int, str] = {}
+    waiting, left = chance.sample(list(was), len(was)), []
+    while waiting:
+        place = waiting.pop()
+        fitting = [other for other in waiting if fit(was[place], was[other])]
+        if not fitting:
+            left.append(place)
+            continue
+        other = chance.choice(fitting)
+        waiting.remove(other)
+        now[place], now[other] = was[other], was[place]
+    for place in left:
+        # Between two that have changed places already: three go round then.
+        fitting = [other for other in now if fit(was[place], now[other]) and fit(was[place], was[other])]
+        if fitting:
+            other = chance.choice(fitting)
+            now[place], now[other] = now[other], was[place]
+        elif (made := new_value(was[place], values, chance)) is not None:
+            now[place] = made
+    return [replace(edit, text=now.get(place, edit.text)) for place, edit in enumerate(edits)]
 
 
 def expected_values(text: str, draw: Draw = fixed) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ the right answer tells which of the two is wrong. ``benchmarks/controls.py`` mea
 import ast
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 _BENFORD = [301, 176, 125, 97, 79, 67, 58, 51, 46]
@@ -72,8 +72,7 @@ def another_number(text: str, values: Values, chance: Random) -> str | None:
         values: of the same tests.
         chance: decides.
     """
-    shape = _shape(text)
-    fitting = [other for other in values.numbers if _shape(other) == shape and _differ(other, text)]
+    fitting = [other for other in values.numbers if fit(other, text)]
     if fitting and chance.random() < _EXCHANGED:
         return chance.choice(fitting)
     if text.isascii() and text.isdecimal() and len(text) in _SMALL and str(int(text)) == text:
@@ -101,11 +100,7 @@ def another_text(text: str, values: Values, chance: Random) -> str | None:
         chance: decides.
     """
     prefix, length = _prefix(text), len(_body(text))
-    fitting = [
-        other
-        for other in values.texts
-        if _prefix(other) == prefix and _differ(other, text) and _similar(len(_body(other)), length)
-    ]
+    fitting = [other for other in values.texts if fit(other, text)]
     if fitting and chance.random() < _EXCHANGED:
         return chance.choice(fitting)
     # Letters last: what comes of them is seldom a word.
@@ -136,6 +131,38 @@ def another_container(text: str, values: Values, chance: Random) -> str | None:
 def emptied(chance: Random) -> bool:
     """Whether a container that holds something is to be an empty one."""
     return chance.random() < _EMPTIED
+
+
+def new_value(text: str, values: Values, chance: Random) -> str | None:
+    """Another number or text, spelled like this one, that these tests do not hold; None where there is none.
+
+    Args:
+        text: a literal's source.
+        values: of the same tests.
+        chance: decides.
+    """
+    number = _NUMBER.fullmatch(text) is not None
+    ways = (another_number,) if number else (another_text, _with_other_letters)
+    known = values.numbers if number else values.texts
+    for way in ways:
+        for _ in range(_TRIES):
+            made = way(text, replace(values, numbers=(), texts=()), chance)
+            if made is not None and made not in known:
+                return made
+    return None
+
+
+def fit(one: str, other: str) -> bool:
+    """Whether two literals, numbers or texts, are spelled alike and differ: either may stand in the other's place.
+
+    Args:
+        one, other: their sources.
+    """
+    if not _differ(one, other):
+        return False
+    if _NUMBER.fullmatch(one):
+        return _shape(one) == _shape(other)
+    return _prefix(one) == _prefix(other) and _similar(len(_body(one)), len(_body(other)))
 
 
 def _differ(one: str, other: str) -> bool:
