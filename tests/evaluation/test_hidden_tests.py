@@ -1,6 +1,6 @@
 """Hidden tests run one by one: what each came to, whatever the code under test does in their process."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -9,7 +9,7 @@ import pytest
 from affidavit.evaluation import hidden_tests
 from affidavit.evaluation.hidden_tests import Coins, swap
 from affidavit.grading import Left
-from affidavit.sandbox import Exit
+from affidavit.sandbox import Counters, Exit, read_counters
 from harness import EBPF, GVISOR, Outcome, Trials, Way
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -183,10 +183,12 @@ raise ValueError(found)
 
 
 NUMBERS = """\
-import os
+import mmap, os
 for _ in range(50_001):
     for end in os.pipe():
         os.close(end)
+for _ in range(20_000):
+    mmap.mmap(-1, 4096).close()
 def double(number):
     return 2 * number
 """
@@ -195,9 +197,10 @@ def double(number):
 def test_nobody_leaves_word_in_counters_of_the_kernel(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     stirred, moved = [], []
 
-    def stir(made: Mapping[str, int] | None) -> None:
+    def stir(before: Counters) -> None:
+        now = read_counters()
         stirred.append([lock.locked() for lock in hidden_tests._TOGETHER_NOW.values()])
-        moved.append((made or {}).get("pipes and sockets", 0) > 50_000)
+        moved.append(now.pipes - before.pipes > 49_000 and now.files - before.files > 19_000)
 
     monkeypatch.setattr(hidden_tests, "_TOGETHER_NOW", {})
     monkeypatch.setattr(hidden_tests, "stir_counters", stir)

@@ -31,14 +31,13 @@ from affidavit.grading import (
     VerifierPlan,
     VerifierRecord,
     missing_tools,
-    numbered,
     read_left,
     read_lines,
     read_reward,
     read_ways,
     read_words,
 )
-from affidavit.sandbox import Exit, Limits, stir_counters
+from affidavit.sandbox import Exit, Limits, read_counters, stir_counters
 from affidavit.tasks import CRLF, Task, has_crlf
 
 _Item = TypeVar("_Item")
@@ -207,20 +206,19 @@ class HiddenTests:
         suffix = "" if number == 1 else f"-{number}"
         # Both, before either begins, so that either begins as soon after what came before it.
         run = {stage: ready(f"{stage}{suffix}", verifier) for stage, verifier in verifiers.items()}
-        moved: dict[str, dict[str, int]] = {}
 
         def verify(stage: str) -> Left:
             if not turned:
                 return run_one(stage)
             with _TOGETHER_NOW.setdefault(task.digest, threading.Lock()):
+                before = read_counters()
                 try:
                     return run_one(stage)
                 finally:
-                    stir_counters(moved.get(stage))
+                    stir_counters(before)
 
         def run_one(stage: str) -> Left:
             with run[stage]() as (captured, sandbox):
-                moved[stage] = numbered(captured.summary.counts)
                 output, logs = captured.output, sandbox.scratch(VERIFIER_LOGS)
                 left = left_by(plan, task.tests.folder, captured.exit, output.stdout, logs)
                 missing = missing_tools(output.stderr + b"\n" + output.stdout)

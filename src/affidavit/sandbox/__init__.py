@@ -38,13 +38,14 @@ from affidavit.sandbox.rootfs import (
     tarball_rootfs,
 )
 from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
-from affidavit.sandbox.stirring import NUMBERED, stir_counters
+from affidavit.sandbox.stirring import NUMBERED, Counters, read_counters, stir_counters
 
 __all__ = [
     "NUMBERED",
     "Availability",
     "Change",
     "CopiedPath",
+    "Counters",
     "Entrance",
     "ExecEnd",
     "ExecSpec",
@@ -82,6 +83,7 @@ __all__ = [
     "open_in_root",
     "owner_gone",
     "pristine_program",
+    "read_counters",
     "remove_cgroups",
     "remove_image_layers",
     "runtimes",

@@ -1,47 +1,141 @@
 """Moves the kernel's counters by random steps, so that no sandbox can leave a message in them for the next."""
 
+import ctypes
 import os
 import secrets
+import struct
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Self
 
 NUMBERED: Mapping[str, tuple[str, ...]] = {
-    "pipes and sockets": ("pipe", "pipe2", "socket", "socketpair", "accept", "accept4"),
+    "pipes and sockets": ("pipe", "pipe2", "socket", "socketpair", "accept", "accept4", "mq_open"),
     "files in memory": ("memfd_create", "shmget"),
     "renames": ("rename", "renameat", "renameat2"),
 }
-"""What the kernel numbers for the whole machine, with the calls that make it. Whoever makes one learns its number:
-inodes of pipes and sockets (pipe(7)) and of files in memory (memfd_create(2)), cookies of renames (inotify(7))."""
+"""What the kernel numbers for the whole machine, with calls that make it and hardly anything else. Whoever makes one
+learns its number: inodes of pipes and sockets (pipe(7)) and of files in memory (memfd_create(2)), cookies of renames
+(inotify(7)). There are further ways to move these counters: looking into /proc, shared memory without a name."""
 
-# Steps are drawn from at least so many, and from twice as many as a sandbox made: less than one bit is known of what
-# it moved a counter by.
+# Steps are drawn from at least so many, and from twice as many as a counter was moved: less than one bit is known of
+# what a sandbox moved it by. So many make half a minute.
 _LEAST = 1 << 10
-_MOST = 1 << 17
-_UNKNOWN = 1 << 14
+_MOST = 1 << 23
+# Linux gives inode numbers to each processor in batches of so many, which that one uses up.
+_BATCH = 1 << 10
+_IN_MOVED_FROM = 0x40
 
 
-def stir_counters(made: Mapping[str, int] | None) -> None:
-    """Move each of these counters at random, farther the more a sandbox moved it.
+@dataclass(frozen=True)
+class Counters:
+    """Where the kernel's counters are, of what `NUMBERED` lists in this order, to a batch."""
+
+    pipes: int
+    files: int
+    renames: int
+
+
+def read_counters() -> Counters:
+    """Where they are now.
+
+    Raises:
+        OSError: that can't be found out.
+    """
+    with _on(min(os.sched_getaffinity(0))), _Renames() as renames:
+        # More than a batch, so that the last comes from a new one.
+        return Counters(_made(_pipe, _BATCH + 1), _made(_file, _BATCH + 1), renames.cookie())
+
+
+def stir_counters(before: Counters) -> None:
+    """Move each of them at random, farther the more it was moved meanwhile, by whatever.
 
     Args:
-        made: how many of each of `NUMBERED` the sandbox made that has just ended; None: nobody knows.
+        before: where they were before the sandbox began that has just ended.
 
     Raises:
         OSError: that can't be done.
     """
-    pipes, files, renames = (_steps(_UNKNOWN if made is None else made.get(kind, 0)) for kind in NUMBERED)
-    for _ in range(pipes):
-        for end in os.pipe():
-            os.close(end)
-    for _ in range(files):
-        os.close(os.memfd_create("stirring"))
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        one, other = f"{folder}/a", f"{folder}/b"
-        os.close(os.open(one, os.O_CREAT | os.O_WRONLY, 0o600))
-        for _ in range(renames):
-            os.rename(one, other)  # noqa: PTH104 (half the time)
-            one, other = other, one
+    now = read_counters()
+    _made(_pipe, _steps(before.pipes, now.pipes))
+    _made(_file, _steps(before.files, now.files))
+    with _Renames() as renames:
+        _made(renames.rename, _steps(before.renames, now.renames))
+    # What is left of each processor's batch would be there for whoever runs on that one.
+    for processor in range(os.cpu_count() or 1):
+        with suppress(OSError), _on(processor):
+            for make in (_pipe, _file):
+                _made(make, secrets.randbelow(_BATCH))
 
 
-def _steps(made: int) -> int:
-    return secrets.randbelow(min(_LEAST + 2 * made, _MOST))
+def _steps(before: int, now: int) -> int:
+    # Numbers of 32 bits, which begin again.
+    moved = (now - before) % (1 << 32)
+    return secrets.randbelow(min(_LEAST + 2 * moved, _MOST))
+
+
+def _made(make: Callable[[], int], count: int) -> int:
+    """Make so many of something: the number of the last; 0 where that is none."""
+    number = 0
+    for _ in range(count):
+        number = make()
+    return number
+
+
+def _pipe() -> int:
+    read, write = os.pipe()
+    number = os.fstat(read).st_ino
+    os.close(read)
+    os.close(write)
+    return number
+
+
+def _file() -> int:
+    file = os.memfd_create("stirring")
+    number = os.fstat(file).st_ino
+    os.close(file)
+    return number
+
+
+@contextmanager
+def _on(processor: int) -> Iterator[None]:
+    """Have this thread run on one processor."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+class _Renames:
+    """A file in memory that is renamed again and again."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(dir="/dev/shm")
+        self._name, self._other = f"{self._folder.name}/a", f"{self._folder.name}/b"
+        os.close(os.open(self._name, os.O_CREAT | os.O_WRONLY, 0o600))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+    def rename(self) -> int:
+        os.rename(self._name, self._other)  # noqa: PTH104 (half the time)
+        self._name, self._other = self._other, self._name
+        return 0
+
+    def cookie(self) -> int:
+        """The number of a rename."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        watching = libc.inotify_init1(os.O_CLOEXEC)
+        if watching < 0 or libc.inotify_add_watch(watching, os.fsencode(self._folder.name), _IN_MOVED_FROM) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), "inotify")
+        try:
+            self.rename()
+            # struct inotify_event: a watch, what happened, the cookie.
+            return int(struct.unpack_from("iII", os.read(watching, 4096))[2])
+        finally:
+            os.close(watching)

@@ -5,7 +5,6 @@ left.
 """
 
 from affidavit.grading.test_run.control_outcome import ReferenceRequest
-from affidavit.grading.test_run.intrusions import numbered
 from affidavit.grading.test_run.plan import (
     HARNESS,
     TESTS,
@@ -47,7 +46,6 @@ __all__ = [
     "harness_digest",
     "missing_tools",
     "next_step",
-    "numbered",
     "plan_tests",
     "read_lines",
     "words_of",

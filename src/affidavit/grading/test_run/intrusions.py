@@ -37,7 +37,7 @@ def memory_writes(events: pa.Table) -> tuple[Finding, ...]:
     return (Finding("grading.process_memory", message, tuple(found["seq"].to_pylist()[:_MOST_EVENTS])),)
 
 
-def numbered(counts: pa.Table) -> dict[str, int]:
+def _numbered(counts: pa.Table) -> dict[str, int]:
     """How many of each of `affidavit.sandbox.NUMBERED` a sandbox made, or tried to make.
 
     Args:
@@ -57,7 +57,7 @@ def moved_counters(stages: Iterable[pa.Table]) -> tuple[Finding, ...]:
         stages: the system calls of each sandbox in which tests and solution were together, COUNT_SCHEMA.
     """
     for counts in stages:
-        for what, made in numbered(counts).items():
+        for what, made in _numbered(counts).items():
             if made > _MOST_NUMBERED:
                 message = f"{made:,} {what} in one sandbox: their numbers tell a later one what was expected"
                 return (Finding("grading.counters", message, ()),)
