@@ -124,6 +124,20 @@ def option(level, name):
     with socket.socket() as one:
         return one.getsockopt(level, name, 8).hex()
 
+def pidfd_by_clone():
+    # CLONE_PIDFD | SIGCHLD; whoever is a child here ends.
+    kept = ctypes.c_int(-1)
+    child = libc.syscall(56, 0x1000 | 17, 0, ctypes.byref(kept), 0, 0)
+    if child == 0:
+        os._exit(0)
+    return child if child < 0 else os.fstat(kept.value).st_ino
+
+def pidfd_by_socket(level, name):
+    one, other = socket.socketpair()
+    if name == 77:
+        return os.fstat(int.from_bytes(one.getsockopt(level, name, 4), "little")).st_ino
+    return one.setsockopt(level, name, 1)
+
 def diagnosis():
     # Half a number that the kernel does not look at must not get it past the filter.
     return libc.syscall(41, 16, 3, ctypes.c_long(4 | 1 << 40)), ctypes.get_errno()
@@ -133,6 +147,9 @@ print(json.dumps({
     "sockets of kinds": outcome(lambda: text("/proc/net/protocols")), "tables": outcome(lambda: os.listdir("/proc/net/stat")),
     "cookies": outcome(lambda: option(1, 57)), "cookies of namespaces": outcome(lambda: option(1, 71)),
     "cookies by netlink": outcome(diagnosis), "other options": outcome(lambda: option(1, 3)),
+    "numbers of processes": outcome(lambda: os.fstat(os.pidfd_open(os.getpid())).st_ino),
+    "of their children": outcome(pidfd_by_clone), "of their peers": outcome(lambda: pidfd_by_socket(1, 77)),
+    "of those who send": outcome(lambda: pidfd_by_socket(1, 76)),
     "flock": outcome(lock), "inotify": outcome(inotify),
     "page cache by preadv2": outcome(lambda: resident("/usr/bin/python3.11")), "page cache by mincore": outcome(mincore),
     "locks": outcome(lambda: text("/proc/locks")), "open files": outcome(lambda: text("/proc/sys/fs/file-nr")),
@@ -175,6 +192,8 @@ def test_nothing_tells_of_a_sandbox_beside(make: Callable[..., Any], run: Callab
         assert (alone["cookies"], alone["cookies of namespaces"]) == ("OSError 92", "OSError 92")
         assert alone["cookies by netlink"] == [-1, 1]
         assert alone["other options"] == "01000000"
+        numbers = ("numbers of processes", "of their children", "of their peers", "of those who send")
+        assert [alone[name] for name in numbers] == ["OSError 38", -1, "OSError 92", "OSError 92"]
     assert alone["boot"] == "" or "Error" in alone["boot"]
     with make(runtime, "/usr/bin/python3", "-c", _SEND, writable=("/tmp",)) as sender:
         sender.create(RuntimeHooks())

@@ -73,32 +73,41 @@ mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl ms
 semop semtimedop shmat shmctl shmdt shmget
 """
 
-_CONDITIONAL = frozenset({"clone", "getsockopt", "personality", "preadv2", "pwritev2", "seccomp", "socket"})
+_CONDITIONAL = frozenset(
+    {"clone", "getsockopt", "personality", "preadv2", "pwritev2", "seccomp", "setsockopt", "socket"}
+)
 
 # What asks for pages in memory or moves them there: with these, one sandbox could ask what another left. Programs ask
-# for advice's sake and live with "no such call" and with "done"; no contract is broken by asking.
-_UNKNOWN = ("cachestat", "mincore")
+# for advice's sake and live with "no such call" and with "done"; no contract is broken by asking. So with pidfds: a
+# pidfd's inode number says how many processes the whole machine has had, which whoever makes processes moves. Programs
+# can do without, as on older kernels and under gVisor.
+_UNKNOWN = ("cachestat", "mincore", "pidfd_open")
 _WITHOUT_EFFECT = ("fadvise64", "readahead")
 _RWF_NOWAIT = 0x8
 
 # SO_COOKIE and SO_NETNS_COOKIE, and NETLINK_SOCK_DIAG, which gives the former as well. The kernel counts them up for
-# the whole machine, so that whoever makes sockets leaves word for a later sandbox.
+# the whole machine, so that whoever makes sockets leaves word for a later sandbox. SO_PEERPIDFD gives a pidfd, and so
+# does a message where SO_PASSPIDFD is set.
 _COOKIES = (57, 71)
+_PEERPIDFD = 77
+_PASSPIDFD = 76
 _SOCK_DIAG = 4
 _AF_NETLINK = 16
 
 ALLOWED: frozenset[str] = (
     frozenset(" ".join((_FILES, _MEMORY, _PROCESSES, _CLOCKS, _WAITING, _SOCKETS, _SYSTEM_V)).split()) | _CONDITIONAL
 )
-"""Calls that a sandbox may make; some of them (clone, getsockopt, personality, preadv2, pwritev2, seccomp, socket) with
-certain arguments only, and some that ask for the page cache without effect."""
+"""Calls that a sandbox may make; some of them (clone, getsockopt, personality, preadv2, pwritev2, seccomp, setsockopt,
+socket) with certain arguments only, and some that ask for the page cache without effect."""
 
 # Their flags lie in memory, where a filter can't look: C libraries fall back to clone.
 _ABSENT = ("clone3",)
 
 # CLONE_NEWNS|NEWCGROUP|NEWUTS|NEWIPC|NEWUSER|NEWPID|NEWNET, and CLONE_UNTRACED and CLONE_PTRACE, with which a child
-# can slip from or get hold of a tracer. CLONE_NEWTIME does not fit into clone(2).
+# can slip from or get hold of a tracer. CLONE_NEWTIME does not fit into clone(2). CLONE_PIDFD: whoever uses it asks
+# first whether there are pidfds.
 _CLONE_REFUSED = 0x7E020000 | 0x00800000 | 0x00002000
+_CLONE_PIDFD = 0x1000
 
 # SECCOMP_FILTER_FLAG_NEW_LISTENER: a call that a listener lets go on is no longer shown to a tracer (seccomp(2)).
 _SECCOMP_REFUSED = 0x8
@@ -148,7 +157,7 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
         if name not in deny:
             rules.append({"names": [name], "action": "SCMP_ACT_ALLOW", "args": [_argument(op, value, second, index)]})
 
-    allow("clone", "SCMP_CMP_MASKED_EQ", _CLONE_REFUSED, 0)
+    allow("clone", "SCMP_CMP_MASKED_EQ", _CLONE_REFUSED | _CLONE_PIDFD, 0)
     allow("seccomp", "SCMP_CMP_MASKED_EQ", _SECCOMP_REFUSED, 0, index=1)
     for name in sorted({"preadv2", "pwritev2"} - set(deny)):
         allow(name, "SCMP_CMP_MASKED_EQ", _RWF_NOWAIT, 0, index=5)
@@ -157,12 +166,14 @@ def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, list
     for answer, names in blind.items():
         if names:
             rules.append({"names": sorted(names), "action": "SCMP_ACT_ERRNO", "errnoRet": answer})
-    if "getsockopt" not in deny:
-        rules += _any_but("getsockopt", 2, _COOKIES)
-        rules += [
-            {"names": ["getsockopt"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOPROTOOPT, "args": [_exactly(2, one)]}
-            for one in _COOKIES
-        ]
+    options = {"getsockopt": (*_COOKIES, _PEERPIDFD), "setsockopt": (_PASSPIDFD,)}
+    for name, refused in options.items():
+        if name not in deny:
+            rules += _any_but(name, 2, refused)
+            rules += [
+                {"names": [name], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOPROTOOPT, "args": [_exactly(2, one)]}
+                for one in refused
+            ]
     for family in _FAMILIES:
         if family != _AF_NETLINK:
             allow("socket", "SCMP_CMP_EQ", family)

@@ -207,7 +207,8 @@ CASE(rt_tgsigqueueinfo_)
 }
 CASE(pidfd_send_signal_)
 {
-	int self = DO(syscall(SYS_pidfd_open, getpid(), 0));
+	/* There is no pidfd_open here; a folder of /proc does as well. */
+	int self = DO(open("/proc/self", O_RDONLY | O_DIRECTORY));
 	DO(syscall(SYS_pidfd_send_signal, self, 0, NULL, 0));
 }
 
