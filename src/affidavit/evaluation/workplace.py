@@ -1,8 +1,10 @@
 """A private folder for each trial, and the removal of those that killed runs left."""
 
 import json
+import logging
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +12,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from affidavit.sandbox import Owner
+
+_logger = logging.getLogger(__name__)
 
 _RECORD = "owner.json"
 
@@ -27,10 +31,12 @@ def open_workplace(state: Path, output: Path) -> Iterator[Path]:
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     owner = Owner.me()
     # The name tells the owner until the record is there.
-    with tempfile.TemporaryDirectory(dir=parent, prefix=f"{owner.pid}.{owner.start}.") as name:
-        place = Path(name)
+    place = Path(tempfile.mkdtemp(dir=parent, prefix=f"{owner.pid}.{owner.start}."))
+    try:
         (place / _RECORD).write_text(json.dumps({**asdict(owner), "output": str(output.absolute())}))
         yield place
+    finally:
+        remove_left(place)
 
 
 def clean_workplaces(state: Path) -> None:
@@ -51,7 +57,15 @@ def clean_workplaces(state: Path) -> None:
             if owner.gone():
                 for unsealed in output.glob(".bundle.*.tmp"):
                     shutil.rmtree(unsealed, ignore_errors=True)
-                shutil.rmtree(place, ignore_errors=True)
+                remove_left(place)
+
+
+def remove_left(place: Path) -> None:
+    """Remove a workplace, or what is in it. An agent may have left folders within folders by the thousand, more than
+    `shutil` takes."""
+    done = subprocess.run(["rm", "-rf", "--", str(place)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        _logger.warning("%s: could not be removed: %s", place, done.stderr.decode("utf-8", "replace").strip()[-300:])
 
 
 def _owner_by_name(name: str) -> Owner:

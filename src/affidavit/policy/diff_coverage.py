@@ -8,6 +8,7 @@ Only names are compared. What is written into a file, or done to its attributes,
 """
 
 from collections.abc import Iterable
+from posixpath import dirname
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,14 @@ def unexplained(batches: Iterable[pa.RecordBatch], diff: Iterable[Change]) -> tu
     changes = [change for change in diff if change.kind != "metadata"]
     if not changes:
         return ()
-    names = sorted({name for change in changes for name in (change.path, _as_text(change.path), *_above(change.path))})
+    folders = {"/"}
+    for change in changes:
+        # Of a deep tree each folder is looked at once.
+        folder = dirname(change.path)
+        while folder not in folders:
+            folders.add(folder)
+            folder = dirname(folder)
+    names = sorted({name for change in changes for name in (change.path, _as_text(change.path))} | (folders - {"/"}))
     wanted = pa.array(names, pa.utf8())
     made, removed, moved, touched = (_Latest(len(names)) for _ in range(4))
     for batch in map(Batch, batches):
@@ -82,12 +90,17 @@ def unexplained(batches: Iterable[pa.RecordBatch], diff: Iterable[Change]) -> tu
             newer = rows[batch.numbers("seq")[rows] >= latest.seq[places[rows]]]
             latest.take(places[newer], newer, batch)
     place = {name: index for index, name in enumerate(names)}
+    # A folder comes before what is in it.
+    moved_along: dict[str, bool] = {"/": False}
+    for name in names:
+        above = dirname(name)
+        moved_along[name] = moved_along.get(above, False) or bool(above in place and moved.seq[place[above]] >= 0)
     found = []
     for change in changes:
         at = place[change.path]
         if max(latest.seq[at] for latest in (made, removed, touched)) < 0:
             at = place[_as_text(change.path)]
-        if any(moved.seq[place[folder]] >= 0 for folder in _above(change.path)):
+        if moved_along[change.path]:
             continue
         if change.kind == "deleted":
             explained = removed.seq[at] >= 0 and not _after(made, removed, at)
@@ -116,12 +129,6 @@ def _as_text(path: str) -> str:
     raw = decode_name(path)
     text = raw.decode("utf-8", "surrogateescape")
     return encode_name("".join("\ufffd" if 0xDC80 <= ord(sign) <= 0xDCFF else sign for sign in text).encode())
-
-
-def _above(path: str) -> list[str]:
-    """The folders above a path, but the root."""
-    parts = path.split("/")
-    return ["/".join(parts[:end]) for end in range(2, len(parts))]
 
 
 def _places(batch: Batch, column: str, wanted: pa.Array) -> Numbers:
