@@ -1,6 +1,7 @@
 """Tasks of several steps: what one step leaves to the next, what they come to together, and what ``verify`` says where
 a step is missing or in the wrong place."""
 
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,13 +13,13 @@ from typing import Any
 import pytest
 
 from affidavit.evaluation import Agent, Job, RunError, RunOptions, run_jobs
-from affidavit.evidence import bundle_digest
+from affidavit.evidence import EvidenceError, bundle_digest
 from affidavit.report import read_run
 from affidavit.runs import LEDGER, RUN_STATEMENT, RunVerification, verify_run
 from affidavit.session import open_session
 from affidavit.signing import load_key
 from affidavit.tasks import load_task
-from affidavit.verification import AFTER_STEPS, verify
+from affidavit.verification import check_chain, verify
 from harness import EBPF, Command, Home, Outcome, Silent, Trials, write_task
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -90,9 +91,8 @@ def test_both_steps_pass(trials: Trials, tmp_path: Path) -> None:
     shared = {"tests/pay.sh": "reward=1\n", "steps/two/tests/test.sh": f"#!/bin/bash\n{paid}"}
     task = write_steps(tmp_path / "sums", "min_reward = 1.0\n", files=shared)
     outcome = trials(EBPF, task)
-    assert (outcome.verdict, outcome.score, outcome.raw_score) == ("inconclusive", None, 1.0), outcome.reasons
-    assert outcome.reasons == f"step two: {AFTER_STEPS}"
-    assert steps_of(outcome) == [("one", "pass"), ("two", "inconclusive")]
+    assert (outcome.verdict, outcome.score, outcome.raw_score) == ("pass", 1.0, 1.0), outcome.reasons
+    assert steps_of(outcome) == [("one", "pass"), ("two", "pass")]
     first = outcome.trial.steps[0].bundle
     assert first is not None
     [said] = [check.detail for check in verify(outcome.bundle, task=task).checks if check.name == "task"]
@@ -104,7 +104,7 @@ def test_both_steps_pass(trials: Trials, tmp_path: Path) -> None:
     [end] = verification.facts.trials
     assert [step.bundle for step in end.steps or ()] == [bundle_digest(first), bundle_digest(outcome.bundle)]
     [trial] = read_run(run_folder(outcome)).trials
-    assert (trial.verdict, trial.score, trial.discrepancy, len(trial.bundles)) == ("inconclusive", None, "", 2)
+    assert (trial.verdict, trial.score, trial.evidence.discrepancy, len(trial.bundles)) == ("pass", 1.0, "", 2)
 
     run = Path(shutil.copytree(run_folder(outcome), tmp_path / "copy" / run_folder(outcome).name))
     missing_and_swapped(run, trials.home)
@@ -132,7 +132,7 @@ def interrupted(run: Path, task: Path, home: Home) -> None:
     (run / RUN_STATEMENT).unlink()
     (run / "run.json").unlink()
     [trial] = read_run(run).trials
-    assert (trial.verdict, trial.raw_score, len(trial.steps)) == ("inconclusive", 1.0, 2)
+    assert (trial.verdict, trial.raw_score, len(trial.steps)) == ("pass", 1.0, 2)
     shutil.rmtree(run / "sums/0/2")
     assert read_run(run).trials == ()
     lines = (run / LEDGER).read_bytes().splitlines(keepends=True)
@@ -140,7 +140,7 @@ def interrupted(run: Path, task: Path, home: Home) -> None:
     (run / LEDGER).write_bytes(b"".join(lines[: sealed + 2]))
     options = RunOptions("runc", "ebpf", 1, 1, run.parent)
     again = run_jobs([Job(load_task(task), Agent.named("oracle"))], replace(options, resume=run), Silent())
-    assert [(str(one.judgement.verdict), one.judgement.raw_score) for one in again.trials] == [("inconclusive", 1.0)]
+    assert [(str(one.judgement.verdict), one.judgement.raw_score) for one in again.trials] == [("pass", 1.0)]
     verification = checked(run, home)
     assert verification.ok, faults(verification)
     assert verification.facts is not None
@@ -164,18 +164,40 @@ def test_what_is_left_goes_on_to_the_next_step_and_no_test_does(trials: Trials, 
         f"grep -rlsq {SECRET} / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr && echo found;"
         f"cat /tmp/link given more; pgrep -x sleep; {SOLVE_1}{SOLVE_2}"
     )
-    setup = {"steps/two/workdir/setup.sh": "mv answer.txt old && echo set >more\n"}
-    solve = {"steps/two/solution/solve.sh": f"#!/bin/bash\n[ -e /workspace/more ] && mv old answer.txt\n{SOLVE_2}"}
+    setup = {"steps/two/workdir/setup.sh": "[ ! -e answer.txt ] && mv given more && cp more given\n"}
+    solve = {"steps/two/solution/solve.sh": f"#!/bin/bash\n[ -e /workspace/more ] && {SOLVE_2}"}
     task = write_steps(tmp_path / "sums", before="", files={**setup, **solve})
     outcome = trials(EBPF, task, by_step(left, look))
-    assert (outcome.verdict, outcome.raw_score) == ("inconclusive", 0.5), outcome.reasons
-    assert steps_of(outcome) == [("one", "fail"), ("two", "inconclusive")]
+    assert (outcome.verdict, outcome.score, outcome.raw_score) == ("fail", 0.5, 0.5), outcome.reasons
+    assert steps_of(outcome) == [("one", "fail"), ("two", "pass")]
     second = Outcome(outcome.trial.steps[1])
-    assert second.text("agent/stdout").split() == ["kept", "8", "set"]
+    assert second.text("agent/stdout").split() == ["kept", "8", "8"]
     assert second.json("grade.json")["verifier"]["separation"]["separate"] is True
-    # Its diff is what was changed in it, by its agent.
-    assert {"/workspace/answer.txt", "/workspace/sum.txt"} == {*second.changed()} - {"/workspace"}
+    # Its diff is what its agent has changed since the first step, and nothing that the task brought.
+    changed = {"/workspace/answer.txt", "/workspace/sum.txt", "/tmp/notes", "/tmp/link"}
+    assert changed == {*second.changed()} - {"/workspace", "/tmp"}
+    earlier = {change["path"] for change in second.json("earlier.json")["changed"]}
+    assert earlier == {*changed} - {"/workspace/sum.txt"}
     assert "mv" in {row["comm"] for row in second.events("setup")}
+    begins_elsewhere(outcome, tmp_path)
+
+
+def begins_elsewhere(outcome: Outcome, folder: Path) -> None:
+    """A step that does not begin with what the one before left is named."""
+    one, two = (Outcome(step).bundle for step in outcome.trial.steps)
+    check_chain(one, two)
+    copy = Path(shutil.copytree(two, folder / "two"))
+    document = json.loads((copy / "earlier.json").read_bytes())
+    [notes] = [change for change in document["changed"] if change["path"] == "/tmp/notes"]
+    for wrong, message in (
+        ({"changed": []}, "/tmp/link is not as"),
+        ({"changed": [*document["changed"], {**notes, "path": "/tmp/more"}]}, "/tmp/more is not as"),
+        ({"changed": [{**notes, "sha256": "0" * 64}], "gone": ["/tmp/link", "/workspace/answer.txt"]}, "/tmp/notes is"),
+        ({"rules": {"it": [1]}}, "its rules are not"),
+    ):
+        (copy / "earlier.json").write_text(json.dumps({**document, **wrong}))
+        with pytest.raises(EvidenceError, match=message):
+            check_chain(one, copy)
 
 
 def test_a_violation_in_a_step_is_one_of_the_trial(trials: Trials, tmp_path: Path) -> None:
@@ -195,8 +217,7 @@ def test_nothing_lies_in_wait_for_a_later_steps_tests(trials: Trials, tmp_path: 
     toml.write_text(toml.read_text().replace("[agent]\n", '[agent]\nuser = "root"\n'))
     trojan = "printf '#!/bin/sh\\nprintf 50\\n' >/usr/local/bin/tr; chmod +x /usr/local/bin/tr"
     outcome = trials(EBPF, task, by_step(f"{trojan}; {SOLVE_1}", "echo 3 >sum.txt; tr -d x <sum.txt"))
-    assert steps_of(outcome) == [("one", "pass"), ("two", "inconclusive")]
-    assert outcome.trial.steps[1].judgement.raw_score == 0.0, outcome.reasons
+    assert steps_of(outcome) == [("one", "pass"), ("two", "fail")], outcome.reasons
     # The agent still has it.
     assert Outcome(outcome.trial.steps[1]).text("agent/stdout") == "50"
 
@@ -208,17 +229,17 @@ def test_a_verifier_of_its_own_gets_the_artifacts_of_all_steps(trials: Trials, t
     head = 'artifacts = ["/workspace/answer.txt", "/workspace/sum.txt"]\n'
     toml.write_text(head + toml.read_text().replace("[verifier]\n", '[verifier]\nenvironment_mode = "separate"\n'))
     outcome = trials(EBPF, task, by_step(f"echo >/workspace/other; {SOLVE_1}", SOLVE_2))
-    assert (outcome.verdict, outcome.raw_score) == ("inconclusive", 1.0), outcome.reasons
+    assert (outcome.verdict, outcome.score) == ("pass", 1.0), outcome.reasons
 
 
 def test_a_script_that_fails_is_an_error_of_the_trial(trials: Trials, tmp_path: Path) -> None:
     task = write_steps(tmp_path / "sums", files={"steps/two/workdir/setup.sh": "echo no >&2; exit 3\n"})
     outcome = trials(EBPF, task)
     assert (outcome.verdict, outcome.score) == ("error", None)
-    assert outcome.reasons.endswith("sums/steps/two/workdir/setup.sh: exited with 3: no")
-    verification = checked(run_folder(outcome), trials.home)
-    assert verification.ok, faults(verification)
-    assert verification.bundles == {"sums/0/1/bundle"}
+    said = "sums/steps/two/workdir/setup.sh: exited with 3: no; it runs over the task's own files, not over what an"
+    assert said in outcome.reasons
+    # Before any agent began.
+    assert outcome.trial.steps == ()
 
 
 def test_what_does_not_take_steps_yet_says_so(affidavit: Command, tmp_path: Path) -> None:

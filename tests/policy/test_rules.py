@@ -158,3 +158,31 @@ def test_live_and_after_the_fact_agree(table: Table, letters: str, data: st.Data
         begin += size
     assert judging.finish() == at_once
     assert _told(new) <= _told(at_once)
+
+
+@pytest.mark.parametrize(
+    ("form", "before", "letters", "broken"),
+    [
+        (rule(never=CONNECT, after=READ), "r", "c", True),
+        (rule(never=CONNECT, after=READ, until=CLEAN), "rx", "c", False),
+        (rule(never=CONNECT, until=CLEAN), "x", "c", False),
+        (rule(each=SHIP, after=BUILD), "b", "s", False),
+        (rule(count=CONNECT, at_most=2), "cc", "c", True),
+        (rule(count=CONNECT, exactly=1), "c", "-", False),
+        (rule(forbid="trace.exists(e, e.op == 'unlink') && trace.count(e, e.op == 'connect') > 1"), "xc", "c", True),
+        (rule(require="trace.exists(e, e.op == 'unlink')"), "x", "c", False),
+        (rule(require="turns.count(t, true) == 0 && trace.all(e, e.op != 'unlink')"), "c", "-", False),
+        (rule(forbid="diff.exists(c, true)"), "c", "c", False),
+    ],
+)
+def test_a_step_goes_on_where_the_one_before_ended(
+    table: Table, form: dict[str, Any], before: str, letters: str, broken: bool
+) -> None:
+    contract = promised(form)
+    first = Judge(contract)
+    first.feed(record(table, before).combine_chunks().to_batches()[0])
+    assert first.finish() == []
+    second = Judge(contract, rule_states=first.rule_states)
+    second.feed(record(table, letters).combine_chunks().to_batches()[0])
+    assert bool(second.finish()) == broken
+    assert set(second.rule_states) <= {"it"}

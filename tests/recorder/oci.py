@@ -90,6 +90,10 @@ class Box:
         self._handle = os.pidfd_open(self.pid)
         return self.pid
 
+    @property
+    def earlier_links(self) -> dict[bytes, bytes]:
+        return {}
+
     def root_fd(self) -> int:
         path = f"/proc/{self.pid}/root" if self.runtime == "runc" else self.root
         return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

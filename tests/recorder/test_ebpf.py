@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,21 @@ def finish(recording: EbpfRecording, child: Child) -> tuple[Rows, RecordSummary]
     return table.to_pylist(), recording.summary()
 
 
-def watch(*argv: str | Path, cwd: Path, recorder: EbpfRecorder | None = None) -> tuple[Rows, RecordSummary]:
+@dataclass(frozen=True)
+class Bare:
+    """What a recorder asks of a sandbox, where there is none."""
+
+    earlier_links: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+def watch(
+    *argv: str | Path, cwd: Path, recorder: EbpfRecorder | None = None, box: Bare | None = None
+) -> tuple[Rows, RecordSummary]:
     """The record of a process."""
     child = Child(*argv, cwd=cwd)
     recording = (recorder or EbpfRecorder()).open("child")
     try:
-        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        recording.attach(box or Bare(), child.pid)  # type: ignore[arg-type]
         return finish(recording, child)
     finally:
         child.process.kill()
@@ -465,7 +475,7 @@ def test_a_killed_loader_makes_the_record_incomplete(tmp_path: Path) -> None:
     child = Child("/bin/sleep", "60", cwd=tmp_path)
     recording = EbpfRecorder().open("child")
     try:
-        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        recording.attach(Bare(), child.pid)  # type: ignore[arg-type]
         child.go()
         batches = recording.batches()
         next(batches)
@@ -485,7 +495,7 @@ def test_what_still_runs_at_the_end_is_said(tmp_path: Path) -> None:
     child = Child("/bin/sleep", "60", cwd=tmp_path)
     recording = EbpfRecorder().open("child")
     try:
-        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        recording.attach(Bare(), child.pid)  # type: ignore[arg-type]
         child.go()
         recording.stop()
         list(recording.batches())
@@ -505,7 +515,7 @@ def test_a_process_that_is_gone_is_refused(tmp_path: Path) -> None:
     recording = EbpfRecorder().open("child")
     try:
         with pytest.raises(RecorderError, match="is gone"):
-            recording.attach(None, child.pid)  # type: ignore[arg-type]
+            recording.attach(Bare(), child.pid)  # type: ignore[arg-type]
     finally:
         recording.close()
     recording.close()
@@ -535,7 +545,7 @@ def test_rows_come_within_moments(tmp_path: Path) -> None:
     child = Child("/bin/sh", "-c", "sleep 0.2; mkdir seen; sleep 60", cwd=tmp_path)
     recording = EbpfRecorder().open("child")
     try:
-        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        recording.attach(Bare(), child.pid)  # type: ignore[arg-type]
         child.go()
         delays = []
         for batch in recording.batches():
@@ -572,6 +582,21 @@ except OSError: pass
     names = ["one", "inner/two", "three", "four"]
     assert made == ["hidden", "hidden/inner", *(f"hidden/{name}" for name in names), "folder", "hidden/five", "loop/x"]
     assert of(rows, "chmod", "path") == of(rows, "truncate", "path") == [f"{tmp_path}/file"]
+
+
+def test_links_of_an_earlier_sandbox_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    links = {f"l{number}": "kept" for number in range(100)}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    told = Bare({os.fsencode(tmp_path / name): target.encode() for name, target in links.items()})
+    program = "import os\nfor l in range(100): os.mkdir(f'l{l}/{l}'); os.unlink(f'l{l}')"
+    rows, summary = watch(PYTHON, "-ISc", program, cwd=tmp_path, box=told)
+    assert is_whole(summary)
+    assert of(rows, "mkdir", "path") == [f"{tmp_path}/kept/{number}" for number in range(100)]
+    many = Bare({b"/%d" % number: b"x" for number in range((1 << 15) + 1)})
+    _, summary = watch("/bin/true", cwd=tmp_path, box=many)
+    assert summary.reasons == ("32769 links of an earlier sandbox are too many to be kept",)
 
 
 SOCKETS = """
@@ -662,7 +687,7 @@ def genuine(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytearr
     child = Child("/bin/ls", "/", cwd=tmp_path_factory.mktemp("genuine"))
     recording = EbpfRecorder().open("child")
     try:
-        recording.attach(None, child.pid)  # type: ignore[arg-type]
+        recording.attach(Bare(), child.pid)  # type: ignore[arg-type]
         return frames(recording, child)
     finally:
         recording.close()

@@ -253,6 +253,10 @@ class Sentry:
         assert self.sink.recv(100) == b"\x08\x01"
         self.name = "fake"
 
+    @property
+    def earlier_links(self) -> dict[bytes, bytes]:
+        return {}
+
     def root_fd(self) -> int:
         return os.open("/", os.O_PATH)
 

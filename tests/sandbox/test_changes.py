@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from affidavit.events import decode_name
-from affidavit.sandbox import Change, RuntimeHooks, carry_over, diff
+from affidavit.sandbox import Change, RuntimeHooks, carry_over, changes_since, diff
 from affidavit.sandbox.kernel import unmount
 from affidavit.sandbox.layers import mount_overlay
 
@@ -388,3 +388,38 @@ open("/workspace/honest", "w").close()
         assert sandbox.output().stdout == b""
         changes = diff(sandbox.upper(), sandbox.layers)
     assert [(change.path, change.kind, change.uid) for change in changes] == [("/workspace/honest", "added", 1000)]
+
+
+def test_what_came_between_two_states() -> None:
+    def change(path: str, kind: str, text: str = "1", mode: int = 0o644) -> Change:
+        return Change(path, kind, "file", mode, 0, 0, len(text), text, None)
+
+    before = [
+        change("/same", "added"),
+        change("/new", "added"),
+        change("/gone", "added"),
+        change("/locked", "modified"),
+        change("/back", "modified"),
+        change("/lost", "deleted"),
+        change("/found", "deleted"),
+        change("/again", "deleted"),
+    ]
+    after = [
+        change("/same", "added"),
+        change("/new", "added", "22"),
+        change("/locked", "modified", mode=0),
+        change("/lost", "deleted"),
+        change("/found", "modified", "3"),
+        change("/first", "modified"),
+        change("/last", "deleted"),
+    ]
+    assert [(one.path, one.kind) for one in changes_since(before, after)] == [
+        ("/again", "added"),
+        ("/back", "modified"),
+        ("/first", "modified"),
+        ("/found", "added"),
+        ("/gone", "deleted"),
+        ("/last", "deleted"),
+        ("/locked", "metadata"),
+        ("/new", "modified"),
+    ]

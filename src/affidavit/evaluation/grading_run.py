@@ -46,11 +46,12 @@ class Work:
 
     Attributes:
         captured: what came of its sandbox.
-        changes: the agent's own.
+        changes: the agent's own; in a step, since the first.
         carried_over: paths of those changes that are carried over to grading.
         layer: what grading sees on top of the root file system.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
         texts: of the files that it changed; grading does without.
+        earlier: in a step, those of its changes that it began with.
     """
 
     captured: Capture
@@ -59,6 +60,7 @@ class Work:
     layer: Path
     execs: pa.Table | None = None
     texts: ChangedTexts = field(default_factory=ChangedTexts)
+    earlier: Sequence[Change] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class GradingRun:
         Raises:
             SandboxError, RecorderError, TraceError, EvidenceError, OSError: the machinery failed.
         """
-        task, found = self.prepared.task, self.prepared.graded
+        task, found = self.prepared.task, self.prepared.rootfs
         changes, carried_over = work.changes, work.carried_over
         verifier = events = timings = None
         submission = digest_of(changes, carried_over)

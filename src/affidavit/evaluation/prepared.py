@@ -1,8 +1,7 @@
 """What the sandboxes of a trial are made from: its task with root file systems, and its contract."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from affidavit.contracts import Contract, SandboxSettings
 from affidavit.sandbox import RootFilesystem
@@ -15,27 +14,21 @@ class PreparedTask:
 
     Attributes:
         task: whose agent works, and whose graders are asked.
-        rootfs: as the agent finds it.
+        rootfs: as the agent finds it; in a step, without what the agent left in the steps before.
         tests_rootfs: as the tests find it; the same where they have none of their own.
-        graded_layers: what is carried over to grading from the steps before, topmost first; empty for a first one.
-        reference_layers: makes layers of what the task's own solutions of those steps leave, topmost first.
+        solved_before: in a step, gives the root file system as the task's own solutions of the steps before leave it;
+            None: there are none.
     """
 
     task: Task
     rootfs: RootFilesystem
     tests_rootfs: RootFilesystem
-    graded_layers: tuple[Path, ...] = ()
-    reference_layers: Callable[[], tuple[Path, ...]] = tuple
-
-    @property
-    def graded(self) -> RootFilesystem:
-        """The root file system as grading finds it, without what this agent's work adds."""
-        return replace(self.rootfs, layers=(*self.graded_layers, *self.rootfs.layers))
+    solved_before: Callable[[], RootFilesystem] | None = None
 
     @property
     def reference(self) -> RootFilesystem:
         """The root file system as the task's own solution finds it; nothing of the agent's is in it."""
-        return replace(self.rootfs, layers=(*self.reference_layers(), *self.rootfs.layers))
+        return self.rootfs if self.solved_before is None else self.solved_before()
 
     @property
     def as_tested(self) -> Task:

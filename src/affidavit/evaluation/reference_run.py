@@ -121,16 +121,14 @@ class Reference:
     def _has_solution(self) -> bool:
         return (self._task.solution.folder / "solve.sh").is_file()
 
-    @property
-    def layers(self) -> tuple[Path, ...]:
-        """What the task's own solution leaves of this step and those before, topmost first.
+    def left(self) -> RootFilesystem:
+        """The root file system as the task's own solution leaves it.
 
         Raises:
             SandboxError, RecorderError, TraceError, OSError: the machinery failed.
             Interrupted: the run is being stopped.
         """
-        left = self._solved if self._has_solution else self._found
-        return left.layers[: len(left.layers) - len(self._prepared.rootfs.layers)]
+        return self._worked if self._has_solution else self._found
 
     @cached_property
     def _found(self) -> RootFilesystem:
@@ -139,6 +137,11 @@ class Reference:
 
     @cached_property
     def _solved(self) -> RootFilesystem:
+        """What the tests see of what the solution leaves."""
+        return seen_by_tests(self._task, self._worked, self._prepared.tests_rootfs, self._place / "solved")
+
+    @cached_property
+    def _worked(self) -> RootFilesystem:
         """The root file system with what the contract lets the solution leave."""
         task, found, oracle = self._task, self._found, Agent.named("oracle")
         place = self._place
@@ -150,8 +153,7 @@ class Reference:
             judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
             changes, carried_over = take_over(sandbox, judge, carried)
         self._written = [change for change in changes if change.path in carried_over]
-        left = replace(found, layers=(carried, *found.layers))
-        return seen_by_tests(task, left, self._prepared.tests_rootfs, place / "solved")
+        return replace(found, layers=(carried, *found.layers))
 
     @cached_property
     def _start(self) -> RootFilesystem:

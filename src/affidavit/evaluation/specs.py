@@ -12,7 +12,7 @@ from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.verifier_web import WEB_FOLDER, WebAccess
 from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS
-from affidavit.sandbox import Limits, Mount, RootFilesystem, SandboxSpec, User
+from affidavit.sandbox import EarlierChanges, Limits, Mount, RootFilesystem, SandboxSpec, User
 from affidavit.tasks import Task
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,6 +34,7 @@ def agent_spec(
     network: str = "",
     model: Mapping[str, str] | None = None,
     top: Sequence[Path] = (),
+    earlier: EarlierChanges | None = None,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -44,6 +45,7 @@ def agent_spec(
         network: see SandboxSpec.
         model: variables that tell the agent where its model is.
         top: layers over all others, topmost first.
+        earlier: see SandboxSpec.
 
     Raises:
         OSError: the solution can't be read.
@@ -75,6 +77,7 @@ def agent_spec(
         deny_syscalls=settings.deny_syscalls,
         network=network,
         profile=task.environment.profile,
+        earlier=earlier,
     )
 
 

@@ -191,6 +191,11 @@ class Stages:
         # A trial may have many stages: none keeps its helpers until the last.
         stage.recording.close()
 
+    def began_with(self, stage: Stage) -> tuple[Change, ...]:
+        """What the sandbox of a stage began with; none where it was not created yet."""
+        sandbox = self._running.get(stage.name)
+        return () if sandbox is None else sandbox.began_with
+
     def end(self, stage: Stage) -> None:
         """Kill the sandbox of a stage, where it runs."""
         sandbox = self._running.get(stage.name)

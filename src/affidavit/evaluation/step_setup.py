@@ -1,6 +1,11 @@
-"""``steps/NAME/workdir/setup.sh``: what a task runs in the sandbox before a step begins."""
+"""``steps/NAME/workdir/setup.sh``: what a task runs to make a step's root file system ready.
+
+It runs over the task's own files before the first step begins. No agent's file is there, so that it runs no code of an
+agent's and takes nothing of an agent's over.
+"""
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
@@ -8,59 +13,32 @@ from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Stages
-from affidavit.sandbox import OciSandbox, RootFilesystem, SandboxError, SandboxSpec, carry_over, diff
+from affidavit.sandbox import RootFilesystem, SandboxError, carry_over, diff
 from affidavit.tasks import SETUP, Task
 
-STAGE = "setup"
-"""The part of a bundle that has its record."""
-
+_STAGE = "setup"
 _MOST_SAID = 300
 
 
-def setup_spec(
-    task: Task, rootfs: RootFilesystem, settings: SandboxSettings, place: Path, name: str, top: tuple[Path, ...] = ()
-) -> SandboxSpec:
-    """The sandbox that a step's script runs in: the agent's, without a network and a model.
+@dataclass(frozen=True)
+class SetupRun:
+    """What came of a step's script.
 
-    Args:
-        task: as the step has it.
-        rootfs, settings: as the agent has them.
-        place: a private folder, which does not exist.
-        name: the sandbox's.
-        top: layers over all others, topmost first.
-
-    Raises:
-        OSError: the folder can't be written.
+    Attributes:
+        layer: all that it changed.
+        stage: the part of a bundle that its record belongs to.
+        events: its record.
+        captured: how it went.
     """
-    place.mkdir()
-    script = f"{task.environment.workdir.rstrip('/')}/{SETUP}"
-    agent = Agent.shell(f"exec bash {shlex.quote(script)}", STAGE)
-    return agent_spec(task, rootfs, settings, agent, place, name, top=top)
+
+    layer: Path
+    stage: str
+    events: Path
+    captured: Capture
 
 
-def take_setup(task: Task, captured: Capture, sandbox: OciSandbox, folder: Path) -> Path:
-    """Make a layer of all that a step's script changed.
-
-    Args:
-        task: as the step has it.
-        captured, sandbox: of the script's run.
-        folder: of the layer, which does not exist.
-
-    Raises:
-        SandboxError: the script failed.
-    """
-    if captured.exit.code != 0:
-        ended = captured.exit
-        how = f"exited with {ended.code}" if ended.code is not None else "was killed"
-        said = " ".join(captured.output.stderr.decode("utf-8", "replace").split())[-_MOST_SAID:]
-        raise SandboxError(f"{task.path / 'steps' / task.step / 'workdir' / SETUP}: {how}: {said or 'it said nothing'}")
-    changes = diff(sandbox.upper(), sandbox.layers)
-    carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, folder)
-    return folder
-
-
-def run_setup(stages: Stages, task: Task, rootfs: RootFilesystem, settings: SandboxSettings, place: Path) -> Path:
-    """Run a step's script where no agent is going to work; a layer of what it changed.
+def run_setup(stages: Stages, task: Task, rootfs: RootFilesystem, settings: SandboxSettings, place: Path) -> SetupRun:
+    """Run a step's script in a sandbox like the agent's, without a network and a model.
 
     Args:
         stages: of the trial.
@@ -73,7 +51,20 @@ def run_setup(stages: Stages, task: Task, rootfs: RootFilesystem, settings: Sand
         SandboxError, RecorderError, TraceError, OSError: the script failed, or the machinery did.
         Interrupted: the run is being stopped.
     """
-    stage = stages.open(STAGE)
-    spec = setup_spec(task, rootfs, settings, place, stage.sandbox)
-    with stages.run(stage, spec, place / "events.parquet") as (captured, sandbox):
-        return take_setup(task, captured, sandbox, place / "layer")
+    place.mkdir()
+    stage, events, layer = stages.open(_STAGE), place / "events.parquet", place / "layer"
+    script = f"{task.environment.workdir.rstrip('/')}/{SETUP}"
+    agent = Agent.shell(f"exec bash {shlex.quote(script)}", _STAGE)
+    spec = agent_spec(task, rootfs, settings, agent, place, stage.sandbox)
+    with stages.run(stage, spec, events) as (captured, sandbox):
+        ended = captured.exit
+        if ended.code != 0:
+            how = f"exited with {ended.code}" if ended.code is not None else "was killed"
+            said = " ".join(captured.output.stderr.decode("utf-8", "replace").split())[-_MOST_SAID:]
+            raise SandboxError(
+                f"{task.path / 'steps' / task.step / 'workdir' / SETUP}: {how}: {said or 'it said nothing'}; it runs "
+                "over the task's own files, not over what an agent or a solution left"
+            )
+        changes = diff(sandbox.upper(), sandbox.layers)
+        carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, layer)
+    return SetupRun(layer, _STAGE, events, captured)

@@ -2,29 +2,29 @@
 
 Each step is a trial of its own: a sandbox, its record, a grading in other sandboxes, a verdict and a signed bundle,
 which names the one before. No process outlives its step, and nothing of a step's tests is in the sandbox of a later
-one, for no grading takes place where an agent works.
+one, for no grading takes place where an agent works. What an agent changed in a step is in the changed layer of its
+next sandbox from the start: it is judged and graded as its own, against files of the task's alone.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import cache, partial, reduce
 from pathlib import Path
 
+from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.planning import planned_steps
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult, joined
 from affidavit.evaluation.stages import Machinery, Stages
-from affidavit.evaluation.step_setup import STAGE as SETUP_STAGE
-from affidavit.evaluation.step_setup import run_setup
-from affidavit.evaluation.trial import CARRIED, STATE, Earlier, Trial, contract_facts
+from affidavit.evaluation.step_setup import SetupRun, run_setup
+from affidavit.evaluation.trial import Earlier, StepLeft, Trial, contract_facts
 from affidavit.evaluation.trial_plan import TrialPlan
-from affidavit.evaluation.workplace import open_workplace
+from affidavit.evaluation.workplace import open_workplace, remove_left
 from affidavit.evidence import StepFacts, bundle_digest
 from affidavit.policy import Footprint
 from affidavit.runs import StepEnd, StepLog, TrialLog, combine_steps, why_last
-from affidavit.sandbox import files_layer
-from affidavit.tasks import Step
+from affidavit.sandbox import EarlierChanges, RootFilesystem, files_layer
 from affidavit.trace import one_line
 from affidavit.verification import Judgement, Verdict
 
@@ -43,6 +43,21 @@ def run_in_steps(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialR
         return _TrialInSteps(plan, machinery, log, place, stages).run()
 
 
+@dataclass(frozen=True)
+class _Brought:
+    """What a task brings for a step.
+
+    Attributes:
+        rootfs: the task's own root file system with that of this step and those before; no agent's file is in it.
+        layers: what came with this step, topmost first.
+        setup: what came of its script; None: it has none.
+    """
+
+    rootfs: RootFilesystem
+    layers: tuple[Path, ...] = ()
+    setup: SetupRun | None = None
+
+
 class _TrialInSteps:
     """One trial, and how far it is."""
 
@@ -51,17 +66,17 @@ class _TrialInSteps:
         Args:
             plan, machinery, log: of the trial.
             place: a private folder.
-            stages: of what is run beside the agent, to know what the task's own solutions leave.
+            stages: of what is run beside the agent: the task's own scripts and solutions.
         """
         self._plan, self._machinery, self._log = plan, machinery, log
         self._place, self._stages = place, stages
-        self._state: tuple[Path, ...] = ()
-        self._graded: tuple[Path, ...] = ()
+        self._brought: list[_Brought] = []
+        # For each step, what the task's own solutions of the steps before leave to it.
+        self._solved: list[Callable[[], RootFilesystem]] = []
         self._results: list[TrialResult] = []
         self._ends: list[StepEnd] = []
-        # What the task's own solutions of the steps before leave, for each step.
-        self._starts: list[Callable[[], tuple[Path, ...]]] = []
-        self._footprint: Footprint | None = None
+        self._footprints: list[Footprint] = []
+        self._left = StepLeft()
 
     def run(self) -> TrialResult:
         planned = planned_steps(self._plan.task)
@@ -84,50 +99,46 @@ class _TrialInSteps:
         return self._result(Verdict(combined.verdict), combined.score, combined.raw_score, combined.reasons)
 
     def _prepare(self) -> None:
-        """Find out what the gradings of all steps rest on: what an agent changes in one step may lie in wait for the
-        tests of another."""
-        before: Callable[[], tuple[Path, ...]] = tuple
-        for number in range(len(self._plan.task.steps)):
-            self._starts.append(cache(partial(self._begun, number, before, self._place / f"reference-begins-{number}")))
+        """Make ready what the task brings for each step, and find out what the gradings of all steps rest on: what an
+        agent changes in one step may lie in wait for the tests of another."""
+        plan = self._plan
+        settings = Trial(plan, self._machinery, self._log).trial_contract.settings
+        rootfs = plan.rootfs
+        left: Callable[[], RootFilesystem] = lambda: plan.rootfs  # noqa: E731
+        for number in range(len(plan.task.steps)):
+            brought = self._bring(number, rootfs, settings)
+            self._brought.append(brought)
+            self._solved.append(cache(partial(_over, brought.layers, left)))
+            rootfs = brought.rootfs
             trial = self._trial(number)
             place = self._place / f"reference-{number}"
             reference = Reference(self._stages, trial.prepared, trial.trial_contract, place)
-            before = partial(getattr, reference, "layers")
+            left = reference.left
             if trial.footprint is not None:
                 learning = self._place / f"footprint-{number}"
                 learning.mkdir()
                 trial.learn_footprint(learning, self._stages)
-                found = trial.footprint
-                self._footprint = found if self._footprint is None else self._footprint.joined(found)
+                self._footprints.append(trial.footprint)
 
-    def _begun(self, number: int, before: Callable[[], tuple[Path, ...]], place: Path) -> tuple[Path, ...]:
-        """Layers where no agent works, and over them what a step begins with: its files, and what its script does."""
-        step, below = self._plan.task.steps[number], before()
-        place.mkdir()
-        layers = self._with_files(step, below, place / "files")
-        if not step.has_setup:
-            return layers
-        trial = self._trial(number)
-        rootfs = replace(self._plan.rootfs, layers=(*layers, *self._plan.rootfs.layers))
-        task, settings = trial.prepared.task, trial.trial_contract.settings
-        return (run_setup(self._stages, task, rootfs, settings, place / "setup"), *layers)
-
-    def _with_files(self, step: Step, below: tuple[Path, ...], folder: Path) -> tuple[Path, ...]:
-        """Layers, and over them the files that a step brings."""
-        workdir, rootfs = self._plan.task.environment.workdir, self._plan.rootfs
+    def _bring(self, number: int, before: RootFilesystem, settings: SandboxSettings) -> _Brought:
+        """What the task brings for a step, over a root file system: its files, and what its script does."""
+        task = self._plan.task
+        step, layers, setup = task.steps[number], before.layers, None
         if step.workdir_files is None:
-            return below
-        layers = (*below, *rootfs.layers)
-        return (files_layer(step.workdir_files, workdir, layers, rootfs.user, folder), *below)
+            return _Brought(before)
+        folder = self._place / f"files-{number}"
+        brought = [files_layer(step.workdir_files, task.environment.workdir, layers, before.user, folder)]
+        if step.has_setup:
+            found = replace(before, layers=(*brought, *layers))
+            setup = run_setup(self._stages, task.at_step(step), found, settings, self._place / f"setup-{number}")
+            brought.insert(0, setup.layer)
+        return _Brought(replace(before, layers=(*brought, *layers)), tuple(brought), setup)
 
     def _step(self, number: int) -> Judgement:
         """Play the next step."""
         step = self._plan.task.steps[number]
-        self._state = self._with_files(step, self._state, self._place / f"files-{number}")
-        graded = self._graded
-        self._graded = self._begun(number, lambda: graded, self._place / f"graded-begins-{number}")
         trial = self._trial(number)
-        trial.footprint = self._footprint
+        trial.footprint = self._footprint_of(number)
         try:
             judgement, bundle = trial.run()
         except Interrupted:
@@ -139,6 +150,9 @@ class _TrialInSteps:
                 self._results.append(replace(trial.result(broken, None), step=step.name))
                 raise
             judgement, bundle = trial.sealed
+        if number:
+            remove_left(self._left_by(number - 1))
+        self._left = trial.step_left
         trial.tell(judgement.violations, judgement.verdict, bundle)
         self._results.append(replace(trial.result(judgement, bundle), step=step.name))
         self._ends.append(
@@ -150,29 +164,35 @@ class _TrialInSteps:
                 raw_score=judgement.raw_score,
             )
         )
-        left = self._left_by(number)
-        made = (left / STATE, left / SETUP_STAGE) if step.has_setup else (left / STATE,)
-        self._state, self._graded = (*made, *self._state), (left / CARRIED, *self._graded)
         return judgement
 
+    def _footprint_of(self, number: int) -> Footprint | None:
+        """What the gradings of all steps rest on, but for the product of the steps so far: what is the product of a
+        later one is nobody's yet. None where an agent can change only what the contract lets it write."""
+        if not self._footprints:
+            return None
+        later = [one.without_product for one in self._footprints[number + 1 :]]
+        return reduce(Footprint.joined, (*self._footprints[: number + 1], *later))
+
     def _trial(self, number: int) -> Trial:
-        """A step as a trial over what the steps before left."""
-        step, steps, plan = self._plan.task.steps[number], self._plan.task.steps, self._plan
+        """A step as a trial, which begins with what the agent left in the step before."""
+        steps, plan, brought = self._plan.task.steps, self._plan, self._brought[number]
+        step = steps[number]
         facts = StepFacts(
             name=step.name,
             number=number + 1,
             of=len(steps),
             previous=self._ends[-1].bundle if self._ends else None,
         )
-        keep = self._left_by(number)
-        keep.mkdir(exist_ok=True)
-        earlier = Earlier(facts, self._state, self._graded, self._starts[number], keep, step.has_setup)
+        left = EarlierChanges(self._left_by(number - 1), brought.layers) if number else None
+        earlier = Earlier(facts, left, self._left, self._solved[number], self._left_by(number), brought.setup)
         place = plan.trial.place_of_step(number + 1)
-        plan = replace(plan, task=plan.task.at_step(step), trial=replace(plan.trial, place=place))
+        task, trial = plan.task.at_step(step), replace(plan.trial, place=place)
+        plan = replace(plan, task=task, trial=trial, rootfs=brought.rootfs)
         return Trial(plan, self._machinery, StepLog(self._log, step.name), earlier)
 
     def _left_by(self, number: int) -> Path:
-        return self._place / f"step-{number}"
+        return self._place / f"left-{number}"
 
     def _broken_off(self, why: str) -> TrialResult:
         """The result of a trial that has no end in a bundle."""
@@ -200,3 +220,9 @@ class _TrialInSteps:
             began=self._log.began,
         )
         return joined(trial, self._results)
+
+
+def _over(layers: tuple[Path, ...], left: Callable[[], RootFilesystem]) -> RootFilesystem:
+    """Layers, and below them what was left."""
+    rootfs = left()
+    return replace(rootfs, layers=(*layers, *rootfs.layers))

@@ -3,14 +3,15 @@
 import hashlib
 import os
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as affidavit_version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -30,8 +31,7 @@ from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture, HostNames
 from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
-from affidavit.evaluation.step_setup import STAGE as SETUP_STAGE
-from affidavit.evaluation.step_setup import setup_spec, take_setup
+from affidavit.evaluation.step_setup import SetupRun
 from affidavit.evaluation.submission import keep_submission
 from affidavit.evaluation.text_changes import changed_texts
 from affidavit.evaluation.trial_plan import TrialPlan
@@ -39,9 +39,11 @@ from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace
 from affidavit.evidence import (
+    EARLIER,
     MODEL_LOG,
     BundleWriter,
     ContractFacts,
+    EarlierDocument,
     Enforcement,
     EnvironmentDocument,
     ExitDocument,
@@ -67,7 +69,11 @@ from affidavit.policy import Footprint, Judge, Violation
 from affidavit.recorder import LATER_MS, LIVE_MS, RecordSummary
 from affidavit.runs import TrialLog
 from affidavit.sandbox import (
+    Change,
+    EarlierChanges,
     OciSandbox,
+    Program,
+    RootFilesystem,
     SandboxSpec,
     Streams,
     carry_over,
@@ -92,8 +98,8 @@ _MOST_TOLD = 50
 # Letters of an agent's command in the statement.
 _MOST_COMMAND = 4096
 
-CARRIED, STATE = "carried", "state"
-"""Layers that a step leaves: what is carried over to grading, and all that its agent changed."""
+CARRIED = "carried"
+"""The layer with what is carried over to grading."""
 
 
 def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResult:
@@ -130,24 +136,37 @@ def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResu
 
 
 @dataclass(frozen=True)
+class StepLeft:
+    """What is known of a step at its end.
+
+    Attributes:
+        changes: of its agent, since the first step.
+        rules: what the contract's rules have come to, `Judge.rule_states`.
+    """
+
+    changes: Sequence[Change] = ()
+    rules: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Earlier:
     """What a step begins with.
 
     Attributes:
         facts: which step it is, and the bundle of the one before.
-        state: layers of all that the agent left in the steps before, topmost first.
-        graded: of what of that is carried over to grading, topmost first.
-        reference: makes layers of what the task's own solutions of those steps leave, topmost first.
-        keep: a private folder for what it leaves to the steps after.
-        has_setup: a script of the task's runs before its agent begins.
+        left: what the agent changed in the steps before; None: it is the first.
+        before: what of that the step before says, and what the contract's rules came to in it.
+        solved: gives the root file system as the task's own solutions of those steps leave it.
+        into: where to put the layer of all that the agent has changed at its end; its parent is there, and it is not.
+        setup: what came of a script of the task's that made its root file system ready; None: it has none.
     """
 
     facts: StepFacts
-    state: tuple[Path, ...]
-    graded: tuple[Path, ...]
-    reference: Callable[[], tuple[Path, ...]]
-    keep: Path
-    has_setup: bool = False
+    left: EarlierChanges | None
+    before: StepLeft
+    solved: Callable[[], RootFilesystem]
+    into: Path
+    setup: SetupRun | None
 
 
 class Trial:
@@ -158,6 +177,7 @@ class Trial:
         record, contract_facts: as `TrialResult` has them.
         sealed: the judgement and the signed bundle; None as long as there is none.
         footprint: of what grades, once it is known; None: the agent can change only what the contract lets it write.
+        step_left: what is known at its end, for the next step.
     """
 
     def __init__(self, plan: TrialPlan, machinery: Machinery, log: TrialLog, earlier: Earlier | None = None) -> None:
@@ -181,6 +201,7 @@ class Trial:
         self._log = log
         self._began = time.monotonic()
         self.sealed: tuple[Judgement, Path] | None = None
+        self.step_left = StepLeft()
         self._number = plan.trial.number
         self._summaries: dict[str, RecordSummary] = {}
         self._told = False
@@ -188,6 +209,7 @@ class Trial:
         self._network_facts: NetworkFacts | None = None
         self._web: VerifierWeb | None = None
         self._found: tuple[Violation, ...] = ()
+        self._began_with: Callable[[], tuple[Change, ...]] = tuple
         # What grades by running something must not run what an agent changed. A verifier with a root file system of its
         # own runs nothing of the agent's but its artifacts; and who fills a cache is the task's own solution.
         runs = any(named.spec.kind == "test_run" for named in self._graders)
@@ -239,49 +261,48 @@ class Trial:
         self._told = self._told or self.tell(violations, None, None)
 
     def _run(self, bundle: BundleWriter, place: Path, first: Stage, second: Stage | None) -> tuple[Judgement, Path]:
-        judge = self.new_judge()
-        keep = place if self._earlier is None else self._earlier.keep
-        carried = keep / CARRIED
-        state = self._set_up(bundle, place)
+        judge, earlier = self.new_judge(), self._earlier
+        carried = place / CARRIED
+        if earlier is not None and earlier.setup is not None:
+            shutil.copyfile(earlier.setup.events, bundle.file(f"{earlier.setup.stage}/events.parquet"))
+            self._keep(bundle, earlier.setup.stage, earlier.setup.captured)
+        self._began_with = partial(self._stages.began_with, first)
         with self.ways_out(place) as ways:
-            spec = self.agent_spec(place, first.sandbox, ways, state)
+            spec = self.agent_spec(place, first.sandbox, ways)
             made, names = self._log.sandbox_made, ways.names
             with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
                 self._log.finished()
                 self.close_ways(bundle, ways)
                 changes, carried_over = take_over(sandbox, judge, carried)
-                if self._earlier is not None:
-                    carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, keep / STATE)
+                if earlier is not None:
+                    carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, earlier.into)
                 texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
-        work = Work(agent, changes, carried_over, carried, texts=texts)
+                began_with = sandbox.began_with
+        if earlier is not None and earlier.left is not None:
+            before = earlier.before
+            bundle.add(EARLIER, EarlierDocument.of(began_with, before.changes, before.rules).to_json())
+        work = Work(agent, changes, carried_over, carried, texts=texts, earlier=began_with)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def _set_up(self, bundle: BundleWriter, place: Path) -> tuple[Path, ...]:
-        """Run the script that a step begins with, where it has one; the layers that its agent finds, topmost first."""
-        if (earlier := self._earlier) is None:
-            return ()
-        if not earlier.has_setup:
-            return earlier.state
-        stage = self._stages.open(SETUP_STAGE)
-        spec = setup_spec(
-            self._task, self._plan.rootfs, self._settings, place / SETUP_STAGE, stage.sandbox, earlier.state
-        )
-        with self._stage(bundle, stage, spec) as (captured, sandbox):
-            return (take_setup(self._task, captured, sandbox, earlier.keep / SETUP_STAGE), *earlier.state)
-
-    def agent_spec(self, place: Path, name: str, ways: WaysOut, state: tuple[Path, ...] = ()) -> SandboxSpec:
+    def agent_spec(self, place: Path, name: str, ways: WaysOut) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
             ways: that lead out of it.
-            state: layers of what the steps before left, topmost first.
 
         Raises:
             OSError: the solution can't be read.
         """
+        new = [ways.layer] if ways.layer else []
+        if self._decoys.contents:
+            self._decoys.lay(place / "decoys")
+            new.insert(0, place / "decoys")
+        left = None if self._earlier is None else self._earlier.left
+        if left is not None:
+            left = replace(left, below_new=(*new, *left.below_new))
         spec = agent_spec(
             self._task,
             self._plan.rootfs,
@@ -291,13 +312,10 @@ class Trial:
             name,
             network=ways.network,
             model=gateway_environment(self._shared.model.models) if self._shared.model else None,
-            top=(*([ways.layer] if ways.layer else []), *state),
+            top=new,
+            earlier=left,
         )
-        layers = spec.rootfs
-        if self._decoys.contents:
-            self._decoys.lay(place / "decoys")
-            layers = (place / "decoys", *layers)
-        return replace(spec, rootfs=layers, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
+        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
 
     @property
     def within_ms(self) -> int:
@@ -338,11 +356,23 @@ class Trial:
             self._enforced,
             self._task.environment.workdir,
             self._agent.name,
-            lambda path: pristine_program(self._plan.rootfs, path),
+            self._program,
             self._task.limits.agent_timeout_s,
             self.footprint,
             self._decoys.paths,
+            {} if self._earlier is None else self._earlier.before.rules,
         )
+
+    def _program(self, path: str) -> Program | None:
+        """The file that a name stood for before the agent began; None where that is not known, as where it has changed
+        something on the way to it in an earlier step."""
+        program = pristine_program(self._plan.rootfs, path)
+        if program is None:
+            return None
+        on_the_way = {*program.via, path}
+        on_the_way |= {str(above) for one in on_the_way for above in PurePosixPath(one).parents}
+        changed = (one for one in self._began_with() if one.kind != "metadata" or one.type != "directory")
+        return program if on_the_way.isdisjoint(one.path for one in changed) else None
 
     def conclude(
         self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: Work, second: Stage | None
@@ -365,9 +395,11 @@ class Trial:
         events = partial(trace_batches, bundle.file("agent/events.parquet"))
         asked = self._model_facts is not None
         model_log = partial(model_batches, bundle.file(MODEL_LOG), None) if asked else None
-        record = AgentRecord(events, agent.summary.counts, work.execs, work.changes, agent.exit, model_log)
+        counts, changes = agent.summary.counts, work.changes
+        record = AgentRecord(events, counts, work.execs, changes, agent.exit, model_log, work.earlier)
         findings = examine(judge, record)
         self._found = findings.violations
+        self.step_left = StepLeft(work.changes, judge.rule_states)
         bundle.add("diff.json", diff_json(work.changes))
         bundle.add("texts.json", work.texts.to_json())
         condemned = bool(findings.violations) and self._enforced.mode == "strict"
@@ -508,11 +540,14 @@ class Trial:
 
     def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
         """Put what came of a sandbox into the bundle. Raises EvidenceError."""
-        bundle.add_summary(stage.name, captured.summary)
-        bundle.add(f"{stage.name}/exit.json", ExitDocument.of(captured.exit, captured.halted).to_json())
-        bundle.add(f"{stage.name}/stdout", captured.output.stdout)
-        bundle.add(f"{stage.name}/stderr", captured.output.stderr)
-        self._summaries[stage.name] = captured.summary
+        self._keep(bundle, stage.name, captured)
+
+    def _keep(self, bundle: BundleWriter, part: str, captured: Capture) -> None:
+        bundle.add_summary(part, captured.summary)
+        bundle.add(f"{part}/exit.json", ExitDocument.of(captured.exit, captured.halted).to_json())
+        bundle.add(f"{part}/stdout", captured.output.stdout)
+        bundle.add(f"{part}/stderr", captured.output.stderr)
+        self._summaries[part] = captured.summary
 
     def found(self, violations: Sequence[Violation]) -> bool:
         """Take violations that the agent's record shows while it works, and tell of them; whether they end its work."""
@@ -543,10 +578,8 @@ class Trial:
     @property
     def prepared(self) -> PreparedTask:
         """What its sandboxes are made from."""
-        prepared = PreparedTask(self._task, self._plan.rootfs, self._plan.tests_rootfs)
-        if (earlier := self._earlier) is None:
-            return prepared
-        return replace(prepared, graded_layers=earlier.graded, reference_layers=earlier.reference)
+        solved = None if self._earlier is None else self._earlier.solved
+        return PreparedTask(self._task, self._plan.rootfs, self._plan.tests_rootfs, solved)
 
     @property
     def trial_contract(self) -> TrialContract:

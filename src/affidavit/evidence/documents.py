@@ -6,7 +6,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Annotated, Any
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
@@ -444,6 +445,64 @@ def diff_json(changes: Sequence[Change]) -> list[dict[str, Any]]:
     return [asdict(change) for change in changes]
 
 
+class ChangeDocument(Document):
+    """A change, see `affidavit.sandbox.Change`."""
+
+    path: str
+    kind: Literal["added", "modified", "metadata", "deleted"]
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    sha256: str | None
+    target: str | None
+
+    @property
+    def change(self) -> Change:
+        """The change."""
+        return Change(**self.model_dump())
+
+
+EARLIER = "earlier.json"
+"""The file of a step's bundle that says what its agent began with of the steps before."""
+
+
+class EarlierDocument(Document):
+    """``earlier.json``: what the agent of a step began with of the steps before.
+
+    Attributes:
+        changed: what it had changed, against the task's own files, as in ``diff.json``.
+        gone: paths of the changes of the step before that it did not find: what the task brought for this step is in
+            their place, or it is no file, folder or symlink.
+        rules: what the contract's rules had come to, numbers by their ids.
+    """
+
+    changed: tuple[ChangeDocument, ...] = Field(strict=False)
+    gone: Texts = ()
+    rules: dict[str, Annotated[tuple[int, ...], Field(strict=False)]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, changes: Sequence[Change], before: Sequence[Change], rules: Mapping[str, tuple[int, ...]]
+    ) -> "EarlierDocument":
+        """The document of what a step begins with.
+
+        Args:
+            changes: what is there.
+            before: the diff of the step before.
+            rules: what the contract's rules have come to.
+        """
+        gone = {change.path for change in before} - {change.path for change in changes}
+        written = tuple(ChangeDocument.model_validate(asdict(change)) for change in changes)
+        return cls(changed=written, gone=tuple(sorted(gone)), rules=dict(rules))
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """What the agent had changed."""
+        return tuple(one.change for one in self.changed)
+
+
 class ChangedText(Document):
     """The text of a file that the agent changed, before and after; None where there was no file."""
 
@@ -618,6 +677,14 @@ def read_diff(reader: BundleReader) -> list[Change]:
     if not isinstance(value, list) or not all(isinstance(row, dict) and set(row) == names for row in value):
         raise EvidenceError("diff.json: holds something that is not a change")
     return [Change(**row) for row in value]
+
+
+def read_earlier(reader: BundleReader) -> EarlierDocument | None:
+    """What the agent of a step began with of the steps before; None where the bundle does not say. Raises
+    EvidenceError."""
+    if EARLIER not in reader.names():
+        return None
+    return EarlierDocument.read(EARLIER, reader.json(EARLIER))
 
 
 def read_grade(reader: BundleReader) -> GradeDocument:

@@ -2,8 +2,11 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +42,14 @@ _CHUNK = 1 << 20
 
 # Operations of their own that stand for a system call.
 _CALL_OF_OP = {Op.MOUNT: "mount", Op.PTRACE: "ptrace", Op.MEMFD: "memfd_create"}
+
+# Folders that every grading mounts something on, or below: no sandbox can be made where one of them is something else.
+_MOUNTED_ON = frozenset(
+    (
+        *("/proc", "/sys", "/dev", "/usr", "/var", "/var/tmp", "/tmp", "/home", "/root"),
+        *("/tests", "/logs", "/logs/verifier", "/run", "/run/affidavit", "/run/affidavit-web"),
+    )
+)
 
 _KEPT_OUT_WHY = "which the grading may rest on and is no part of the task's product, so it is not carried over"
 
@@ -78,6 +89,7 @@ class Judge:
         task_limit_ms: the task's own time limit; a contract's that is longer can't be broken. None: there is none.
         footprint: of what grades, where the agent may change anything; None: what the contract lets it write is all.
         decoys: absolute paths of files that no work leads to, whatever the contract lets the agent read.
+        rule_states: what the contract's rules came to in the step before, `rule_states` of its judge.
     """
 
     def __init__(
@@ -90,6 +102,7 @@ class Judge:
         task_limit_ms: int | None = None,
         footprint: Footprint | None = None,
         decoys: Sequence[str] = (),
+        rule_states: Mapping[str, Sequence[int]] = MappingProxyType({}),
     ) -> None:
         document = contract.document
         forbidden = document.operations.forbid
@@ -97,6 +110,7 @@ class Judge:
         self._footprint = footprint
         self._findings = Findings(self._action_of)
         self._limits = document.limits
+        self._mounted_on = _MOUNTED_ON | {workdir, *map(str, PurePosixPath(workdir).parents)}
         self._task_limit_ms = task_limit_ms
         self._max_processes = document.processes.max_processes
         lists = cache(partial(lists_of, contract))
@@ -116,7 +130,7 @@ class Judge:
         self._shells = ShellWatch(self._verdicts) if "system" in forbidden else None
         self._processes = 1
         self._decoys = DecoyCheck(decoys) if decoys else None
-        self._rules = RuleChecks(document.rules) if document.rules else None
+        self._rules = RuleChecks(document.rules, rule_states) if document.rules else None
         self._model = ModelCheck(contract)
         self._detectors = Detectors(forbidden, workdir, self._attempts_for)
         scoping = Scoping(contract) if document.scopes else None
@@ -196,6 +210,11 @@ class Judge:
     def attempts(self) -> tuple[Attempt, ...]:
         """What the agent tried and came to nothing, as far as it is known; whole after `finish`."""
         return tuple(self._findings.attempts())
+
+    @property
+    def rule_states(self) -> dict[str, tuple[int, ...]]:
+        """What the contract's rules have come to, for the next step of a trial; whole after `finish`."""
+        return {} if self._rules is None else self._rules.states
 
     def limit_of_task(self, end: End) -> bool:
         """Whether the agent was stopped by the task's time limit and not by one of the contract's."""
@@ -429,9 +448,9 @@ class Judge:
     def carried(self, diff: Iterable[Change]) -> frozenset[str]:
         """The paths of those changes that may go on to the grading: what the contract lets the agent write, but no
         device, FIFO or socket, no set-uid or set-gid bit, no compiled Python (a cache that may say something else than
-        its source), nothing that a path can hardly name, no symlink that could lead out of what the agent may write
-        and the system's own folders, none by way of which something has a name that the agent may not write, and
-        nothing in the footprint of what grades."""
+        its source), nothing that a path can hardly name, nothing in place of a folder that a grading needs, no symlink
+        that could lead out of what the agent may write and the system's own folders, none by way of which something has
+        a name that the agent may not write, and nothing in the footprint of what grades."""
         changes = list(diff)
         kept_out = {} if self._footprint is None else self._footprint.kept_out(changes)
         judged = self._judged(change for change in changes if change.path not in kept_out)
@@ -446,6 +465,8 @@ class Judge:
             return False
         if change.kind == "deleted" or change.type == "directory":
             return True
+        if change.path in self._mounted_on or posixpath.dirname(change.path) == "/home":
+            return False
         if change.type == "symlink":
             return change.target is not None and self._stays_inside(change.path, change.target)
         return change.type == "file" and not change.mode & 0o6000 and not _is_compiled(change)

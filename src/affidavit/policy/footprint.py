@@ -9,7 +9,7 @@ solution wrote. What programs look for without opening it, which no record shows
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from posixpath import basename, dirname
 from typing import Any, Protocol
@@ -152,6 +152,11 @@ class Footprint:
             frozenset(listed),
             frozenset(path),
         )
+
+    @property
+    def without_product(self) -> "Footprint":
+        """The same of verifiers whose solution's product does not count."""
+        return replace(self, folders=(), files=frozenset())
 
     def joined(self, other: "Footprint") -> "Footprint":
         """The footprint of what has both."""

@@ -41,6 +41,8 @@ class _Tally:
     wanted: cel.Node
     count: int = 0
     events: list[int] = field(default_factory=list)
+    # In the steps before.
+    earlier: int = 0
 
     def range(self, ended: bool) -> Range:
         most = self.count if ended else math.inf
@@ -75,6 +77,18 @@ class RecordRule:
         }
         self._broken = False
 
+    @property
+    def state(self) -> tuple[int, ...]:
+        """What goes on to the next step of a trial: how often each question was met, but those on the diff, which is
+        of all steps."""
+        return tuple(tally.count for tally in self._tallies.values() if tally.node.source != "diff")
+
+    @state.setter
+    def state(self, counts: tuple[int, ...]) -> None:
+        tallies = [tally for tally in self._tallies.values() if tally.node.source != "diff"]
+        for tally, count in zip(tallies, counts, strict=True):
+            tally.count = tally.earlier = count
+
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         """Judge further events."""
         for node, tally in self._tallies.items():
@@ -93,7 +107,7 @@ class RecordRule:
         for node, tally in self._tallies.items():
             if node.source != "trace":
                 rows = ends.of_changes if node.source == "diff" else ends.of_turns
-                tally.count = int(np.count_nonzero(rows.mask(tally.wanted)))
+                tally.count = tally.earlier + int(np.count_nonzero(rows.mask(tally.wanted)))
         if self._is_broken(ended=True):
             self._report(findings)
 

@@ -4,7 +4,7 @@ What can't be fixed any more is reported with the batch that shows it; the rest 
 found, however the record is cut into batches.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +22,13 @@ Rows = npt.NDArray[np.int64]
 
 
 class RuleCheck(Protocol):
-    """One rule, with what it has seen so far."""
+    """One rule, with what it has seen so far.
+
+    Attributes:
+        state: what of that goes on to the next step of a trial: numbers, whose meaning is the rule's own.
+    """
+
+    state: tuple[int, ...]
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         """Judge further events."""
@@ -34,8 +40,16 @@ class RuleCheck(Protocol):
 class RuleChecks:
     """All rules of a contract."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self._checks = [_check_of(rule) for rule in rules]
+    def __init__(self, rules: Sequence[Rule], states: Mapping[str, Sequence[int]]) -> None:
+        """
+        Args:
+            rules: the contract's.
+            states: by their ids, what `states` gave for the step before; empty where there was none.
+        """
+        self._checks = {rule.id: _check_of(rule) for rule in rules}
+        for name, check in self._checks.items():
+            if len(state := tuple(states.get(name, ()))) == len(check.state):
+                check.state = state
         nodes = compile_rule_nodes(rules)
         columns = {one for node in nodes for one in cel.walk(node) if isinstance(one, cel.Column)}
         of_process = {column.name for column in columns if column.of == "process"}
@@ -44,8 +58,13 @@ class RuleChecks:
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         """Judge further events."""
-        for check in self._checks:
+        for check in self._checks.values():
             check.check(batch, evaluation, findings)
+
+    @property
+    def states(self) -> dict[str, tuple[int, ...]]:
+        """What goes on to the next step of a trial, by the rules' ids."""
+        return {name: check.state for name, check in self._checks.items() if check.state}
 
     def finish(self, changes: Sequence[Any], turns: Sequence[Turn], findings: Findings) -> None:
         """Judge what only the end shows.
@@ -55,7 +74,7 @@ class RuleChecks:
             turns: the exchanges with a model.
         """
         ends = Ends(Evaluation(ChangeFrame(changes)), Evaluation(TurnFrame(turns)), turns)
-        for check in self._checks:
+        for check in self._checks.values():
             check.finish(ends, findings)
 
 
@@ -77,6 +96,8 @@ def _check_of(rule: Rule) -> RuleCheck:
 
 class _Base:
     """What all forms share."""
+
+    state: tuple[int, ...] = ()
 
     def __init__(self, rule: Rule, node: cel.Node) -> None:
         self._rule = rule
@@ -105,6 +126,8 @@ class _Base:
 
 class _OfTurn:
     """forbid and require over one exchange with a model."""
+
+    state: tuple[int, ...] = ()
 
     def __init__(self, rule: Rule, node: cel.Node) -> None:
         self._rule = rule
@@ -139,7 +162,8 @@ class _Never(_Base):
         super().__init__(rule, node)
         self._opens = rule.after.node() if rule.after is not None else None
         self._closes = rule.until.node() if rule.until is not None else None
-        self._open = self._opens is None
+        # Whether it holds now.
+        self.state = (int(self._opens is None),)
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         found = self._found(batch, evaluation)
@@ -150,10 +174,10 @@ class _Never(_Base):
         order = np.argsort(places)
         turns = places[order] // 2
         # What holds before the first turn, and after each.
-        states = np.concatenate([[self._open], (places[order] & 1).astype(np.bool_)])
+        states = np.concatenate([[bool(self.state[0])], (places[order] & 1).astype(np.bool_)])
         # An event does not open or close for itself.
         broken = found[states[np.searchsorted(turns, found, "left")]]
-        self._open = bool(states[-1])
+        self.state = (int(states[-1]),)
         why = "which the contract never lets it"
         if self._opens is not None or self._closes is not None:
             why = "which the contract does not let it at that point"
@@ -167,15 +191,16 @@ class _EachAfter(_Base):
         super().__init__(rule, node)
         assert rule.after is not None
         self._after = rule.after.node()
-        self._seen = False
+        # Whether one of the others has come.
+        self.state = (0,)
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
-        if self._seen:
+        if self.state[0]:
             return
         found = self._found(batch, evaluation)
         earlier = np.flatnonzero(evaluation.mask(self._after))
         if len(earlier):
-            self._seen = True
+            self.state = (1,)
             found = found[found <= earlier[0]]
         self._report(batch, found, "before what the contract wants to come first", findings)
 
@@ -216,13 +241,15 @@ class _Count(_Base):
         self._most = rule.exactly if rule.exactly is not None else rule.at_most
         self._least = rule.exactly if rule.exactly is not None else rule.at_least
         self._within_ns = None if rule.within_ms is None else rule.within_ms * 1_000_000
-        self._count = 0
+        # How many there were.
+        self.state = (0,)
         # Times of the last events, as many as there may be at most.
         self._recent: Rows = np.zeros(0, np.int64)
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         found = self._found(batch, evaluation)
-        before, self._count = self._count, self._count + len(found)
+        before = self.state[0]
+        self.state = (before + len(found),)
         if self._most is None or not len(found):
             return
         if self._within_ns is None:
@@ -238,9 +265,9 @@ class _Count(_Base):
         self._report(batch, broken, why, findings)
 
     def finish(self, ends: Ends, findings: Findings) -> None:
-        if self._least is None or self._count >= self._least:
+        count, rule = self.state[0], self._rule
+        if self._least is None or count >= self._least:
             return
-        rule = self._rule
         told = f": {rule.message}" if rule.message else f" (rule {rule.id})"
-        message = f"there were {self._count} of the {self._least} events that the contract wants{told}"
+        message = f"there were {count} of the {self._least} events that the contract wants{told}"
         findings.settle(f"rules.{rule.id}", rule.severity, message, "agent", [], 0)

@@ -35,7 +35,7 @@ from affidavit.quality.reach import reachable_parts
 from affidavit.redteam import brief
 from affidavit.sandbox import Change, SandboxError, state_dir
 from affidavit.tasks import Task, TaskError
-from affidavit.verification import AFTER_STEPS, Verdict
+from affidavit.verification import Verdict
 
 MOST_FOR_NOTHING: Final = 0.1
 _SEED = 20240229
@@ -175,10 +175,7 @@ def _solution(task: Task, trials: Sequence[TrialResult]) -> list[TaskFinding]:
         ]
     found: dict[Verdict, TaskFinding] = {}
     for trial in trials:
-        if _only_for_its_steps(trial):
-            if (trial.judgement.raw_score or 0.0) < task.scoring.passing_score:
-                found.setdefault(trial.judgement.verdict, _scores(trial, trial.judgement.raw_score or 0.0))
-        elif trial.judgement.verdict != Verdict.PASS:
+        if trial.judgement.verdict != Verdict.PASS:
             found.setdefault(trial.judgement.verdict, _blame(task, trial))
         elif low := _low_graders(trial):
             found.setdefault(trial.judgement.verdict, low)
@@ -229,12 +226,6 @@ def _scores(trial: TrialResult, score: float) -> TaskFinding:
         f"the solution scores {score:g}",
         f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
     )
-
-
-def _only_for_its_steps(trial: TrialResult) -> bool:
-    """Whether a trial is inconclusive for nothing but that it has several steps."""
-    judgement = trial.judgement
-    return judgement.verdict == Verdict.INCONCLUSIVE and all(one.endswith(AFTER_STEPS) for one in judgement.reasons)
 
 
 def _printed(trial: TrialResult) -> Path | None:
@@ -297,7 +288,7 @@ def _idle(trials: Sequence[TrialResult]) -> list[TaskFinding]:
                     f"let the tests ask for what only the work brings; at most {MOST_FOR_NOTHING} is for nothing",
                 )
             )
-        elif judgement.verdict == Verdict.INCONCLUSIVE and not _only_for_its_steps(trial):
+        elif judgement.verdict == Verdict.INCONCLUSIVE:
             found.append(TaskFinding("idle", Part.MACHINE, "; ".join(judgement.reasons), "run the check again"))
         elif score is None:
             found.append(

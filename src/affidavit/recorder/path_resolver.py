@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 # asm-generic/unistd.h, the same on x86_64 and arm64.
 _OPENAT2 = ctypes.c_long(437)
@@ -41,14 +41,16 @@ class PathResolver:
     Args:
         root_fd: an O_PATH descriptor of the sandbox's root, which is this object's from then on; None resolves by
             spelling and by what the record says alone.
+        links: where symlinks lead that are no part of the root file system, by their absolute paths: they may be gone
+            when a name is looked up.
     """
 
-    def __init__(self, root_fd: int | None) -> None:
+    def __init__(self, root_fd: int | None, links: Mapping[bytes, bytes] | None = None) -> None:
         self._root = root_fd
         # The clock that the kernel stamps files with.
         self._began_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
-        # Symlinks that the sandbox made, and folders that are none.
-        self._links: dict[bytes, bytes] = {}
+        # Symlinks that the sandbox made, or an earlier one that it goes on from, and folders that are none.
+        self._links: dict[bytes, bytes] = dict(links or {})
         self._folders: set[bytes] = set()
 
     def resolve(

@@ -47,7 +47,15 @@ from affidavit.runs.statement import (
 from affidavit.runs.steps import combine_steps, why_last
 from affidavit.runs.timestamps import PLAN_TOKEN, RUN_TOKEN, check_timestamp
 from affidavit.signing import Envelope, Trust, now, read_bounded, read_envelope
-from affidavit.verification import ANYTHING, Check, Checked, Expected, check_reproductions, verify_signed_by
+from affidavit.verification import (
+    ANYTHING,
+    Check,
+    Checked,
+    Expected,
+    check_chain,
+    check_reproductions,
+    verify_signed_by,
+)
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -397,6 +405,8 @@ class _RunChecks:
         assert facts is not None
         if differences := self._differences(plan, part, facts):
             raise _Wrong(f"{part.bundle}: {'; '.join(differences)}")
+        if part.before in self._good:
+            check_chain(self._folder / part.before, place)
         if unexpected := [check for check in self._expected.checks(facts) if not check.ok]:
             raise _Wrong(f"{part.bundle}: " + "; ".join(f"{one.name}: {one.detail}" for one in unexpected))
         if not self._public and private_files(facts) and not beside(place).is_dir():
@@ -538,6 +548,7 @@ class _Part:
         trial: that it is of, or of a step of which it is.
         end: of the trial.
         step: None: it is of the whole trial.
+        before: where the bundle of the step before lies; empty: there is none.
     """
 
     name: str
@@ -547,6 +558,7 @@ class _Part:
     trial: PlannedTrial
     end: Attempt
     step: StepFacts | None = None
+    before: str = ""
 
     @property
     def bundle(self) -> str:
@@ -561,12 +573,13 @@ def _parts(plan: RunPlan, trial: PlannedTrial, ends: Mapping[str, Attempt]) -> I
         if end.bundle is not None:
             yield _Part(trial.name, trial.place, end.bundle, (end.verdict, end.score, end.raw_score), trial, end)
         return
-    previous = None
+    previous, before = None, ""
     for number, step in enumerate(end.played, 1):
         facts = StepFacts(name=step.name, number=number, of=len(steps.steps), previous=previous)
         name, place = f"{trial.name} step {step.name}", trial.place_of_step(number)
-        yield _Part(name, place, step.bundle, (step.verdict, step.score, step.raw_score), trial, end, facts)
-        previous = step.bundle
+        outcome = (step.verdict, step.score, step.raw_score)
+        yield (part := _Part(name, place, step.bundle, outcome, trial, end, facts, before))
+        previous, before = step.bundle, part.bundle
 
 
 def _bundles_below(folder: Path, mine: set[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from affidavit.sandbox.available_runtimes import Runtime, clean_stale, runtimes
 from affidavit.sandbox.cache import cached_layer, remove_image_layers
 from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changed_layer import write_layer, write_points
-from affidavit.sandbox.changes import Change, carry_over, diff
+from affidavit.sandbox.changes import Change, carry_over, changes_since, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.copied import CopiedPath, copy_paths
 from affidavit.sandbox.final import FileFacts, LayerFiles
@@ -14,6 +14,7 @@ from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
     Availability,
+    EarlierChanges,
     Entrance,
     ExecEnd,
     ExecSpec,
@@ -46,6 +47,7 @@ __all__ = [
     "Change",
     "CopiedPath",
     "Counters",
+    "EarlierChanges",
     "Entrance",
     "ExecEnd",
     "ExecSpec",
@@ -70,6 +72,7 @@ __all__ = [
     "cached_layer",
     "carry_over",
     "cgroup_path",
+    "changes_since",
     "clean_stale",
     "copy_paths",
     "diff",

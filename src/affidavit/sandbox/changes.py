@@ -8,8 +8,8 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from affidavit.events import decode_name, encode_name
@@ -82,6 +82,34 @@ def diff(upper: Path, lower: Sequence[Path]) -> tuple[Change, ...]:
         except OSError as problem:
             raise SandboxError(f"{upper}: the changes can't be read: {problem}") from None
     return tuple(sorted(changes, key=lambda change: decode_name(change.path)))
+
+
+def changes_since(before: Iterable[Change], after: Iterable[Change]) -> tuple[Change, ...]:
+    """What came between two states of a sandbox's files, in order of the paths' bytes.
+
+    Args:
+        before, after: what `diff` found of each, against the same layers.
+
+    Returns:
+        What is there no more, or again as below, with what is known of it: what was there before.
+    """
+    old = {change.path: change for change in before}
+    new = {change.path: change for change in after}
+    found: list[Change] = []
+    for path, change in new.items():
+        was = old.get(path)
+        if was is None:
+            found.append(change)
+        elif was.kind == "deleted" or change.kind == "deleted":
+            if was.kind != change.kind:
+                found.append(replace(change, kind="deleted" if change.kind == "deleted" else "added"))
+        elif (was.type, was.size, was.sha256, was.target) != (change.type, change.size, change.sha256, change.target):
+            found.append(replace(change, kind="modified"))
+        elif was != replace(change, kind=was.kind):
+            found.append(replace(change, kind="metadata"))
+    again = {"deleted": "added", "added": "deleted", "modified": "modified", "metadata": "metadata"}
+    found += [replace(change, kind=again[change.kind]) for path, change in old.items() if path not in new]
+    return tuple(sorted(found, key=lambda change: decode_name(change.path)))
 
 
 def _not_among(names: set[bytes], path: bytes, folders: Sequence[tuple[int, int]]) -> Iterator[tuple[bytes, Entry]]:

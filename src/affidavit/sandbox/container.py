@@ -12,16 +12,19 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from affidavit.events import decode_name
 from affidavit.sandbox import kernel
 from affidavit.sandbox.cgroups import cgroup_path, hasten, oom_kills
+from affidavit.sandbox.changes import Change
 from affidavit.sandbox.cleaning import remove_sandbox
 from affidavit.sandbox.devices import mount_dev
 from affidavit.sandbox.disk import mount_disk
+from affidavit.sandbox.earlier import lay_earlier, room_mb
 from affidavit.sandbox.execution import Execution, Tree
 from affidavit.sandbox.layers import ensure_point, mount_overlay
 from affidavit.sandbox.oci import MOUNT_POINTS, Place, bundle_config
@@ -82,6 +85,7 @@ class OciSandbox:
         layers: lower layers of its overlay, topmost first, once it was created: what :func:`diff` compares with. The
             first holds the folders that were missing to mount on.
         disk: kind of file system that holds what it writes, ``ext4`` or ``tmpfs``.
+        began_with: the changes of an earlier sandbox that it began with, once it was created.
     """
 
     def __init__(self, command: RuntimeCommand, spec: SandboxSpec, state: Path, streams: Streams | None = None) -> None:
@@ -116,6 +120,7 @@ class OciSandbox:
         self.spec = spec
         self.layers: tuple[Path, ...] = ()
         self.disk = ""
+        self.began_with: tuple[Change, ...] = ()
         self._command = command.networked() if spec.network else command
         self._state = state
         self._streams = streams
@@ -174,14 +179,9 @@ class OciSandbox:
         disk, merged = folder / "disk", folder / "merged"
         for place in (disk, merged, folder / "bundle"):
             place.mkdir(mode=0o755)
-        self.disk = mount_disk(disk, spec.limits.disk_mb, self._state)
-        for name in (
-            "upper",
-            "work",
-            "points",
-            "points-work",
-            *(("upper/usr",) if container and spec.host_usr else ()),
-        ):
+        more = 0 if spec.earlier is None else room_mb(spec.earlier.layer)
+        self.disk = mount_disk(disk, spec.limits.disk_mb + more, self._state)
+        for name in ("work", "points", "points-work"):
             (disk / name).mkdir()
             (disk / name).chmod(0o755)
         seen_disk = seen(disk)
@@ -209,6 +209,13 @@ class OciSandbox:
         self._make_points(merged)
         kernel.unmount(merged)
         self.layers = (disk / "points", *lower)
+        if spec.host_usr and container:
+            machine = folder / "layer-usr"
+            (machine / "usr").mkdir(parents=True)
+            (machine / "usr").chmod(0o755)
+            mount_usr(machine / "usr", self._state)
+            self.layers = (*self.layers, machine)
+        self._make_upper(disk)
         seen_lower = tuple(map(seen, lower))
         upper = seen_disk / "upper"
         mount_overlay((seen_disk / "points", *seen_lower), upper, seen_disk / "work", merged, set_id=container)
@@ -222,22 +229,38 @@ class OciSandbox:
         # A folder inside another is mounted after it.
         return sorted(places, key=lambda place: place.target.rstrip("/").count("/"))
 
+    def _make_upper(self, disk: Path) -> None:
+        """Make the changed layer, with what an earlier sandbox left. What it has in /usr goes to a layer of its own
+        where that is an overlay of its own."""
+        spec, upper = self.spec, disk / "upper"
+        if spec.earlier is None:
+            upper.mkdir()
+            upper.chmod(0o755)
+        else:
+            mounts = [(mount.target, mount.source.is_dir()) for mount in spec.mounts]
+            folders = [target for target, is_folder in mounts if is_folder]
+            files = [target for target, is_folder in mounts if not is_folder]
+            self.began_with = lay_earlier(
+                spec.earlier, self.layers, [*self._system_folders, *self._own_folders, *folders], files, upper
+            )
+        if spec.host_usr and spec.profile == "container":
+            with contextlib.suppress(FileNotFoundError):
+                (upper / "usr").rename(disk / "upper-usr")
+            for place in (upper / "usr", disk / "upper-usr", disk / "work-usr"):
+                place.mkdir(exist_ok=True)
+                place.chmod(0o755)
+
     def _mount_writable_usr(
         self, folder: Path, seen: Callable[[Path], Path], disk: Path, lower: tuple[Path, ...]
     ) -> None:
         """Mount the machine's /usr below an overlay of its own. Who reads the changed layer finds its changes there in
         ``usr``."""
         machine, own = folder / "layer-usr", folder / "disk"
-        for place in (machine / "usr", own / "upper-usr", own / "work-usr"):
-            place.mkdir(parents=True)
-            place.chmod(0o755)
-        mount_usr(machine / "usr", self._state)
         above = (layer / "usr" for layer in lower)
         layers = [place for place in above if place.is_dir() and not place.is_symlink()]
         upper, work = disk / "upper-usr", disk / "work-usr"
         mount_overlay((*layers, seen(machine / "usr")), upper, work, folder / "merged" / "usr", set_id=True)
         kernel.mount(str(own / "upper-usr"), own / "upper" / "usr", "", kernel.MS_BIND)
-        self.layers = (*self.layers, machine)
 
     def _own(self, source: Path, folder: Path, name: str) -> Path:
         """A copy of what lies outside of the sandbox, so that it shares not even an inode with another one."""
@@ -251,17 +274,25 @@ class OciSandbox:
         mount_folder(source, target, self._state)
         return target
 
+    @property
+    def _system_folders(self) -> tuple[str, ...]:
+        return (*MOUNT_POINTS, *(("/usr",) if self.spec.host_usr else ()))
+
+    @property
+    def _own_folders(self) -> list[str]:
+        """The folders that must be there for its user."""
+        spec = self.spec
+        homes = ("/tmp", spec.user.home) if spec.profile == "container" else ()
+        return [target for target in (*spec.writable, *homes, *spec.scratch, spec.cwd) if target != "/"]
+
     def _make_points(self, merged: Path) -> None:
         spec = self.spec
         user = (spec.user.uid, spec.user.gid)
         root = os.open(merged, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            for target in (*MOUNT_POINTS, *(("/usr",) if spec.host_usr else ())):
+            for target in self._system_folders:
                 ensure_point(root, target, owner=(0, 0))
-            homes = ("/tmp", spec.user.home) if spec.profile == "container" else ()
-            for target in (*spec.writable, *homes, *spec.scratch, spec.cwd):
-                if target == "/":
-                    continue
+            for target in self._own_folders:
                 if target in ("/tmp", "/var/tmp"):
                     ensure_point(root, target, owner=(0, 0), mode=_SHARED_MODE)
                 else:
@@ -575,6 +606,12 @@ class OciSandbox:
     def layer(self) -> Path:
         """The changed layer, which may change under the reader's hands until the sandbox's end."""
         return self._place("upper")
+
+    @property
+    def earlier_links(self) -> Mapping[bytes, bytes]:
+        """See the protocol."""
+        links = [change for change in self.began_with if change.type == "symlink" and change.kind != "deleted"]
+        return {decode_name(link.path): decode_name(link.target or "") for link in links}
 
     def scratch(self, target: str) -> Path:
         """See the protocol."""

@@ -87,6 +87,20 @@ class User:
 
 
 @dataclass(frozen=True)
+class EarlierChanges:
+    """What an earlier sandbox changed, for one that goes on from there.
+
+    Attributes:
+        layer: its changed layer, as `carry_over` writes one; never written to.
+        below_new: those layers of the new sandbox that the earlier one did not have. What is in them is there, whatever
+            the earlier sandbox left in its place.
+    """
+
+    layer: Path
+    below_new: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class SandboxSpec:
     """One sandbox, wanted.
 
@@ -109,6 +123,8 @@ class SandboxSpec:
             it is created; empty: one of its own, with nothing but loopback.
         first_user: who runs `argv`, where that is somebody else than `user`, who owns the folders.
         profile: see Profile; in ``container``, `writable` and `capabilities` are not asked.
+        earlier: changes that it begins with and that count as its own; None: there are none. They take no room of
+            `limits`.
     """
 
     name: str
@@ -127,6 +143,7 @@ class SandboxSpec:
     network: str = ""
     first_user: User | None = None
     profile: Profile = "strict"
+    earlier: EarlierChanges | None = None
 
 
 @dataclass
@@ -271,6 +288,10 @@ class Sandbox(Protocol):
 
     name: str
     runtime: str
+
+    @property
+    def earlier_links(self) -> Mapping[bytes, bytes]:
+        """Where the symlinks lead that an earlier sandbox left it, by their absolute paths; once it was created."""
 
     def __enter__(self) -> "Sandbox": ...
 

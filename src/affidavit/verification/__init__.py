@@ -8,6 +8,7 @@ from affidavit.verification.expectations import ANYTHING, Expected
 from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all
 from affidavit.verification.reproductions import check_reproductions
+from affidavit.verification.step_chain import check_chain
 from affidavit.verification.verdict import Judgement, Verdict, decide, grading_failed, stage_gaps, violation_json
 from affidavit.verification.verify_trial import (
     enforced_contract,
@@ -33,6 +34,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "WatchedFiles",
+    "check_chain",
     "check_reproductions",
     "decide",
     "enforced_contract",

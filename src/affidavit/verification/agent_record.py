@@ -1,8 +1,9 @@
 """What an agent did, as its record shows it, and what of that speaks against its contract."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -10,7 +11,7 @@ from affidavit.agents import AGENT_FOLDER
 from affidavit.contracts import Contract
 from affidavit.events import EVENT_SCHEMA, ExecTracker
 from affidavit.policy import Attempt, Footprint, Judge, ModelLogReader, Violation, unexplained
-from affidavit.sandbox import Change, Exit, Program
+from affidavit.sandbox import Change, Exit, Program, changes_since
 
 FOOTPRINT = "footprint.json"
 """The file of a bundle that says what the grading rests on."""
@@ -27,9 +28,10 @@ class AgentRecord:
         batches: reads all events of its sandbox, in order, EVENT_SCHEMA.
         all_counts: all system calls in its sandbox, COUNT_SCHEMA.
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command, to which all belongs.
-        changes: what it changed.
+        changes: what it changed; in a step, together with what it began with.
         exit: how it ended.
         model_log: reads what passed between it and its model; None: it had none.
+        earlier: what it began with of its changes in the steps before.
     """
 
     batches: Callable[[], Iterable[pa.RecordBatch]]
@@ -38,6 +40,7 @@ class AgentRecord:
     changes: Sequence[Change]
     exit: Exit
     model_log: ModelLogReader | None = None
+    earlier: Sequence[Change] = ()
 
     def judged(self) -> Iterator[pa.RecordBatch]:
         """The events that are checked against the contract. Raises TraceError while iterating."""
@@ -70,10 +73,10 @@ class AgentRecord:
     def gaps(self) -> tuple[str, ...]:
         """What happened in the sandbox without the record explaining it, a sentence each. Raises TraceError."""
         strangers = self._counted[1]
+        own = changes_since(self.earlier, self.changes)
         unknown = [f"no command and no fork explains {strangers} of its processes"] if strangers else []
         return tuple(
-            f"the agent's record is incomplete: {what}"
-            for what in (*unknown, *unexplained(self.batches(), self.changes))
+            f"the agent's record is incomplete: {what}" for what in (*unknown, *unexplained(self.batches(), own))
         )
 
 
@@ -116,6 +119,7 @@ def new_judge(
     task_limit_s: float | None = None,
     footprint: Footprint | None = None,
     decoys: Sequence[str] = (),
+    rule_states: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Judge:
     """A judge of the agent's record.
 
@@ -127,6 +131,7 @@ def new_judge(
         task_limit_s: the task's own time limit, seconds; None: it does not matter.
         footprint: of what grades; None where the agent can change only what the contract lets it write.
         decoys: where they lay in the agent's sandbox.
+        rule_states: what the contract's rules came to in the step before.
     """
     limit = None if task_limit_s is None else round(task_limit_s * 1000)
     return Judge(
@@ -137,6 +142,7 @@ def new_judge(
         task_limit_ms=limit,
         footprint=footprint,
         decoys=decoys,
+        rule_states=rule_states,
     )
 
 

@@ -14,7 +14,8 @@ AFTER_STEPS = (
     "this step's record is incomplete: what the agent left in a step before counts in it as there from the start, so "
     "that neither the contract nor the grading holds all of that against it"
 )
-"""Why no step after the first has a verdict but `violation`, `inconclusive` or `error`."""
+"""Why a step after the first whose bundle does not say what its agent began with has no verdict but `violation`,
+`inconclusive` or `error`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Case:
             that limit nor attempts.
         fault: why the model's gateway is at fault; None where it is not.
         stranded: why the agent could not go on, which was not its doing; None where it could.
-        earlier_steps: how many steps of the trial came before.
+        after_unknown: steps came before, and the bundle does not say what its agent began with.
     """
 
     mode: Mode
@@ -42,12 +43,12 @@ class Case:
     task_limit_s: float | None
     fault: str | None
     stranded: str | None
-    earlier_steps: int = 0
+    after_unknown: bool = False
 
     def gaps(self) -> list[str]:
         """Why the record is not complete, a sentence each."""
         stages = [gap for stage in in_order(self.summaries) for gap in stage_gaps(stage, self.summaries[stage])]
-        return [*stages, *self.findings.gaps, *([AFTER_STEPS] if self.earlier_steps else [])]
+        return [*stages, *self.findings.gaps, *([AFTER_STEPS] if self.after_unknown else [])]
 
     def decide(self, grades: GradeDocument) -> Judgement:
         """The verdict.

@@ -18,6 +18,7 @@ from affidavit.evidence import (
     load_key,
     load_public_key,
     read_diff,
+    read_earlier,
     read_environment,
     read_exit,
     read_grade,
@@ -28,7 +29,7 @@ from affidavit.evidence import (
     read_task,
     stranded,
 )
-from affidavit.policy import Footprint
+from affidavit.policy import Footprint, Judge
 from affidavit.signing import read_trust
 from affidavit.tasks import Task, load_task
 from affidavit.verification.agent_record import FOOTPRINT, AgentFindings, AgentRecord, examine, new_judge
@@ -106,20 +107,39 @@ def rejudge(reader: BundleReader) -> Judgement:
     Raises:
         EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
     """
+    _, findings = _examined(reader)
+    grades = read_grades(reader)
+    judgement = read_case(reader, findings).decide(grades)
+    if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
+        raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
+    return judgement
+
+
+def rule_states(reader: BundleReader) -> dict[str, tuple[int, ...]]:
+    """What the rules of a contract came to by the end of a step, computed from its bundle; see `Judge.rule_states`.
+
+    Raises:
+        EvidenceError, TraceError, ValueError: something in the bundle is not what it should be.
+    """
+    if not parse_contract(reader.contract, "contract.json").document.rules:
+        return {}
+    judge, _ = _examined(reader)
+    return judge.rule_states
+
+
+def _examined(reader: BundleReader) -> tuple[Judge, AgentFindings]:
+    """The judge of the agent's record, and what that shows."""
     task = read_task(reader)
     environment = read_environment(reader)
     contract = enforced_contract(reader, environment)
     limit = _task_limit(task, environment)
-    footprint, decoys = kept_footprint(reader), environment.decoys
-    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys)
+    footprint, decoys, earlier = kept_footprint(reader), environment.decoys, read_earlier(reader)
+    states = {} if earlier is None else earlier.rules
+    judge = new_judge(contract, task.workdir, environment.agent, environment.program, limit, footprint, decoys, states)
     record = read_agent_record(reader)
     for batch in record.judged():
         judge.feed(batch)
-    grades = read_grades(reader)
-    judgement = read_case(reader, examine(judge, record)).decide(grades)
-    if grades.failed is not None and judgement.verdict != Verdict.VIOLATION:
-        raise EvidenceError("grade.json: says that the grading failed, which only a violation survives")
-    return judgement
+    return judge, examine(judge, record)
 
 
 def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
@@ -146,7 +166,7 @@ def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
         task_limit_s=_task_limit(task, environment),
         fault=fault or (None if network is None else network.facts.fault),
         stranded=None if model is None else stranded(read_model_log(reader)),
-        earlier_steps=task.earlier_steps,
+        after_unknown=task.earlier_steps > 0 and read_earlier(reader) is None,
     )
 
 
@@ -165,7 +185,10 @@ def read_agent_record(reader: BundleReader) -> AgentRecord:
     ended = read_exit(reader, "agent")
     events = partial(reader.events, "agent")
     model_log = partial(read_model_log, reader) if MODEL_LOG in reader.names() else None
-    return AgentRecord(events, reader.counts("agent"), reader.execs(), read_diff(reader), ended.exit, model_log)
+    earlier = read_earlier(reader)
+    before = () if earlier is None else earlier.changes
+    counts, changes = reader.counts("agent"), read_diff(reader)
+    return AgentRecord(events, counts, reader.execs(), changes, ended.exit, model_log, before)
 
 
 def _regrade(reader: BundleReader, task: Task | None) -> str:

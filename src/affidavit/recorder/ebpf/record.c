@@ -725,6 +725,25 @@ static void track(uint32_t pid)
 	frame('A', NULL, 0);
 }
 
+/* Links that were there from the start, but are no part of the root file system: path and target, each with its NUL. */
+static void take_links(uint32_t length)
+{
+	char *links = malloc(length + 1);
+	if (!links || recv(0, links, length, MSG_WAITALL) != length)
+		_exit(1);
+	links[length] = 0;
+	for (char *path = links; path < links + length;) {
+		size_t path_length = strlen(path);
+		char *target = path + path_length + 1;
+		if (target >= links + length)
+			break;
+		size_t target_length = strlen(target);
+		resolve_linked(path, path_length, target, target_length);
+		path = target + target_length + 1;
+	}
+	free(links);
+}
+
 /* Totals as uint64: those of struct totals; received, malformed, cut, misses of the programs; then the columns of counts. */
 static void send_end(void)
 {
@@ -844,6 +863,8 @@ int main(int argc, char **argv)
 			if (order[0] == 'P') {
 				attach();
 				frame('P', NULL, 0);
+			} else if (order[0] == 'L') {
+				take_links(order[1]);
 			} else if (order[0] == 'T') {
 				track(order[1]);
 			} else if (order[0] == 'S') {

@@ -35,6 +35,9 @@ _LOADED = struct.Struct("=II")
 _PROGRAMS = ("loads", "helper", "helper, no sends")
 _FRAME_MAX = 256 << 20
 _ATTACH_S = 20.0
+# Of an earlier sandbox; the loader keeps twice as many in mind (LINKS_KEPT in resolve.c).
+_MOST_LINKS = 1 << 15
+_MOST_LINK_BYTES = 64 << 20
 _GAPS = (
     "names in unlink, rename, mkdir, link, symlink, chmod, chown, truncate and failed calls are read from the caller's "
     "memory before and after the call; a change between is shown as ebpf/raced",
@@ -151,6 +154,8 @@ class EbpfRecording:
         self._counts = empty_counts()
         # What the machine has for the sandbox's user 0, and how many users that is so for.
         self._users = (0, 0)
+        # Links that were there from the start, and are too many to be told.
+        self._unknown_links = 0
         self._broken = ""
         self._closed = False
 
@@ -191,6 +196,12 @@ class EbpfRecording:
     def attach(self, sandbox: Sandbox, init_pid: int) -> None:
         self.ready(_ATTACH_S)
         self._users = _users(init_pid)
+        links = sandbox.earlier_links
+        text = b"".join(path + b"\0" + target + b"\0" for path, target in links.items())
+        if len(links) > _MOST_LINKS or len(text) > _MOST_LINK_BYTES:
+            self._unknown_links = len(links)
+        elif links:
+            self._order("L", len(text), text)
         self._order("T", init_pid)
         self._expect("A", _ATTACH_S)
 
@@ -251,6 +262,7 @@ class EbpfRecording:
                 f"{totals.reentered + totals.missed} runs of a program were left out": totals.reentered + totals.missed,
                 f"{totals.malformed} events could not be read": totals.malformed,
                 f"{totals.cut} events have a path that is too long": totals.cut,
+                f"{self._unknown_links} links of an earlier sandbox are too many to be kept": self._unknown_links,
                 f"{self._astray} names could not be read, or lead nobody knows where": self._astray,
             }
             reasons += [reason for reason, number in losses.items() if number]
@@ -270,9 +282,9 @@ class EbpfRecording:
         # Taking the programs out takes the kernel a while, which nobody needs to wait for.
         threading.Thread(target=self._loader.wait, daemon=True).start()
 
-    def _order(self, kind: str, number: int) -> None:
+    def _order(self, kind: str, number: int, more: bytes = b"") -> None:
         try:
-            self._socket.sendall(_HEAD.pack(ord(kind), number))
+            self._socket.sendall(_HEAD.pack(ord(kind), number) + more)
         except OSError:
             self._broken = self._broken or "the recorder ended before it was told to"
 

@@ -134,7 +134,7 @@ class GvisorRecording(ThreadedRecording[Transcript]):
         while not self._connected.wait(_TICK_S):
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
-        self._names = PathResolver(sandbox.root_fd())
+        self._names = PathResolver(sandbox.root_fd(), sandbox.earlier_links)
         self._transcript = Transcript(self._rows, self._loss, self._names, self._clock.monotonic)
         self._attached.set()
 

@@ -147,7 +147,7 @@ class PtraceRecording(ThreadedRecording[Transcript]):
         self._close_write_end()
         # Else its mounts are gone from below its root as soon as its last process is.
         self._mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        self._names = PathResolver(sandbox.root_fd())
+        self._names = PathResolver(sandbox.root_fd(), sandbox.earlier_links)
         try:
             executions = Executions(init_pid, self._names, self._loss)
         except OSError as problem:
