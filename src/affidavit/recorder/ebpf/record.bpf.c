@@ -668,6 +668,13 @@ __noinline int alias(void)
 	__u8 *name = s ? end_of(s) : NULL;
 	if (!name || s->taken < 12 || *(__u32 *)name != 0x6f72702f /* "/pro" */ || name[4] != 'c' || name[5] != '/')
 		return -1;
+	/* All but thread-self is of the process's first thread, which may have descriptors or a folder of its own. */
+	__u64 task = bpf_get_current_task();
+	__u64 leader = POINTER(task_struct, task, group_leader);
+	if (name[6] != 't' && leader != task &&
+	    (POINTER(task_struct, leader, files) != POINTER(task_struct, task, files) ||
+	     POINTER(task_struct, leader, fs) != POINTER(task_struct, task, fs)))
+		return -1;
 	__u32 i;
 	for (i = 6; i < 24; i++)
 		if (name[i] == '/')

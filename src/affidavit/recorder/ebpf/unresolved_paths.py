@@ -7,8 +7,9 @@ import pyarrow.compute as pc
 from affidavit.events import OPS, Op
 from affidavit.recorder.ebpf.frames import SOURCES
 
-_PROC = "/proc/"
-_ASTRAY = r"^/proc/(\d+|(thread-)?self)(/task/\d+)?/(cwd|root|fd/\d+)/."
+# The links in /dev lead to /proc.
+_LINKS = r"^/(proc|dev)/"
+_ASTRAY = r"^/(proc/(\d+|(thread-)?self)(/task/\d+)?/(cwd|root|fd/\d+)|dev/(fd/\d+|std(in|out|err)))/."
 _NAMED = [Op.UNLINK, Op.RMDIR, Op.RENAME, Op.LINK, Op.SYMLINK, Op.MKDIR, Op.CREATE, Op.TRUNCATE, Op.CHMOD, Op.CHOWN]
 _BY_NAME = np.isin(OPS, _NAMED)
 
@@ -25,7 +26,7 @@ def astray(batch: pa.RecordBatch) -> int:
     rows = np.zeros(batch.num_rows, bool)
     for column in (batch.column("path"), batch.column("path2")):
         names = column.dictionary
-        if pc.starts_with(names, _PROC).true_count:
+        if pc.match_substring_regex(names, _LINKS).true_count:
             rows |= _marked(column, pc.match_substring_regex(names, _ASTRAY))
     path = batch.column("path")
     if path.null_count:
