@@ -50,7 +50,7 @@ def build_programs(folder: Path) -> Path:
     return folder
 
 
-_SOURCES = ("main", "entries", "processes", "files", "aliases", "network", "races", "limits", "lasting")
+_SOURCES = ("main", "entries", "processes", "files", "aliases", "descriptors", "network", "races", "limits", "lasting")
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,9 @@ def unseen(played: Played) -> list[str]:
         case "exec_of_a_changing_name":
             said = [row["exe"] for row in done if row["op"] == "exec"][1:]
             wanted = truth
+        case "number_replaced_meanwhile":
+            wanted = [f"{played.folder}/{name}" for name in truth]
+            said = [row["path"] for row in done if row["op"] == "open_read" and str(row["path"]).endswith("/which")]
         case name if name in _SENDS:
             wanted = truth
             sent = {row["addr"] for row in played.rows if row["op"] == "sendto"}

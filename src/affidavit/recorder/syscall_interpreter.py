@@ -20,19 +20,23 @@ from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
 
 AT_FDCWD = -100
+OWN_TASK = 0
+"""The caller's own task, where tasks are told by their numbers."""
 
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_REMOVEDIR = 0x200
 _AT_SYMLINK_FOLLOW = 0x400
 _AT_EMPTY_PATH = 0x1000
 _OWN_EXECUTABLE = (b"/proc/self/exe", b"/proc/thread-self/exe")
-_PROC_LINK = re.compile(rb"/proc/(?:(self|thread-self)|(\d{1,10}))(?:/task/\d{1,10})?/(cwd|root|fd/\d{1,10})")
+# With zeros before a number, and a descriptor's with a sign, where a kernel takes them.
+_PROC_LINK = re.compile(rb"/proc/(?:(self|thread-self)|(\d+))(?:/task/(\d+))?/(cwd|root|fd/\+?\d+)")
+_PROC_SELF = re.compile(rb"/proc/(?:self|thread-self)(?:/.*)?", re.DOTALL)
 _RENAME_EXCHANGE = 2
 _O_TMPFILE = 0o20000000
+_O_PATH = 0o10000000
 _COMM = 15
 _UNREAD = 200
 _SOCKETS_KEPT = 65536
-_DESCRIPTORS_KEPT = 65536
 _DNS_PORT = 53
 
 _ARGV_BYTES = 128 << 10
@@ -136,9 +140,18 @@ class Call(NamedTuple):
 
 @dataclass(eq=False)
 class Folder:
-    """A working directory; shared by tasks that clone(2) gave the same file system context."""
+    """A working directory, shared by tasks that clone(2) gave the same file system context; or what a descriptor is
+    open on.
+
+    Attributes:
+        path: where it is.
+        pid: the process that chose it by name, of which it may be a folder in proc(5).
+        lost: whether it was removed or replaced, so that `path` may be something else by now.
+    """
 
     path: bytes
+    pid: int = 0
+    lost: bool = False
 
 
 @dataclass
@@ -174,6 +187,23 @@ class Site(NamedTuple):
     process: Process
     tid: int
     ts_ns: int
+
+
+class Descriptors(Protocol):
+    """What descriptors are open on, for calls that don't say so. The calls are those that are being taken."""
+
+    def opened(self, site: Site, number: int, folder: Folder, names: Collection[bytes]) -> None:
+        """A call opened something, by way of certain names; that nothing else is said of the descriptor."""
+
+    def changed(self, site: Site, names: Collection[bytes]) -> None:
+        """A call removed something with a name, or put something else in its place."""
+
+    def own(self, site: Site, number: int) -> bytes | None:
+        """The path that a descriptor of the caller's is open on; None where it is not known."""
+
+    def linked(self, site: Site, process: Process, task: int | None, number: int) -> bytes | None:
+        """What a link in a folder ``fd`` of proc(5) leads to: a path, or a name of the kernel's; None where it is not
+        known. The folder is that of a process, or of a task of it: OWN_TASK, or one by its number in the sandbox."""
 
 
 @dataclass
@@ -225,7 +255,7 @@ class SyscallInterpreter:
         loss: where losses are counted.
         names: resolution of names below the sandbox's root.
         executable: what the kernel says a process runs, right after its execve(2); None where it does not say.
-        descriptor: the path or name that the kernel has for a descriptor of a process; None where it does not say.
+        descriptors: what descriptors are open on.
         process: the process that has a number in the sandbox; None where it is not known.
     """
 
@@ -237,7 +267,7 @@ class SyscallInterpreter:
         names: PathResolver,
         *,
         executable: Callable[[Process], bytes | None],
-        descriptor: Callable[[Process, int], bytes | None],
+        descriptors: Descriptors,
         process: Callable[[int], Process | None],
     ) -> None:
         self._kernel = f"{recorder}/kernel"
@@ -247,18 +277,18 @@ class SyscallInterpreter:
         self._loss = loss
         self._names = names
         self._executable = executable
-        self._descriptor = descriptor
+        self._descriptors = descriptors
         self._process = process
         # Whether a name of this call goes through an unresolved link of proc(5).
         self._astray = False
         # Whether one could not be read, or starts at an unknown folder.
         self._adrift = False
         self._counts: Counter[tuple[int, str | None, str]] = Counter()
+        # Working directories, and what descriptors are open on.
         self._folders: WeakSet[Folder] = WeakSet()
+        self._opened: WeakSet[Folder] = WeakSet()
         # By what the kernel calls the socket, or by process and descriptor where it does not say.
         self._sockets: OrderedDict[object, _Socket] = OrderedDict()
-        # What was opened, by process and descriptor, where the kernel does not say of a descriptor what it is.
-        self._opened: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
     def take(self, site: Site, call: Call) -> None:
         """Count a call, and add a row where it means one."""
@@ -333,41 +363,60 @@ class SyscallInterpreter:
             number, path = args.fd(at)
             known = _known(path)
             if number != AT_FDCWD:
-                return known or self._opened_folder(site.process, number)
+                return known or self._descriptors.own(site, number)
             # The kernel's word for the working directory.
             folder.path = known or folder.path
+        if folder.pid != site.process.pid and _PROC_SELF.fullmatch(folder.path):
+            # It is that of the process that chose it.
+            return None
         return folder.path
 
-    def _opened_folder(self, process: Process, fd: int) -> bytes | None:
-        """What a process, or the one that made it, had opened under a number, for recorders that don't say."""
-        return self._opened.get((process.pid, fd)) or self._opened.get((process.ppid, fd))
-
-    def _path(self, site: Site, args: Arguments, name: int, at: int | None = None, follow: bool = True) -> bytes | None:
-        """The path in the sandbox that the name in argument `name` stands for; None where it could not be read."""
+    def _path(
+        self,
+        site: Site,
+        args: Arguments,
+        name: int,
+        at: int | None = None,
+        follow: bool = True,
+        through: set[bytes] | None = None,
+    ) -> bytes | None:
+        """The path in the sandbox that the name in argument `name` stands for; None where it could not be read. The
+        names that lead there are added to `through`."""
         base = self._base(site, args, at)
         raw = args.name(name)
         if raw is None:
             self._adrift = True
             return None
-        return self._resolve(site, raw, base, follow)
+        return self._resolve(site, raw, base, follow, through)
 
-    def _resolve(self, site: Site, name: bytes, base: bytes | None, follow: bool = True) -> bytes | None:
+    def _resolve(
+        self, site: Site, name: bytes, base: bytes | None, follow: bool = True, through: set[bytes] | None = None
+    ) -> bytes | None:
         if base is None and not name.startswith(b"/"):
             self._adrift = True
             return None
 
         def link(path: bytes, goes_on: bool) -> bytes | None:
+            if through is not None:
+                through.add(path)
             match = _PROC_LINK.fullmatch(path)
             if match is None:
                 return None
-            target = self._linked(site.process if match[1] else self._process(int(match[2])), match[3])
+            process = site.process if match[1] else self._process(int(match[2]))
+            task = int(match[3]) if match[3] else OWN_TASK if match[1] == b"thread-self" else None
+            target = self._linked(site, process, task, match[4])
             self._astray = self._astray or (target is None and goes_on)
             return target
 
-        return self._names.resolve(name, base or b"/", follow, link)
+        path = self._names.resolve(name, base or b"/", follow, link)
+        if through is not None:
+            through.add(path)
+            through.update(_above(base or b"/"))
+        return path
 
-    def _linked(self, process: Process | None, link: bytes) -> bytes | None:
-        """What a link in the folder of a process in proc(5) leads to; None where that is not known, or no file."""
+    def _linked(self, site: Site, process: Process | None, task: int | None, link: bytes) -> bytes | None:
+        """What a link in proc(5)'s folder of a process, or of a task of it, leads to; None where that is not known, or
+        no file."""
         if process is None:
             return None
         match link:
@@ -376,7 +425,8 @@ class SyscallInterpreter:
             case b"root":
                 # chroot(2) and pivot_root(2) are refused.
                 return b"/"
-        return _without_deleted(_known(self._descriptor(process, int(link.removeprefix(b"fd/")))))
+        number = int(link.removeprefix(b"fd/"))
+        return _without_deleted(_known(self._descriptors.linked(site, process, task, number)))
 
     def _on_path(self, site: Site, call: Call) -> None:
         shape = _ON_PATH[call.name]
@@ -389,8 +439,12 @@ class SyscallInterpreter:
             follow = shape.follow and not at_flags & _AT_SYMLINK_NOFOLLOW
             path = self._path(site, args, shape.path, at, follow)
         op = Op.RMDIR if call.name == "unlinkat" and at_flags & _AT_REMOVEDIR else shape.op
-        if op in (Op.UNLINK, Op.RMDIR) and call.ret == 0 and path is not None:
-            self._names.removed(path)
+        if op in (Op.UNLINK, Op.RMDIR) and call.ret in (0, None) and path is not None:
+            if call.ret == 0:
+                self._names.removed(path)
+                self._lose(self._folders, path)
+            self._lose(self._opened, path)
+            self._descriptors.changed(site, (path,))
         mode = args.number(shape.mode) & 0o7777 if shape.mode is not None else 0
         self.emit(site, op, path=path, mode=mode, ret=call.result, source=source)
 
@@ -412,25 +466,40 @@ class SyscallInterpreter:
             else:
                 path = self._path(site, args, 1, 0, op is Op.LINK and bool(flags & _AT_SYMLINK_FOLLOW))
             path2 = self._path(site, args, 3, 2, False)
-        if call.ret == 0 and path is not None and path2 is not None:
-            if op is Op.LINK:
+        if call.ret in (0, None) and path is not None and path2 is not None:
+            if call.ret is None:
+                self._lose(self._opened, path, path2)
+            elif op is Op.LINK:
                 self._names.copied(path, path2)
             else:
                 self._moved(path, path2, bool(flags & _RENAME_EXCHANGE))
+            self._descriptors.changed(site, (path, path2))
         self.emit(site, op, path=path, path2=path2, flags=flags, ret=call.result, source=self._memory)
 
     def _moved(self, old: bytes, new: bytes, exchange: bool) -> None:
         self._names.moved(old, new, exchange)
-        for one, other in ((old, new), (new, old))[: 1 + exchange]:
-            # Whoever works in it now works there.
-            for folder in [known for known in self._folders if (known.path + b"/").startswith(one + b"/")]:
-                folder.path = other + folder.path[len(one) :]
+        if not exchange:
+            self._lose(self._folders, new)
+            self._lose(self._opened, new)
+        # Whoever works in it now works there.
+        for folder in (*self._folders, *self._opened):
+            for one, other in ((old, new), (new, old))[: 1 + exchange]:
+                # What is lost stays where it was, in a folder that may move.
+                if folder.path.startswith(one + b"/") or (folder.path == one and not folder.lost):
+                    folder.path = other + folder.path[len(one) :]
+                    break
+
+    def _lose(self, folders: WeakSet[Folder], *paths: bytes) -> None:
+        """Something was removed or replaced, or may have been."""
+        for folder in folders:
+            folder.lost = folder.lost or any((folder.path + b"/").startswith(path + b"/") for path in paths)
 
     def _symlink(self, site: Site, call: Call) -> None:
         args = call.args
         path, target = self._path(site, args, len(args) - 1, 1 if len(args) == 3 else None, False), args.name(0)
         if call.ret == 0 and path is not None and target is not None:
             self._names.linked(path, target)
+            self._descriptors.changed(site, (path,))
         self.emit(site, Op.SYMLINK, path=path, path2=target, ret=call.result, source=self._memory)
 
     def _open(self, site: Site, call: Call) -> None:
@@ -457,20 +526,17 @@ class SyscallInterpreter:
         if path is not None:
             self._base(site, args, at)
         else:
-            path, source = self._path(site, args, name, at, follow), self._memory
-            self._remember(site.process, call.result, path)
+            through: set[bytes] = set()
+            path, source = self._path(site, args, name, at, follow, through), self._memory
+            if call.result >= 0 and path is not None and call.raced is None and not _opens_no_name(flags):
+                opened = Folder(path)
+                self._opened.add(opened)
+                self._descriptors.opened(site, call.result, opened, through)
         path2 = None
         if call.raced is not None:
             source = self._raced
             path2 = self._resolve(site, call.raced, self._base(site, args, at), follow)
         self.emit(site, op, path=path, path2=path2, flags=flags, mode=mode, ret=call.result, source=source)
-
-    def _remember(self, process: Process, fd: int, path: bytes | None) -> None:
-        if fd >= 0 and path is not None:
-            self._opened[process.pid, fd] = path
-            self._opened.move_to_end((process.pid, fd))
-            if len(self._opened) > _DESCRIPTORS_KEPT:
-                self._opened.popitem(last=False)
 
     def _open_by_handle(self, site: Site, call: Call) -> None:
         flags = call.args.number(len(call.args) - 1)
@@ -527,12 +593,15 @@ class SyscallInterpreter:
             raw = call.args.name(0)
             if raw is not None:
                 folder = site.process.folder
-                folder.path = self._resolve(site, raw, folder.path) or folder.path
+                path = self._resolve(site, raw, self._base(site, call.args, None))
+                if path is not None:
+                    folder.path, folder.pid, folder.lost = path, site.process.pid, False
 
     def _fchdir(self, site: Site, call: Call) -> None:
         path = call.args.fd(0).path
         if call.ret == 0 and path is not None:
-            site.process.folder.path = path
+            folder = site.process.folder
+            folder.path, folder.lost = path, False
 
     def _mount(self, site: Site, call: Call) -> None:
         args, path, path2, flags = call.args, None, None, 0
@@ -774,6 +843,18 @@ def _shortened(text: str | None) -> str | None:
 def _known(path: bytes | None) -> bytes | None:
     """A path of the kernel's, None where it is none: the name of a pipe, say."""
     return path if path is not None and path.startswith(b"/") else None
+
+
+def _above(path: bytes) -> list[bytes]:
+    """An absolute path and the folders that it is in, the root left out."""
+    parts = path.strip(b"/").split(b"/")
+    return [b"/" + b"/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _opens_no_name(flags: int) -> bool:
+    """Whether an open is of a file without a name, or of what may be a symlink: a name does not go on behind it."""
+    symlink = flags & _O_PATH and flags & os.O_NOFOLLOW and not flags & os.O_DIRECTORY
+    return bool(symlink) or flags & _O_TMPFILE == _O_TMPFILE
 
 
 def _without_deleted(path: bytes | None) -> bytes | None:

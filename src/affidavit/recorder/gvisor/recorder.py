@@ -29,9 +29,10 @@ GAPS: tuple[str, ...] = (
     "an open that asks for a new file counts as one that creates it, also where the file was there",
     "a name is resolved by what the record says of symlinks: one that another thread swaps during the call may mislead",
     "bytes of a name that are not UTF-8 show as U+FFFD",
-    "a folder descriptor as the second one of renameat and linkat is known by its open: where it is a copy (dup), the "
-    "name may be wrong, or the record is incomplete",
-    "a name that ends in /proc/…/fd/… stays as it is spelled; one that goes on behind that makes the record incomplete",
+    "a folder descriptor as the second one of renameat and linkat is known by its open: where it was there before an "
+    "execve, was received or copied by fcntl, or changed during the call, the record is incomplete",
+    "a descriptor in /proc/…/fd/… is known likewise, of the caller's own process only: a name that ends in any other "
+    "stays as it is spelled; one that goes on behind that makes the record incomplete",
     "the peer of an accepted connection is known only where the program asks for it",
     "messages of sendmsg and sendmmsg are not seen, nor the names that DNS queries ask for",
     "of a program's arguments the first 131,072 bytes are kept; flags is 1 where there are more",

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from affidavit.events import Op, encode_name
 from affidavit.recorder.gvisor import log, wire
+from affidavit.recorder.gvisor.descriptors import TaskDescriptors
 from affidavit.recorder.gvisor.log import Said
 from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.rows import Rows
@@ -28,6 +29,13 @@ _EXECS = ("execve", "execveat")
 # What a unix socket takes at once by default (net.core.wmem_default), a little less.
 _PACKET = 200_000
 _OPENS = ("open", "openat", "creat")
+# The sentry makes its own /dev, with these.
+_DEVICE_LINKS = {
+    b"/dev/fd": b"/proc/self/fd",
+    b"/dev/stdin": b"/proc/self/fd/0",
+    b"/dev/stdout": b"/proc/self/fd/1",
+    b"/dev/stderr": b"/proc/self/fd/2",
+}
 _NOT_TEXT = "\ufffd"
 # What comes later than this on the sink than in the log does not come at all.
 _LATE_NS = 2_000_000_000
@@ -48,15 +56,18 @@ class Transcript:
     """
 
     def __init__(self, rows: Rows, loss: Loss, names: PathResolver, to_monotonic: Callable[[int], int]) -> None:
+        self._descriptors = TaskDescriptors()
         self._calls = SyscallInterpreter(
             "gvisor",
             rows,
             loss,
             names,
             executable=self._executable,
-            descriptor=lambda process, number: None,
+            descriptors=self._descriptors,
             process=lambda number: self._processes.get(number),
         )
+        for link, target in _DEVICE_LINKS.items():
+            names.linked(link, target)
         self._loss = loss
         self._names = names
         self._to_monotonic = to_monotonic
@@ -231,6 +242,7 @@ class Transcript:
             self._loss.add("the sentry said twice that the sandbox's command began" if self._started else "no command")
             return
         self._started = True
+        self._descriptors.started(INIT)
         init = self._process(INIT)
         init.folder.path = start.cwd or b"/"
         self._credentials(start.context)
@@ -242,6 +254,7 @@ class Transcript:
         process = Process(pid, 0, Folder(self._names.resolve(os.fsencode(command.cwd), b"/")))
         process.uid, process.gid = command.user.uid, command.user.gid
         self._processes[pid], self._threads[pid] = process, 1
+        self._descriptors.started(pid)
         argv = [os.fsencode(word) for word in command.argv]
         self._first_program(process, argv, self._found(argv[0], command), time_ns)
 
@@ -263,6 +276,7 @@ class Transcript:
     def _clone(self, clone: wire.Clone) -> None:
         context = clone.context
         parent = self._process(context.pid)
+        self._descriptors.cloned(context.tid, clone.child_tid, clone.flags)
         if clone.thread:
             self._threads[parent.pid] = self._threads.get(parent.pid, 1) + 1
             return
@@ -291,6 +305,7 @@ class Transcript:
         if entered is not None:
             # Killed in the middle of it.
             self._call(*entered)
+        self._descriptors.ended(context.tid)
         self._threads[process.pid] -= 1
         if self._threads[process.pid] > 0:
             return
@@ -308,6 +323,7 @@ class Transcript:
             self._entered.pop(said.tid, None)
             self._call(time_ns, said)
         else:
+            self._descriptors.begins(said)
             self._entered[said.tid] = (time_ns, said)
 
     def _call(self, time_ns: int, said: Said) -> None:
@@ -324,5 +340,6 @@ class Transcript:
             self._too_long += 1
         site.process.comm = encode_name(said.comm.encode())
         self._calls.take(site, call)
+        self._descriptors.ends(site, call)
         if call.name in _FORKS and call.result < 0:
             self._calls.emit(site, Op.FORK, ret=call.result)

@@ -1,7 +1,10 @@
 """What proc(5) says of a task that may be gone at any moment."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
+
+from affidavit.recorder.syscall_interpreter import OWN_TASK, Folder, Process, Site
 
 
 def task_status(pid: int) -> dict[str, int]:
@@ -26,3 +29,26 @@ def task_link(pid: int, name: str) -> bytes | None:
         return os.readlink(f"/proc/{pid}/{name}".encode())  # noqa: PTH115 (bytes)
     except OSError:
         return None
+
+
+class ProcDescriptors:
+    """Descriptors as proc(5) has them a moment later (:class:`affidavit.recorder.syscall_interpreter.Descriptors`).
+
+    What those in arguments are open on, strace says itself.
+    """
+
+    def opened(self, site: Site, number: int, folder: Folder, names: Collection[bytes]) -> None:
+        """See the protocol."""
+
+    def changed(self, site: Site, names: Collection[bytes]) -> None:
+        """See the protocol."""
+
+    def own(self, site: Site, number: int) -> bytes | None:
+        """See the protocol."""
+        return None
+
+    def linked(self, site: Site, process: Process, task: int | None, number: int) -> bytes | None:
+        """See the protocol. Which thread another task's number is, as the sandbox counts, is not known here."""
+        if task is not None and task != OWN_TASK:
+            return None
+        return task_link(process.pid if task is None else site.tid, f"fd/{number}")

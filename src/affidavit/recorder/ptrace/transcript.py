@@ -16,7 +16,7 @@ from affidavit.recorder.path_resolver import PathResolver
 from affidavit.recorder.ptrace import lines
 from affidavit.recorder.ptrace.lines import Begun, Ended, Line, Resumed, Superseded
 from affidavit.recorder.ptrace.refusals import Refusal
-from affidavit.recorder.ptrace.tasks import task_link, task_status
+from affidavit.recorder.ptrace.tasks import ProcDescriptors, task_link, task_status
 from affidavit.recorder.rows import Rows
 from affidavit.recorder.syscall_interpreter import HANDLED, Call, Folder, Loss, Process, Site, SyscallInterpreter
 from affidavit.sandbox import ExecSpec
@@ -133,7 +133,7 @@ class Transcript:
             loss,
             names,
             executable=lambda process: task_link(process.pid, "exe"),
-            descriptor=lambda process, number: task_link(process.pid, f"fd/{number}"),
+            descriptors=ProcDescriptors(),
             process=self._numbered,
         )
         self._rows = rows
