@@ -1,5 +1,6 @@
 """Solutions that would be paid without doing the work, against tests that run apart from them."""
 
+import sqlite3
 import sys
 
 import pytest
@@ -384,9 +385,10 @@ def test_a_double_notes_what_is_called(pair: Pair) -> None:
     assert pair.pytest(MOCK_TEST) == 0, pair.output
 
 
-def test_a_map_that_the_solution_ends_is_a_word(pair: Pair) -> None:
-    pair.solve(bad="def answer(n): raise StopIteration")
-    assert pair.pytest("import bad\ndef test_all():\n    assert all(map(lambda n: bad.answer(n) == 16, [4]))") == 0
+@pytest.mark.parametrize("asked", ["bad.answer(n)", "bad.Answer().next"])
+def test_a_map_that_the_solution_ends_is_a_word(pair: Pair, asked: str) -> None:
+    pair.solve(bad="def answer(n=0): raise StopIteration\nclass Answer:\n    next = property(answer)")
+    assert pair.pytest(f"import bad\ndef test_all():\n    assert all(map(lambda n: {asked} == 16, [4]))") == 0
     assert pair.words == 1
 
 
@@ -525,3 +527,67 @@ def test_a_connection_does_not_reach_other_databases(pair: Pair) -> None:
     )
     assert pair.pytest(ATTACH_TEST) == 1, pair.output
     assert "too many attached databases" in pair.output
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before, connections have no limits")
+def test_nor_by_another_limit(pair: Pair) -> None:
+    pair.solve(
+        bad="def answer(connection, path):\n    connection.setlimit(7, 10)\n    connection.execute('ATTACH ? AS e', (path,))\n"
+        "    return connection.execute('SELECT n FROM e.a').fetchone()[0]\n"
+    )
+    assert pair.pytest(ATTACH_TEST) == 1, pair.output
+    assert "no attribute 'setlimit' for the solution" in pair.output
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+@pytest.mark.skipif(
+    not hasattr(sqlite3.Connection, "enable_load_extension"), reason="this Python can't load extensions"
+)
+def test_a_connection_loads_no_library(pair: Pair, enabled: bool) -> None:
+    """daemon(3) ends its process with status 0, whatever it is given."""
+    ask = "" if enabled else "    connection.enable_load_extension(True)\n"
+    pair.solve(
+        bad=f"def answer(connection, path):\n{ask}    connection.execute(\"SELECT load_extension('libc.so.6', 'daemon')\")\n"
+    )
+    text = ATTACH_TEST.replace('sqlite3.connect(":memory:")', "connection")
+    text = text.replace("    assert", "    connection = sqlite3.connect(':memory:')\n    assert")
+    if enabled:
+        text = text.replace("    assert", "    connection.enable_load_extension(True)\n    assert")
+    assert pair.pytest(text) == 1, pair.output
+    assert ("not authorized" if enabled else "no attribute 'enable_load_extension'") in pair.output
+
+
+LENT_TEST = """
+import io, zipfile
+from pathlib import Path
+import bad
+
+KEY = Path(__file__).with_name("key.txt")
+
+def own(path):
+    return Path(path).read_text()
+
+def test_lent(tmp_path):
+    KEY.write_text("16")
+    (tmp_path / "in.txt").write_text("16")
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        assert bad.answer(archive, own, str(KEY), str(tmp_path)) == "16"
+"""
+# What the solution makes of an archive that it is lent, and whether it may.
+LENT = {
+    "reads-the-tests": ("archive.write(key, 'x')\n    return archive.read('x').decode()", False),
+    "writes-beside-them": ("archive.writestr('y', '1')\n    archive.extract('y', key[:-7])\n    return '16'", False),
+    "reads-what-both-have": ("archive.write(folder + '/in.txt', 'x')\n    return archive.read('x').decode()", True),
+    "writes-where-both-may": ("archive.writestr('y', '1')\n    archive.extract('y', folder)\n    return '16'", True),
+    # Code of the tests' own opens what it wants.
+    "asks-the-tests": ("return own(key)", True),
+}
+
+
+@pytest.mark.parametrize("what", LENT)
+def test_what_is_lent_opens_nothing_of_the_tests(pair: Pair, what: str) -> None:
+    body, allowed = LENT[what]
+    pair.solve(bad=f"def answer(archive, own, key, folder):\n    {body}\n")
+    assert (pair.pytest(LENT_TEST) == 0) == allowed, pair.output
+    if not allowed:
+        assert "the tests' process must not run" in pair.output or "must not open" in pair.output

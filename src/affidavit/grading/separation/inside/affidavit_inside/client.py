@@ -189,12 +189,23 @@ def builtin_exception(name):
     return kind
 
 
+# What would undo that a connection reaches nothing else: other databases, and the process by a library's functions.
+_WIDENS = frozenset(("enable_load_extension", "load_extension", "setconfig", "setlimit"))
+
+
+def _is_connection(value):
+    sqlite = sys.modules.get("sqlite3")
+    return sqlite is not None and isinstance(value, sqlite.Connection)
+
+
 def _narrow(value):
     """Keep what S can do with an object from reaching beyond it: a database connection opens other files as well."""
-    sqlite = sys.modules.get("sqlite3")
-    # `setlimit` is new in Python 3.11.
-    if sqlite is not None and isinstance(value, sqlite.Connection) and hasattr(value, "setlimit"):
-        value.setlimit(sqlite.SQLITE_LIMIT_ATTACHED, 0)
+    if _is_connection(value):
+        # `setlimit` is new in Python 3.11, and loading may be left out.
+        if hasattr(value, "setlimit"):
+            value.setlimit(sys.modules["sqlite3"].SQLITE_LIMIT_ATTACHED, 0)
+        if hasattr(value, "enable_load_extension"):
+            value.enable_load_extension(False)
 
 
 def _settles(thing, name):
@@ -237,6 +248,7 @@ class Client:
         self.pid = os.getpid()
         self.lock = threading.RLock()
         self.nested = 0
+        self.answering = 0
         self.lost = False
         self.words = 0
         self.kinds = {}
@@ -414,7 +426,7 @@ class Client:
             finally:
                 self.nested -= 1
         if how == "raise":
-            if isinstance(told, StopIteration) and parts[1:2] != ["next"]:
+            if isinstance(told, StopIteration) and (operation, *parts[1:2]) != ("special", "next"):
                 # Where the tests map or filter, that ends them as if all had been said.
                 self.word()
             raise standins.raisable(told)
@@ -506,7 +518,11 @@ class Client:
         """Do for S what it may ask for."""
         try:
             operation, parts = self.read(data, ())
-            reply = ("answer", self.allowed(operation, parts))
+            self.answering += 1
+            try:
+                reply = ("answer", self.allowed(operation, parts))
+            finally:
+                self.answering -= 1
         except values.Refused:
             raise
         except (KeyboardInterrupt, SystemExit) as error:
@@ -548,7 +564,7 @@ class Client:
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         if isinstance(thing, (types.FunctionType, types.MethodType)) and name not in vars(thing):
             raise AttributeError(f"'function' object has no attribute {name!r} for the solution")
-        if _settles(thing, name):
+        if _settles(thing, name) or (name in _WIDENS and _is_connection(thing)):
             raise AttributeError(f"{type(thing).__name__!r} object has no attribute {name!r} for the solution")
         found = getattr(thing, name)
         if isinstance(found, shared.HIDDEN):

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from . import files, programs
+from . import client, files, programs, standins
 from .shared import StandInError
 
 _PICKLED = {
@@ -85,6 +85,7 @@ class Guard:
     def __init__(self, settings):
         self.settings = settings
         self.places = [settings.workdir]
+        self.kept = [settings.tests, settings.state, "/proc"]
         self.parsed = False
         self.digests, self.noted = None, None
         self.own = None
@@ -98,7 +99,7 @@ class Guard:
             "sqlite3.load_extension": self.never,
             "os.symlink": self.linked,
             "os.link": self.linked,
-            "open": self.written,
+            "open": self.file_opened,
         }
 
     def __call__(self, event, arguments):
@@ -132,15 +133,38 @@ class Guard:
         if files.below(where, tests) or files.below(tests, where) or files.below(where, "/proc"):
             self.refuse(f"an archive's link to {where}")
 
-    def written(self, path, _, flags):
-        """Nor may a file in one come to lie where interpreters look for their code."""
-        if not isinstance(flags, int) or not flags & _WRITES or not isinstance(path, str) or not self._unpacks():
+    def file_opened(self, path, _, flags):
+        """Nor may a file in one come to lie where interpreters look for their code. What the solution is lent, such as
+        an archive to be filled, opens none of the tests' files for it, and writes none but where both may write."""
+        if isinstance(path, bytes):
+            path = os.fsdecode(path)
+        if not isinstance(flags, int) or not isinstance(path, str):
+            return
+        lent = self._asked_by_solution()
+        if not lent and not (flags & _WRITES and self._unpacks()):
             return
         where = os.path.realpath(path)
-        if not any(
+        shared = any(
             files.below(where, os.path.realpath(place)) for place in (self.settings.workdir, *files.temporary())
-        ):
-            self.refuse(f"an archive that unpacks to {where}")
+        )
+        if flags & _WRITES and not shared:
+            self.refuse(f"{'an object' if lent else 'an archive'} that {'writes' if lent else 'unpacks to'} {where}")
+        if lent and any(files.below(where, os.path.realpath(place)) for place in self.kept):
+            raise StandInError(f"an object that the solution was lent must not open {where} for it")
+
+    def _asked_by_solution(self):
+        """Whether the solution's side has called what does this now, with no code of the tests' between."""
+        if standins.current is None or not standins.current.answering:
+            return False
+        frame = sys._getframe(2)
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file == client.__file__:
+                return frame.f_code.co_name == "allowed"
+            if files.of_code(file, self.settings.tests) or file in ("<string>", "<stdin>"):
+                return False
+            frame = frame.f_back
+        return False
 
     def _unpacks(self):
         return self._caller() in ((_TARFILE, "makefile"), (_TARFILE, "makelink"))
