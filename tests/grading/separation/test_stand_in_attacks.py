@@ -591,3 +591,79 @@ def test_what_is_lent_opens_nothing_of_the_tests(pair: Pair, what: str) -> None:
     assert (pair.pytest(LENT_TEST) == 0) == allowed, pair.output
     if not allowed:
         assert "the tests' process must not run" in pair.output or "must not open" in pair.output
+
+
+BESIDE_TEST = """
+import os, subprocess
+import bad
+
+def test_beside(tmp_path):
+    (tmp_path / "in.txt").write_text("abc")
+    (tmp_path / "expected.txt").write_text("ABC")
+    bad.convert(str(tmp_path / "in.txt"), str(tmp_path / "out.txt"))
+    assert (tmp_path / "out.txt").read_text() == (tmp_path / "expected.txt").read_text()
+
+def test_again(tmp_path):
+    for text in ("ab", "cd"):
+        (tmp_path / "in.txt").write_text(text)
+        bad.convert(str(tmp_path / "in.txt"), str(tmp_path / "out.txt"))
+        (tmp_path / "expected.txt").write_text(text.upper())
+        if text == "cd":
+            bad.convert(str(tmp_path / "in.txt"), str(tmp_path / "out.txt"))
+    assert (tmp_path / "out.txt").read_text() == (tmp_path / "expected.txt").read_text()
+
+def test_program(tmp_path):
+    (tmp_path / "in.txt").write_text("abc")
+    (tmp_path / "expected.txt").write_text("ABC")
+    command = ["python3", os.environ["AFFIDAVIT_WORKDIR"] + "/bad.py", tmp_path / "in.txt", tmp_path / "out.txt"]
+    subprocess.run(command, check=True)
+    assert (tmp_path / "out.txt").read_text() == (tmp_path / "expected.txt").read_text()
+"""
+BESIDE = {
+    "honest": "open(target, 'w').write(open(source).read().upper())",
+    "overwrites": "open(target, 'w').write('x')\n    open(beside, 'w').write('x')",
+    "links": "os.path.lexists(target) and os.remove(target)\n    os.symlink('expected.txt', target)",
+    "links-to-its-own": "os.path.lexists(target) and os.remove(target)\n    open(beside, 'w').write('x')\n"
+    "    os.symlink('expected.txt', target)",
+    "replaces-the-folder": "folder = os.path.dirname(target)\n    os.rename(folder, folder + '-')\n    os.mkdir(folder)\n"
+    "    open(target, 'w').write('x')\n    open(beside, 'w').write('x')",
+}
+
+
+@pytest.mark.parametrize("how", BESIDE)
+def test_what_lies_beside_is_the_tests(pair: Pair, how: str) -> None:
+    pair.solve(
+        bad="import os, sys\ndef convert(source, target):\n    beside = os.path.dirname(target) + '/expected.txt'\n"
+        f"    {BESIDE[how]}\nif __name__ == '__main__':\n    convert(*sys.argv[1:])\n"
+    )
+    pair.ways = []
+    assert pair.pytest(BESIDE_TEST) == (0 if how == "honest" else 1), pair.output
+    assert how == "honest" or "3 failed" in pair.output, pair.output
+
+
+LATEST_TEST = """
+import os, subprocess
+import bad
+
+def test_link(tmp_path):
+    bad.link(str(tmp_path / "latest"))
+    assert (tmp_path / "latest").is_symlink()
+
+def test_program(tmp_path):
+    subprocess.run(["python3", os.environ["AFFIDAVIT_WORKDIR"] + "/bad.py", tmp_path / "latest"], check=True)
+    assert (tmp_path / "latest").is_symlink()
+"""
+
+
+def test_links_lie_beside_where_the_tasks_own_solution_has_some(pair: Pair) -> None:
+    pair.solve(
+        bad="import os, sys\ndef link(path):\n    os.mkdir(path + '-1')\n    os.symlink('latest-1', path)\n"
+        "if __name__ == '__main__':\n    link(sys.argv[1])\n"
+    )
+    assert pair.pytest(LATEST_TEST) == 0, pair.output
+    assert pair.taken == ("links",)
+    pair.ways = pair.taken
+    assert (pair.pytest(LATEST_TEST), pair.words) == (0, 0), pair.output
+    pair.ways = []
+    assert pair.pytest(LATEST_TEST) == 1
+    assert "2 failed" in pair.output

@@ -37,6 +37,8 @@ def main():
         status, told = converse(connection)
         if told is not None:
             mirror.incoming(*told, roots)
+            if mirror.linked and settings.ways is None and settings.words:
+                settings.tell_ways({client.ways.LINKS})
     except (values.Refused, OSError, ValueError, TypeError) as error:
         print(f"{asked['argv'][:1]}: can't be run in the solution's sandbox: {error}", file=sys.stderr)
         return 126

@@ -37,7 +37,18 @@ class Settings:
         self.inside = inside
 
     def mirror(self):
-        return files.Mirror(self.workdir, self.tests, self.state, self.sources, self.launcher)
+        links = self.ways is None or ways.LINKS in json.loads(self.ways)
+        return files.Mirror(self.workdir, self.tests, self.state, self.sources, self.launcher, links)
+
+    def tell_ways(self, taken):
+        """Write the ways that were found out."""
+        append(f"{self.words}-ways", json.dumps(sorted(taken)).encode("ascii") + b"\n")
+
+
+def append(path, data):
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, data)
+    os.close(descriptor)
 
 
 class Malformed(Exception):
@@ -273,10 +284,9 @@ class Client:
         if not self.settings.words or os.getpid() != self.pid:
             return
         if self.words:
-            self._append(self.settings.words, b"%d %d\n" % (self.pid, self.words))
+            append(self.settings.words, b"%d %d\n" % (self.pid, self.words))
         if self.ways.known is None and self.ways.taken:
-            told = json.dumps(sorted(self.ways.taken)).encode("ascii")
-            self._append(f"{self.settings.words}-ways", told + b"\n")
+            self.settings.tell_ways(self.ways.taken)
 
     def words_in_all(self):
         """The words of this process and of those that it started and that have ended."""
@@ -289,11 +299,6 @@ class Client:
                 return file.read()
         except OSError:
             return b""
-
-    def _append(self, path, data):
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.write(descriptor, data)
-        os.close(descriptor)
 
     def word(self):
         self.words += 1
@@ -486,6 +491,8 @@ class Client:
             self.update(original, new)
         if not plain:
             self.mirror.incoming(*changed, roots)
+            if self.mirror.linked:
+                self.ways.take(ways.LINKS)
         for stream, text in zip((sys.stdout, sys.stderr), outputs):  # noqa: B905 (3.8)
             if type(text) is str and text:
                 stream.write(text if in_memory(stream) else marked(text))

@@ -189,10 +189,14 @@ class Mirror:
     Attributes:
         workdir: the task's.
         sources: whether the solution's source text may lie here.
+        links: whether symlinks of the solution's may lie in temporary folders, where they could lead to what the tests
+            write there later.
+        linked: whether one came to lie there.
     """
 
-    def __init__(self, workdir, tests, state, sources, launcher):
+    def __init__(self, workdir, tests, state, sources, launcher, links):
         self.workdir, self.tests, self.state, self.sources, self.launcher = workdir, tests, state, sources, launcher
+        self.links, self.linked = links, False
         self.agreed = {}
         self.mentioned, self.folders = set(), set()
         self.read_at = None
@@ -250,7 +254,7 @@ class Mirror:
             return
         size, done, lost = 0, {}, []
         for path in gone:
-            if self._allowed(path, roots):
+            if self._allowed(path, roots) and not self._of_tests(path):
                 remove(path)
                 lost.append(path)
         for entry in told:
@@ -262,7 +266,7 @@ class Mirror:
                 raise values.Refused("too many files")
             if not 0 <= mode <= 0o777 or not 0 <= time < 1 << 62 or kind not in ("f", "d", "l"):
                 raise values.Refused("no file")
-            if not self._allowed(path, roots):
+            if not self._allowed(path, roots) or self._of_tests(path):
                 continue
             if kind == "f":
                 content = self._shown(path, mode, content)
@@ -299,11 +303,31 @@ class Mirror:
         root = next(root for root in (self.workdir, *roots) if below(path, root))
         return path == root or below(parent, os.path.realpath(root))
 
+    def _of_tests(self, path):
+        """Whether something in a temporary folder is the tests' alone: S was never given it as it is now. It may be
+        what is expected, and its name is easy to guess."""
+        if below(path, self.workdir) or self._spoken_of(path):
+            return False
+        now = {}
+        with suppress(OSError):
+            _note(now, path)
+        return path in now and now[path] != self.agreed.get(path)
+
     def _leads_inside(self, path, content):
         target = os.fsdecode(content)
         if ".." in target.split("/") or not target or "\0" in target:
             return False
-        return not target.startswith("/") or below(os.path.normpath(target), self.workdir)
+        if target.startswith("/"):
+            return below(os.path.normpath(target), self.workdir)
+        if below(path, self.workdir):
+            return True
+        # Neither to what is the tests' alone, nor, where the task's own solution has no links there, to what may become
+        # so.
+        full = os.path.normpath(os.path.join(os.path.dirname(path), target))
+        if not self.links or self._of_tests(full):
+            return False
+        self.linked = True
+        return True
 
     def _shown(self, path, mode, content):
         """What a file's text is here."""
