@@ -12,6 +12,7 @@ import pytest
 
 from affidavit.verification import verify
 from harness import Home, wait_until_gone, write_task
+from http_agent import http_agent
 from servers import serving
 
 TOP = Path(__file__).parents[3]
@@ -25,6 +26,7 @@ SCRIPTS = {
     "peeks": "cat secret /tests/test.sh; echo 42 >answer",
     "rewards": "mkdir -p /logs/verifier; echo 1 >/logs/verifier/reward.txt",
     "wrong": "echo 41 >answer",
+    "asks": http_agent(),
 }
 
 pytestmark = pytest.mark.skipif(not HARBOR.exists(), reason="harbor: not installed; make test-harbor does")
@@ -57,7 +59,10 @@ def jobs(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     for name, text in SCRIPTS.items():
         (folder / f"{name}.sh").write_text(text + "\n")
     scripted = [{"name": f"{ROOM}:Script", "kwargs": {"file": str(folder / f"{name}.sh")}} for name in SCRIPTS]
-    with serving(home, folder) as served:
+    answers = [{"tool_calls": [{"name": "bash", "arguments": {"command": "echo 42 >answer"}}]}, {"text": "Done."}]
+    (folder / "answers.json").write_text(json.dumps({"answers": answers}))
+    granted = ("--model", "model-1", "--model-script", folder / "answers.json")
+    with serving(home, folder, *granted) as served:
         env = {
             **os.environ,
             "AFFIDAVIT_SOCKET": str(served.socket),
@@ -78,13 +83,15 @@ def jobs(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
                 check=False,
             )
 
-        def job(name: str, agents: list[dict[str, Any]], verifier: str = VERIFIER, *, plugin: bool = True) -> None:
+        def job(
+            name: str, agents: list[dict[str, Any]], verifier: str = VERIFIER, *, plugin: bool = True, models: str = ""
+        ) -> None:
             wanted = {
                 "job_name": name,
                 "jobs_dir": "jobs",
                 "n_concurrent_trials": 2,
                 "agents": agents,
-                "environment": {"import_path": ENVIRONMENT},
+                "environment": {"import_path": ENVIRONMENT, "kwargs": {"models": models}},
                 "verifier": {"import_path": verifier},
                 "tasks": [{"path": str(task)}],
                 "retry": {"max_retries": 1, "min_wait_sec": 0},
@@ -94,11 +101,12 @@ def jobs(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Jobs:
             found[name] = done, folder / "jobs" / name
 
         found: Jobs = {}
-        job("all", [{"name": f"{ROOM}:Oracle"}, {"name": "nop"}, *scripted])
+        job("all", [{"name": f"{ROOM}:Oracle"}, {"name": "nop"}, *scripted[:4]])
+        job("asking", scripted[4:], models="model-1")
         job("unplugged", scripted[:1], plugin=False)
         job("stock verifier", scripted[:1], "harbor.verifier.verifier:Verifier")
         # As if Harbor had been stopped in the middle of the first trial: the agent has begun, and there is no result.
-        job("resumed", scripted[3:])
+        job("resumed", scripted[3:4])
         shutil.rmtree(trials_of(folder / "jobs/resumed")["wrong"]["folder"])
         (folder / "wrong.sh").write_text(SCRIPTS["honest"] + "\n")
         found["again"] = harbor("job", "resume", "-p", "jobs/resumed", "--plugin", PLUGIN), folder / "jobs/resumed"
@@ -126,6 +134,13 @@ def test_rewards_are_those_of_the_verdicts(jobs: Jobs, at_home: Home) -> None:
     assert {one["rule"] for one in facts["violations"]} == {"files.deny"}
     bundle = Path(trials["honest"]["affidavit"]["bundle"]["path"])
     assert [check for check in verify(bundle).checks if not check.ok] == []
+
+
+def test_an_agent_asks_the_models_that_were_named(jobs: Jobs, at_home: Home) -> None:
+    trial = trials_of(jobs["asking"][1])["asks"]
+    assert trial["rewards"] == {"reward": 1.0}, trial
+    facts = json.loads((Path(trial["affidavit"]["bundle"]["path"]) / "agent/model.json").read_text())
+    assert (facts["asked"], facts["turns"]) == (["model-1"], 2)
 
 
 def test_metrics_are_harbors(jobs: Jobs) -> None:

@@ -9,7 +9,9 @@ from inspect_ai.hooks import Hooks
 from inspect_ai.scorer import Score, Scorer, Target, mean, score, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import bash
-from inspect_ai.util import sandbox
+from inspect_ai.util import SandboxEnvironmentSpec, sandbox
+
+from affidavit.integrations.inspect import AffidavitConfig
 
 TINY = os.environ["TINY"]
 SANDBOX = ("affidavit", TINY)
@@ -41,6 +43,13 @@ def outcome() -> Scorer:
 def tiny() -> Task:
     """As harnesses usually have it."""
     return Task(dataset=[SAMPLE], solver=react(tools=[bash(timeout=30)]), scorer=outcome(), sandbox=SANDBOX)
+
+
+@task
+def asking() -> Task:
+    """With a model for what runs in the sandbox."""
+    sandbox = SandboxEnvironmentSpec("affidavit", AffidavitConfig(task=TINY, models=("model-1",)))
+    return Task(dataset=[SAMPLE], solver=react(tools=[bash(timeout=60)]), scorer=outcome(), sandbox=sandbox)
 
 
 @solver

@@ -10,6 +10,7 @@ import pytest
 
 from affidavit.verification import verify
 from harness import Home, wait_until_gone, write_task
+from http_agent import http_agent
 from servers import serving
 
 HERE = Path(__file__).parent
@@ -30,6 +31,7 @@ def evals() -> dict[str, dict[str, Any]]:
     return {
         "honest": {"task": f"{TASKS}@tiny", "commands": [f"cat ready given/deep/file; {SOLVE}; {left}; ls"]},
         "rude": {"task": f"{TASKS}@tiny", "commands": ["cat secret /tests/test.sh", SOLVE]},
+        "asking": {"task": f"{TASKS}@asking", "commands": [http_agent()]},
         "early": {"task": f"{TASKS}@early", "commands": []},
         "example": {"task": f"{EXAMPLE}@fix_cache", "commands": ["cat src/ttlcache.py", mend]},
         "example, rude": {"task": f"{EXAMPLE}@fix_cache", "commands": ["cat /tests/*", mend]},
@@ -45,7 +47,9 @@ def found(home: Home, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     folder = tmp_path_factory.mktemp("inspect")
     task = write_task(folder / "tiny", contract=DENIES)
     wanted = evals()
-    with serving(home, folder) as served:
+    answers = [{"tool_calls": [{"name": "bash", "arguments": {"command": SOLVE}}]}, {"text": "Done."}]
+    (folder / "answers.json").write_text(json.dumps({"answers": answers}))
+    with serving(home, folder, "--model", "model-1", "--model-script", folder / "answers.json") as served:
         env = {
             **os.environ,
             "AFFIDAVIT_SOCKET": str(served.socket),
@@ -91,6 +95,13 @@ def test_a_violation_credits_nothing_whatever_the_scorer_says(found: dict[str, A
     assert (score["metadata"]["verdict"], score["metadata"]["scored"]) == ("violation", 1.0)
     assert {one["rule"] for one in score["metadata"]["violations"]} == {"files.deny"}
     assert found["rude"]["metrics"]["outcome"] == {"mean": 0.0}
+
+
+def test_an_agent_in_the_sandbox_asks_the_models_that_were_named(found: dict[str, Any], at_home: Home) -> None:
+    (score,) = sample_of(found["asking"])["scores"].values()
+    assert (score["value"], score["metadata"]["verdict"]) == (1.0, "pass"), score
+    facts = json.loads((Path(score["metadata"]["bundle"]["path"]) / "agent/model.json").read_text())
+    assert (facts["asked"], facts["turns"]) == (["model-1"], 2)
 
 
 def test_a_score_from_the_agents_own_sandbox_does_not_count(found: dict[str, Any]) -> None:

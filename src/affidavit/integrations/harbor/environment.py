@@ -38,6 +38,8 @@ class Environment(BaseEnvironment):
         socket: the server's; None: ``$AFFIDAVIT_SOCKET``, or the default of `affidavit serve`.
         contract: file of a contract that replaces the task's own.
         runtime, recorder: see `affidavit.open_session`.
+        models: that the agent may ask through the session's gateway, of those that the server grants, with commas
+            between them.
         args, kwargs: Harbor's.
     """
 
@@ -48,10 +50,16 @@ class Environment(BaseEnvironment):
         contract: str | None = None,
         runtime: str = "auto",
         recorder: str = "auto",
+        models: str = "",
         **kwargs: Any,
     ) -> None:
         self._socket = socket
-        self._asked: dict[str, Any] = {"contract": contract, "runtime": runtime, "recorder": recorder}
+        self._asked: dict[str, Any] = {
+            "contract": contract,
+            "runtime": runtime,
+            "recorder": recorder,
+            "models": [name for part in models.split(",") if (name := part.strip())],
+        }
         self._client: AsyncClient | None = None
         self._session: AsyncSession | None = None
         self._watched: Watched | None = None

@@ -13,6 +13,7 @@ class AffidavitConfig(BaseModel):
         contract: a contract's file, in place of the task's own; None: the task's.
         runtime, recorder: as `affidavit.open_session` has them.
         agent: the agent's name, for the evidence.
+        models: that an agent in the sandbox may ask through the session's gateway, of those that the server grants.
         socket: the server's; None: ``$AFFIDAVIT_SOCKET``, or where `affidavit serve` puts it.
     """
 
@@ -23,6 +24,7 @@ class AffidavitConfig(BaseModel):
     runtime: str = "auto"
     recorder: str = "auto"
     agent: str = "inspect"
+    models: tuple[str, ...] = ()
     socket: str | None = None
 
     @classmethod

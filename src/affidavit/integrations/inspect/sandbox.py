@@ -307,6 +307,7 @@ def _open(config: AffidavitConfig) -> RemoteSession:
                 recorder=config.recorder,
                 contract=config.contract,
                 agent=config.agent,
+                models=config.models,
                 wait_s=_WAIT_FOR_ROOM_S,
             )
         except ServerGone:
