@@ -49,6 +49,10 @@ def test_a_dockerfile_becomes_a_trial(host: str, way: Way, trials: Trials, image
     assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
     idle = trials(way, task, Agent.named("nop"))
     assert (idle.verdict, idle.score) == ("fail", 0.0), idle.reasons
+    # What tasks made for Docker expect, where it can be had.
+    container = (way.runtime, way.recorder) == ("runc", "ebpf")
+    assert solved.json("task.json")["profile"] == ("container" if container else "strict")
+    assert any("can't hold the profile container" in note for note in solved.notes) != container
 
 
 def test_an_image_of_a_registry(

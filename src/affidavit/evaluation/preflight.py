@@ -258,6 +258,8 @@ def _prepare_run(
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
         choice = _choose(terms, tasks.values(), choose)
+        tasks = {name: _as_chosen(task, choice) for name, task in tasks.items()}
+        jobs = [replace(job, task=tasks[job.task.id]) for job in jobs]
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
         contracts = _contract_source(options, own)
@@ -292,6 +294,12 @@ def _prepare_run(
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     notes = [*_notes(tasks, planned, terms, told=bool(options.alerts)), *_not_held(planned, choice), *_brought(jobs)]
+    notes += [
+        f"{task.id}: its sandboxes have the profile strict, as {choice.runtime.name} with {choice.recorder.name} can't "
+        "hold the profile container, which images have where task.toml names none"
+        for task in tasks.values()
+        if task.environment.rootfs.is_image and task.environment.asked.profile is None and not _holds_containers(choice)
+    ]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
     settings = RunSettings(
@@ -326,13 +334,24 @@ def _base(task: Task, state: Path, contracts: ContractSource, terms: Terms) -> T
 
 def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
     """The runtime and recorder of a run. Raises RunError if the ones asked for can't run the tasks."""
-    container = next((task.id for task in tasks if task.environment.profile == "container"), None)
+    container = next((task.id for task in tasks if task.environment.asked.profile == "container"), None)
     if container is None:
         return choose(terms.runtime, terms.recorder)
     for flag, asked, needed in (("--runtime", terms.runtime, "runc"), ("--recorder", terms.recorder, "ebpf")):
         if asked not in ("auto", needed):
             raise RunError(f"{flag} {asked}: {container} has the container profile, which needs {flag} {needed}")
     return choose("runc", "ebpf")
+
+
+def _as_chosen(task: Task, choice: Chosen) -> Task:
+    """The task in the profile that it has with these: ``container`` is that of images only where it can be had."""
+    if task.environment.profile == "strict" or _holds_containers(choice):
+        return task
+    return task.in_profile("strict")
+
+
+def _holds_containers(choice: Chosen) -> bool:
+    return (choice.runtime.name, choice.recorder.name) == ("runc", "ebpf")
 
 
 def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:

@@ -157,7 +157,7 @@ def reproduce(
         with (
             terminable(),
             BundleReader(bundle) as reader,
-            _prepared(load_task(task), runtime, recorder, bundle) as place,
+            _prepared(load_task(task).in_profile(read_task(reader).profile), runtime, recorder, bundle) as place,
         ):
             check_places([place.prepared.task], place.machine.state, bundle.parent, rootfs_outside=rootfs_outside)
             return _reproduced(verification, verification.facts, reader, place, signer)

@@ -18,6 +18,7 @@ _LOOK_EVERY_S = 0.2
 # What a pull or a build leaves of the disk to everybody else.
 _SPARE_BYTES = 1 << 30
 _FATAL = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
+_STEP = re.compile(r"step \{Env:.*?Original:.*?\}")
 
 
 def find_tool(name: str, package: str) -> str:
@@ -116,4 +117,6 @@ def last_words(log: Path, most: int = 400) -> str:
     text = chosen or (lines[-1] if lines else "nothing")
     match = _FATAL.search(text)
     text = match[1].replace('\\"', '"') if match else text.removeprefix("Error: ")
-    return text if len(text) <= most else f"{text[:most]}…"
+    # buildah says what went wrong after all that it knows of the step.
+    text = _STEP.sub("step", text)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 2 :]}"

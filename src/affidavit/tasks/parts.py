@@ -14,16 +14,18 @@ Profile = Literal["strict", "container"]
 
 @dataclass(frozen=True)
 class AskedOfImage:
-    """What task.toml says of things that an image may settle; None where it says nothing.
+    """What task.toml says of things that an image, or that there is one, may settle; None where it says nothing.
 
     Attributes:
         user, verifier_user: looked up in the image's accounts; None also if there is no image to look them up in.
         workdir: working directory.
+        profile: ``[affidavit].profile``.
     """
 
     user: str | None = None
     verifier_user: str | None = None
     workdir: str | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class TaskEnvironment:
         user: who the agent runs as.
         env: environment variables of the agent and the verifier, on top of the image's own.
         overlay: environment/root/, laid over the root file system; None where there is none.
-        profile: ``[affidavit].profile``.
+        profile: what they are like inside. Where task.toml does not say: ``container`` on an image, else ``strict``.
         entrypoint: the image's; empty for others.
         asked: what task.toml says of what the image may settle.
     """

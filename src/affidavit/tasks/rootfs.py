@@ -37,6 +37,11 @@ class Rootfs:
         """Whether its image is still to be built or pulled."""
         return self.kind in ("dockerfile", "registry")
 
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image's, had already or not."""
+        return self.to_be_had or self.kind == "oci"
+
 
 @dataclass(frozen=True)
 class TaskUser:

@@ -133,6 +133,11 @@ class Task:
             earlier_steps=next((number for number, one in enumerate(self.steps) if one == step), 0),
         )
 
+    def in_profile(self, profile: Profile) -> "Task":
+        """The task in sandboxes of another profile."""
+        grading = None if self.grading is None else self.grading.in_profile(profile)
+        return replace(self, environment=replace(self.environment, profile=profile), grading=grading)
+
     @property
     def played(self) -> "tuple[Task, ...]":
         """What its agents are put to: each step as a task, or itself where it has none."""
@@ -252,7 +257,7 @@ class _Reader:
         strategy, in_steps, digest = read_strategy(top), step_tables(top, path), task_digest(path)
         separate = is_separate(verifier)
         steps = tuple(self._step(tables, graders, digest, separate) for tables in in_steps)
-        network = self._network(agent, environment)
+        network, profile = self._network(agent, environment), self._profile(own)
         task = Task(
             id=task_id,
             path=path,
@@ -264,8 +269,8 @@ class _Reader:
                 user=user,
                 env={**image.env, **self._env(environment)},
                 overlay=self._folder("environment/root"),
-                profile=self._profile(own),
-                asked=AskedOfImage(asked_user, asked_verifier_user, asked),
+                profile=profile or ("container" if rootfs.is_image else "strict"),
+                asked=AskedOfImage(asked_user, asked_verifier_user, asked, profile),
             ),
             limits=TaskLimits(
                 agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
@@ -414,14 +419,14 @@ class _Reader:
             raise own.error("passing_score", f"must be above 0 and at most 1, not {value:g}")
         return 1.0 if value is None else value
 
-    def _profile(self, own: TomlTable) -> Profile:
+    def _profile(self, own: TomlTable) -> Profile | None:
         value = own.text("profile")
         for known in get_args(Profile):
             if value == known:
                 return known  # type: ignore[no-any-return]
         if value is not None:
             raise own.error("profile", f'must be "strict" or "container", not {value!r}')
-        return "strict"
+        return None
 
     def _folder(self, name: str) -> Path | None:
         path = self._path / name
