@@ -115,6 +115,19 @@ def test_what_is_carried_over_is_chosen_from_all_steps(trials: Trials, tmp_path:
     assert outcome.verdict == "pass", outcome.reasons
 
 
+def test_what_a_later_solution_changes_is_not_yet_the_agents(trials: Trials, tmp_path: Path) -> None:
+    """The tests of the first step run a program that the solution of the second one changes."""
+    files = {
+        "environment/root/opt/bin/show": "cat /workspace/answer.txt\n",
+        "steps/one/tests/test.sh": f'#!/bin/bash\n[ "$(sh /opt/bin/show)" = 42 ] {REWARD}',
+        "steps/two/solution/solve.sh": f"#!/bin/bash\necho true >>/opt/bin/show\n{SOLVE_2}",
+    }
+    task = as_root(write_steps(tmp_path / "sums", before=CONTAINER, files=files))
+    outcome = trials(EBPF, task, "echo 'echo 42' >/opt/bin/show")
+    assert (outcome.verdict, outcome.rules) == ("violation", {"grading.footprint"}), outcome.reasons
+    assert [step.step for step in outcome.trial.steps] == ["one"]
+
+
 # What a later sandbox might not be made from: the longest names and paths, a deep tree, what is no file, a full disk;
 # links and nothing in place of folders that it needs.
 ODD = """python3 - <<'END'

@@ -169,6 +169,7 @@ def test_live_and_after_the_fact_agree(table: Table, letters: str, data: st.Data
         (rule(each=SHIP, after=BUILD), "b", "s", False),
         (rule(count=CONNECT, at_most=2), "cc", "c", True),
         (rule(count=CONNECT, exactly=1), "c", "-", False),
+        (rule(count=CONNECT, at_most=2, within_ms=1), "cc", "c", True),
         (rule(forbid="trace.exists(e, e.op == 'unlink') && trace.count(e, e.op == 'connect') > 1"), "xc", "c", True),
         (rule(require="trace.exists(e, e.op == 'unlink')"), "x", "c", False),
         (rule(require="turns.count(t, true) == 0 && trace.all(e, e.op != 'unlink')"), "c", "-", False),

@@ -371,8 +371,8 @@ class Trial:
             return None
         on_the_way = {*program.via, path}
         on_the_way |= {str(above) for one in on_the_way for above in PurePosixPath(one).parents}
-        changed = (one for one in self._began_with() if one.kind != "metadata" or one.type != "directory")
-        return program if on_the_way.isdisjoint(one.path for one in changed) else None
+        changed = (one.path for one in self._began_with() if one.kind != "metadata")
+        return program if on_the_way.isdisjoint(changed) else None
 
     def conclude(
         self, bundle: BundleWriter, place: Path, stages: Stages, judge: Judge, work: Work, second: Stage | None

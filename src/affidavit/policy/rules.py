@@ -48,7 +48,7 @@ class RuleChecks:
         """
         self._checks = {rule.id: _check_of(rule) for rule in rules}
         for name, check in self._checks.items():
-            if len(state := tuple(states.get(name, ()))) == len(check.state):
+            if len(state := tuple(states.get(name, ()))) >= len(check.state):
                 check.state = state
         nodes = compile_rule_nodes(rules)
         columns = {one for node in nodes for one in cel.walk(node) if isinstance(one, cel.Column)}
@@ -241,26 +241,24 @@ class _Count(_Base):
         self._most = rule.exactly if rule.exactly is not None else rule.at_most
         self._least = rule.exactly if rule.exactly is not None else rule.at_least
         self._within_ns = None if rule.within_ms is None else rule.within_ms * 1_000_000
-        # How many there were.
+        # How many there were, and times of the last ones where time matters, as many as there may be at most.
         self.state = (0,)
-        # Times of the last events, as many as there may be at most.
-        self._recent: Rows = np.zeros(0, np.int64)
 
     def check(self, batch: Batch, evaluation: Evaluation, findings: Findings) -> None:
         found = self._found(batch, evaluation)
-        before = self.state[0]
-        self.state = (before + len(found),)
+        before, *recent = self.state
+        self.state = (before + len(found), *recent)
         if self._most is None or not len(found):
             return
         if self._within_ns is None:
             broken = found[max(0, self._most - before) :]
             why = f"one more than the {self._most} that the contract allows"
         else:
-            times = np.concatenate([self._recent, batch.numbers("ts_ns")[found]])
+            times = np.concatenate([np.array(recent, np.int64), batch.numbers("ts_ns")[found]])
             pairs = max(0, len(times) - self._most)
             near = times[len(times) - pairs :] - times[:pairs] < self._within_ns
             broken = found[len(found) - pairs :][near]
-            self._recent = times[pairs:]
+            self.state = (self.state[0], *times[pairs:].tolist())
             why = f"one more than the {self._most} within {self._rule.within_ms} ms that the contract allows"
         self._report(batch, broken, why, findings)
 

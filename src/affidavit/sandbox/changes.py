@@ -103,13 +103,19 @@ def changes_since(before: Iterable[Change], after: Iterable[Change]) -> tuple[Ch
         elif was.kind == "deleted" or change.kind == "deleted":
             if was.kind != change.kind:
                 found.append(replace(change, kind="deleted" if change.kind == "deleted" else "added"))
-        elif (was.type, was.size, was.sha256, was.target) != (change.type, change.size, change.sha256, change.target):
+        elif not _same(was, change):
             found.append(replace(change, kind="modified"))
-        elif was != replace(change, kind=was.kind):
+        elif (was.mode, was.uid, was.gid) != (change.mode, change.uid, change.gid):
             found.append(replace(change, kind="metadata"))
     again = {"deleted": "added", "added": "deleted", "modified": "modified", "metadata": "metadata"}
     found += [replace(change, kind=again[change.kind]) for path, change in old.items() if path not in new]
     return tuple(sorted(found, key=lambda change: decode_name(change.path)))
+
+
+def _same(one: Change, other: Change) -> bool:
+    """Whether type and content are the same as far as that is known."""
+    digests = {one.sha256, other.sha256} - {None}
+    return (one.type, one.size, one.target) == (other.type, other.size, other.target) and len(digests) < 2
 
 
 def _not_among(names: set[bytes], path: bytes, folders: Sequence[tuple[int, int]]) -> Iterator[tuple[bytes, Entry]]:
