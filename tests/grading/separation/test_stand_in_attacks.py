@@ -667,3 +667,35 @@ def test_links_lie_beside_where_the_tasks_own_solution_has_some(pair: Pair) -> N
     pair.ways = []
     assert pair.pytest(LATEST_TEST) == 1
     assert "2 failed" in pair.output
+
+
+NAMED_TEST = """
+from pathlib import Path
+import bad
+
+WANT = Path(__file__).with_name("want.txt")
+
+def test_path(tmp_path):
+    WANT.write_text("16")
+    assert Path(bad.render(4, str(tmp_path))).read_text() == WANT.read_text()
+
+def test_below(tmp_path):
+    WANT.write_text("16")
+    with open(tmp_path / bad.render(4, str(tmp_path))) as file:
+        assert file.read() == WANT.read_text()
+"""
+NAMED = {
+    "honest": "path = os.path.join(folder, 'out.txt')\n    open(path, 'w').write(str(n * n))\n    return path",
+    "key": "return WANT",
+    "key-as-path": "return pathlib.Path(WANT)",
+    "key-from-there": "return '../../../../../../..' + WANT",
+    "key-by-proc": "return '/proc/self/root' + WANT",
+}
+
+
+@pytest.mark.parametrize("how", NAMED)
+def test_a_path_that_the_solution_names_leads_to_no_file_of_the_tests(pair: Pair, how: str) -> None:
+    want = str(pair.tests / "want.txt")
+    pair.solve(bad=f"import os, pathlib\nWANT = {want!r}\ndef render(n, folder):\n    {NAMED[how]}\n")
+    assert pair.pytest(NAMED_TEST) == (0 if how == "honest" else 1), pair.output
+    assert how == "honest" or "2 failed" in pair.output, pair.output

@@ -140,6 +140,11 @@ class Reader(values.Reader):
             )
         return super().is_key(value) or (kind is type and shared.BUILTIN_TYPES.get(value.__name__) is value)
 
+    def text(self):
+        value = super().text()
+        self.client.names.told(value)
+        return value
+
     def special(self, tag, depth):
         client = self.client
         if tag == b"k":
@@ -244,6 +249,37 @@ def marked(text):
     return "".join(f"solution: {line}\n" for line in text.splitlines())
 
 
+class Names:
+    """Paths that S names and T does not, as far as they may lead to the tests' folder."""
+
+    def __init__(self, tests):
+        self.tests = tests
+        self.hints = (os.path.basename(tests), "/proc/")
+        self.own, self.named = set(), set()
+
+    def asked(self, words):
+        """Note what T speaks of."""
+        self.own.update(self._cores(words))
+
+    def told(self, text):
+        """Note what S says."""
+        self.named.update(self._cores([text]))
+
+    def lead_to(self, path):
+        """Whether S has named a path, so that it knew of no file there but by its name."""
+        spelled = os.path.normpath(path)
+        return any(f"/{spelled}".endswith(f"/{core}") for core in self.named - self.own)
+
+    def _cores(self, texts):
+        for text in texts:
+            if "/" in text and len(text) < 4096 and "\0" not in text and any(hint in text for hint in self.hints):
+                text = text.strip()
+                yield os.path.normpath(text).lstrip("./")
+                if text.startswith("/"):
+                    # As it is once links are followed.
+                    yield os.path.realpath(text).lstrip("/")
+
+
 class Client:
     """The conversation.
 
@@ -255,6 +291,7 @@ class Client:
     def __init__(self, settings):
         self.settings = settings
         self.mirror = settings.mirror()
+        self.names = Names(settings.tests)
         self.connection = None
         self.pid = os.getpid()
         self.lock = threading.RLock()
@@ -445,7 +482,9 @@ class Client:
         writer = Writer(self)
         roots, context = [], None
         if not plain:
-            roots = self.mirror.roots(self.words_of(parts))
+            words = self.words_of(parts)
+            self.names.asked(words)
+            roots = self.mirror.roots(words)
             context = self.context(roots)
         # Tuples, which S can't change.
         writer.put(("req", operation, tuple(parts)))

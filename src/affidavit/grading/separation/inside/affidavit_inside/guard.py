@@ -86,6 +86,7 @@ class Guard:
         self.settings = settings
         self.places = [settings.workdir]
         self.kept = [settings.tests, settings.state, "/proc"]
+        self.tests = os.path.realpath(settings.tests)
         self.parsed = False
         self.digests, self.noted = None, None
         self.own = None
@@ -100,6 +101,9 @@ class Guard:
             "os.symlink": self.linked,
             "os.link": self.linked,
             "open": self.file_opened,
+            "os.listdir": self.path_used,
+            "os.scandir": self.path_used,
+            "sqlite3.connect": self.path_used,
         }
 
     def __call__(self, event, arguments):
@@ -140,6 +144,7 @@ class Guard:
             path = os.fsdecode(path)
         if not isinstance(flags, int) or not isinstance(path, str):
             return
+        self._check_name(path)
         lent = self._asked_by_solution()
         if not lent and not (flags & _WRITES and self._unpacks()):
             return
@@ -151,6 +156,19 @@ class Guard:
             self.refuse(f"{'an object' if lent else 'an archive'} that {'writes' if lent else 'unpacks to'} {where}")
         if lent and any(files.below(where, os.path.realpath(place)) for place in self.kept):
             raise StandInError(f"an object that the solution was lent must not open {where} for it")
+
+    def path_used(self, path=None, *_):
+        """A folder or a database that is opened by its name."""
+        if isinstance(path, str):
+            self._check_name(path)
+
+    def _check_name(self, path):
+        """A path that the solution names, as that of what it made, must not be one of the tests' files."""
+        names = standins.current.names if standins.current is not None else None
+        if names is None or not names.named or not files.below(os.path.realpath(path), self.tests):
+            return
+        if names.lead_to(path):
+            raise StandInError(f"{path} is a file of the tests, and the solution names it")
 
     def _asked_by_solution(self):
         """Whether the solution's side has called what does this now, with no code of the tests' between."""
