@@ -309,9 +309,9 @@ def test_a_suite_may_demand_that_they_are_apart(affidavit: Command, task: Make, 
     )
     ran = affidavit("run", suite, "--agent", "oracle", "--json", "--out", tmp_path / "runs")
     found = {one["task_id"]: (one["verdict"], one["assurance"]) for one in ran.json["trials"]}
-    assert found == {"apart": ("pass", "separate"), "together": ("error", "control")}
+    assert found == {"apart": ("pass", "separate"), "together": ("error", "outcome")}
     reason = next(one["reasons"] for one in ran.json["trials"] if one["task_id"] == "together")
-    assert reason == ["the assurance separate is demanded, and behind this score is control"]
+    assert reason == ["the assurance separate is demanded, and behind this score is outcome"]
     for one in ran.json["trials"]:
         assert not [check for check in verify(Path(one["bundle"])).checks if not check.ok]
 
