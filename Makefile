@@ -43,10 +43,11 @@ test-toolchains: setup
 test-tampering: setup
 	AFFIDAVIT_LARGE_RUN=1 $(BIN)/python -m pytest tests/runs/test_tampering.py
 
-# Runs that are killed at random moments and go on: no trial is lost, none is there twice.
+# Runs that are killed at random moments and go on: no trial is lost, none is there twice. And sessions of which a process is
+# killed: none passes without a whole record.
 KILLS := 100
 test-kills: setup
-	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py
+	AFFIDAVIT_KILLS=$(KILLS) $(BIN)/python -m pytest -rP --timeout 7200 tests/faults/test_kills.py tests/faults/test_session_kills.py
 
 # The bundles of an agent that does nothing, on every task of the example suite: none tells what is hidden.
 .PHONY: test-publication
