@@ -38,6 +38,7 @@ from affidavit.grading import (
     TimedRun,
     Timings,
     read_left,
+    speed_up,
 )
 from affidavit.sandbox import RootFilesystem, Streams
 
@@ -133,7 +134,7 @@ class Measurement:
             if self._is_open(timed):
                 inputs += self._inputs("more-inputs", secret, range(asked, MOST_ROUNDS * asked))
                 timed += self._repeated(inputs, timed)
-            if not any(solution.fault for _, solution, _ in timed) and self.grader.is_shown(_ratios(timed)):
+            if not _is_wrong(timed) and self.grader.is_shown(_ratios(timed)):
                 timed = self._checked(inputs[: len(timed)], timed)
         except _Fault as fault:
             return Timings(secret=secret.hex(), error=str(fault))
@@ -166,8 +167,7 @@ class Measurement:
 
     def _is_open(self, timed: Sequence[_Repetition]) -> bool:
         ratios = _ratios(timed)
-        wrong = any(solution.fault for _, solution, _ in timed)
-        return not wrong and self.grader.can_be_shown(ratios) and not self.grader.is_shown(ratios)
+        return not _is_wrong(timed) and self.grader.can_be_shown(ratios) and not self.grader.is_shown(ratios)
 
     def _inputs(self, name: str, secret: bytes, numbers: range) -> list[bytes]:
         settings = self.grader.settings
@@ -335,8 +335,12 @@ def _exchange(sink: FileIO, source: FileIO, data: bytes, deadline: int) -> tuple
     return bytes(output), "there was no result in time"
 
 
+def _is_wrong(timed: Sequence[_Repetition]) -> bool:
+    return any(solution.fault for _, solution, _ in timed)
+
+
 def _ratios(timed: Sequence[_Repetition]) -> list[float]:
-    return [baseline.ns / max(1, solution.ns) for _, solution, baseline in timed]
+    return [speed_up(solution.ns, baseline.ns) for _, solution, baseline in timed]
 
 
 def _from(first: Which) -> tuple[Which, Which]:

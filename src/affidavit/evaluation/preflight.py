@@ -258,7 +258,8 @@ def _prepare_run(
         given = None if options.plan_file is None else given_plan(options.plan_file)
         terms = _terms(options, suite, given)
         choice = _choose(terms, tasks.values(), choose)
-        tasks = {name: _as_chosen(task, choice) for name, task in tasks.items()}
+        made_strict = _without_container(tasks.values(), choice)
+        tasks.update({task.id: task.in_profile("strict") for task in made_strict})
         jobs = [replace(job, task=tasks[job.task.id]) for job in jobs]
         terms.check_choice(choice.runtime.name, choice.recorder.name)
         own = _own_key()
@@ -297,8 +298,7 @@ def _prepare_run(
     notes += [
         f"{task.id}: its sandboxes have the profile strict, as {choice.runtime.name} with {choice.recorder.name} can't "
         "hold the profile container, which images have where task.toml names none"
-        for task in tasks.values()
-        if task.environment.rootfs.is_image and task.environment.asked.profile is None and not _holds_containers(choice)
+        for task in made_strict
     ]
     if choice.second_best:
         notes.insert(0, f"{choice.runtime.name} + {choice.recorder.name}: {choice.why}")
@@ -343,15 +343,11 @@ def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chose
     return choose("runc", "ebpf")
 
 
-def _as_chosen(task: Task, choice: Chosen) -> Task:
-    """The task in the profile that it has with these: ``container`` is that of images only where it can be had."""
-    if task.environment.profile == "strict" or _holds_containers(choice):
-        return task
-    return task.in_profile("strict")
-
-
-def _holds_containers(choice: Chosen) -> bool:
-    return (choice.runtime.name, choice.recorder.name) == ("runc", "ebpf")
+def _without_container(tasks: Iterable[Task], choice: Chosen) -> list[Task]:
+    """The tasks on images that would have the container profile, which the chosen ones can't hold."""
+    if (choice.runtime.name, choice.recorder.name) == ("runc", "ebpf"):
+        return []
+    return [task for task in tasks if task.environment.profile == "container"]
 
 
 def _stamp_plan(folder: Path, plan: SignedPlan, options: RunOptions) -> None:

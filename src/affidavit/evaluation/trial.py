@@ -265,7 +265,7 @@ class Trial:
         carried = place / CARRIED
         if earlier is not None and earlier.setup is not None:
             shutil.copyfile(earlier.setup.events, bundle.file(f"{earlier.setup.stage}/events.parquet"))
-            self._keep(bundle, earlier.setup.stage, earlier.setup.captured)
+            self.keep(bundle, earlier.setup.stage, earlier.setup.captured)
         self._began_with = partial(self._stages.began_with, first)
         with self.ways_out(place) as ways:
             spec = self.agent_spec(place, first.sandbox, ways)
@@ -535,14 +535,11 @@ class Trial:
 
         events = bundle.file(f"{stage.name}/events.parquet")
         with self._stages.run(stage, spec, events, watch, streams, made, names) as (captured, sandbox):
-            self.keep(bundle, stage, captured)
+            self.keep(bundle, stage.name, captured)
             yield captured, sandbox
 
-    def keep(self, bundle: BundleWriter, stage: Stage, captured: Capture) -> None:
-        """Put what came of a sandbox into the bundle. Raises EvidenceError."""
-        self._keep(bundle, stage.name, captured)
-
-    def _keep(self, bundle: BundleWriter, part: str, captured: Capture) -> None:
+    def keep(self, bundle: BundleWriter, part: str, captured: Capture) -> None:
+        """Put what came of a sandbox into a part of the bundle, the stage's name. Raises EvidenceError."""
         bundle.add_summary(part, captured.summary)
         bundle.add(f"{part}/exit.json", ExitDocument.of(captured.exit, captured.halted).to_json())
         bundle.add(f"{part}/stdout", captured.output.stdout)

@@ -43,7 +43,7 @@ from affidavit.grading.test_run import (
     read_lines,
     words_of,
 )
-from affidavit.grading.timings import TimedPair, TimedRun, Timings
+from affidavit.grading.timings import TimedPair, TimedRun, Timings, speed_up
 from affidavit.grading.verifier_record import (
     Control,
     Left,
@@ -119,6 +119,7 @@ __all__ = [
     "read_ways",
     "read_words",
     "run_confined",
+    "speed_up",
     "weakest",
     "weighted",
     "words_of",

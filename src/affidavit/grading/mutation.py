@@ -423,7 +423,7 @@ def expected_values(text: str, draw: Draw = fixed) -> Iterator[tuple[str, str]]:
                 yield source.between(edit), edit.text
 
 
-def computed_only(text: str) -> Iterator[tuple[str, int, str]]:
+def computed_only(text: str) -> tuple[tuple[str, int, str], ...]:
     """Tests that compare with computed values only, so that a control can have no other value in their place.
 
     Code in their process can compute the expected side from its caller, and no control tells it from a solution.
@@ -432,12 +432,16 @@ def computed_only(text: str) -> Iterator[tuple[str, int, str]]:
         text: the source of a test module.
 
     Returns:
-        name (``TestClass::test_method``) of each such test, line and text of its first comparison.
-
-    Raises:
-        SyntaxError, ValueError: `text` is not Python.
+        name (``TestClass::test_method``) of each such test, line and text of its first comparison; nothing where
+        `text` is not Python.
     """
-    source = _Source(text)
+    try:
+        return tuple(_computed(_Source(text), text))
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+
+
+def _computed(source: _Source, text: str) -> Iterator[tuple[str, int, str]]:
     tests = [(name, list(_reached(body))) for name, body in _tests(ast.parse(text).body)]
     values = _written_down(source, tests)
     for name, statements in tests:
@@ -452,14 +456,11 @@ def computed_tests(folder: Path) -> tuple[str, ...]:
     Returns:
         Their names, as ``test_a.py::TestClass::test_method``.
     """
-    found: list[str] = []
-    for path, text in _modules(folder):
-        file = path.relative_to(folder).as_posix()
-        try:
-            found += [f"{file}::{name}" for name, _, _ in computed_only(text)]
-        except (SyntaxError, ValueError, RecursionError):
-            continue
-    return tuple(found)
+    return tuple(
+        f"{path.relative_to(folder).as_posix()}::{name}"
+        for path, text in _modules(folder)
+        for name, _, _ in computed_only(text)
+    )
 
 
 def _written_down(source: _Source, tests: Sequence[tuple[str, list[ast.stmt]]]) -> Values:

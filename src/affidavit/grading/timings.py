@@ -11,6 +11,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
+def speed_up(solution_ns: int, baseline_ns: int) -> float:
+    """How many times as fast as the baseline a solution is."""
+    return baseline_ns / max(1, solution_ns)
+
+
 class TimedRun(_Part):
     """One timed run of one command.
 

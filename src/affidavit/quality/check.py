@@ -205,7 +205,12 @@ def _blame(task: Task, trial: TrialResult) -> TaskFinding:
                     f"{score}, and the contract lets the grader see none of {', '.join(lost[:3])}, which it made",
                     "let the contract allow writing it, or let the tests do without it",
                 )
-            return _scores(trial, judgement.score or 0.0)
+            return TaskFinding(
+                "solution",
+                Part.TASK,
+                score,
+                f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
+            )
         case Verdict.INCONCLUSIVE:
             return TaskFinding(
                 "solution", Part.MACHINE, "; ".join(judgement.reasons), "run the check again, with fewer workers"
@@ -217,15 +222,6 @@ def _blame(task: Task, trial: TrialResult) -> TaskFinding:
                 f"the solution gets no score: {'; '.join(judgement.reasons)}",
                 f"fix the tests; what they printed: {_printed(trial)}",
             )
-
-
-def _scores(trial: TrialResult, score: float) -> TaskFinding:
-    return TaskFinding(
-        "solution",
-        Part.TASK,
-        f"the solution scores {score:g}",
-        f"fix solution/solve.sh or the tests; what they printed: {_printed(trial)}",
-    )
 
 
 def _printed(trial: TrialResult) -> Path | None:

@@ -476,7 +476,7 @@ class Session:
             captured = self._after_capture.end(killed_here=not self._after_sandbox.ended)
             if not self._scoring.settle(_LAST_EXECS_S):
                 raise SessionError("a command does not end although its sandbox has ended")
-            self._trial.keep(self._bundle, self._after_stage, captured)
+            self._trial.keep(self._bundle, self._after_stage.name, captured)
             self._stages.ended(self._after_stage)
             self._after.close()
 
@@ -510,7 +510,7 @@ class Session:
                 reason = f"{mounts} mounts were made in the sandbox: names may have led elsewhere"
                 summary = replace(summary, complete=False, reasons=(*summary.reasons, reason))
         captured = Capture(how, Output(stdout, stderr, self._log.dropped), summary, captured.halted)
-        self._trial.keep(self._bundle, self._stage, captured)
+        self._trial.keep(self._bundle, self._stage.name, captured)
         self._trial.close_ways(self._bundle, self._ways)
         execs = self._log.table()
         self._bundle.add_execs(execs)
@@ -577,7 +577,7 @@ class Session:
             limits=replace(spec.limits, wall_ms=round(timeout_s * 1000)),
         )
         with self._stages.run(stage, spec, events) as (captured, _):
-            self._trial.keep(self._bundle, stage, captured)
+            self._trial.keep(self._bundle, stage.name, captured)
         ended, output = captured.exit, captured.output
         code = _exit_code(ended.code, ended.signal)
         return ExecResult(

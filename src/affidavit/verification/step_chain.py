@@ -29,9 +29,7 @@ def check_chain(before: Path, bundle: Path) -> None:
         wrong += [path for path in old if path not in new and path not in earlier.gone]
         if wrong:
             raise EvidenceError(f"{EARLIER}: {sorted(wrong)[0]} is not as the step before left it")
-        if {name: [*state] for name, state in earlier.rules.items()} != {
-            name: [*state] for name, state in rule_states(left).items()
-        }:
+        if earlier.rules != rule_states(left):
             raise EvidenceError(f"{EARLIER}: its rules are not what they came to in the step before")
 
 

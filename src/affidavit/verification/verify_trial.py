@@ -7,6 +7,7 @@ from pathlib import Path
 
 from affidavit.contracts import Contract, parse_contract
 from affidavit.evidence import (
+    EARLIER,
     MODEL_LOG,
     BundleReader,
     EnvironmentDocument,
@@ -166,7 +167,7 @@ def read_case(reader: BundleReader, findings: AgentFindings) -> Case:
         task_limit_s=_task_limit(task, environment),
         fault=fault or (None if network is None else network.facts.fault),
         stranded=None if model is None else stranded(read_model_log(reader)),
-        after_unknown=task.earlier_steps > 0 and read_earlier(reader) is None,
+        after_unknown=task.earlier_steps > 0 and EARLIER not in reader.names(),
     )
 
 

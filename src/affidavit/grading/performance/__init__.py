@@ -15,7 +15,7 @@ from affidavit.grading.grader import Component, Evidence, Grade, Material
 from affidavit.grading.performance.median import Median, end_of_interval, median_of
 from affidavit.grading.performance.settings import Settings
 from affidavit.grading.settings import read_settings
-from affidavit.grading.timings import TimedPair
+from affidavit.grading.timings import TimedPair, speed_up
 from affidavit.tasks import GraderSpec
 
 LEAST_BASELINE_S = 0.1
@@ -81,7 +81,7 @@ class PerformanceGrader:
                 error=f"the baseline takes {usual:.3f} s, which is too little to be timed: let "
                 f"tests/{self.settings.inputs} make inputs that take it {LEAST_BASELINE_S:g} s and more",
             )
-        ratios = [run.baseline.ns / max(1, run.solution.ns) for run in runs]
+        ratios = [speed_up(run.solution.ns, run.baseline.ns) for run in runs]
         if not self.is_shown(ratios):
             message = (
                 f"less than {self.settings.speedup:g} times as fast as the baseline in {self._slow(ratios)} of "
