@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
+ENTER := src/affidavit/sandbox/enter
 
 .PHONY: setup demo test test-agents test-inspect test-harbor lint redteam docs bench fuzz clean
 
@@ -22,6 +23,7 @@ $(VENV)/.ready: build/debian.ready requirements.lock pyproject.toml
 .PHONY: native
 native: build/debian.ready
 	@$(MAKE) --no-print-directory --silent -C $(RECORDER)
+	@$(MAKE) --no-print-directory --silent -C $(ENTER)
 
 demo: setup
 	$(BIN)/python examples/demo.py
@@ -181,4 +183,4 @@ bench-sequences: setup
 	$(BIN)/python benchmarks/sequences.py --most $(MOST) --profile container $(TRAJECTORIES)
 
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build $(ENTER)/_build

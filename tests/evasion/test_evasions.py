@@ -166,17 +166,12 @@ def test_by_a_command_that_entered_they_end_likewise(play: Theatre, way: Way, tm
         name
         for name, line in TABLE.items()
         if "inconclusive" not in line.outcomes[str(way)] and name not in GREEDY and "_left" not in name
-        # Without the filter these are done, and break the record of all.
-        if not (way.runtime == "gvisor" and name in ("io_uring", "number_after_unshare"))
     ]
     names = [name for name in names if not name.endswith(FOUND) and name not in ENDS_ITS_RUNNER]
     events = tmp_path / "events.parquet"
     wrong = {}
     for played in play.stage.play(way.runtime, way.recorder, names, LIMITS, events, enters=True):
         wanted = TABLE[played.name].outcomes[str(way)]
-        if way.runtime == "gvisor" and wanted[0].startswith("impossible"):
-            # The sandbox's filter is not on what enters a sentry, which is a gap that sessions name.
-            wanted = (*wanted, "recorded", played.outcome if played.outcome.startswith("impossible") else "recorded")
         if not wanted[0].startswith("gap: ") and played.outcome not in wanted:
             wrong[played.name] = (played.outcome, played.report, played.gaps, unseen(played))
     assert not wrong, wrong

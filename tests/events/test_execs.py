@@ -57,6 +57,14 @@ def test_what_nothing_explains_is_judged_and_told() -> None:
     assert known.strangers == 1
 
 
+def test_a_command_that_could_not_be_run_may_have_nothing_but_its_end() -> None:
+    known = tracker((1, 10, False), (2, 11, True))
+    assert known.numbers(batch((10, "exit", 127), (11, "exec", 0), (11, "fork", 10))).tolist() == [1, 2, 2]
+    # Its number is used again by a child of another one.
+    assert known.numbers(batch((10, "exec", 0))).tolist() == [2]
+    assert known.strangers == 0
+
+
 def test_counts_are_those_of_judged_processes() -> None:
     known = tracker((1, 10, False), (2, 20, True))
     known.judged(batch((10, "exec", 0), (20, "exec", 0), (20, "fork", 21), (10, "fork", 11)))

@@ -94,6 +94,10 @@ class Box:
     def earlier_links(self) -> dict[bytes, bytes]:
         return {}
 
+    @property
+    def enters_by_program(self) -> bool:
+        return False
+
     def root_fd(self) -> int:
         path = f"/proc/{self.pid}/root" if self.runtime == "runc" else self.root
         return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -257,6 +257,10 @@ class Sentry:
     def earlier_links(self) -> dict[bytes, bytes]:
         return {}
 
+    @property
+    def enters_by_program(self) -> bool:
+        return False
+
     def root_fd(self) -> int:
         return os.open("/", os.O_PATH)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from affidavit.sandbox import ExecEnd, ExecSpec, Limits, OciSandbox, RuntimeHooks, SandboxError, User
+from affidavit.sandbox.runtime import ENTER_AT
 
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 IDLE = ("/bin/sh", "-c", "while :; do sleep 100000 & wait $!; done")
@@ -52,6 +53,17 @@ def test_a_command_has_its_streams_user_folder_environment_and_exit(box: OciSand
     assert (ended.stdout, ended.stderr) == (b"in\n/workspace\n1000\n1000\nb\n", b"wrong\n")
     assert (ended.code, ended.signal, ended.timed_out, ended.dropped) == (7, None, False, 0)
     assert sh(box, "id -u", user=ROOT).stdout == b"0\n"
+
+
+def test_what_puts_the_filter_on_commands_stays_as_it_is(box: OciSandbox) -> None:
+    if not box.enters_by_program:
+        pytest.skip("the runtime does it itself")
+    changes = ("echo x >{}", "rm -f {}", "mv {} /tmp/x", "mv /bin/true {}", "ln -sf /bin/true {}", "chmod 644 {}")
+    for change in changes:
+        assert sh(box, change.format(ENTER_AT), user=ROOT).code != 0, change
+    for user in (ROOT, User()):
+        refused = sh(box, "unshare -U true", user=user)
+        assert (refused.code, refused.stderr) == (1, b"unshare: unshare failed: Operation not permitted\n")
 
 
 def test_commands_share_one_sandbox(box: OciSandbox) -> None:

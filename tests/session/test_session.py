@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import affidavit
+from affidavit.evaluation import choose_runtime
 from affidavit.evaluation.trial import Trial
 from affidavit.evidence import locate
 from affidavit.runs import LEDGER, PLAN, read_ledger, read_plan, verify_run
@@ -43,7 +44,9 @@ def holds(bundle: Path) -> None:
     assert [check for check in verify(bundle).checks if not check.ok] == []
 
 
-def test_a_session_is_judged_graded_and_sealed_like_a_trial(opened: Open, task: Make, nothing_left: None) -> None:
+def test_a_session_is_judged_graded_and_sealed_like_a_trial(
+    opened: Open, task: Make, way: Way, nothing_left: None
+) -> None:
     with opened(task()) as session:
         seen = session.exec(["sh", "-c", "cat /instruction.md; pwd; id -u; echo $A; cat"], env={"A": "b"}, input=b"in")
         assert seen.stdout == b"Write 42 into the file answer.\n/workspace\n1000\nb\nin"
@@ -65,7 +68,8 @@ def test_a_session_is_judged_graded_and_sealed_like_a_trial(opened: Open, task: 
     assert [row["exit_code"] for row in execs[1:]] == [0, 7, 0, 127, 0]
     assert execs[2]["argv"] == ["sh", "-c", "echo wrong >&2; exit 7"]
     assert (execs[2]["cwd"], execs[2]["uid"], execs[3]["uid"]) == ("/tmp", 1000, 0)
-    assert execs[4]["pid"] is None
+    # A sentry lets a process in before the program is looked for.
+    assert (execs[4]["pid"] is None) is (way.runtime == "runc")
     assert json.loads((bundle / "verdict.json").read_text())["verdict"] == "pass"
     assert {"path": "/workspace/answer", "before": None, "after": "42\n"} in json.loads(
         (bundle / "texts.json").read_text()
@@ -359,8 +363,30 @@ def test_a_bundle_whose_table_of_commands_was_changed_does_not_hold(at_home: Hom
     assert not verify(bundle).ok
 
 
-def test_what_gvisor_does_not_filter_is_said_and_judged(opened: Open, task: Make, way: Way) -> None:
-    """Its filter is not on what enters: what a contract denies is done there, and seen all the same."""
+def test_what_the_filter_refuses_is_refused_to_a_command(opened: Open, task: Make, way: Way) -> None:
+    with opened(task(contract={**DENIES, "syscalls": {"deny": ["unshare", "mkdir"]}})) as session:
+        session.exec(SOLVE)
+        # Nor can the command do without the filter: it stays on what it starts.
+        refused = session.exec(["sh", "-c", "unshare -Urm true; mkdir /workspace/made; ls /workspace"])
+        judgement = session.grade()
+        bundle = session.seal()
+    assert b"made" not in refused.stdout
+    assert (b"unshare failed" in refused.stderr, b"cannot create directory" in refused.stderr) == (True, True)
+    # A sentry does not show what its filter refused.
+    assert judgement.verdict == ("pass" if way.runtime == "gvisor" else "violation")
+    gaps = json.loads((bundle / "agent" / "summary.json").read_text())["gaps"]
+    assert not any("not under the sandbox's own filter" in gap for gap in gaps)
+    holds(bundle)
+
+
+def test_what_gvisor_does_not_filter_is_said_and_judged(
+    opened: Open, task: Make, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the program that puts the filter on commands was not built, what a contract denies is done, and seen."""
+    if way.runtime != "gvisor":
+        pytest.skip("runc puts the filter on every command")
+    monkeypatch.setattr("affidavit.sandbox.runtime.ENTER", Path("/nonexistent"))
+    monkeypatch.setattr("affidavit.evaluation.preflight.choose_runtime", choose_runtime)
     with opened(task(contract={**DENIES, "syscalls": {"deny": ["unshare"]}})) as session:
         session.exec(SOLVE)
         session.exec(["unshare", "-Urm", "true"])
@@ -369,7 +395,7 @@ def test_what_gvisor_does_not_filter_is_said_and_judged(opened: Open, task: Make
     assert judgement.verdict == "violation"
     assert "syscalls.deny" in {one.rule for one in judgement.violations}
     gaps = json.loads((bundle / "agent" / "summary.json").read_text())["gaps"]
-    assert any("not under the sandbox's own filter" in gap for gap in gaps) is (way.runtime == "gvisor")
+    assert any("not under the sandbox's own filter" in gap for gap in gaps)
     holds(bundle)
 
 

@@ -103,22 +103,24 @@ class ExecTracker:
         done = 0
         for row in np.flatnonzero(np.isin(codes, chosen)).tolist():
             name, pid = names[codes[row]], int(pids[row])
-            if name == Op.EXIT:
-                self._ended.add(pid)
-                continue
             if name == Op.FORK:
                 if returned[row] <= 0:
                     continue
                 child, number = int(returned[row]), self._exec_of.get(pid, UNEXPLAINED)
             elif self._entering.get(pid) and (pid not in self._exec_of or pid in self._ended):
+                # Where it could not be run, its end may be all that there is of it.
                 child, number = pid, self._entering[pid].popleft()
             else:
+                if name == Op.EXIT:
+                    self._ended.add(pid)
                 continue
             if self._exec_of.get(child, number) != number:
                 # The number of a process is used again: what came before is another's.
                 done = self._fill(found, pids, done, row)
             self._exec_of[child] = number
             self._ended.discard(child)
+            if name == Op.EXIT:
+                self._ended.add(child)
             self._members.add((child, number))
         self._fill(found, pids, done, batch.num_rows)
         return found

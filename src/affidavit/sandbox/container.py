@@ -42,7 +42,7 @@ from affidavit.sandbox.protocol import (
     Streams,
     Unrecorded,
 )
-from affidavit.sandbox.runtime import RuntimeCommand
+from affidavit.sandbox.runtime import ENTER, ENTER_AT, RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder
 from affidavit.sandbox.stream import BoundedStream
 from affidavit.sandbox.user_namespace import IDS, first_id, give, mapped_mounts
@@ -202,6 +202,11 @@ class OciSandbox:
                 name = target.replace("/", "-")
                 (disk / name).write_text(text)
                 places.append(Place(seen_disk / name, target, False))
+        if self._command.enters_by_program:
+            # Beside its disk, since the sandbox can't write it and nothing of its room is for it.
+            shutil.copyfile(ENTER, folder / "enter")
+            (folder / "enter").chmod(0o755)
+            places.append(Place(folder / "enter", ENTER_AT, False))
         lower = tuple(self._own(layer, folder, f"layer-{index}") for index, layer in enumerate(spec.rootfs))
 
         # What is missing to mount on is made in a layer of its own, below the changes.
@@ -299,6 +304,8 @@ class OciSandbox:
                     ensure_point(root, target, owner=user)
             for mount in spec.mounts:
                 ensure_point(root, mount.target, owner=(0, 0), file=not mount.source.is_dir())
+            if self._command.enters_by_program:
+                ensure_point(root, ENTER_AT, owner=(0, 0), file=True)
         finally:
             os.close(root)
 
@@ -400,6 +407,11 @@ class OciSandbox:
     def filters_entrants(self) -> bool:
         """Whether the sandbox's filter of system calls holds for commands that enter it, too."""
         return self._command.filters_entrants
+
+    @property
+    def enters_by_program(self) -> bool:
+        """Whether a command that enters is at first a program of ours, which puts that filter on itself."""
+        return self._command.enters_by_program
 
     @property
     def ended(self) -> bool:

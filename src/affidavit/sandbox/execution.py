@@ -77,7 +77,7 @@ class Execution:
             SandboxError: the runtime does not answer.
         """
         files = {name: self._folder / f"exec-{self._number}.{name}" for name in ("json", "pid", "own")}
-        config = process_config(self._sandbox, self._spec)
+        config = process_config(self._sandbox, self._command.entering(self._spec, self._sandbox.deny_syscalls))
         files["json"].write_text(json.dumps(config))
         console = _Console() if self._spec.terminal else None
         launcher: subprocess.Popen[bytes] | None = None

@@ -293,6 +293,10 @@ class Sandbox(Protocol):
     def earlier_links(self) -> Mapping[bytes, bytes]:
         """Where the symlinks lead that an earlier sandbox left it, by their absolute paths; once it was created."""
 
+    @property
+    def enters_by_program(self) -> bool:
+        """Whether a command that enters is at first a program of ours, which puts the sandbox's filter on itself."""
+
     def __enter__(self) -> "Sandbox": ...
 
     def __exit__(self, *exc: object) -> None: ...

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from affidavit.sandbox.protocol import SandboxError
-from affidavit.sandbox.seccomp import seccomp_profile, sentry_profile
+from affidavit.sandbox.protocol import ExecSpec, SandboxError
+from affidavit.sandbox.seccomp import seccomp_profile, sentry_filter, sentry_profile
 
 _STEP_S = 60.0
 # As whom runsc runs its sentry and what it starts.
@@ -23,6 +23,12 @@ _NOBODY = 65534
 _PANIC = re.compile(rb"^(?:panic|fatal error|SIG[A-Z]+): ", re.MULTILINE)
 _PANIC_BYTES = 1 << 20
 _NO_NETWORK = "--network=none"
+
+ENTER = Path(__file__).parent / "enter" / "_build" / "affidavit-enter"
+"""The program that puts a filter of system calls on itself and becomes a command (enter/enter.c)."""
+
+ENTER_AT = "/.affidavit-enter"
+"""Where a sandbox has it: below the root itself, so that no folder that leads there can be moved."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class RuntimeCommand:
         spare_pids: its own threads that count against a sandbox's bound on processes.
         spare_memory_mb: its own memory that counts against a sandbox's bound.
         init_has_root: whether the pid it gives is a process that sees the sandbox's root file system.
-        filters_entrants: whether it puts a sandbox's filter of system calls on commands that enter it, too.
+        filters_entrants: whether a sandbox's filter of system calls holds for commands that enter it, too.
+        enters_by_program: whether ENTER puts the filter on them, since the runtime does not.
         has_container_profile: whether sandboxes of the container profile can be made with it.
     """
 
@@ -47,6 +54,7 @@ class RuntimeCommand:
     spare_memory_mb: int = 0
     init_has_root: bool = True
     filters_entrants: bool = True
+    enters_by_program: bool = False
     has_container_profile: bool = True
 
     def root(self, state: Path) -> Path:
@@ -103,6 +111,13 @@ class RuntimeCommand:
         """The filter of system calls, with further calls to deny; `listener` is passed over where the runtime can't
         hand over a filter's listener."""
         return seccomp_profile(deny, listener=listener if listener and _asks(self.path()) else "")
+
+    def entering(self, command: ExecSpec, deny: Collection[str]) -> ExecSpec:
+        """What the runtime is asked to let into a sandbox, so that a command runs there under its filter; `deny`
+        names the further calls that it refuses."""
+        if not self.enters_by_program:
+            return command
+        return replace(command, argv=(ENTER_AT, sentry_filter(deny).hex(), *command.argv))
 
     def networked(self) -> Self:
         """The runtime, for a sandbox whose network namespace the host has sockets in."""
@@ -207,8 +222,10 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
         # Nobody but the sandbox changes the files while it runs: its gofer may cache.
         "--file-access-mounts=exclusive",
     ]
-    if "-oci-seccomp" in known_flags:
+    filters = "-oci-seccomp" in known_flags
+    if filters:
         flags.append("--oci-seccomp")
+    by_program = filters and os.uname().machine == "x86_64" and ENTER.is_file()
     return RunscCommand(
         "gvisor",
         "runsc",
@@ -216,7 +233,8 @@ def gvisor(platform: str, known_flags: str) -> RunscCommand:
         spare_pids=1024,
         spare_memory_mb=256,
         init_has_root=False,
-        filters_entrants=False,
+        filters_entrants=by_program,
+        enters_by_program=by_program,
         has_container_profile=False,
     )
 

@@ -12,6 +12,7 @@ capabilities, and what a contract denies.
 """
 
 import platform
+import struct
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -137,6 +138,13 @@ _SENTRY_REFUSED = (
 
 _ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
+# Classic BPF over struct seccomp_data (linux/filter.h, linux/seccomp.h): load a word, compare it, answer.
+_INSTRUCTION = struct.Struct("<HBBI")
+_LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
+_NUMBER_AT, _MACHINE_AT, _ARGUMENTS_AT = 0, 4, 16
+_X86_64 = 0xC000003E
+_ANSWERS = {"SCMP_ACT_ALLOW": 0x7FFF0000, "SCMP_ACT_TRACE": 0x7FF00000, "SCMP_ACT_ERRNO": 0x00050000 | _EPERM}
+
 
 def seccomp_profile(deny: Collection[str] = (), machine: str | None = None, listener: str = "") -> dict[str, Any]:
     """The ``linux.seccomp`` part of an OCI configuration.
@@ -223,6 +231,31 @@ def sentry_profile(deny: Collection[str] = (), machine: str | None = None) -> di
         "architectures": [_ARCHITECTURES[machine or platform.machine()]],
         "syscalls": rules,
     }
+
+
+def sentry_filter(deny: Collection[str] = ()) -> bytes:
+    """What :func:`sentry_profile` says, as a program that seccomp(2) takes; x86-64."""
+
+    def instruction(code: int, value: int, if_so: int = 0, if_not: int = 0) -> bytes:
+        return _INSTRUCTION.pack(code, if_so, if_not, value)
+
+    profile = sentry_profile(deny, "x86_64")
+    refused = instruction(_RETURN, _ANSWERS["SCMP_ACT_ERRNO"])
+    program = instruction(_LOAD, _MACHINE_AT) + instruction(_EQUAL, _X86_64, 1) + refused
+    program += instruction(_LOAD, _NUMBER_AT)
+    for rule in profile["syscalls"]:
+        answer = instruction(_RETURN, _ANSWERS[rule["action"]])
+        for name in rule["names"]:
+            number = SYSTEM_CALLS[name]
+            if "args" not in rule:
+                program += instruction(_EQUAL, number, 0, 1) + answer
+                continue
+            (argument,) = rule["args"]
+            program += instruction(_EQUAL, number, 0, 4)
+            program += instruction(_LOAD, _ARGUMENTS_AT + 8 * argument["index"])
+            program += instruction(_ANY_BIT, argument["value"], 0, 1) + answer
+            program += instruction(_LOAD, _NUMBER_AT)
+    return program + instruction(_RETURN, _ANSWERS[profile["defaultAction"]])
 
 
 def _any_bit(name: str, bits: int, action: str, index: int = 0) -> list[dict[str, Any]]:

@@ -136,7 +136,9 @@ class GvisorRecording(ThreadedRecording[Transcript]):
             if not self._thread.is_alive() or time.monotonic() > deadline:
                 raise RecorderError(f"the sentry of sandbox {sandbox.name} did not connect to the recorder")
         self._names = PathResolver(sandbox.root_fd(), sandbox.earlier_links)
-        self._transcript = Transcript(self._rows, self._loss, self._names, self._clock.monotonic)
+        self._transcript = Transcript(
+            self._rows, self._loss, self._names, self._clock.monotonic, by_program=sandbox.enters_by_program
+        )
         self._attached.set()
 
     def entrance(self, command: ExecSpec) -> Entrance:

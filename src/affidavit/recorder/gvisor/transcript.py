@@ -50,12 +50,21 @@ class Transcript:
         loss: where losses are counted.
         names: resolution of names below the sandbox's root.
         to_monotonic: turns CLOCK_REALTIME nanoseconds into CLOCK_MONOTONIC ones.
+        by_program: whether a process that enters is at first a program of ours, which becomes the command.
 
     Attributes:
         ended: whether the sandbox's init has ended; else the sentry was killed with it.
     """
 
-    def __init__(self, rows: Rows, loss: Loss, names: PathResolver, to_monotonic: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        loss: Loss,
+        names: PathResolver,
+        to_monotonic: Callable[[int], int],
+        *,
+        by_program: bool = False,
+    ) -> None:
         self._descriptors = TaskDescriptors()
         self._calls = SyscallInterpreter(
             "gvisor",
@@ -89,6 +98,9 @@ class Transcript:
         self._lock = threading.Lock()
         self._awaited = 0
         self._commands: dict[int, ExecSpec] = {}
+        self._by_program = by_program
+        # Processes that entered and have not become their commands yet: what they call meanwhile is ours.
+        self._becoming: set[int] = set()
         self._past: set[int] = set()
         self._started = False
         self._over = False
@@ -249,12 +261,15 @@ class Transcript:
         self._first_program(init, start.argv, start.argv[0], start.context.time_ns)
 
     def _enter(self, pid: int, command: ExecSpec, time_ns: int) -> None:
-        """A command began. The sentry says nothing of its first program: it is what the runtime was asked to run."""
+        """A command began. The sentry says nothing of the first program: it is what the runtime was asked to run."""
         self._parents.pop(pid, None)
         process = Process(pid, 0, Folder(self._names.resolve(os.fsencode(command.cwd), b"/")))
         process.uid, process.gid = command.user.uid, command.user.gid
         self._processes[pid], self._threads[pid] = process, 1
         self._descriptors.started(pid)
+        if self._by_program:
+            self._becoming.add(pid)
+            return
         argv = [os.fsencode(word) for word in command.argv]
         self._first_program(process, argv, self._found(argv[0], command), time_ns)
 
@@ -315,6 +330,7 @@ class Transcript:
         self.ended = self.ended or process.pid == INIT
         del self._processes[process.pid], self._threads[process.pid]
         self._past.add(process.pid)
+        self._becoming.discard(process.pid)
         self._parents.pop(process.pid, None)
         self._binaries.pop(process.pid, None)
 
@@ -339,7 +355,10 @@ class Transcript:
             # The log says the same, but for the executable.
             self._too_long += 1
         site.process.comm = encode_name(said.comm.encode())
-        self._calls.take(site, call)
+        if said.pid in self._becoming and call.name in _EXECS and call.ret == 0:
+            self._becoming.discard(said.pid)
+        if said.pid not in self._becoming:
+            self._calls.take(site, call)
         self._descriptors.ends(site, call)
         if call.name in _FORKS and call.result < 0:
             self._calls.emit(site, Op.FORK, ret=call.result)
