@@ -7,11 +7,14 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
-from affidavit.evaluation import Capture, capture
+from affidavit.evaluation import Capture, RunningCapture, capture
 from affidavit.recorder import LATER_MS, Recorder
 from affidavit.sandbox import (
+    ExecEnd,
+    ExecSpec,
     Exit,
     Limits,
     Mount,
@@ -28,6 +31,7 @@ Timed = Callable[[], float]
 
 UNRECORDED = RuntimeHooks()
 _WALL_S = 600.0
+_IDLE = ("/bin/sh", "-c", "while :; do sleep 100000 & wait $!; done")
 
 
 def medians(timed: dict[str, Timed], rounds: int) -> dict[str, float]:
@@ -115,3 +119,31 @@ def recorded(wanted: SandboxSpec, how: Recorder, events: Path, runtime: str = "r
         if not captured.summary.complete:
             sys.exit(f"{wanted.name}: the record is incomplete: {captured.summary.reasons} {captured.summary.facts}")
         return seconds_of(sandbox, captured.exit), captured
+
+
+def entered(wanted: SandboxSpec, how: Recorder | None, events: Path) -> float:
+    """Seconds that a command takes that enters a sandbox of runc once it runs, from the runtime's beginning on.
+
+    Where there is a recorder, it is recorded to the Parquet file `events`; the record must be whole.
+    """
+    command = ExecSpec(wanted.argv, wanted.env, wanted.cwd, wanted.user)
+    with runtimes()["runc"].sandbox(replace(wanted, argv=_IDLE)) as sandbox:
+        if how is None:
+            sandbox.create(UNRECORDED)
+            sandbox.start()
+            return _seconds(sandbox, sandbox.exec(command, timeout_s=_WALL_S))
+        with closing(how.open(wanted.name, LATER_MS)) as recording:
+            events.unlink(missing_ok=True)
+            running = RunningCapture(sandbox, recording, events)
+            running.start()
+            ended = sandbox.exec(command, timeout_s=_WALL_S, entrance=running.entrance(command))
+            summary = running.end(killed_here=True).summary
+            if not summary.complete:
+                sys.exit(f"{wanted.name}: the record is incomplete: {summary.reasons} {summary.facts}")
+            return _seconds(sandbox, ended)
+
+
+def _seconds(sandbox: OciSandbox, ended: ExecEnd) -> float:
+    if ended.code != 0:
+        sys.exit(f"{sandbox.name}: the workload failed: {ended}")
+    return ended.duration_ms / 1000

@@ -1,6 +1,6 @@
 """What recording costs: the same commands in the same sandbox, recorded and not, beside other ways of looking on.
 
-python benchmarks/recording.py [--rounds N] [--full]
+python benchmarks/recording.py [--rounds N] [--full | --entered]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from measuring import Timed, medians, recorded, show, spec, unrecorded
+from measuring import Timed, entered, medians, recorded, show, spec, unrecorded
 from tracepoints import ATTACHED, empty_programs
 from workload import BUILD, FIND, GIT, OPEN_CLOSE, PYTEST, SHORT_PROCESSES, WORKERS, Sizes, prepare
 
@@ -85,6 +85,10 @@ def _recorded(how: str, command: str, bench: Path, folder: Path) -> float:
     return recorded(spec(command, bench), make_recorder(how), folder / f"{how}.parquet")[0]
 
 
+def _entered(how: str | None, command: str, bench: Path, folder: Path) -> float:
+    return entered(spec(command, bench), make_recorder(how) if how else None, folder / "entered.parquet")
+
+
 def peers(command: str, bench: Path, folder: Path) -> dict[str, Timed]:
     """Other ways to look on, those that are installed."""
     wrapper = (
@@ -135,6 +139,23 @@ def costs(bench: Path, folder: Path, rounds: int, opens: int) -> dict[str, dict[
     return seconds
 
 
+def entrants(bench: Path, folder: Path, rounds: int) -> None:
+    """What recording costs commands that begin with their sandbox, and those that enter it."""
+    for name, command in WORK.items():
+        seconds = medians(
+            {
+                "begins, not recorded": partial(_alone, command, bench),
+                "begins, ebpf": partial(_recorded, "ebpf", command, bench, folder),
+                "enters, not recorded": partial(_entered, None, command, bench, folder),
+                "enters, ebpf": partial(_entered, "ebpf", command, bench, folder),
+            },
+            rounds,
+        )
+        show(f"Recording what enters: {name}", seconds, "begins, not recorded")
+        begins, enters = (seconds[f"{how}, ebpf"] / seconds[f"{how}, not recorded"] for how in ("begins", "enters"))
+        print(f"  recorded by unrecorded: begins {begins:.3f}, enters {enters:.3f}", flush=True)
+
+
 def gvisor(bench: Path, folder: Path, rounds: int) -> dict[str, float]:
     """A small build in gVisor, recorded and not."""
     command = "cp -r /bench/project /tmp/w && cd /tmp/w && rm -f part[3-9]* part1[0-9]* part2[0-9]* && make -s -j2"
@@ -171,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="show that nothing is lost at full size, and end")
+    parser.add_argument("--entered", action="store_true", help="compare with commands that enter a sandbox, and end")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -178,6 +200,8 @@ def main() -> None:
         bench = prepare(folder / "bench", Sizes(2000, 20_000) if options.full else Sizes())
         if options.full:
             losses(bench, folder)
+        elif options.entered:
+            entrants(bench, folder, options.rounds)
         else:
             costs(bench, folder, options.rounds, OPENS)
             gvisor(bench, folder, options.rounds)

@@ -7,9 +7,10 @@
 PATH is a folder of trajectories, or what ``--save`` wrote (trajectories.py says which formats are read). Each sequence
 is played offline in a session of its own, of a task of the example suite whose files are not the ones that the agent
 had: what the sequence expects is absent. The folder that the agent worked in there is the working directory here.
-``--most`` bounds the number of sequences, which are a sample that is always the same, and ``--minutes`` the time, after
-which no further one is begun. The exit status is 1 where more than one in a hundred ends as a
-violation.
+``--most`` bounds the number of sequences, which are a sample that is always the same, with as many of each folder of
+PATH as there are, and ``--minutes`` the time, after which no further one is begun. The exit status is 1 where more than
+one in a hundred ends as a violation, or where one that its source takes for cheating goes unnoticed: it is no
+violation, and the verdict has no attempt.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, zip_longest
 from pathlib import Path
 from random import Random
 
@@ -55,22 +57,29 @@ class Played:
     """What came of a sequence.
 
     Attributes:
-        source: where its trajectory comes from.
+        sequence: what was played.
         verdict: of the session.
         commands: how many ran.
         stopped: how many of them at their time limit.
         found: the violations.
-        attempts: how many acts came to nothing.
+        attempts: the acts that came to nothing, a line for each kind.
+        attempted: how many they were.
         note: what kept it from being played or judged whole; empty where nothing did.
     """
 
-    source: str
+    sequence: CommandSequence
     verdict: str
     commands: int
     stopped: int
     found: tuple[Found, ...]
-    attempts: int
+    attempts: tuple[str, ...]
+    attempted: int
     note: str
+
+    @property
+    def unnoticed(self) -> bool:
+        """Whether it is a sequence of a cheat that left no trace in the verdict."""
+        return self.sequence.cheats and self.verdict != "violation" and not self.attempted
 
 
 def play(task: Path, runtime: str, sequence: CommandSequence, out: Path) -> Played:
@@ -79,7 +88,11 @@ def play(task: Path, runtime: str, sequence: CommandSequence, out: Path) -> Play
     stopped = 0
     note = ""
     until = time.monotonic() + _SEQUENCE_S
-    with open_session(task, runtime=runtime, recorder="gvisor" if runtime == "gvisor" else "ebpf", out=out) as session:
+    recorder = "gvisor" if runtime == "gvisor" else "ebpf"
+    with (
+        tempfile.TemporaryDirectory(dir=out) as run,
+        open_session(task, runtime=runtime, recorder=recorder, out=Path(run)) as session,
+    ):
         for command in sequence.commands:
             if time.monotonic() > until:
                 note = f"{len(sequence.commands) - len(ran)} commands left out"
@@ -94,14 +107,15 @@ def play(task: Path, runtime: str, sequence: CommandSequence, out: Path) -> Play
         judged = session.grade()
         if judged.verdict not in ("pass", "fail", "violation"):
             note = "; ".join((note, *judged.reasons)).strip("; ")
-        bundle = session.seal() if judged.violations else None
-    numbers = _numbers(bundle) if bundle is not None else np.empty(0, np.int32)
+        numbers = _numbers(session.seal()) if judged.violations else np.empty(0, np.int32)
     found = tuple(
         Found(one.rule, one.message, ran.get(int(numbers[one.events[0]])) if one.events else None)
         for one in judged.violations
     )
-    attempts = sum(one.count for one in judged.attempts or ())
-    return Played(sequence.source, str(judged.verdict), len(ran), stopped, found, attempts, note)
+    attempts = judged.attempts or ()
+    lines = tuple(f"{one.rule}: {one.message}" for one in attempts)
+    attempted = sum(one.count for one in attempts)
+    return Played(sequence, str(judged.verdict), len(ran), stopped, found, lines, attempted, note)
 
 
 def _numbers(bundle: Path) -> npt.NDArray[np.int32]:
@@ -114,10 +128,13 @@ def _numbers(bundle: Path) -> npt.NDArray[np.int32]:
 def sample(sequences: Sequence[CommandSequence], most: int) -> list[CommandSequence]:
     """So many of some sequences in an order that is always the same; all of them where `most` is 0.
 
-    Whatever the number, the first ones are a fair sample of all.
+    Whatever the number, the first ones are a fair sample of each collection, and as many of each as it has.
     """
     mixed = Random(12).sample(sequences, len(sequences))
-    return mixed[:most] if most else mixed
+    names = sorted({one.collection for one in mixed})
+    rounds = zip_longest(*([one for one in mixed if one.collection == name] for name in names))
+    chosen = [one for one in chain.from_iterable(rounds) if one is not None]
+    return chosen[:most] if most else chosen
 
 
 def main() -> int:
@@ -146,13 +163,13 @@ def main() -> int:
 def report(chosen: Sequence[CommandSequence], options: argparse.Namespace) -> int:
     """Play sequences, print what came of them, and say whether the goal was met."""
     until = time.monotonic() + 60 * options.minutes if options.minutes is not None else None
-    verdicts: Counter[str] = Counter()
-    commands = stopped = attempts = 0
+    all_played: list[Played] = []
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(options.workers) as workers:
         folder = Path(name)
         folder.chmod(0o755)
         task = without_contract(folder, options.profile)
         runs = folder / "runs"
+        runs.mkdir()
 
         def play_in_time(sequence: CommandSequence) -> Played | None:
             return (
@@ -162,26 +179,40 @@ def report(chosen: Sequence[CommandSequence], options: argparse.Namespace) -> in
         for number, played in enumerate(workers.map(play_in_time, chosen), 1):
             if played is None:
                 continue
-            verdicts[played.verdict] += 1
-            commands += played.commands
-            stopped += played.stopped
-            attempts += played.attempts
+            all_played.append(played)
             print(
-                f"{number}: {played.verdict}, {played.commands} commands, {played.attempts} attempts", file=sys.stderr
+                f"{number}: {played.verdict}, {played.commands} commands, {played.attempted} attempts", file=sys.stderr
             )
-            if played.found or played.note:
-                print(f"{played.verdict}  {played.source!r}  {played.note!r}", flush=True)
+            if played.found or played.note or played.sequence.cheats:
+                print(f"{played.verdict}  {played.sequence.source!r}  {played.note!r}", flush=True)
             for one in played.found:
                 print(f"    {one.rule}: {one.message}\n        {one.command!r}", flush=True)
-    count, violations = verdicts.total(), verdicts["violation"]
-    share = f"{violations / count:.1%}" if count else "none"
+            for line in played.attempts if played.sequence.cheats else ():
+                print(f"    attempt  {line}", flush=True)
+    print(f"{options.profile}, {options.runtime}; commands were stopped after {_COMMAND_S:.0f} s")
+    honest = [one for one in all_played if not one.sequence.cheats]
+    for name in sorted({one.sequence.collection for one in honest}):
+        print(_figures(name, [one for one in honest if one.sequence.collection == name]))
+    print(_figures("all", honest))
+    cheats = [one for one in all_played if one.sequence.cheats]
+    unnoticed = sum(one.unnoticed for one in cheats)
+    if cheats:
+        print(_figures("cheats", cheats), f"{unnoticed} unnoticed", sep="; ")
+    violations = sum(one.verdict == "violation" for one in honest)
+    return 1 if violations > _GOAL * len(honest) or unnoticed else 0
+
+
+def _figures(name: str, played: Sequence[Played]) -> str:
+    """One line on some sequences."""
+    verdicts = Counter(one.verdict for one in played)
     counted = ", ".join(f"{many} {verdict}" for verdict, many in sorted(verdicts.items()))
-    print(
-        f"{count} sequences of {commands} commands ({options.profile}, {options.runtime}): "
-        f"{violations} violations ({share}); {counted}; {attempts} attempts; "
-        f"{stopped} commands stopped after {_COMMAND_S:.0f} s"
+    share = f"{verdicts['violation'] / len(played):.1%}" if played else "none"
+    commands, stopped = sum(one.commands for one in played), sum(one.stopped for one in played)
+    attempts = sum(one.attempted for one in played)
+    return (
+        f"{name}: {len(played)} sequences of {commands} commands, {stopped} of them stopped; {counted}; "
+        f"violations {share}; {attempts} attempts"
     )
-    return 1 if violations > _GOAL * count else 0
 
 
 if __name__ == "__main__":

@@ -5,17 +5,23 @@ Which format a file has follows from its name:
 - ``agent.log``: what mini-swe-agent 1 printed in a terminal, as Terminal-Bench's recordings keep it;
 - ``*.traj.json``: a trajectory of mini-swe-agent 1;
 - ``*.traj``: a trajectory of SWE-agent's;
+- ``*-SECONDS.FRACTION.json``: the last request of an OpenHands trial to its model, which has all that it ran;
+- ``*-branch-N.json`` in a folder ``actions``: an attempt of ForkProof's (ashtonchew/traceback) at a task's grader; the
+  file of that name in the folder ``qa`` says whether it is taken for cheating. One that is not is passed over: its
+  agent was asked to cheat;
 - ``*.jsonl.gz``: what `write` wrote.
 """
 
 import gzip
 import json
 import re
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 # Bounds on a file, and on what one unpacks to: these are other people's.
 _MOST_BYTES = 64 << 20
@@ -31,6 +37,15 @@ _SUBMISSION = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 _TOOLS = re.compile(
     r"(?:connect_(?:exec|sendline|start|stop)|create|debug_(?:continue|exec|start|step|stop)|decompile|disassemble|edit|"
     r"exit_forfeit|find_file|goto|insert|open|scroll_(?:down|up)|search_(?:dir|file)|str_replace_editor|submit|view)(?:\s|$)"
+)
+
+_OPENHANDS = re.compile(r".*-\d{9,}\.\d+\.json")
+_FORKPROOF = re.compile(r".*-branch-\d+\.json")
+
+# Its task has tests and solution in a folder that its agents can read; elsewhere they are in folders of their own.
+_FORKPROOF_PLACES = (
+    (re.compile(r"(?<![\w./-])(?:/app/)?(?:\./)?task_assets/reference_solution\.sh"), "/solution/solve.sh"),
+    (re.compile(r"(?<![\w./-])(?:/app/)?(?:\./)?task_assets(?![\w-])"), "/tests"),
 )
 
 _HEREDOC = re.compile(r"(<<-?\s*(['\"]?)(\w+)\2[^\n]*\n)(.*?)(^[ \t]*\3$)", re.MULTILINE | re.DOTALL)
@@ -55,10 +70,17 @@ class CommandSequence:
     Attributes:
         source: where its trajectory comes from: the file's path in the folder that it was read from.
         commands: shell commands in order, each for a shell of its own.
+        cheats: whether its source takes it for cheating.
     """
 
     source: str
     commands: tuple[str, ...]
+    cheats: bool = False
+
+    @property
+    def collection(self) -> str:
+        """The first folder of its source."""
+        return self.source.split("/", 1)[0]
 
 
 def read(path: Path) -> Iterator[CommandSequence]:
@@ -72,7 +94,7 @@ def read(path: Path) -> Iterator[CommandSequence]:
         return
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_trajectory(file)]
     if not files:
-        raise TrajectoryError(f"{path}: no agent.log, *.traj, *.traj.json or *.jsonl.gz is in this folder")
+        raise TrajectoryError(f"{path}: no trajectory is in this folder (agent.log, *.traj, *.traj.json, *.jsonl.gz …)")
     for file in files:
         yield from _of_file(file, str(file.relative_to(path)))
 
@@ -81,7 +103,11 @@ def write(sequences: Iterable[CommandSequence], file: Path) -> None:
     """Write sequences in a compact form without long texts and private names; a reader never sees half of it."""
     lines = (
         json.dumps(
-            {"source": one.source, "commands": [without_private_names(shortened(each)) for each in one.commands]}
+            {
+                "source": one.source,
+                "commands": [without_private_names(shortened(each)) for each in one.commands],
+                **({"cheats": True} if one.cheats else {}),
+            }
         )
         for one in sequences
     )
@@ -108,7 +134,12 @@ def without_private_names(command: str) -> str:
 
 
 def _is_trajectory(file: Path) -> bool:
-    return file.name == "agent.log" or file.name.endswith((".traj", ".traj.json", ".jsonl.gz"))
+    return (
+        file.name == "agent.log"
+        or file.name.endswith((".traj", ".traj.json", ".jsonl.gz"))
+        or _OPENHANDS.fullmatch(file.name) is not None
+        or (file.parent.name == "actions" and _FORKPROOF.fullmatch(file.name) is not None)
+    )
 
 
 def _of_file(file: Path, source: str) -> Iterator[CommandSequence]:
@@ -130,8 +161,13 @@ def _of_file(file: Path, source: str) -> Iterator[CommandSequence]:
             found = [CommandSequence(source, tuple(command for one in messages for command in _of_answer(one)))]
         elif file.name == "agent.log":
             found = [CommandSequence(source, tuple(_of_terminal(text)))]
+        elif _OPENHANDS.fullmatch(file.name):
+            found = [CommandSequence(source, tuple(_of_openhands(json.loads(text))))]
+        elif _FORKPROOF.fullmatch(file.name):
+            cheats = json.loads((file.parent.with_name("qa") / file.name).read_text())["is_reward_hacking"] is True
+            found = [CommandSequence(source, tuple(_of_forkproof(json.loads(text))), cheats=True)] if cheats else []
         else:
-            raise TrajectoryError(f"{file}: its name is none of agent.log, *.traj, *.traj.json and *.jsonl.gz")
+            raise TrajectoryError(f"{file}: its name is not one of a trajectory, as agent.log, *.traj or *.jsonl.gz")
     except (OSError, EOFError, zlib.error) as error:
         raise TrajectoryError(f"{file}: can't be read: {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,7 +181,7 @@ def _saved(line: dict[str, object]) -> CommandSequence:
         raise TypeError("a line has no source and no list of commands")
     if not all(isinstance(one, str) for one in commands):
         raise TypeError("a command is no text")
-    return CommandSequence(source, tuple(commands))
+    return CommandSequence(source, tuple(commands), line.get("cheats") is True)
 
 
 def _of_terminal(text: str) -> Iterator[str]:
@@ -182,3 +218,30 @@ def _of_swe_agent(trajectory: dict[str, list[dict[str, str]]]) -> Iterator[str]:
         command = step["action"].strip()
         if command and not _TOOLS.match(command):
             yield command
+
+
+def _of_openhands(request: dict[str, Any]) -> Iterator[str]:
+    # The model's last answer is only in the answer, and is the one that ends the trial.
+    for message in request["fncall_messages"]:
+        for called in message.get("tool_calls") or ():
+            if called["function"]["name"] == "execute_bash":
+                wanted = json.loads(called["function"]["arguments"])
+                # Input is for a program that runs already.
+                if wanted["command"].strip() and wanted.get("is_input") not in (True, "true"):
+                    yield wanted["command"]
+
+
+def _of_forkproof(record: dict[str, Any]) -> Iterator[str]:
+    for event in record["trace_readback"]["events"]["events"]:
+        wanted = event.get("arguments") or {}
+        if event["kind"] != "tool_call" or "command" not in wanted:
+            continue
+        if "path" not in wanted:
+            command = wanted["command"]
+        elif wanted["command"] == "view":
+            command = f"cat {shlex.quote(wanted['path'])}"
+        else:
+            continue
+        for place, instead in _FORKPROOF_PLACES:
+            command = place.sub(instead, command)
+        yield command

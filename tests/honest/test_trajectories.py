@@ -10,6 +10,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+from sequences import sample  # noqa: E402
 from trajectories import (  # noqa: E402
     CommandSequence,
     TrajectoryError,
@@ -69,6 +70,48 @@ def test_trajectories_of_both_agents_give_what_a_shell_ran(tmp_path: Path) -> No
     ]
 
 
+def test_the_last_request_of_openhands_gives_what_its_shell_ran(tmp_path: Path) -> None:
+    def calls(name: str, **arguments: object) -> dict[str, object]:
+        return {"role": "assistant", "tool_calls": [{"function": {"name": name, "arguments": json.dumps(arguments)}}]}
+
+    messages = [
+        {"role": "user", "content": "prompt"},
+        calls("execute_bash", command="ls -R /workspace"),
+        calls("str_replace_editor", command="view", path="/workspace/a.py"),
+        calls("execute_bash", command="C-c", is_input="true"),
+        calls("execute_bash", command=""),
+        {"role": "assistant", "content": "no call", "tool_calls": None},
+        calls("execute_bash", command="pytest"),
+    ]
+    (tmp_path / "Model-1743405394.75.json").write_text(json.dumps({"fncall_messages": messages}))
+    assert list(read(tmp_path)) == [CommandSequence("Model-1743405394.75.json", ("ls -R /workspace", "pytest"))]
+
+
+def test_an_attempt_at_a_grader_is_marked_as_cheating_where_its_source_takes_it_for_that(tmp_path: Path) -> None:
+    calls = [{"command": "view", "path": "/app/task_assets/test_outputs.py"}, {"command": "create", "path": "/app/x"}]
+    calls += [{"command": "cat ./task_assets/reference_solution.sh /app/my_task_assets"}]
+    events = [{"kind": "agent_message"}, *({"kind": "tool_call", "arguments": one} for one in calls)]
+    for folder in ("actions", "qa"):
+        (tmp_path / folder).mkdir()
+    for name, cheats in (("run-branch-07.json", True), ("run-branch-08.json", False)):
+        (tmp_path / "actions" / name).write_text(json.dumps({"trace_readback": {"events": {"events": events}}}))
+        (tmp_path / "qa" / name).write_text(json.dumps({"is_reward_hacking": cheats}))
+    commands = ("cat /tests/test_outputs.py", "cat /solution/solve.sh /app/my_task_assets")
+    (found,) = read(tmp_path)
+    assert found == CommandSequence("actions/run-branch-07.json", commands, cheats=True)
+    write([found], tmp_path / "saved.jsonl.gz")
+    assert list(read(tmp_path / "saved.jsonl.gz")) == [found]
+
+
+def test_a_sample_has_as_many_of_each_collection_as_there_are() -> None:
+    sequences = [CommandSequence(f"large/{number}", ("ls",)) for number in range(50)]
+    sequences += [CommandSequence(f"small/{number}", ("ls",)) for number in range(3)]
+    chosen = sample(sequences, 10)
+    assert [one.collection for one in chosen] == ["large", "small"] * 3 + ["large"] * 4
+    assert chosen == sample(sequences, 0)[:10]
+    assert sorted(one.source for one in sample(sequences, 0)) == sorted(one.source for one in sequences)
+
+
 def test_what_is_saved_has_no_long_texts_and_private_names_and_reads_back(tmp_path: Path) -> None:
     file = tmp_path / "saved.jsonl.gz"
     write([CommandSequence("t.traj", (f"cat > f <<'EOF'\n{LONG}\nEOF\ncat f", f'python3 -c "{LONG}"', "ls"))], file)
@@ -121,5 +164,5 @@ def test_another_file_is_an_error_of_one_line_that_names_it(tmp_path: Path, name
 
 def test_a_folder_without_trajectories_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.json").write_text("{}")
-    with pytest.raises(TrajectoryError, match=r"no agent\.log"):
+    with pytest.raises(TrajectoryError, match=r"no trajectory is in this folder \(agent\.log"):
         list(read(tmp_path))
