@@ -421,6 +421,16 @@ def loaders(of: int) -> list[int]:
     return processes(lambda pid, line: b"affidavit-record" in line.split(b"\0")[0] and parent(pid) == of)
 
 
+def ready_loaders(of: int) -> list[int]:
+    """Those of them that wait for a sandbox: a loader that has one may run before all others."""
+    found = []
+    for pid in loaders(of):
+        with contextlib.suppress(ProcessLookupError):
+            if os.sched_getscheduler(pid) == os.SCHED_OTHER:
+                found.append(pid)
+    return found
+
+
 def leftovers(state: Path, below: Path, owner: int | None = None) -> list[str]:
     """What runs left on the machine.
 

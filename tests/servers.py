@@ -10,7 +10,7 @@ from pathlib import Path
 
 from affidavit.runs import LEDGER, read_ledger
 from affidavit.verification import own_keys
-from harness import AFFIDAVIT, Home, leftovers
+from harness import AFFIDAVIT, Home, leftovers, ready_loaders
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Served:
 
     def left(self) -> list[str]:
         """What is left of its sessions."""
-        return leftovers(self.home.state, self.runs, self.process.pid)
+        ready = {f"eBPF loader {pid}" for pid in ready_loaders(self.process.pid)}
+        return [one for one in leftovers(self.home.state, self.runs, self.process.pid) if one not in ready]
 
     def attempts(self) -> list[tuple[str, str]]:
         """Verdict, and why, of every session that has ended without a bundle."""

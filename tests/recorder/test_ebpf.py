@@ -133,7 +133,8 @@ def test_a_loader_of_other_sources_is_told_apart(tmp_path: Path, monkeypatch: py
         "#!/bin/sh\nprintf 'R\\000\\000\\000\\004\\000\\000\\000\\001\\000\\000\\000' >&0; cat >/dev/null\n"
     )
     loader.chmod(0o755)
-    monkeypatch.setattr("affidavit.recorder.ebpf.recording.LOADER", loader)
+    for module in ("recording", "loader"):
+        monkeypatch.setattr(f"affidavit.recorder.ebpf.{module}.LOADER", loader)
     answer = EbpfRecorder().available()
     assert (answer.works, answer.fix) == (False, "run: make setup")
     assert answer.detail == f"{loader} was built from other sources than these"

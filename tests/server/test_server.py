@@ -21,7 +21,7 @@ import pytest
 
 from affidavit.client import AsyncClient, Busy, Client, ClientError, Refused, RemoteSession, ServerGone
 from affidavit.verification import verify
-from harness import Command, Home, wait_for, wait_until_gone, write_task
+from harness import Command, Home, loaders, ready_loaders, wait_for, wait_until_gone, write_task
 from servers import Served, serving
 
 DENIES = {"files": {"read": ["/**"], "write": ["/workspace/**"], "deny": ["/workspace/secret"]}}
@@ -96,6 +96,16 @@ def test_a_session_over_the_socket_is_one_in_the_process(client: Client, task: C
         sent = {entry.name: entries.extractfile(entry).read() for entry in entries}  # type: ignore[union-attr]
     there = {path: path.read_bytes() for path in Path(bundle.path).rglob("*") if path.is_file()}
     assert sent == {f"bundle/{path.relative_to(bundle.path)}": data for path, data in there.items()}
+
+
+def test_a_session_takes_recorders_that_are_ready(server: Served, client: Client, task: Callable[..., Path]) -> None:
+    owner = server.process.pid
+    ready = {*wait_for(lambda: len(found := ready_loaders(owner)) == 4 and found)}
+    with client.open_session(task()) as session:
+        session.exec(["true"])
+        assert ready & ({*loaders(owner)} - {*ready_loaders(owner)})
+        # Others take their places.
+        wait_for(lambda: len(ready_loaders(owner)) >= 4)
 
 
 def test_what_the_engine_refuses_is_refused_by_name(client: Client, task: Callable[..., Path], tmp_path: Path) -> None:

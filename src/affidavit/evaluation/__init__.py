@@ -3,7 +3,7 @@
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
-from affidavit.evaluation.backends import ChooseRuntime, Chosen, TriedBackends, choose_runtime, try_backends
+from affidavit.evaluation.backends import ChooseRuntime, Chosen, ChosenOnce, TriedBackends, choose_runtime, try_backends
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.places import check_places
@@ -32,6 +32,7 @@ __all__ = [
     "Capture",
     "ChooseRuntime",
     "Chosen",
+    "ChosenOnce",
     "ExpiredRun",
     "Interrupted",
     "Job",

@@ -1,8 +1,9 @@
 """Which runtime and recorder a run uses, and what works on this machine."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from affidavit.evaluation.errors import RunError
@@ -54,6 +55,26 @@ def choose_runtime(runtime: str = "auto", wanted: str = "auto") -> Chosen:
         why = "; ".join([choice.why, *failed])
         return Chosen(known[name], choice.recorder, found.detail, why, choice.second_best or bool(failed))
     raise RunError("; ".join(failed))
+
+
+class ChosenOnce:
+    """`choose_runtime`, which keeps its answers: what works here is tried once. All of them share one recorder of each
+    name."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], Chosen] = {}
+        self._recorders: dict[str, Recorder] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, runtime: str, recorder: str) -> Chosen:
+        """As `choose_runtime`."""
+        with self._lock:
+            asked = runtime, recorder
+            if asked not in self._answers:
+                chosen = choose_runtime(*asked)
+                shared = self._recorders.setdefault(chosen.recorder.name, chosen.recorder)
+                self._answers[asked] = replace(chosen, recorder=shared)
+            return self._answers[asked]
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,26 @@
 """The interface of recorders."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from affidavit.errors import AffidavitError
 from affidavit.sandbox import Availability, Entrance, ExecSpec, RuntimeHooks, Sandbox
 
-__all__ = ["LATER_MS", "LIVE_MS", "Availability", "RecordSummary", "Recorder", "RecorderError", "Recording"]
+__all__ = [
+    "LATER_MS",
+    "LIVE_MS",
+    "Availability",
+    "KeepsReady",
+    "RecordSummary",
+    "Recorder",
+    "RecorderError",
+    "Recording",
+    "kept_ready",
+]
 
 
 class RecorderError(AffidavitError):
@@ -102,3 +113,29 @@ class Recorder(Protocol):
         Raises:
             RecorderError: it can't be started.
         """
+
+
+@runtime_checkable
+class KeepsReady(Protocol):
+    """A recorder whose helpers take long to start and can be got ready before a sandbox wants them. Each serves one
+    recording."""
+
+    def keep_ready(self, recordings: int) -> None:
+        """Keep the helpers of so many recordings ready from now on, until `let_go`. Returns while they are starting;
+        where they can't be started, `open` says so."""
+
+    def let_go(self) -> None:
+        """End those that nobody took. Harmless when called twice."""
+
+
+@contextmanager
+def kept_ready(recorder: Recorder, recordings: int) -> Iterator[None]:
+    """Keep the helpers of so many recordings ready as long as the ``with`` lasts, where the recorder can."""
+    if not isinstance(recorder, KeepsReady):
+        yield
+        return
+    recorder.keep_ready(recordings)
+    try:
+        yield
+    finally:
+        recorder.let_go()

@@ -1,7 +1,6 @@
 """Runs the server on a Unix socket until it is stopped."""
 
 import asyncio
-import functools
 import logging
 import os
 import signal
@@ -14,8 +13,9 @@ from pathlib import Path
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from affidavit.evaluation import choose_runtime, clean_workplaces
+from affidavit.evaluation import ChosenOnce, clean_workplaces
 from affidavit.gateway import GatewaySettings
+from affidavit.recorder import kept_ready
 from affidavit.sandbox import SandboxError, clean_stale, state_dir
 from affidavit.server.access import Access, Peer
 from affidavit.server.app import Server
@@ -27,6 +27,8 @@ _logger = logging.getLogger(__name__)
 _CONNECTIONS = 2048
 _BACKLOG = 256
 _LAST_ANSWERS_S = 5
+# For two sessions that are opened at the same time; each has a recording of its own sandbox and one of its tests'.
+_READY_RECORDINGS = 4
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def serve(options: ServerOptions, ready: Callable[[], None]) -> None:
     """
     if os.geteuid() != 0:
         raise ServerError("making sandboxes needs root: run affidavit serve with sudo, or as a service of the system")
-    choose = functools.cache(choose_runtime)
+    choose = ChosenOnce()
     # Found out now, once for all sessions; and what a server that was killed left is removed before anybody comes.
-    choose("auto", "auto")
+    best = choose("auto", "auto")
     try:
         clean_stale(state_dir())
         clean_workplaces(state_dir())
@@ -86,7 +88,8 @@ def serve(options: ServerOptions, ready: Callable[[], None]) -> None:
     listener, identity = _listener(options.socket, open_to_others=bool(options.access.users))
     try:
         engine = Server(options.access, options.out, options.sessions, options.model, choose)
-        asyncio.run(_serve(engine, listener, ready))
+        with kept_ready(best.recorder, _READY_RECORDINGS):
+            asyncio.run(_serve(engine, listener, ready))
     finally:
         listener.close()
         _remove(options.socket, identity)

@@ -1,9 +1,9 @@
 /* affidavit-record: records one sandbox. Loads the BPF programs, turns what they hand over into columns.
  *
- * Standard input is a stream socket. It reads orders of two uint32: {'P', 0} attach the programs, a sandbox is being
- * made, {'T', pid} track this process from now on, {'S', 0} the sandbox has no process left. Attached programs cost every
- * system call of the machine a little, so they are not before they are needed. It writes frames: two uint32 {kind,
- * length}, then `length` bytes:
+ * Standard input is a stream socket. It reads orders of two uint32: {'P', milliseconds} attach the programs, a sandbox is
+ * being made whose batches are to be so old at most, {'T', pid} track this process from now on, {'S', 0} the sandbox has
+ * no process left. Attached programs cost every system call of the machine a little, so they are not before they are
+ * needed. It writes frames: two uint32 {kind, length}, then `length` bytes:
  *   'R' loaded: two uint32, after how many milliseconds and which programs (enum programs); 'P' attached; 'A' tracking; 'E' text of an error, the end;
  *   'N' a process entered the sandbox: two uint32, itself and who made it;
  *   'B' a batch; 'F' totals and counts, the end.
@@ -674,6 +674,14 @@ static int on_record(void *context, void *data, size_t size)
 
 /* ---- begin and end ---- */
 
+/* A busy sandbox must not starve the record. One that waits for its sandbox leaves the processor to others before. */
+static void hurry(void)
+{
+	struct sched_param priority = {.sched_priority = 1};
+	if (sched_setscheduler(0, SCHED_RR, &priority))
+		setpriority(PRIO_PROCESS, 0, -19);
+}
+
 static int64_t now_ms(void)
 {
 	struct timespec t;
@@ -686,6 +694,7 @@ static void attach(void)
 	static int attached;
 	if (attached)
 		return;
+	hurry();
 	int error = record_bpf__attach(skeleton);
 	if (error)
 		fail("can't attach the BPF programs: %s: %s", strerror(-error), problem);
@@ -826,12 +835,15 @@ int main(int argc, char **argv)
 {
 	int64_t began = now_ms();
 	uint32_t ring_bytes = argc > 1 ? strtoul(argv[1], NULL, 10) : 64 << 20;
-	int64_t within_ms = argc > 2 ? strtol(argv[2], NULL, 10) : POLL_MS, sent_at = 0;
+	int64_t within_ms = POLL_MS, sent_at = 0;
 	signal(SIGPIPE, SIG_IGN);
-	/* A busy sandbox must not starve the record. */
-	struct sched_param priority = {.sched_priority = 1};
-	if (sched_setscheduler(0, SCHED_RR, &priority))
-		setpriority(PRIO_PROCESS, 0, -19);
+	bool older = false, waits = false;
+	for (int i = 2; i < argc; i++) {
+		older |= !strcmp(argv[i], "older");
+		waits |= !strcmp(argv[i], "waits");
+	}
+	if (!waits)
+		hurry();
 	int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (oom >= 0) {
 		if (write(oom, "-1000", 5) < 0)
@@ -841,7 +853,7 @@ int main(int argc, char **argv)
 	exes = mmap(NULL, PIDS * sizeof(*exes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (exes == MAP_FAILED)
 		fail("no memory: %s", strerror(errno));
-	uint32_t programs = load(ring_bytes, argc > 3 && !strcmp(argv[3], "older"));
+	uint32_t programs = load(ring_bytes, older);
 	struct ring_buffer *ring = ring_buffer__new(bpf_map__fd(skeleton->maps.ring), on_record, NULL, NULL);
 	if (!ring)
 		fail("can't map the ring buffer: %s", strerror(errno));
@@ -861,6 +873,7 @@ int main(int argc, char **argv)
 			if (n != sizeof(order))
 				_exit(1); /* nobody listens any more */
 			if (order[0] == 'P') {
+				within_ms = order[1];
 				attach();
 				frame('P', NULL, 0);
 			} else if (order[0] == 'L') {

@@ -3,11 +3,7 @@
 import os
 import platform
 import select
-import signal
-import socket
 import struct
-import subprocess
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
@@ -19,11 +15,11 @@ import pyarrow.compute as pc
 
 from affidavit.events import empty_counts
 from affidavit.recorder.ebpf.frames import FrameError, Totals, batch, end
+from affidavit.recorder.ebpf.loader import LOADER, Loader, ReadyLoaders
 from affidavit.recorder.ebpf.unresolved_paths import astray
 from affidavit.recorder.protocol import LIVE_MS, Availability, RecorderError, RecordSummary
 from affidavit.sandbox import Entrance, ExecSpec, RuntimeHooks, Sandbox
 
-LOADER = Path(__file__).parent / "_build" / "affidavit-record"
 RING_BYTES = 32 << 20
 """Room between kernel and loader: what the busiest machine makes while the loader waits for its turn."""
 
@@ -79,6 +75,18 @@ class EbpfRecorder:
     def __init__(self, ring_bytes: int = RING_BYTES, *, older: bool = False) -> None:
         self._ring_bytes = ring_bytes
         self._older = older
+        self._ready: ReadyLoaders | None = None
+
+    def keep_ready(self, recordings: int) -> None:
+        """See the protocol: loaders that have loaded."""
+        self.let_go()
+        self._ready = ReadyLoaders(self._ring_bytes, recordings, older=self._older)
+
+    def let_go(self) -> None:
+        """See the protocol."""
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.close()
 
     def available(self) -> Availability:
         """Loads and attaches the programs once, and lets them go again."""
@@ -113,34 +121,24 @@ class EbpfRecorder:
         )
 
     def open(self, sandbox_name: str, within_ms: int = LIVE_MS) -> "EbpfRecording":
-        """See the protocol. The loader loads while the sandbox is made.
+        """See the protocol. Where none is ready, the loader loads while the sandbox is made.
 
         Raises:
             RecorderError: it does not start.
         """
-        return EbpfRecording(self._ring_bytes, within_ms, self._older)
+        ready = self._ready
+        loader = None if ready is None else ready.take()
+        return EbpfRecording(loader or Loader(self._ring_bytes, older=self._older), self._ring_bytes, within_ms)
 
 
 class EbpfRecording:
     """One record. Its loader ends with it, and with this process."""
 
-    def __init__(self, ring_bytes: int, within_ms: int, older: bool = False) -> None:
-        ours, theirs = socket.socketpair()
-        try:
-            self._loader: subprocess.Popen[bytes] = subprocess.Popen(
-                [str(LOADER), str(ring_bytes), str(within_ms), *(["older"] if older else [])],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={"LC_ALL": "C"},
-            )
-        except OSError as error:
-            ours.close()
-            raise RecorderError(f"{LOADER}: {error.strerror}; run: make setup") from error
-        finally:
-            theirs.close()
-        self._socket = ours
+    def __init__(self, loader: Loader, ring_bytes: int, within_ms: int) -> None:
+        self._loader = loader
+        self._socket = loader.socket
         self._ring_bytes = ring_bytes
+        self._within_ms = within_ms
         self._ready_ms: int | None = None
         self._programs = ""
         self._attached: bool | None = None  # None: not asked for
@@ -162,7 +160,7 @@ class EbpfRecording:
     @property
     def loader_pid(self) -> int:
         """Process that records."""
-        return self._loader.pid
+        return self._loader.process.pid
 
     @property
     def gaps(self) -> tuple[str, ...]:
@@ -178,7 +176,7 @@ class EbpfRecording:
         """None: the runtime runs as ever. The programs are attached while it makes the sandbox, and not before: they
         cost every system call of the machine a little."""
         self._attached = False
-        self._order("P", 0)
+        self._order("P", self._within_ms)
         return RuntimeHooks()
 
     def ready(self, timeout_s: float) -> None:
@@ -276,11 +274,7 @@ class EbpfRecording:
         if self._closed:
             return
         self._closed = True
-        self._socket.close()  # the loader ends by this
-        if self._totals is None and self._loader.poll() is None:
-            self._loader.send_signal(signal.SIGKILL)
-        # Taking the programs out takes the kernel a while, which nobody needs to wait for.
-        threading.Thread(target=self._loader.wait, daemon=True).start()
+        self._loader.close(kill=self._totals is None)
 
     def _order(self, kind: str, number: int, more: bytes = b"") -> None:
         try:
@@ -294,7 +288,9 @@ class EbpfRecording:
         try:
             came, payload = self._frame()
         except (EOFError, OSError, FrameError) as error:
-            raise RecorderError(f"the eBPF loader ended (status {self._loader.poll()}); run: make setup") from error
+            raise RecorderError(
+                f"the eBPF loader ended (status {self._loader.process.poll()}); run: make setup"
+            ) from error
         if came != kind:
             raise RecorderError(payload.decode(errors="replace") or f"the eBPF loader answered {came}")
         return payload
