@@ -114,6 +114,36 @@ def test_an_entrypoint_runs_beside_the_agent(host: str, trials: Trials, image_ta
     assert solved.score == 1.0, solved.reasons
 
 
+STARTS = """#!/bin/bash
+(sleep 0.3; echo ready >/app/ready) &
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "verdict"),
+    [
+        ("--interval=100ms CMD [ -s /app/ready ]", "pass"),
+        ('--interval=100ms --retries=1 CMD ["grep", "ready", "/app/gone"]', "error"),
+        ("NONE", "fail"),
+    ],
+)
+def test_the_check_of_an_image(
+    host: str, trials: Trials, image_task: Callable[..., Path], check: str, verdict: str
+) -> None:
+    # The image's entrypoint takes a while, and the agent would not wait for it.
+    task = image_task(
+        f"FROM {host}/base\nENV WANTED=ready\nWORKDIR /app\nCOPY --chmod=755 start /start\n"
+        f'ENTRYPOINT ["/start"]\nHEALTHCHECK {check}\n',
+        files={"environment/start": STARTS, "solution/solve.sh": "#!/bin/bash\ncat ready >answer\n"},
+    )
+    outcome = trials(AUTO, task)
+    assert outcome.verdict == verdict, outcome.reasons
+    if verdict == "error":
+        assert "HEALTHCHECK of the image" in outcome.reasons
+        assert "grep ready /app/gone: failed in 1 attempt" in outcome.reasons
+
+
 @pytest.mark.parametrize(
     ("dockerfile", "environment", "message"),
     [

@@ -117,7 +117,7 @@ def test_a_task_without_steps_is_played_as_it_is(make: Make) -> None:
         ("timeout_sec = 7", 'network_mode = "none"', "network_mode of a step is not supported yet"),
         ("timeout_sec = 8", 'environment_mode = "separate"', "environment_mode of a step can't differ from the task's"),
         ("timeout_sec = 8", "environment = { cpus = 1 }", "environment of a step is not supported yet"),
-        ("min_reward = 0.5", 'healthcheck = { command = "x" }', "healthcheck is not supported yet"),
+        ("min_reward = 0.5", "healthcheck = { command = 1 }", "[steps.healthcheck].command must be a string"),
         ('"final"', '"best"', 'multi_step_reward_strategy must be "mean" or "final", not \'best\''),
     ],
 )
@@ -126,6 +126,15 @@ def test_what_a_step_cannot_be(make: Make, old: str, new: str, message: str) -> 
     with pytest.raises(TaskError) as error:
         load_task(make(TOML.replace(old, new, 1)))
     assert message in str(error.value)
+
+
+def test_a_step_is_checked_after_the_task(make: Make) -> None:
+    check = '\n[environment.healthcheck]\ncommand = "task"\n'
+    folder = make(TOML.replace("min_reward = 0.5", 'healthcheck = { command = "step", interval_sec = 1 }') + check)
+    first, second = load_task(folder).played
+    assert [one.command for one in first.environment.health_checks] == ["task", "step"]
+    assert first.environment.health_checks[1].interval_s == 1
+    assert [one.command for one in second.environment.health_checks] == ["task"]
 
 
 def test_a_verifier_with_a_root_file_system_of_its_own(make: Make) -> None:

@@ -188,7 +188,18 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
         ('[environment]\ngpus = "1"\n', "task.toml:2: [environment].gpus must be a whole number"),
         ('[environment]\ntpu = "v4"\n', "task.toml:2: [environment].tpu wants a TPU"),
         ('[[environment.mcp_servers]]\nname = "x"\n', "task.toml:1: [environment].mcp_servers wants MCP servers"),
-        ('[environment.healthcheck]\ncommand = "x"\n', "task.toml:1: [environment].healthcheck is not supported yet"),
+        (
+            "[environment.healthcheck]\nretries = 2\n",
+            "task.toml:1: [environment.healthcheck].command must be a command",
+        ),
+        (
+            '[environment.healthcheck]\ncommand = "x"\nretries = 0\n',
+            "task.toml:3: [environment.healthcheck].retries must be a whole number from 1",
+        ),
+        (
+            '[environment.healthcheck]\ncommand = "x"\ninterval_sec = -1\n',
+            "task.toml:3: [environment.healthcheck].interval_sec must be a number of seconds, 0 or more",
+        ),
         ('[[verifier.collect]]\ncommand = "x"\n', "task.toml:1: [verifier].collect wants commands to run"),
         ('[verifier]\nenvironment_mode = "other"\n', "task.toml:2: [verifier].environment_mode must be"),
         (

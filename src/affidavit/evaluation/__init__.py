@@ -4,8 +4,11 @@ from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.agent_check import check_agent
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.backends import ChooseRuntime, Chosen, ChosenOnce, TriedBackends, choose_runtime, try_backends
+from affidavit.evaluation.entered import EnteredSandbox
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.exec_log import Entry, ExecLog
 from affidavit.evaluation.grading_run import Work
+from affidavit.evaluation.health import CheckRun, await_health
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
 from affidavit.evaluation.predictions import Predictions
@@ -17,7 +20,7 @@ from affidavit.evaluation.run import Progress, run_jobs, run_suite
 from affidavit.evaluation.run_options import AccessOptions, PlanOptions, PolicyOptions, RunOptions
 from affidavit.evaluation.sandbox_capture import Capture, RunningCapture, capture
 from affidavit.evaluation.specs import agent_spec
-from affidavit.evaluation.stages import Stage, Stages
+from affidavit.evaluation.stages import Stage, Stages, take_over
 from affidavit.evaluation.task_base import prepare
 from affidavit.evaluation.task_images import with_images, with_known_workdirs
 from affidavit.evaluation.text_changes import changed_texts
@@ -30,9 +33,13 @@ __all__ = [
     "AccessOptions",
     "Agent",
     "Capture",
+    "CheckRun",
     "ChooseRuntime",
     "Chosen",
     "ChosenOnce",
+    "EnteredSandbox",
+    "Entry",
+    "ExecLog",
     "ExpiredRun",
     "Interrupted",
     "Job",
@@ -54,6 +61,7 @@ __all__ = [
     "Warmed",
     "Work",
     "agent_spec",
+    "await_health",
     "capture",
     "changed_texts",
     "check_agent",
@@ -74,6 +82,7 @@ __all__ = [
     "reproduce",
     "run_jobs",
     "run_suite",
+    "take_over",
     "try_backends",
     "warm_tasks",
     "with_images",

@@ -12,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.health import HeldStart
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
@@ -147,11 +148,12 @@ class Reference:
         place = self._place
         place.mkdir(exist_ok=True)
         stage = self._stages.open("solution")
-        spec = agent_spec(task, found, self._contract.settings, oracle, place, stage.sandbox)
+        held = HeldStart.of(task)
+        spec = agent_spec(task, found, self._contract.settings, oracle, place, stage.sandbox, held=held is not None)
         carried = place / "carried"
-        with self._stages.run(stage, spec, place / "solution.parquet") as (_, sandbox):
+        with self._stages.run(stage, spec, place / "solution.parquet", held=held) as (_, sandbox):
             judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
-            changes, carried_over = take_over(sandbox, judge, carried)
+            changes, carried_over = take_over(sandbox, judge, carried, held.setup if held else ())
         self._written = [change for change in changes if change.path in carried_over]
         return replace(found, layers=(carried, *found.layers))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.health import HELD
 from affidavit.evaluation.verifier_web import WEB_FOLDER, WebAccess
 from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS
 from affidavit.sandbox import EarlierChanges, Limits, Mount, RootFilesystem, SandboxSpec, User
@@ -32,9 +33,12 @@ def agent_spec(
     place: Path,
     name: str,
     network: str = "",
+    network_owner: str = "",
     model: Mapping[str, str] | None = None,
     top: Sequence[Path] = (),
     earlier: EarlierChanges | None = None,
+    *,
+    held: bool = False,
 ) -> SandboxSpec:
     """The sandbox that the agent works in.
 
@@ -42,10 +46,11 @@ def agent_spec(
         task, rootfs, settings, agent: what decides.
         place: a private folder for what is mounted into it.
         name: the sandbox's.
-        network: see SandboxSpec.
+        network, network_owner: see SandboxSpec.
         model: variables that tell the agent where its model is.
         top: layers over all others, topmost first.
         earlier: see SandboxSpec.
+        held: it begins at a word of a `HeldStart`.
 
     Raises:
         OSError: the solution can't be read.
@@ -67,7 +72,7 @@ def agent_spec(
         name=name,
         rootfs=(*top, *installed, *rootfs.layers),
         host_usr=rootfs.host_usr,
-        argv=_beside_entrypoint(task, ("/bin/sh", "-c", agent.command)),
+        argv=_beside_entrypoint(task, (*(HELD if held else ()), "/bin/sh", "-c", agent.command)),
         env=env,
         cwd=task.environment.workdir,
         user=rootfs.user,
@@ -76,6 +81,7 @@ def agent_spec(
         limits=_limits(task, settings, task.limits.agent_timeout_s, settings.wall_ms),
         deny_syscalls=settings.deny_syscalls,
         network=network,
+        network_owner=network_owner,
         profile=task.environment.profile,
         earlier=earlier,
     )

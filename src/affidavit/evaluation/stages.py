@@ -3,9 +3,10 @@
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow as pa
 from affidavit.alerts import Alerts
 from affidavit.evaluation.active_sandboxes import LiveSandboxes
 from affidavit.evaluation.backends import Chosen
+from affidavit.evaluation.health import HeldStart
 from affidavit.evaluation.sandbox_capture import Capture, HostNames, RunningCapture, capture
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
@@ -108,6 +110,7 @@ class Stages:
         streams: Streams | None = None,
         made: Callable[[], None] = lambda: None,
         names: HostNames | None = None,
+        held: HeldStart | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -119,25 +122,26 @@ class Stages:
             streams: of its process 1; None: no input, and output that is kept.
             made: called when the sandbox is there, before anything runs in it.
             names: of the hosts that it can reach; None: it can reach none.
+            held: where its command waits until it is healthy, in place of `watch` and `streams`.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
             Interrupted: the run is being stopped.
         """
         machine, limits = self.machine, spec.limits
+        run = partial(capture, watch=watch) if held is None else held.capture
         with (
-            machine.runtime.sandbox(spec, machine.state, streams) as sandbox,
+            machine.runtime.sandbox(spec, machine.state, streams if held is None else held.streams) as sandbox,
             machine.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox
             made()
-            captured = capture(
+            captured = run(
                 sandbox,
                 stage.recording,
                 events,
                 timeout_s=limits.wall_ms / 1000,
                 cpu_ms=limits.cpu_ms,
-                watch=watch,
                 names=names,
             )
             self.ended(stage)
@@ -203,21 +207,27 @@ class Stages:
             sandbox.kill()
 
 
-def take_over(sandbox: OciSandbox, judge: Judge, folder: Path) -> tuple[tuple[Change, ...], frozenset[str]]:
+def take_over(
+    sandbox: OciSandbox, judge: Judge, folder: Path, setup: Iterable[Change] = ()
+) -> tuple[tuple[Change, ...], frozenset[str]]:
     """Make a layer of what the contract lets an agent leave for the grading.
 
     Args:
         sandbox: the agent's, frozen.
         judge: of its record.
         folder: of the layer, which does not exist.
+        setup: changes that were there before it began; those that it left as they were are in the layer too.
 
     Returns:
-        All its changes, and the paths of those that are in the layer.
+        All its own changes, and the paths of those that are in the layer.
     """
+    before = {change.path: change for change in setup}
     changes = diff(sandbox.upper(), sandbox.layers)
-    carried_over = judge.carried(changes)
-    carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in carried_over, folder)
-    return changes, carried_over
+    own = tuple(change for change in changes if before.get(change.path) != change)
+    carried_over = judge.carried(own)
+    taken = carried_over | {change.path for change in changes if before.get(change.path) == change}
+    carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in taken, folder)
+    return own, carried_over
 
 
 def _is_full(folder: Path) -> bool:

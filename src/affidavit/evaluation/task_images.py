@@ -15,7 +15,7 @@ from affidavit.images import (
     stored_or_pulled,
 )
 from affidavit.sandbox import SandboxError, User, image_user, oci_rootfs
-from affidavit.tasks import Rootfs, Task, TaskUser
+from affidavit.tasks import Rootfs, Task, TaskError, TaskUser, image_health_check
 
 # What only hands on to its arguments need not run beside the agent.
 _HAND_ON = ("bash", "dash", "sh", "ash", "env", "tini", "dumb-init", "init", "catatonit")
@@ -76,9 +76,9 @@ def _with_image(task: Task, state: Path, tell: Callable[[str], None] | None) -> 
             env={**image.env, **environment.env},
             entrypoint=() if _hands_on(image.entrypoint) else image.entrypoint,
         )
-        found = replace(task, environment=built, warnings=(*task.warnings, *_not_honoured(image)))
-        return _with_users(found, state, image.user)
-    except ImageError as error:
+        found = replace(task, environment=built, warnings=(*task.warnings, *_not_honoured(task, image)))
+        return _with_users(_with_health_check(found, image), state, image.user)
+    except (ImageError, TaskError) as error:
         raise RunError(str(error)) from error
     except SandboxError as error:
         raise RunError(f"{task.path}: {error}") from error
@@ -133,6 +133,7 @@ def _with_users(task: Task, state: Path, own: str) -> Task:
     found = replace(
         environment,
         user=look_up(asked[0], environment.user),
+        image_user=look_up(own or "0", environment.user) if rootfs.manifest is not None else None,
         asked=replace(environment.asked, user=None, verifier_user=None),
     )
     return replace(task, environment=found, tests=replace(task.tests, user=look_up(asked[1], task.tests.user)))
@@ -147,10 +148,21 @@ def _hands_on(entrypoint: tuple[str, ...]) -> bool:
     return all(word.startswith("-") or PurePosixPath(word).name in _HAND_ON for word in entrypoint)
 
 
-def _not_honoured(image: StoredImage) -> list[str]:
+def _with_health_check(task: Task, image: StoredImage) -> Task:
+    """The task with its image's health check before its own. A verifier's image has none that is run."""
+    if image.healthcheck is None or task.tests.in_image:
+        return task
+    check = image_health_check(image.healthcheck, image.shell, f"HEALTHCHECK of the image {image.name}")
+    checks = task.environment.health_checks
+    return replace(
+        task, environment=replace(task.environment, health_checks=((check, *checks) if check is not None else checks))
+    )
+
+
+def _not_honoured(task: Task, image: StoredImage) -> list[str]:
     notes = []
-    if image.healthcheck:
-        notes.append("the image's HEALTHCHECK is not run: the agent begins at once")
+    if image.healthcheck is not None and task.tests.in_image:
+        notes.append("the image's HEALTHCHECK is not run: the tests begin at once")
     if not _hands_on(image.entrypoint):
         notes.append("the image's ENTRYPOINT runs beside the agent, and what it does counts as the agent's")
     return notes

@@ -21,6 +21,7 @@ from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.decoys import Decoys
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
+from affidavit.evaluation.health import HeldStart
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.model_access import ModelAccess, gateway_environment, model_under
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
@@ -267,31 +268,40 @@ class Trial:
             shutil.copyfile(earlier.setup.events, bundle.file(f"{earlier.setup.stage}/events.parquet"))
             self.keep(bundle, earlier.setup.stage, earlier.setup.captured)
         self._began_with = partial(self._stages.began_with, first)
-        with self.ways_out(place) as ways:
-            spec = self.agent_spec(place, first.sandbox, ways)
+        with self.ways_out(place, first.sandbox) as ways:
+            held = HeldStart.of(self._task, lambda batch: self.found(judge.feed(batch)))
+            spec = self.agent_spec(place, first.sandbox, ways, held=held is not None)
             made, names = self._log.sandbox_made, ways.names
-            with self._stage(bundle, first, spec, judge=judge, made=made, names=names) as (agent, sandbox):
+            with self._stage(bundle, first, spec, judge=judge, made=made, names=names, held=held) as (agent, sandbox):
                 self._log.finished()
                 self.close_ways(bundle, ways)
-                changes, carried_over = take_over(sandbox, judge, carried)
+                setup = held.setup if held else ()
+                changes, carried_over = take_over(sandbox, judge, carried, setup)
                 if earlier is not None:
                     carry_over(sandbox.upper(), sandbox.layers, changes, lambda _: True, earlier.into)
-                texts = changed_texts(sandbox.upper(), sandbox.layers, changes)
+                was = {change.path: change for change in setup}
+                texts = changed_texts(sandbox.upper(), sandbox.layers, changes, was)
                 began_with = sandbox.began_with
+        execs = None
+        if held is not None:
+            execs = held.execs()
+            bundle.add_execs(execs)
+            bundle.add("setup.json", [asdict(change) for change in setup])
         if earlier is not None and earlier.left is not None:
             before = earlier.before
             bundle.add(EARLIER, EarlierDocument.of(began_with, before.changes, before.rules).to_json())
-        work = Work(agent, changes, carried_over, carried, texts=texts, earlier=began_with)
+        work = Work(agent, changes, carried_over, carried, execs, texts, began_with)
         judgement = self.conclude(bundle, place, self._stages, judge, work, second)
         return judgement, self.seal(bundle, judgement)
 
-    def agent_spec(self, place: Path, name: str, ways: WaysOut) -> SandboxSpec:
+    def agent_spec(self, place: Path, name: str, ways: WaysOut, *, held: bool = False) -> SandboxSpec:
         """The sandbox that the agent works in.
 
         Args:
             place: a private folder for what is mounted into it.
             name: the sandbox's.
             ways: that lead out of it.
+            held: see `affidavit.evaluation.agent_spec`.
 
         Raises:
             OSError: the solution can't be read.
@@ -311,9 +321,11 @@ class Trial:
             place,
             name,
             network=ways.network,
+            network_owner=ways.network_owner,
             model=gateway_environment(self._shared.model.models) if self._shared.model else None,
             top=new,
             earlier=left,
+            held=held,
         )
         return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
 
@@ -472,8 +484,13 @@ class Trial:
     def _duration_ms(self) -> int:
         return round((time.monotonic() - self._began) * 1000)
 
-    def ways_out(self, place: Path, *, host_asks: bool = False) -> WaysOut:
-        """The ways out of the agent's sandbox; `place`: a private folder; `host_asks`: see WaysOut.
+    def ways_out(self, place: Path, name: str, *, host_asks: bool = False) -> WaysOut:
+        """The ways out of the agent's sandbox.
+
+        Args:
+            place: a private folder.
+            name: the sandbox's.
+            host_asks: see WaysOut.
 
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
@@ -481,7 +498,8 @@ class Trial:
         wall_ms = round(self._task.limits.agent_timeout_s * 1000)
         model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
         wall_ms = min(wall_ms, self._settings.wall_ms or wall_ms)
-        return WaysOut(model, self._reach, place, wall_ms, host_asks=host_asks)
+        owner = name if self._task.environment.profile == "container" else ""
+        return WaysOut(model, self._reach, place, wall_ms, owner, host_asks=host_asks)
 
     def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
         """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
@@ -526,15 +544,16 @@ class Trial:
         judge: Judge | None = None,
         made: Callable[[], None] = lambda: None,
         names: HostNames | None = None,
+        held: HeldStart | None = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``. `made` is called when it
-        is there, before anything runs in it; `names`: of the hosts that it can reach."""
+        is there, before anything runs in it; `names`: of the hosts that it can reach; `held`: it waits for that."""
 
         def watch(batch: pa.RecordBatch) -> bool:
             return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams, made, names) as (captured, sandbox):
+        with self._stages.run(stage, spec, events, watch, streams, made, names, held) as (captured, sandbox):
             self.keep(bundle, stage.name, captured)
             yield captured, sandbox
 

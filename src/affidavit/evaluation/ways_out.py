@@ -19,6 +19,7 @@ class WaysOut:
 
     Attributes:
         network: path of the namespace that the sandbox must be in; empty: it has none of these ways.
+        network_owner: see SandboxSpec.
         model: to its model; None where it has none.
         layer: a layer for the top of its root file system, which tells its programs who answers for names; None where
             it reaches no hosts.
@@ -30,6 +31,7 @@ class WaysOut:
         hosts: EgressSettings | None,
         place: Path,
         wall_ms: int,
+        owner: str = "",
         *,
         host_asks: bool = False,
     ) -> None:
@@ -40,12 +42,13 @@ class WaysOut:
             hosts: what may be reached by name.
             place: a private folder.
             wall_ms: how long the agent has.
+            owner: see `NetworkNamespace`.
             host_asks: programs outside the sandbox may ask its model as well.
 
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
         """
-        self.network, self.layer = "", None
+        self.network, self.network_owner, self.layer = "", "", None
         self.model: ModelAccess | None = None
         self._settings = hosts
         self._hosts: EgressProcess | None = None
@@ -54,13 +57,13 @@ class WaysOut:
         if model is None and hosts is None:
             return
         with self._stack:
-            namespace = self._stack.enter_context(NetworkNamespace())
+            namespace = self._stack.enter_context(NetworkNamespace(owner))
             if hosts is not None:
                 self._hosts = self._stack.enter_context(EgressProcess(hosts, namespace, self._spool))
                 self.layer = _resolver_layer(place / "resolver")
             if model is not None:
                 self.model = self._stack.enter_context(ModelAccess(model, namespace, place, wall_ms, host=host_asks))
-            self.network = namespace.path
+            self.network, self.network_owner = namespace.path, namespace.owner_path
             self._stack = self._stack.pop_all()
 
     def __enter__(self) -> Self:

@@ -87,10 +87,18 @@ class StoredImage:
         return tuple(map(str, value)) if isinstance(value, list) else ()
 
     @property
-    def healthcheck(self) -> bool:
-        """Whether it has a ``Healthcheck`` other than NONE."""
-        test = (self.config.get("Healthcheck") or {}).get("Test") if self.config.get("Healthcheck") else None
-        return isinstance(test, list) and test[:1] not in ([], ["NONE"])
+    def healthcheck(self) -> Mapping[str, Any] | None:
+        """``Healthcheck``; None where it has none, or NONE."""
+        value = self.config.get("Healthcheck")
+        if not isinstance(value, dict) or value.get("Test") in (None, [], ["NONE"]):
+            return None
+        return value
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        """``Shell``, or the one that Docker takes."""
+        value = self.config.get("Shell")
+        return tuple(map(str, value)) if isinstance(value, list) and value else ("/bin/sh", "-c")
 
 
 def _text(value: object) -> str:

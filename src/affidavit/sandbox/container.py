@@ -124,6 +124,7 @@ class OciSandbox:
         self._command = command.networked() if spec.network else command
         self._state = state
         self._streams = streams
+        self._gives_stdout = streams is not None and streams.stdout >= 0
         self._folder: Path | None = None
         self._stdout = BoundedStream(spec.limits.output_bytes)
         self._stderr = BoundedStream(spec.limits.output_bytes)
@@ -337,7 +338,7 @@ class OciSandbox:
         self._launcher = subprocess.Popen(
             [*hooks.wrapper, *create],
             stdin=self._streams.stdin if self._streams else subprocess.DEVNULL,
-            stdout=self._streams.stdout if self._streams else self._stdout.write_end,
+            stdout=self._streams.stdout if self._streams and self._gives_stdout else self._stdout.write_end,
             stderr=self._stderr.write_end,
             env=self._command.environment(),
             cwd="/",
@@ -397,6 +398,10 @@ class OciSandbox:
             raise SandboxError(f"{self.name}: the sandbox was killed before it was started")
         self._started_at = time.monotonic()
         self._command.run("start", self._state, self.name)
+
+    def count_from_now(self) -> None:
+        """Count the wall time of its command from now on: it waited for something until now."""
+        self._started_at = time.monotonic()
 
     @property
     def first_process(self) -> int:
@@ -607,7 +612,7 @@ class OciSandbox:
         """See the protocol."""
         self.exit()
         dropped = self._stdout.dropped + self._stderr.dropped
-        said = self._streams.said() if self._streams else self._stdout.content()
+        said = self._streams.said() if self._streams and self._gives_stdout else self._stdout.content()
         return Output(said, self._stderr.content(), dropped)
 
     def upper(self) -> Path:

@@ -6,17 +6,20 @@ the host enters only once, in a thread that ends right after, and serves from ou
 """
 
 import contextlib
+import errno
 import fcntl
 import ipaddress
 import os
 import socket
 import struct
+import subprocess
 import threading
 from collections.abc import Callable
 from typing import Self, TypeVar
 
 from affidavit.sandbox import kernel
 from affidavit.sandbox.protocol import SandboxError
+from affidavit.sandbox.user_namespace import sandbox_user_namespace
 
 _T = TypeVar("_T")
 
@@ -39,14 +42,23 @@ class NetworkNamespace:
     """An empty network namespace with loopback. It is there until it is closed and no process is in it any more. A
     context manager: closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
         """
+        Args:
+            owner: name of the sandbox of the container profile whose user namespace owns it, so that commands can enter
+                that sandbox; empty: it is the machine's, as for other sandboxes.
+
         Raises:
             SandboxError: the kernel refused.
         """
-        self._descriptor = -1
+        self._descriptor = self._owner = -1
         try:
-            self._descriptor = _in_thread(_make)
+            if owner:
+                with sandbox_user_namespace(owner) as users:
+                    self._owner = os.dup(users)
+            self._descriptor = _in_thread(_make) if not owner else _made_in(self._owner)
+            if owner:
+                _in_thread(lambda: _set_up(self._descriptor))
         except OSError as problem:
             raise SandboxError(f"a network namespace can't be made: {problem.strerror}; run as root") from problem
 
@@ -60,6 +72,11 @@ class NetworkNamespace:
     def path(self) -> str:
         """Where another process finds it, for ``linux.namespaces[].path`` of the OCI runtime specification."""
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    @property
+    def owner_path(self) -> str:
+        """Where another process finds the user namespace that owns it; empty where that is the machine's."""
+        return f"/proc/{os.getpid()}/fd/{self._owner}" if self._owner >= 0 else ""
 
     def listen(self, port: int, address: str = "127.0.0.1") -> socket.socket:
         """A socket that listens in the namespace; whoever has it may accept from outside.
@@ -113,19 +130,54 @@ class NetworkNamespace:
 
     def close(self) -> None:
         """Let go of it. Harmless when called twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        for descriptor in (self._descriptor, self._owner):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._owner = -1
+
+
+def _made_in(users: int) -> int:
+    """A descriptor of a new network namespace that a user namespace owns. Raises OSError."""
+    # A process of its own: one of several threads can't enter a user namespace.
+    made = ("unshare", "--net", "--", "/bin/sh", "-c", "echo; read -r _")
+    with subprocess.Popen(
+        ["nsenter", f"--user=/proc/self/fd/{users}", "--", *made],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(users,),
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        cwd="/",
+        start_new_session=True,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        try:
+            if not holder.stdout.readline():
+                raise OSError(errno.EPERM, "it can't be made in a user namespace")
+            return os.open(f"/proc/{holder.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            holder.stdin.close()
 
 
 def _make() -> int:
     """Leave for a new namespace, set up loopback, and return a descriptor of it."""
     kernel.new_network()
+    _set_up_here()
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _set_up(descriptor: int) -> None:
+    """Enter a namespace and set up its loopback."""
+    kernel.enter_network(descriptor)
+    _set_up_here()
+
+
+def _set_up_here() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack(_IFREQ, b"lo", 0)
         flags = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack(_IFREQ, b"lo", flags | _IFF_UP))
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:

@@ -81,7 +81,7 @@ def bundle_config(
             "namespaces": [
                 *({"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")),
                 {"type": "network", **({"path": spec.network} if spec.network else {})},
-                *([{"type": "user"}] if spec.profile == "container" else []),
+                *([_user_namespace(spec)] if spec.profile == "container" else []),
             ],
             **(_id_mappings(spec.name) if spec.profile == "container" else {}),
             "cgroupsPath": cgroup,
@@ -118,6 +118,10 @@ def process_config(spec: SandboxSpec, command: ExecSpec) -> dict[str, Any]:
         # A set-id program of a container (su, sudo) makes root of its user namespace, and no more.
         "noNewPrivileges": spec.profile == "strict",
     }
+
+
+def _user_namespace(spec: SandboxSpec) -> dict[str, Any]:
+    return {"type": "user", **({"path": spec.network_owner} if spec.network_owner else {})}
 
 
 def _id_mappings(name: str) -> dict[str, Any]:

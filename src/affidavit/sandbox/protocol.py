@@ -121,6 +121,8 @@ class SandboxSpec:
         capabilities: names as in ``CAP_SETUID``, for a sandbox that runs as root; none for an agent's.
         network: path of the network namespace that it is in (:attr:`NetworkNamespace.path`), which must be there until
             it is created; empty: one of its own, with nothing but loopback.
+        network_owner: path of the user namespace that owns `network` (:attr:`NetworkNamespace.owner_path`); it becomes
+            the sandbox's. Empty: the machine's own does.
         first_user: who runs `argv`, where that is somebody else than `user`, who owns the folders.
         profile: see Profile; in ``container``, `writable` and `capabilities` are not asked.
         earlier: changes that it begins with and that count as its own; None: there are none. They take no room of
@@ -141,6 +143,7 @@ class SandboxSpec:
     deny_syscalls: Sequence[str] = ()
     capabilities: Sequence[str] = ()
     network: str = ""
+    network_owner: str = ""
     first_user: User | None = None
     profile: Profile = "strict"
     earlier: EarlierChanges | None = None
@@ -151,12 +154,13 @@ class Streams:
     """Standard input and output for process 1 of a sandbox, in place of none and of a bounded one.
 
     Attributes:
-        stdin, stdout: descriptors, which the sandbox closes here once its process 1 has them.
-        said: what counts as its standard output, asked for once it has ended.
+        stdin, stdout: descriptors, which the sandbox closes here once its process 1 has them. `stdout` may be -1: it is
+            the bounded one.
+        said: what counts as its standard output, asked for once it has ended; only where `stdout` was given.
     """
 
     stdin: int
-    stdout: int
+    stdout: int = -1
     said: Callable[[], bytes] = bytes
 
     def close(self) -> None:

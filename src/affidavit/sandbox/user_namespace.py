@@ -81,6 +81,21 @@ def mapped_mounts(folder: Path, first: int) -> Iterator[Callable[[Path], Path]]:
 
 
 @contextmanager
+def sandbox_user_namespace(name: str) -> Iterator[int]:
+    """The descriptor of a user namespace for a sandbox that is to be, good as long as the ``with`` lasts. What is made
+    in it (a network namespace) can be entered by commands of the sandbox (setns(2)).
+
+    Args:
+        name: the sandbox's.
+
+    Raises:
+        SandboxError: the kernel refused.
+    """
+    with _user_namespace(first_id(name)) as namespace:
+        yield namespace
+
+
+@contextmanager
 def _user_namespace(first: int) -> Iterator[int]:
     """The descriptor of a namespace that maps user and group 0, and those after it, to `first` and those after it; and
     to the machine's root one that no sandbox has, as which an overlay keeps its own folders."""

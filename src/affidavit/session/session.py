@@ -18,7 +18,11 @@ from affidavit.evaluation import (
     AccessOptions,
     Agent,
     Capture,
+    CheckRun,
     ChooseRuntime,
+    EnteredSandbox,
+    Entry,
+    ExecLog,
     Interrupted,
     Job,
     PolicyOptions,
@@ -28,10 +32,12 @@ from affidavit.evaluation import (
     Stages,
     Trial,
     Work,
+    await_health,
     changed_texts,
     check_has_no_steps,
     open_workplace,
     prepared_run,
+    take_over,
 )
 from affidavit.events import AGENT, FIRST, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
@@ -47,11 +53,9 @@ from affidavit.sandbox import (
     carry_over,
     diff,
 )
-from affidavit.session.entered import EnteredSandbox
-from affidavit.session.log import Entry, ExecLog
 from affidavit.session.result import ExecResult
 from affidavit.session.users import find_user
-from affidavit.tasks import Task, load_task
+from affidavit.tasks import HealthCheck, Task, load_task
 from affidavit.trace import one_line, trace_batches
 from affidavit.verification import Judgement
 
@@ -205,7 +209,7 @@ class Session:
         self._stage = self._stages.open(AGENT, self._trial.within_ms)
         self._stack.push(self._live)
         self._stack.push(self._after)
-        self._ways = self._live.enter_context(self._trial.ways_out(self._place, host_asks=True))
+        self._ways = self._live.enter_context(self._trial.ways_out(self._place, self._stage.sandbox, host_asks=True))
         spec = self._trial.agent_spec(self._place, self._stage.sandbox, self._ways)
         self._spec = spec
         self._user, self._env, self._cwd = spec.user, spec.env, spec.cwd
@@ -228,6 +232,14 @@ class Session:
         self._log.add(
             Entry(FIRST, "setup", "harness", spec.argv, _ROOT, spec.cwd, sandbox.first_process, began, began, None)
         )
+        await_health(plan.task.environment.health_checks, self._check_health, time.sleep)
+
+    def _check_health(self, check: HealthCheck) -> CheckRun:
+        self._has_setup = True
+        environment = self._ready.trials[0].task.environment
+        who = environment.image_user or environment.user
+        done = self._run("setup", "harness", _Asked(check.argv, f"{who.uid}:{who.gid}"), check.timeout_s)
+        return CheckRun(done.exit_code, done.timed_out, done.stdout + b"\n" + done.stderr)
 
     # --- commands ---
 
@@ -451,7 +463,7 @@ class Session:
             layer: what the agent left.
         """
         stage = self._stages.open(name)
-        spec = replace(self._spec, name=stage.sandbox, rootfs=(layer, *self._spec.rootfs), network="")
+        spec = replace(self._spec, name=stage.sandbox, rootfs=(layer, *self._spec.rootfs), network="", network_owner="")
         return stage, spec, self._bundle.file(f"{name}/events.parquet")
 
     def _open_scoring(self) -> EnteredSandbox:
@@ -514,14 +526,9 @@ class Session:
         self._trial.close_ways(self._bundle, self._ways)
         execs = self._log.table()
         self._bundle.add_execs(execs)
-        changes = diff(self._sandbox.upper(), self._sandbox.layers)
-        setup = {change.path: change for change in self._setup}
-        own = tuple(change for change in changes if setup.get(change.path) != change)
-        carried_over = self._judge.carried(own)
-        given = {change.path for change in changes if setup.get(change.path) == change}
         carried = self._place / "carried"
-        taken = carried_over | given
-        carry_over(self._sandbox.upper(), self._sandbox.layers, changes, lambda change: change.path in taken, carried)
+        own, carried_over = take_over(self._sandbox, self._judge, carried, self._setup)
+        setup = {change.path: change for change in self._setup}
         texts = changed_texts(self._sandbox.upper(), self._sandbox.layers, own, setup)
         self._work = Work(captured, own, carried_over, carried, execs, texts)
         self._stages.ended(self._stage)

@@ -19,6 +19,7 @@ from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.git import run_git
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
+from affidavit.tasks.health import HealthCheck, image_health_check
 from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.json_records import read_json_records
 from affidavit.tasks.labels import Labels, read_labels
@@ -47,6 +48,7 @@ __all__ = [
     "DeclaredContract",
     "DecoySettings",
     "GraderSpec",
+    "HealthCheck",
     "ImportedTask",
     "Labels",
     "Profile",
@@ -66,6 +68,7 @@ __all__ = [
     "distinct",
     "find_tasks",
     "has_crlf",
+    "image_health_check",
     "import_harbor",
     "import_swebench",
     "load_task",

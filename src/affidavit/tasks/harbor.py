@@ -117,6 +117,8 @@ def _verifiers_own(own: TomlTable, tests: Path) -> Iterator[str]:
     for name in COMPOSE_NAMES:
         if (tests / name).exists():
             raise own.error(None, f"has {tests / name}: verifiers of several services are not supported yet")
+    if own.take("healthcheck"):
+        raise own.error("healthcheck", "is not supported yet: the tests would begin before their sandbox is ready")
     yield from _environment(own)
     network = own.text("network_mode")
     if network is not None and network not in NETWORK_MODES:
@@ -139,10 +141,6 @@ def _environment(environment: TomlTable) -> Iterator[str]:
         raise environment.error("tpu", "wants a TPU, which no sandbox has")
     if environment.take("mcp_servers"):
         raise environment.error("mcp_servers", "wants MCP servers for the agent, which are not supported yet")
-    if environment.take("healthcheck"):
-        raise environment.error(
-            "healthcheck", "is not supported yet: the agent would begin before its environment is ready"
-        )
     if environment.text("skills_dir"):
         yield f"{environment.place('skills_dir')} is ignored: no agent here reads skills"
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from affidavit.tasks.graders import GraderSpec
 from affidavit.tasks.harbor import Artifact
+from affidavit.tasks.health import HealthCheck
 from affidavit.tasks.rootfs import Rootfs, TaskUser
 
 Profile = Literal["strict", "container"]
@@ -41,6 +42,8 @@ class TaskEnvironment:
         profile: what they are like inside. Where task.toml does not say: ``container`` on an image, else ``strict``.
         entrypoint: the image's; empty for others.
         asked: what task.toml says of what the image may settle.
+        health_checks: must have succeeded, in this order, before the agent begins.
+        image_user: who they run as; None: the agent's user.
     """
 
     rootfs: Rootfs
@@ -51,6 +54,8 @@ class TaskEnvironment:
     profile: Profile = "strict"
     entrypoint: tuple[str, ...] = ()
     asked: AskedOfImage = AskedOfImage()
+    health_checks: tuple[HealthCheck, ...] = ()
+    image_user: TaskUser | None = None
 
 
 @dataclass(frozen=True)

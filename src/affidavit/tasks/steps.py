@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.harbor import NETWORK_MODES, Artifact, is_separate, names_of, read_artifacts
+from affidavit.tasks.health import HealthCheck
 from affidavit.tasks.toml import TomlTable
 
 RewardStrategy = Literal["mean", "final"]
@@ -25,9 +26,6 @@ SETUP = "setup.sh"
 _MOST_STEPS = 50
 _MOST_NAME = 255
 _NAME = re.compile(r'[^<>:"/\\|?*\x00-\x1f\x7f]*[^<>:"/\\|?*\x00-\x1f\x7f. ]')
-_UNSUPPORTED = {
-    "healthcheck": "is not supported yet: the agent would begin before the step is ready",
-}
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Step:
         verifier_env: what the verifier gets beside the task's.
         min_reward: a lower score ends the trial after this step; None: none does.
         artifacts: what a verifier with a root file system of its own gets beside the task's.
+        health_check: must have succeeded, after the task's own, before its agent begins.
     """
 
     name: str
@@ -58,6 +57,7 @@ class Step:
     verifier_env: dict[str, str] = field(default_factory=dict)
     min_reward: float | None = None
     artifacts: tuple[Artifact, ...] = ()
+    health_check: HealthCheck | None = None
 
     @property
     def has_setup(self) -> bool:
@@ -72,7 +72,7 @@ class StepTables:
     Attributes:
         name: checked.
         folder: ``steps/NAME`` of the task.
-        own, agent, verifier: ``[[steps]]``, ``[steps.agent]`` and ``[steps.verifier]``.
+        own, agent, verifier, health: ``[[steps]]``, ``[steps.agent]``, ``[steps.verifier]``, ``[steps.healthcheck]``.
     """
 
     name: str
@@ -80,11 +80,12 @@ class StepTables:
     own: TomlTable
     agent: TomlTable
     verifier: TomlTable
+    health: TomlTable
 
     @property
     def all(self) -> tuple[TomlTable, ...]:
         """All of them."""
-        return (self.own, self.agent, self.verifier)
+        return (self.own, self.agent, self.verifier, self.health)
 
 
 def read_strategy(top: TomlTable) -> RewardStrategy:
@@ -129,7 +130,8 @@ def step_tables(top: TomlTable, task: Path) -> list[StepTables]:
         folder = task / "steps" / name
         if not folder.is_dir():
             raise table.error("name", f"names a step whose folder {folder} is missing")
-        found.append(StepTables(name, folder, table, table.table("agent"), table.table("verifier")))
+        inner = (table.table(key) for key in ("agent", "verifier", "healthcheck"))
+        found.append(StepTables(name, folder, table, *inner))
     return found
 
 
@@ -146,10 +148,7 @@ def unsupported_step_keys(step: StepTables, separate: bool) -> Iterator[str]:
     Raises:
         TaskError: one would change the result.
     """
-    own, agent, verifier = step.all
-    for key, why in _UNSUPPORTED.items():
-        if own.take(key):
-            raise own.error(key, why)
+    own, agent, verifier = step.own, step.agent, step.verifier
     for table in (agent, verifier):
         if table.take("user") is not None:
             raise table.error("user", "of a step is not supported yet; set the task's own user, who does all steps")

@@ -20,6 +20,7 @@ from affidavit.tasks.harbor import (
     read_artifacts,
     unsupported_keys,
 )
+from affidavit.tasks.health import read_health_check
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.parts import (
     AskedOfImage,
@@ -111,10 +112,13 @@ class Task:
 
     def at_step(self, step: Step) -> "Task":
         """The task as one of its steps has it, which is a task without steps."""
-        limits, tests = self.limits, self.tests
+        limits, tests, environment = self.limits, self.tests, self.environment
+        if step.health_check is not None:
+            environment = replace(environment, health_checks=(*environment.health_checks, step.health_check))
         return replace(
             self,
             instruction=step.instruction,
+            environment=environment,
             limits=replace(
                 limits,
                 agent_timeout_s=step.agent_timeout_s or limits.agent_timeout_s,
@@ -253,7 +257,8 @@ class _Reader:
         environment.take("workdir")
         user, asked_user = self._user(agent, rootfs, image)
         verifier_user, asked_verifier_user = self._user(verifier, rootfs, image)
-        graders = read_graders(own)
+        health = environment.table("healthcheck")
+        graders, check = read_graders(own), read_health_check(health)
         strategy, in_steps, digest = read_strategy(top), step_tables(top, path), task_digest(path)
         separate = is_separate(verifier)
         steps = tuple(self._step(tables, graders, digest, separate) for tables in in_steps)
@@ -271,6 +276,7 @@ class _Reader:
                 overlay=self._folder("environment/root"),
                 profile=profile or ("container" if rootfs.is_image else "strict"),
                 asked=AskedOfImage(asked_user, asked_verifier_user, asked, profile),
+                health_checks=() if check is None else (check,),
             ),
             limits=TaskLimits(
                 agent_timeout_s=agent.seconds("timeout_sec") or 600.0,
@@ -297,7 +303,7 @@ class _Reader:
         )
         if not steps and any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests([task.tests.folder])
-        tables = [top, about, agent, verifier, environment, solution, own]
+        tables = [top, about, agent, verifier, environment, health, solution, own]
         tables += [table for step in in_steps for table in step.all]
         grading = None
         if separate:
@@ -313,7 +319,7 @@ class _Reader:
 
     def _step(self, tables: StepTables, graders: Sequence[GraderSpec], digest: str, separate: bool) -> Step:
         self._warnings += unsupported_step_keys(tables, separate)
-        own, agent, verifier = tables.all
+        own, agent, verifier = tables.own, tables.agent, tables.verifier
         tests, solution, files = (tables.folder / name for name in ("tests", "solution", "workdir"))
         shared = self._path / "tests"
         if any(grader.kind == DEFAULT_KIND for grader in graders):
@@ -334,6 +340,7 @@ class _Reader:
             verifier_env=self._env(verifier),
             min_reward=read_min_reward(own, score),
             artifacts=read_artifacts(own, separate=True) if separate else (),
+            health_check=read_health_check(tables.health),
         )
 
     def _grading(self, verifier: TomlTable, own: TomlTable, task: Task) -> Task:
@@ -358,7 +365,7 @@ class _Reader:
         agents, env = task.environment, self._env(own)
         if not image and not (tests / "Dockerfile").exists():
             # As Harbor has it: a second copy of the agent's.
-            environment = replace(agents, workdir=asked or agents.workdir, env={**agents.env, **env})
+            environment = replace(agents, workdir=asked or agents.workdir, env={**agents.env, **env}, health_checks=())
             return replace(task, environment=environment, limits=limits)
         rootfs = Rootfs("registry", None, image) if image else Rootfs("dockerfile", tests)
         user, asked_user = self._user(verifier, rootfs, ImageSettings("", None, {}))

@@ -82,6 +82,11 @@ class TomlTable:
         """An error that names the whole file, the line and the key."""
         return TaskError(f"{self.path.parent / self.place(key)} {message}")
 
+    @property
+    def given(self) -> bool:
+        """Whether it has any key."""
+        return bool(self._values)
+
     def unknown(self) -> Iterable[str]:
         """Keys that nobody took, in the file's order."""
         return [key for key in self._values if key not in self._taken]

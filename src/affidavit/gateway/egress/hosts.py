@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from affidavit.contracts import Endpoint, EndpointError
 from affidavit.events import NAMED_ADDRESSES
 from affidavit.gateway.egress.records import EgressWriter
-from affidavit.gateway.egress.settings import WEB_PORTS, EgressSettings
+from affidavit.gateway.egress.settings import EgressSettings
 
 Resolver = Callable[[str], Awaitable[list[str]]]
 """Looks a name up outside: its addresses; none where there are none."""
@@ -28,7 +28,7 @@ class Hosts:
     """
 
     def __init__(self, settings: EgressSettings, writer: EgressWriter) -> None:
-        self._endpoints = settings.parsed()
+        self._settings, self._endpoints = settings, settings.parsed()
         self._given = settings.addresses
         self._writer = writer
         self._names: dict[str, str] = {}
@@ -43,10 +43,7 @@ class Hosts:
 
     def allows_port(self, name: str, port: int) -> bool:
         """Whether a host may be reached on a port of TCP."""
-        return any(
-            endpoint.allows_name(name) and endpoint.allows_port(port, "tcp") and (endpoint.ports or port in WEB_PORTS)
-            for endpoint in self._endpoints
-        )
+        return self._settings.allows(name, port)
 
     def address_of(self, name: str) -> str | None:
         """The address that stands for an allowed name; None where there can be no more."""

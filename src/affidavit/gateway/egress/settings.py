@@ -38,6 +38,13 @@ class EgressSettings:
         """The endpoints."""
         return tuple(Endpoint.parse(text) for text in self.endpoints)
 
+    def allows(self, name: str, port: int) -> bool:
+        """Whether a host may be reached on a port of TCP."""
+        return any(
+            one.allows_name(name) and one.allows_port(port, "tcp") and (one.ports is not None or port in WEB_PORTS)
+            for one in self.parsed()
+        )
+
     def ports(self) -> tuple[int, ...]:
         """The ports that need a listener.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from affidavit.evaluation import RunningCapture
+from affidavit.evaluation.sandbox_capture import RunningCapture
 from affidavit.events import FIRST, ExecTracker
 from affidavit.sandbox import Entrance, ExecEnd, ExecSpec, OciSandbox, RuntimeHooks
 
@@ -34,10 +34,12 @@ class EnteredSandbox:
     Args:
         judge: sees what judged commands did, in the record's order, once it is known which processes have entered for
             which commands; True ends the sandbox.
+        first_judged: whether what the sandbox's first process does is judged.
     """
 
-    def __init__(self, judge: Callable[[pa.RecordBatch], bool]) -> None:
+    def __init__(self, judge: Callable[[pa.RecordBatch], bool], *, first_judged: bool = False) -> None:
         self._judge = judge
+        self._first_judged = first_judged
         self._tracker = ExecTracker()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -55,7 +57,7 @@ class EnteredSandbox:
         self._hold()
         try:
             capture.start()
-            self._tracker.enter(FIRST, sandbox.first_process, judged=False)
+            self._tracker.enter(FIRST, sandbox.first_process, judged=self._first_judged)
         finally:
             self._release()
 
