@@ -187,7 +187,30 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
         ("[environment]\ngpus = 1\n", "task.toml:2: [environment].gpus wants a GPU, which no sandbox has"),
         ('[environment]\ngpus = "1"\n', "task.toml:2: [environment].gpus must be a whole number"),
         ('[environment]\ntpu = "v4"\n', "task.toml:2: [environment].tpu wants a TPU"),
-        ('[[environment.mcp_servers]]\nname = "x"\n', "task.toml:1: [environment].mcp_servers wants MCP servers"),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\n',
+            'task.toml:1: [[environment.mcp_servers]] number 1 needs a url, as its transport is "sse"',
+        ),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\ntransport = "stdio"\n',
+            "task.toml:1: [[environment.mcp_servers]] number 1 needs a command",
+        ),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\nurl = "file:///etc"\n',
+            "task.toml:3: [[environment.mcp_servers]] number 1.url must be http://HOST:PORT/PATH",
+        ),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\nurl = "http://h"\nheaders = {A = "Bearer ${T}"}\n',
+            "task.toml:4: [[environment.mcp_servers]] number 1.headers of 'A' asks for a variable of this machine",
+        ),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\nurl = "http://h"\ntransport = "udp"\n',
+            'task.toml:4: [[environment.mcp_servers]] number 1.transport must be "stdio", "sse" or "streamable-http"',
+        ),
+        (
+            '[[environment.mcp_servers]]\nname = "x"\nurl = "http://h"\noauth = true\n',
+            "task.toml:4: [[environment.mcp_servers]] number 1.oauth is not known",
+        ),
         (
             "[environment.healthcheck]\nretries = 2\n",
             "task.toml:1: [environment.healthcheck].command must be a command",

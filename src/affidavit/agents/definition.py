@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
+from affidavit.agents.mcp import McpForm
 from affidavit.errors import AffidavitError, first_problem, read_input
 from affidavit.signing import canonical_json
 
@@ -70,6 +71,7 @@ class AgentDefinition(_Table):
         install: None: it is in the root file system.
         command: for ``/bin/sh -c``; its files are below AGENT_FOLDER.
         environment: variables that it gets beside the task's and the gateway's.
+        mcp: in which form it reads the task's MCP servers from the file that MCP_VARIABLE names; None: it takes none.
         check: what a scripted model says so that the agent writes ``hello`` into ``hello.txt``; empty: it has no check.
     """
 
@@ -81,6 +83,7 @@ class AgentDefinition(_Table):
     install: Installation | None = None
     command: str = Field(min_length=1, max_length=50_000)
     environment: dict[str, str] = {}
+    mcp: McpForm | None = None
     check: list[CheckAnswer] = []
 
     @field_validator("name")

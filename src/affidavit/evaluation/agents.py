@@ -11,6 +11,7 @@ from affidavit.agents import (
     AgentError,
     Brought,
     InstalledAgent,
+    McpForm,
     find_agent,
     install_agent,
     scan_brought,
@@ -107,6 +108,11 @@ class Agent:
         if len(command.encode("utf-8", "surrogateescape")) > 120_000:
             raise RunError("--agent-cmd is longer than 120,000 bytes, which execve(2) does not take as one argument")
         return cls(name, command)
+
+    @property
+    def mcp(self) -> McpForm | None:
+        """In which form it reads MCP servers; None where nobody says."""
+        return None if self.definition is None else self.definition.mcp
 
     def called(self, name: str) -> Self:
         """The agent under another name.

@@ -295,6 +295,7 @@ def _prepare_run(
     except (TaskError, ContractError, SuiteError, SandboxError, RecorderError, EvidenceError) as error:
         raise RunError(str(error)) from error
     notes = [*_notes(tasks, planned, terms, told=bool(options.alerts)), *_not_held(planned, choice), *_brought(jobs)]
+    notes += _mcp_notes(jobs, planned, terms)
     notes += [
         f"{task.id}: its sandboxes have the profile strict, as {choice.runtime.name} with {choice.recorder.name} can't "
         "hold the profile container, which images have where task.toml names none"
@@ -438,6 +439,24 @@ def _brought(jobs: Sequence[Job]) -> Iterator[str]:
         facts = job.agent.scan_facts
         if facts is not None and not facts.is_clean:
             yield f"{job.task.id}: {facts.sentence}"
+
+
+def _mcp_notes(jobs: Sequence[Job], contracts: Mapping[str, Contract], terms: Terms) -> Iterator[str]:
+    """Notes for the user on MCP servers that an agent does not take or can't reach."""
+    for job in jobs:
+        task, agent = job.task, job.agent
+        if not task.mcp_servers:
+            continue
+        if agent.definition is not None and agent.mcp is None:
+            yield f"{task.id}: {agent.name} takes no MCP servers: it works without those of the task"
+        reach = reach_of(task, contracts[task.id], terms)
+        for server in task.mcp_servers:
+            if server.endpoint is not None and (reach is None or not reach.allows(*server.endpoint)):
+                host, port = server.endpoint
+                yield (
+                    f"{task.id}: the MCP server {server.name} can't be reached: {host}:{port} is not among the allowed "
+                    f"hosts; list it under allowed_hosts, or with --allow {host}:{port}"
+                )
 
 
 def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: Terms, told: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
+from affidavit.agents import AGENT_FOLDER, MCP_FILE, MCP_VARIABLE, mcp_config
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.health import HELD
@@ -62,6 +63,13 @@ def agent_spec(
     env = {**_env(task, rootfs), **(model or {}), **agent.environment}
     if len(task.instruction.encode()) <= _MOST_IN_ENVIRONMENT:
         env["AFFIDAVIT_INSTRUCTION"] = task.instruction
+    if task.mcp_servers:
+        # Where every contract lets an agent read.
+        told, target = place / MCP_FILE, f"{AGENT_FOLDER}/{MCP_FILE}"
+        told.write_text(mcp_config(agent.mcp or "claude", task.mcp_servers), "utf-8")
+        told.chmod(0o644)
+        mounts.append(Mount(told, target))
+        env[MCP_VARIABLE] = target
     if agent.sees_solution:
         solution = place / "solution"
         copy_readable(task.solution.folder, solution)

@@ -24,6 +24,7 @@ from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.json_records import read_json_records
 from affidavit.tasks.labels import Labels, read_labels
 from affidavit.tasks.line_ends import CRLF, has_crlf
+from affidavit.tasks.mcp import McpServer
 from affidavit.tasks.parts import (
     DeclaredContract,
     Profile,
@@ -51,6 +52,7 @@ __all__ = [
     "HealthCheck",
     "ImportedTask",
     "Labels",
+    "McpServer",
     "Profile",
     "PublishedContract",
     "RewardStrategy",

@@ -119,6 +119,8 @@ def _verifiers_own(own: TomlTable, tests: Path) -> Iterator[str]:
             raise own.error(None, f"has {tests / name}: verifiers of several services are not supported yet")
     if own.take("healthcheck"):
         raise own.error("healthcheck", "is not supported yet: the tests would begin before their sandbox is ready")
+    if own.take("mcp_servers"):
+        yield f"{own.place('mcp_servers')} is ignored: MCP servers are the agent's"
     yield from _environment(own)
     network = own.text("network_mode")
     if network is not None and network not in NETWORK_MODES:
@@ -139,8 +141,6 @@ def _environment(environment: TomlTable) -> Iterator[str]:
     names_of(environment, "gpu_types")
     if environment.take("tpu"):
         raise environment.error("tpu", "wants a TPU, which no sandbox has")
-    if environment.take("mcp_servers"):
-        raise environment.error("mcp_servers", "wants MCP servers for the agent, which are not supported yet")
     if environment.text("skills_dir"):
         yield f"{environment.place('skills_dir')} is ignored: no agent here reads skills"
 

@@ -22,6 +22,7 @@ from affidavit.tasks.harbor import (
 )
 from affidavit.tasks.health import read_health_check
 from affidavit.tasks.labels import Labels, read_labels
+from affidavit.tasks.mcp import McpServer, read_mcp_servers
 from affidavit.tasks.parts import (
     AskedOfImage,
     DeclaredContract,
@@ -88,6 +89,7 @@ class Task:
         reward_strategy: how its score comes from those of its steps.
         step: the name of the step that this is, see `at_step`; empty where it is a whole task.
         earlier_steps: how many steps come before that one.
+        mcp_servers: what its agent gets of the Model Context Protocol.
     """
 
     id: str
@@ -109,6 +111,7 @@ class Task:
     reward_strategy: RewardStrategy = "mean"
     step: str = ""
     earlier_steps: int = 0
+    mcp_servers: tuple[McpServer, ...] = ()
 
     def at_step(self, step: Step) -> "Task":
         """The task as one of its steps has it, which is a task without steps."""
@@ -300,6 +303,7 @@ class _Reader:
             decoys=read_decoy_settings(own, path),
             steps=steps,
             reward_strategy=strategy,
+            mcp_servers=read_mcp_servers(environment),
         )
         if not steps and any(grader.kind == DEFAULT_KIND for grader in graders):
             self._tests([task.tests.folder])
