@@ -334,3 +334,53 @@ def test_no_time_is_known_to_be_that_of_the_tests(trials: Trials, task: Make) ->
     folder = task(files=files, solve=program.format('tr a-z A-Z <"$1" >"$2"'), graders=PYTEST)
     outcome = trials(EBPF, folder, program.format('echo XXXXX >"$2"; touch -d @0 "$2"'))
     assert (outcome.verdict, outcome.score, outcome.trial.judgement.assurance) == ("fail", 0.0, "separate")
+
+
+ONE_AFTER_ANOTHER = """\
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import _pytest.config
+from count import count
+
+
+def commands():
+    return {int(p.name): (p / "cmdline").read_bytes() for p in Path("/proc").iterdir() if p.name.isdigit()}
+
+
+def is_copy():
+    return b"template.py" in commands()[os.getpid()]
+
+
+def test_first():
+    assert is_copy() and count() == 1
+    _pytest.config.left_by_a_test = True
+    subprocess.Popen(["sleep", "12345"], start_new_session=True)
+
+
+def test_nothing_of_the_first_is_there():
+    assert is_copy() and count() == 1
+    assert not hasattr(_pytest.config, "left_by_a_test")
+    assert not [words for words in commands().values() if b"12345" in words]
+    [template] = {pid for pid, words in commands().items() if b"template.py" in words} - {os.getpid()}
+    os.kill(template, signal.SIGKILL)
+
+
+def test_begins_without_the_template():
+    assert count() == 1
+
+
+def test_has_a_template_again():
+    assert is_copy() and count() == 1
+"""
+
+
+def test_each_test_has_processes_of_its_own(trials: Trials, task: Make, way: Way) -> None:
+    solve = "mkdir -p src; printf 'n = 0\\ndef count():\\n    global n\\n    n += 1\\n    return n\\n' >src/count.py"
+    graders = f"{PYTEST}separate = true\n"
+    outcome = trials(way, task(files={"tests/test_count.py": ONE_AFTER_ANOTHER}, solve=solve, graders=graders))
+    [grade] = outcome.json("grades.json")["graders"]
+    # The second has killed what would have told how it ended.
+    assert [part["score"] for part in grade["components"]] == [1.0, 0.0, 1.0, 1.0], outcome.text("grader/stderr")

@@ -98,7 +98,9 @@ class VerifierPlan:
     @property
     def solution_argv(self) -> tuple[str, ...]:
         """The command of the solution's sandbox."""
-        return "/bin/sh", "-c", f"exec python3 -I -S {_SEPARATE}/solution_server.py"
+        # The tests of these frameworks ask for an interpreter, each for one of its own.
+        ahead = " --python" if self.settings.framework in ("pytest", "unittest") else ""
+        return "/bin/sh", "-c", f"exec python3 -I -S {_SEPARATE}/solution_server.py{ahead}"
 
     @property
     def solution_env(self) -> dict[str, str]:
@@ -169,13 +171,15 @@ class VerifierPlan:
     def _plan_json(self) -> str:
         """What the harness reads of the plan."""
         framework = self.settings.framework
-        argv = [f"{TESTS}/{{name}}"]
+        argv, template = [f"{TESTS}/{{name}}"], None
         if framework != "script":
             argv = [*_PYTHON, f"{HARNESS}/{framework}_test.py", "{name}", "{fd}", f"{HARNESS}/plan.json"]
+            template = [*_PYTHON, f"{HARNESS}/template.py", framework, "{fd}", f"{HARNESS}/plan.json"]
         return json.dumps(
             {
                 "tests": self.expected,
                 "argv": argv,
+                "template": template,
                 "timeout_s": self.settings.test_timeout_sec,
                 "tests_dir": TESTS,
                 "pythonpath": self._pythonpath(),

@@ -16,9 +16,10 @@ _PASSED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.
 
 def main():
     sys.path.insert(0, _HERE)
-    from affidavit_inside import client, frames, values, wire
+    from affidavit_inside import frames, values, wire
+    from affidavit_inside.settings import LINKS, Settings
 
-    settings = client.Settings(os.environ)
+    settings = Settings(os.environ)
     asked = request()
     mirror = settings.mirror()
     words = [*asked["argv"], asked["cwd"], *asked["environment"].values()]
@@ -38,7 +39,7 @@ def main():
         if told is not None:
             mirror.incoming(*told, roots)
             if mirror.linked and settings.ways is None and settings.words:
-                settings.tell_ways({client.ways.LINKS})
+                settings.tell_ways({LINKS})
     except (values.Refused, OSError, ValueError, TypeError) as error:
         print(f"{asked['argv'][:1]}: can't be run in the solution's sandbox: {error}", file=sys.stderr)
         return 126

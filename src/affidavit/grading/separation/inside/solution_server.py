@@ -1,9 +1,10 @@
-"""Process 1 of the solution's sandbox: ``solution_server.py [--not-first]``; see README.md."""
+"""Process 1 of the solution's sandbox: ``solution_server.py [--not-first] [--python]``; see README.md."""
 
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,12 +18,18 @@ _MOST_SESSIONS = 200
 
 
 class Server(frames.Relay):
-    """Starts a process for each session, and kills it with all that it started."""
+    """Starts a process for each session, and kills it with all that it started.
 
-    def __init__(self, first):
+    Attributes:
+        ahead: whether the process of the next session is started before it is opened, when no other runs.
+    """
+
+    def __init__(self, first, ahead):
         super().__init__()
-        self.first = first
+        self.first, self.ahead = first, ahead
         self.processes = {}
+        self.next = None
+        self.prepare()
 
     def from_host(self, session, kind, payload):
         if kind == frames.OPEN:
@@ -37,31 +44,70 @@ class Server(frames.Relay):
             self.closed(session)
             return
         opened = json.loads(payload)
-        ours, theirs = socket.socketpair()
         if opened["kind"] != "python":
+            ours, theirs = socket.socketpair()
             self.processes[session] = processes.Forked(lambda: self.run(theirs, opened))
             theirs.close()
             self.add(session, ours)
             return
-        # The agent's own code wants the interpreter and the packages of S.
-        environment = {**os.environ, "AFFIDAVIT_OPENED": payload.decode("ascii"), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            self.processes[session] = subprocess.Popen(
+            self.processes[session], ours = self.take() or self.start()
+            ours.sendall(struct.pack(">I", len(payload)) + payload)
+        except OSError as error:
+            print(f"python3: {error}", file=sys.stderr)
+            self.closed(session)
+        else:
+            self.add(session, ours)
+
+    def start(self):
+        """The process of a session in Python, and the socket to it.
+
+        Raises:
+            OSError: there is no ``python3``.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            # The agent's own code wants the interpreter and the packages of S.
+            process = subprocess.Popen(
                 ["python3", "-s", os.path.join(_HERE, "worker.py"), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 cwd=os.environ["AFFIDAVIT_WORKDIR"],
-                env=environment,
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
             )
-        except OSError as error:
-            print(f"python3: {error}", file=sys.stderr)
+        except OSError:
             ours.close()
-            self.closed(session)
-        else:
-            self.add(session, ours)
-        theirs.close()
+            raise
+        finally:
+            theirs.close()
+        return process, ours
+
+    def prepare(self):
+        """Start the process of the next session."""
+        if self.ahead and self.next is None and self.host_open:
+            with suppress(OSError):
+                self.next = self.start()
+
+    def take(self):
+        """The one that was started, if it is still there."""
+        if self.next is not None and self.next[0].poll() is not None:
+            self.put_away()
+        taken, self.next = self.next, None
+        return taken
+
+    def put_away(self):
+        """End the one that was started."""
+        taken, self.next = self.next, None
+        if taken is not None:
+            end(taken[0], self.first)
+            taken[1].close()
+
+    def pids(self):
+        """The processes that are waited for where they are ended."""
+        started = [*self.processes.values(), *([self.next[0]] if self.next else [])]
+        return {process.pid for process in started}
 
     def run(self, connection, opened):
         """A session that runs no code of the agent's in its own process, which is a copy of this one: it has the
@@ -85,9 +131,13 @@ class Server(frames.Relay):
         process = self.processes.pop(session, None)
         if process is not None:
             end(process, self.first)
-        if self.first and not self.sessions:
-            with suppress(OSError):
-                os.kill(-1, signal.SIGKILL)
+        if not self.sessions:
+            if self.first:
+                with suppress(OSError):
+                    os.kill(-1, signal.SIGKILL)
+                # Whatever the session did to it.
+                self.put_away()
+            self.prepare()
 
 
 def end(process, first):
@@ -118,17 +168,19 @@ def descendants(root):
 
 
 def main():
-    first = sys.argv[1:] != ["--not-first"]
-    if first and (os.getpid() != 1 or len(sys.argv) > 1):
+    options = set(sys.argv[1:])
+    first = "--not-first" not in options
+    if (first and os.getpid() != 1) or options - {"--not-first", "--python"}:
         print("solution_server.py is process 1 of a solution's sandbox", file=sys.stderr)
         return 2
     if not processes.hide():
         return 3
-    server = Server(first)
+    server = Server(first, "--python" in options)
     while server.host_open:
         server.step(1.0)
         if first:
-            reap({process.pid for process in server.processes.values()})
+            reap(server.pids())
+    server.put_away()
     return 0
 
 

@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 
-from affidavit_inside import client, frames, processes, values, wire  # noqa: E402
+from affidavit_inside import frames, processes, values, wire  # noqa: E402
+from affidavit_inside.settings import Settings  # noqa: E402
 
 _MOST_SESSIONS = 200
 _NOT_FILLED = 70
@@ -82,7 +82,7 @@ def main():
     if not processes.hide():
         return 3
     os.environ.setdefault("AFFIDAVIT_CHANNEL", "@affidavit-channel")
-    os.environ["AFFIDAVIT_STATE"] = state = tempfile.mkdtemp(prefix="affidavit-state-")
+    os.environ["AFFIDAVIT_STATE"] = state = new_folder()
     standins = os.path.join(_HERE, "standins")
     path = os.environ.get("PYTHONPATH", "").split(":")
     os.environ["PYTHONPATH"] = ":".join([standins, *(part for part in path if part and part != standins)])
@@ -110,6 +110,13 @@ def main():
             os.unlink(os.path.join(state, name))
         os.rmdir(state)
     return status if status >= 0 else 128 - status
+
+
+def new_folder():
+    """A private folder for what is noted of the solution's files."""
+    folder = f"{os.environ.get('TMPDIR') or '/tmp'}/affidavit-state-{os.urandom(8).hex()}"
+    os.mkdir(folder, 0o700)
+    return folder
 
 
 def ended_output(descriptor):
@@ -144,7 +151,7 @@ def fill():
     """In a child: bring the solution's working directory here, as far as it may be here; the exit status."""
     for descriptor in (0, 1):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-    settings = client.Settings(os.environ)
+    settings = Settings(os.environ)
     connection = frames.connect(settings.channel)
     connection.open(json.dumps({"kind": "tree"}).encode("ascii"))
     try:

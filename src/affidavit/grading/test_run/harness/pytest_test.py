@@ -3,15 +3,25 @@
 The framework is loaded, and what it is made of noted, before anything of the agent's can be imported.
 """
 
+import importlib
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from fingerprint import changed, fingerprint, words
 
 _MOST_NAMED = 10
 _MOST_LETTERS = 300
+
+
+def load():
+    """Load what the framework itself consists of."""
+    with suppress(ImportError):
+        config = importlib.import_module("_pytest.config")
+        for name in getattr(config, "default_plugins", ()):
+            importlib.import_module(f"_pytest.{name}")
 
 
 def main():

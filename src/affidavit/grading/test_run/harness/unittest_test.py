@@ -44,6 +44,10 @@ class Watch(unittest.TestResult):
         self.others.append([cut(test.id()), outcome, cut(why)])
 
 
+def load():
+    """The framework is loaded with this module."""
+
+
 def main():
     name, descriptor = sys.argv[1], int(sys.argv[2])
     plan = json.loads(Path(sys.argv[3]).read_text("utf-8"))

@@ -3,13 +3,13 @@
 import atexit
 import builtins
 import enum
-import json
 import os
 import sys
 import threading
 import types
 
 from . import files, frames, shared, standins, values, ways, wire
+from .settings import LINKS, append
 from .shared import StandInError
 
 _MOST_NESTED = 200
@@ -19,36 +19,6 @@ _COUNTS = frozenset(
      "await_args_list", "return_value", "side_effect")
 )  # fmt: skip
 _KEPT_BACK = ("AFFIDAVIT_", "PYTEST_", "PYTHON", "LD_")
-
-
-class Settings:
-    """What the broker tells its children in the environment."""
-
-    def __init__(self, environment):
-        self.channel = environment["AFFIDAVIT_CHANNEL"]
-        self.workdir = os.path.normpath(environment["AFFIDAVIT_WORKDIR"])
-        self.tests = os.path.normpath(environment["AFFIDAVIT_TESTS_DIR"])
-        self.state = environment["AFFIDAVIT_STATE"]
-        self.words = environment.get("AFFIDAVIT_WORDS")
-        self.ways = environment.get("AFFIDAVIT_WAYS")
-        self.sources = environment.get("AFFIDAVIT_SOURCES") == "1"
-        inside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        self.launcher = os.path.join(inside, "launch.py")
-        self.inside = inside
-
-    def mirror(self):
-        links = self.ways is None or ways.LINKS in json.loads(self.ways)
-        return files.Mirror(self.workdir, self.tests, self.state, self.sources, self.launcher, links)
-
-    def tell_ways(self, taken):
-        """Write the ways that were found out."""
-        append(f"{self.words}-ways", json.dumps(sorted(taken)).encode("ascii") + b"\n")
-
-
-def append(path, data):
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    os.write(descriptor, data)
-    os.close(descriptor)
 
 
 class Malformed(Exception):
@@ -531,7 +501,7 @@ class Client:
         if not plain:
             self.mirror.incoming(*changed, roots)
             if self.mirror.linked:
-                self.ways.take(ways.LINKS)
+                self.ways.take(LINKS)
         for stream, text in zip((sys.stdout, sys.stderr), outputs):  # noqa: B905 (3.8)
             if type(text) is str and text:
                 stream.write(text if in_memory(stream) else marked(text))

@@ -9,9 +9,6 @@ import json
 
 from . import standins, values
 
-LINKS = "links"
-"""A symlink in a temporary folder."""
-
 _MOST = 500
 _MOST_LETTERS = 120
 # What plain data is asked, and what answers by what it is given: an object in its place would see the answer.

@@ -51,16 +51,22 @@ def _below(path, places):
     return any(f"{path}/".startswith(place.rstrip("/") + "/") for place in places)
 
 
-def _install():
+def _modules():
+    """What the stand-ins consist of."""
     inside, whole = os.path.dirname(_HERE), [*sys.path]
     # What this needs of the standard library must not be the solution's, wherever the module path has its folder.
     places = (os.environ["AFFIDAVIT_WORKDIR"], "/tmp", "/var/tmp")
     sys.path[:] = [inside, *(folder for folder in sys.path if not _below(os.path.abspath(folder), places))]
     try:
-        from affidavit_inside import client, files, guard, imports, programs, standins
+        from affidavit_inside import client, files, guard, imports, programs, settings, standins
     finally:
         sys.path[:] = whole
-    settings = client.Settings(os.environ)
+    return client, files, guard, imports, programs, settings, standins
+
+
+def _install():
+    client, files, guard, imports, programs, settings, standins = _modules()
+    settings = settings.Settings(os.environ)
     words = _command_line()
     _elsewhere(settings, programs, files, imports, words)
     standins.current = client.Client(settings)
@@ -72,12 +78,19 @@ def _install():
     guard.install(settings, words)
 
 
-sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _HERE]
-if "AFFIDAVIT_STATE" in os.environ and "AFFIDAVIT_CHANNEL" in os.environ:
+def affidavit_begin(work=_install):
+    """Let this process use the solution; where that fails, it ends."""
+    if "AFFIDAVIT_STATE" not in os.environ or "AFFIDAVIT_CHANNEL" not in os.environ:
+        return
     try:
-        _install()
+        work()
     except BaseException as error:
         # The interpreter would go on without it, and run what is the solution's.
         os.write(2, f"the stand-ins can't be loaded: {error!r}\n".encode("utf-8", "backslashreplace"))
         os._exit(70)
+
+
+sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != _HERE]
+# A template of tests' processes runs no test: its copies begin by themselves.
+affidavit_begin(_install if os.environ.pop("AFFIDAVIT_TEMPLATE", None) is None else _modules)
 _chain()
