@@ -125,6 +125,16 @@ test-harbor: setup $(HARBOR)/.ready
 	$(BIN)/mypy --follow-imports silent --python-executable $(HARBOR)/bin/python src/affidavit/integrations/harbor
 	$(BIN)/python -m pytest tests/integrations/harbor
 
+# The integration tests with the newest versions on PyPI of Inspect AI, Harbor, swebench and pytest: what breaks next.
+.PHONY: test-newest
+test-newest: setup
+	scripts/test-newest build/newest $(HARBOR_PYTHON)
+
+# The same tasks and agents natively, through Inspect AI and through Harbor: same verdicts; and what each door costs.
+.PHONY: doors
+doors: setup $(INSPECT)/.ready $(HARBOR)/.ready
+	$(BIN)/python benchmarks/doors.py
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from http_agent import http_agent
 from servers import serving
 
 TOP = Path(__file__).parents[3]
-HARBOR = TOP / ".venv-harbor/bin/harbor"
+HARBOR = Path(os.environ.get("AFFIDAVIT_PEERS", TOP)) / ".venv-harbor/bin/harbor"
 ROOM = "affidavit.integrations.harbor"
 ENVIRONMENT, VERIFIER, PLUGIN = (f"{ROOM}:{name}" for name in ("Environment", "Verifier", "Plugin"))
 DENIES = {"files": {"read": ["/**"], "write": ["/workspace/**", "/tmp/**"], "deny": ["/workspace/secret", "/tests/**"]}}

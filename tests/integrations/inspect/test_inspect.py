@@ -15,7 +15,7 @@ from servers import serving
 
 HERE = Path(__file__).parent
 TOP = HERE.parents[2]
-PYTHON = TOP / ".venv-inspect/bin/python"
+PYTHON = Path(os.environ.get("AFFIDAVIT_PEERS", TOP)) / ".venv-inspect/bin/python"
 DENIES = {"files": {"read": ["/**"], "write": ["/workspace/**", "/tmp/**"], "deny": ["/workspace/secret", "/tests/**"]}}
 SOLVE = "echo 42 >answer"
 TASKS, EXAMPLE = HERE / "tasks.py", TOP / "examples/integrations/inspect/fix_cache.py"

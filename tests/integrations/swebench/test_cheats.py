@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[3]
-PYTHON = TOP / ".venv-swebench/bin/python"
+PYTHON = Path(os.environ.get("AFFIDAVIT_PEERS", TOP)) / ".venv-swebench/bin/python"
 EXAMPLE = TOP / "examples/integrations/swebench"
 CHEATS = sorted((EXAMPLE / "cheats").glob("*.sh"))
 # The system's python3 has pytest, and nothing of these tests.

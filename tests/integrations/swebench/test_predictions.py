@@ -1,5 +1,6 @@
 """Predictions out of one run and into the next: ``make test-swebench`` runs it."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,8 @@ TOP = Path(__file__).parents[3]
 EXAMPLE = TOP / "examples/integrations/swebench"
 
 pytestmark = pytest.mark.skipif(
-    not (TOP / ".venv-swebench/bin/python").exists(), reason="swebench: not installed; make test-swebench does"
+    not (Path(os.environ.get("AFFIDAVIT_PEERS", TOP)) / ".venv-swebench/bin/python").exists(),
+    reason="swebench: not installed; make test-swebench does",
 )
 
 
