@@ -301,14 +301,17 @@ def test_users_are_for_the_image_to_know(make: Make) -> None:
     assert (task.environment.asked.user, task.environment.asked.verifier_user) == ("web:staff", "33")
 
 
-def test_several_services_are_refused(make: Make) -> None:
+def test_a_file_with_services(make: Make) -> None:
     folder = make(ORDINARY)
     (folder / "environment").mkdir()
-    (folder / "environment" / "docker-compose.yaml").write_text("services: {}\n")
-    message = refusal(folder)
-    assert message.startswith("environment/docker-compose.yaml: tasks of several services are not supported yet")
-    (folder / "task.toml").write_text(ORDINARY + HOST)
-    assert load_task(folder).environment.rootfs.kind == "host"
+    compose = folder / "environment" / "docker-compose.yaml"
+    compose.write_text("services: {}\n")
+    environment = load_task(folder).environment
+    assert (environment.compose, environment.rootfs.kind, environment.profile) == (compose, "dockerfile", "container")
+    (folder / "task.toml").write_text(f'{ORDINARY}{HOST}profile = "strict"\n')
+    assert "profile can't be strict" in refusal(folder)
+    compose.with_name("compose.yaml").write_text("services: {}\n")
+    assert "there is docker-compose.yaml too" in refusal(folder)
 
 
 def test_environment_templates_take_defaults_only(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ from affidavit.contracts.signature_status import Audit, Standing, audit, standin
 from affidavit.contracts.sources import ContractSource
 from affidavit.contracts.suggestions import did_you_mean
 from affidavit.contracts.versions import Step
-from affidavit.contracts.yaml import MAX_BYTES, Positions
+from affidavit.contracts.yaml import MAX_BYTES, Positions, read_yaml
 
 __all__ = [
     "ATTEMPT_SECTIONS",
@@ -125,6 +125,7 @@ __all__ = [
     "published_contract",
     "read_mapping",
     "read_signature",
+    "read_yaml",
     "registry_view",
     "same_programs",
     "schema_text",

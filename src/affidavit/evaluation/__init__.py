@@ -12,7 +12,14 @@ from affidavit.evaluation.health import CheckRun, await_health
 from affidavit.evaluation.places import check_places
 from affidavit.evaluation.planning import Job
 from affidavit.evaluation.predictions import Predictions
-from affidavit.evaluation.preflight import Preparation, check_has_no_steps, load_tasks, plan_suite, prepared_run
+from affidavit.evaluation.preflight import (
+    Preparation,
+    check_has_no_services,
+    check_has_no_steps,
+    load_tasks,
+    plan_suite,
+    prepared_run,
+)
 from affidavit.evaluation.reproduction import ReproductionResult, reproduce
 from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.retention import ExpiredRun, expired_runs, remove_run
@@ -65,6 +72,7 @@ __all__ = [
     "capture",
     "changed_texts",
     "check_agent",
+    "check_has_no_services",
     "check_has_no_steps",
     "check_places",
     "choose_runtime",

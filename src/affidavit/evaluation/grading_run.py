@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -118,19 +119,19 @@ class GradingRun:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
             plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
             tests = HiddenTests(task, plan, place, submission, secret, web=self.web)
-            reference = Reference(self.stages, self.prepared, self.contract, place / "reference")
-            tests = tests.separated(self._separation(tests, reference))
-            seen = seen_by_tests(task, rootfs, self.prepared.tests_rootfs, place / "artifacts")
-            ready = partial(self._ready, seen, grader, run)
-            verifier = tests.begin(ready)
-            events = read_trace(bundle.file("grader/events.parquet"))
-            while not condemned and (step := next_step(verifier, events, carried_over)) is not None:
-                if isinstance(step, ToolsRequest):
-                    verifier = replace(verifier, tools=reference.tools(tests))
-                elif isinstance(step, Rerun):
-                    verifier = verifier.with_round(tests.round(step.number, ready))
-                else:
-                    verifier = verifier.with_reference(step.number, reference.run(tests, step))
+            with closing(Reference(self.stages, self.prepared, self.contract, place / "reference")) as reference:
+                tests = tests.separated(self._separation(tests, reference))
+                seen = seen_by_tests(task, rootfs, self.prepared.tests_rootfs, place / "artifacts")
+                ready = partial(self._ready, seen, grader, run)
+                verifier = tests.begin(ready)
+                events = read_trace(bundle.file("grader/events.parquet"))
+                while not condemned and (step := next_step(verifier, events, carried_over)) is not None:
+                    if isinstance(step, ToolsRequest):
+                        verifier = replace(verifier, tools=reference.tools(tests))
+                    elif isinstance(step, Rerun):
+                        verifier = verifier.with_round(tests.round(step.number, ready))
+                    else:
+                        verifier = verifier.with_reference(step.number, reference.run(tests, step))
         timed = [named.grader for named in graders if isinstance(named.grader, PerformanceGrader)]
         if timed:
             timings = self._time(timed, place, rootfs, submission, run)

@@ -249,7 +249,7 @@ def _task(task: Task, contract: Contract, terms: Terms) -> PlannedTask:
         digest=task.digest,
         contract=Versioned(id=contract.id, version=contract.version, digest=contract.digest),
         passing_score=float(task.scoring.passing_score),
-        network=None if reach is None else PlannedNetwork(endpoints=[*reach.endpoints], addresses={**reach.addresses}),
+        network=None if reach is None else PlannedNetwork(endpoints=[*reach.all], addresses={**reach.addresses}),
         steps=planned_steps(task),
     )
 

@@ -33,6 +33,7 @@ from affidavit.evaluation.result import RunResult, TrialResult
 from affidavit.evaluation.resuming import Resumed, resume_run
 from affidavit.evaluation.run_options import RunOptions
 from affidavit.evaluation.run_policy import Terms, asks_for_alerts, terms_of
+from affidavit.evaluation.service_plan import plan_services
 from affidavit.evaluation.stages import Machinery
 from affidavit.evaluation.task_base import TaskBase, prepare
 from affidavit.evaluation.task_images import with_images
@@ -274,7 +275,7 @@ def _prepare_run(
                 raise RunError(f"--nonce {options.plan.nonce}: the plan has another one, {given.plan.nonce}")
         clean_stale(state)
         clean_workplaces(state)
-        bases = {name: _base(task, state, contracts, terms) for name, task in tasks.items()}
+        bases = {name: _base(task, state, contracts, terms, tell) for name, task in tasks.items()}
         planned = {name: base.contract for name, base in bases.items()}
         jobs = [replace(job, agent=job.agent.with_files(bases[job.task.id].rootfs, state)) for job in jobs]
         jobs = [_looked_through(job, state, tell) for job in jobs]
@@ -323,14 +324,17 @@ def _trial_plans(
     plans = []
     for trial in plan.plan.in_order:
         job, base = by_name[trial.task, trial.agent_name], bases[trial.task]
-        plans.append(TrialPlan(settings, trial, job.task, job.agent, base.contract, base.rootfs, base.grading))
+        parts = (base.contract, base.rootfs, base.grading, base.services)
+        plans.append(TrialPlan(settings, trial, job.task, job.agent, *parts))
     return tuple(plans)
 
 
-def _base(task: Task, state: Path, contracts: ContractSource, terms: Terms) -> TaskBase:
+def _base(
+    task: Task, state: Path, contracts: ContractSource, terms: Terms, tell: Callable[[str], None] | None
+) -> TaskBase:
     """The root file systems and the contract of a task, under the terms of the run."""
     base = prepare(task, state, contracts)
-    return replace(base, contract=contract_under(terms, task, base.contract))
+    return replace(base, contract=contract_under(terms, task, base.contract), services=plan_services(task, state, tell))
 
 
 def _choose(terms: Terms, tasks: Iterable[Task], choose: ChooseRuntime) -> Chosen:
@@ -416,6 +420,13 @@ def _check(job: Job, options: RunOptions) -> None:
             raise RunError(f"{solution}: does not exist, so --agent oracle has nothing to run")
 
 
+def check_has_no_services(tasks: Iterable[Task], what: str) -> None:
+    """Raise RunError if a task has services, which `what` can't do."""
+    for task in tasks:
+        if task.environment.compose is not None:
+            raise RunError(f"{task.environment.compose}: {what} takes no tasks of several services yet")
+
+
 def check_graders(task: Task) -> None:
     """Raise TaskError if a task's graders can't be made or its hidden tests can't be planned."""
     for named in make_graders(task.scoring.graders):
@@ -464,9 +475,9 @@ def _notes(tasks: Mapping[str, Task], contracts: Mapping[str, Contract], terms: 
     for name, task in tasks.items():
         contract = terms.enforced(contracts[name])
         yield from (f"{name}: {warning}" for warning in (*task.warnings, *contract.warnings))
-        if terms.has_network(task):
-            reach = reach_of(task, contracts[name], terms)
-            listed = ", ".join(reach.endpoints if reach else ()) or "nothing: the contract allows none of it"
+        reach = reach_of(task, contracts[name], terms)
+        if terms.has_network(task) or task.environment.compose is not None:
+            listed = ", ".join(reach.all if reach else ()) or "nothing: the contract allows none of it"
             yield f"{name}: NETWORK: the agent can reach {listed}"
         elif contract.document.network.endpoints:
             yield f"{name}: network.endpoints: nothing can be reached: the run has no --network allowlist"

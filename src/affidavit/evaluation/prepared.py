@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from affidavit.contracts import Contract, SandboxSettings
+from affidavit.evaluation.service_plan import ServicePlan
 from affidavit.sandbox import RootFilesystem
 from affidavit.tasks import Task
 
@@ -18,12 +19,14 @@ class PreparedTask:
         tests_rootfs: as the tests find it; the same where they have none of their own.
         solved_before: in a step, gives the root file system as the task's own solutions of the steps before leave it;
             None: there are none.
+        services: that run beside its agent; None: none do.
     """
 
     task: Task
     rootfs: RootFilesystem
     tests_rootfs: RootFilesystem
     solved_before: Callable[[], RootFilesystem] | None = None
+    services: ServicePlan | None = None
 
     @property
     def reference(self) -> RootFilesystem:

@@ -17,6 +17,7 @@ from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, seen_by_tests
+from affidavit.evaluation.services import RunningServices
 from affidavit.evaluation.specs import Verifier, agent_spec, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
@@ -28,6 +29,7 @@ from affidavit.verification import new_judge
 
 # A task's tests may fail by chance.
 _ATTEMPTS = 2
+_SOLVED = "solved"
 
 
 class Reference:
@@ -44,6 +46,22 @@ class Reference:
         self._contract = contract
         self._place = place
         self._written: Sequence[Change] = ()
+        self._services: dict[str, RunningServices] = {}
+
+    def close(self) -> None:
+        """End the services that run beside it."""
+        while self._services:
+            self._services.popitem()[1].close()
+
+    def _beside(self, which: str) -> RunningServices | None:
+        """The task's services as the agent finds them (``start``), or as the solution leaves them (``solved``)."""
+        plan = self._prepared.services
+        if plan is None:
+            return None
+        if which not in self._services:
+            self._place.mkdir(exist_ok=True)
+            self._services[which] = RunningServices(plan, self._stages, self._place / f"services-{which}").__enter__()
+        return self._services[which]
 
     def run(self, tests: HiddenTests, ask: ReferenceRequest) -> ReferenceRun:
         """Run the tests that an accusation is about over the reference.
@@ -151,7 +169,8 @@ class Reference:
         held = HeldStart.of(task)
         spec = agent_spec(task, found, self._contract.settings, oracle, place, stage.sandbox, held=held is not None)
         carried = place / "carried"
-        with self._stages.run(stage, spec, place / "solution.parquet", held=held) as (_, sandbox):
+        events, services = place / "solution.parquet", self._beside(_SOLVED)
+        with self._stages.run(stage, spec, events, held=held, services=services) as (_, sandbox):
             judge = new_judge(self._contract.enforced, task.environment.workdir, oracle.name)
             changes, carried_over = take_over(sandbox, judge, carried, held.setup if held else ())
         self._written = [change for change in changes if change.path in carried_over]
@@ -174,10 +193,11 @@ class Reference:
         task, own = self._prepared.as_tested, self._prepared.tests_rootfs
         place = GradingPlace(self._stages, task, own, rootfs, self._contract.settings)
         kept = events or verifier.tests.parent.with_suffix(".parquet")
+        services = self._beside(_SOLVED if rootfs is self.__dict__.get("_solved") else "start")
 
         def run(stage: Stage, spec: SandboxSpec, streams: Streams | None) -> SandboxRun:
             record = kept if stage.name == name else kept.with_suffix(".solution.parquet")
-            return _looked_at(self._stages.run(stage, spec, record, streams=streams), look)
+            return _looked_at(self._stages.run(stage, spec, record, streams=streams, services=services), look)
 
         return place.ready(self._stages.open(name), verifier, run)
 

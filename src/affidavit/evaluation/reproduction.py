@@ -18,6 +18,7 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
+from affidavit.evaluation.preflight import check_has_no_services
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.specs import agent_spec
@@ -171,6 +172,8 @@ def reproduce(
 def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator[_Place]:
     """What hidden tests need, kept from being removed meanwhile."""
     state, live = state_dir(), LiveSandboxes()
+    # What its services held at the end is not in the bundle.
+    check_has_no_services([task], "reproduce")
     with ImageStore(state).in_use():
         (task,) = with_images([task], state)
         choice = choose_runtime(runtime, recorder)

@@ -17,6 +17,7 @@ from affidavit.contracts import (
     validated,
 )
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.service_plan import service_names
 from affidavit.evidence import TermsFacts, VersionFacts
 from affidavit.gateway import NO_HOSTS, EgressSettings
 from affidavit.grading import ASSURANCES, Assurance
@@ -83,7 +84,8 @@ class Terms:
         return (self.access.network or task.network.mode) == "allowlist"
 
     def listed(self, task: Task) -> tuple[str, ...]:
-        """The hosts that are listed for a task's agent: by the task, by the suite, on the command line.
+        """The hosts that are listed for a task's agent: by the task, by the suite, on the command line; and its
+        services by their names.
 
         Raises:
             RunError: the task lists something else.
@@ -94,7 +96,8 @@ class Terms:
                 Endpoint.parse(host)
             except EndpointError as error:
                 raise RunError(f"{task.path}/task.toml: allowed_hosts: {error}") from error
-        return tuple(dict.fromkeys((*hosts, *self.access.endpoints, *self.access.allowed.endpoints)))
+        listed = (*service_names(task), *hosts, *self.access.endpoints, *self.access.allowed.endpoints)
+        return tuple(dict.fromkeys(listed))
 
     def for_default(self, contract: Contract, task: Task) -> Contract:
         """The default contract, with what task, suite and command line let the agent do.

@@ -4,10 +4,11 @@ import logging
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -22,6 +23,8 @@ from affidavit.recorder import LATER_MS, Recorder, Recording
 from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
 
 _logger = logging.getLogger(__name__)
+
+_MOST_NAME = 64
 
 SandboxRun = AbstractContextManager[tuple[Capture, OciSandbox]]
 """The run of a sandbox; its frozen remains are there inside of the ``with``."""
@@ -76,6 +79,13 @@ class Stage:
     recording: Recording
 
 
+class JoinsServices(Protocol):
+    """Services of a task that a sandbox can be joined to."""
+
+    def joined(self, spec: SandboxSpec) -> AbstractContextManager[SandboxSpec]:
+        """The sandbox, joined to them as long as the ``with`` lasts. Raises SandboxError, GatewayError."""
+
+
 class Stages:
     """Makes the stages of one trial. A context manager: closes their recordings.
 
@@ -96,7 +106,7 @@ class Stages:
 
     def open(self, name: str, within_ms: int = LATER_MS) -> Stage:
         """Get a recording ready, whose events come within so many milliseconds. Raises RecorderError."""
-        sandbox = f"{self.machine.run_id}-{uuid.uuid4().hex[:8]}-{name}"
+        sandbox = f"{self.machine.run_id}-{uuid.uuid4().hex[:8]}-{name}"[:_MOST_NAME].rstrip("-")
         recording = self.machine.recorder.open(sandbox, within_ms)
         return Stage(name, sandbox, self._recordings.enter_context(closing(recording)))
 
@@ -111,6 +121,7 @@ class Stages:
         made: Callable[[], None] = lambda: None,
         names: HostNames | None = None,
         held: HeldStart | None = None,
+        services: "JoinsServices | None" = None,
     ) -> Iterator[tuple[Capture, OciSandbox]]:
         """Run a sandbox under the recorder; its frozen remains are there inside the ``with``.
 
@@ -123,6 +134,7 @@ class Stages:
             made: called when the sandbox is there, before anything runs in it.
             names: of the hosts that it can reach; None: it can reach none.
             held: where its command waits until it is healthy, in place of `watch` and `streams`.
+            services: that a sandbox that grades is joined to; None: there are none, or it is joined already.
 
         Raises:
             SandboxError, RecorderError, TraceError: it could not be run or recorded.
@@ -131,7 +143,8 @@ class Stages:
         machine, limits = self.machine, spec.limits
         run = partial(capture, watch=watch) if held is None else held.capture
         with (
-            machine.runtime.sandbox(spec, machine.state, streams if held is None else held.streams) as sandbox,
+            nullcontext(spec) if services is None else services.joined(spec) as joined,
+            machine.runtime.sandbox(joined, machine.state, streams if held is None else held.streams) as sandbox,
             machine.live.holding(sandbox),
         ):
             self._running[stage.name] = sandbox

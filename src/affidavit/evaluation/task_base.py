@@ -4,6 +4,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from affidavit.contracts import Contract, ContractSource
+from affidavit.evaluation.service_plan import ServicePlan
 from affidavit.evaluation.task_images import most_bytes
 from affidavit.sandbox import RootFilesystem, User, host_rootfs, lay_over, oci_rootfs, tarball_rootfs
 from affidavit.tasks import Rootfs, Task
@@ -17,11 +18,13 @@ class TaskBase:
         rootfs: root file system of the agent's sandbox.
         contract: that the agent runs under.
         grading: root file system of the verifier; None: the same as the agent's.
+        services: that run beside its agents; None: none do, or they were not asked for.
     """
 
     rootfs: RootFilesystem
     contract: Contract
     grading: RootFilesystem | None = None
+    services: ServicePlan | None = None
 
 
 def prepare(task: Task, state: Path, contracts: ContractSource | None = None) -> TaskBase:

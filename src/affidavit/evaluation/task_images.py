@@ -5,6 +5,7 @@ from dataclasses import astuple, replace
 from pathlib import Path, PurePosixPath
 
 from affidavit.evaluation.errors import RunError
+from affidavit.evaluation.service_plan import compose_of
 from affidavit.images import (
     MOST_IMAGE_BYTES,
     ImageError,
@@ -36,12 +37,45 @@ def with_images(tasks: Iterable[Task], state: Path, tell: Callable[[str], None] 
 
 
 def _finished(task: Task, state: Path, tell: Callable[[str], None] | None) -> Task:
+    task = _with_main(task)
     found = _with_image(task, state, tell) if _unfinished(task) else task
     if task.grading is None:
         return found
     grading = _finished(task.grading, state, tell)
     told = [f"the verifier: {warning}" for warning in grading.warnings if warning not in task.warnings]
     return replace(found, grading=grading, warnings=(*found.warnings, *told))
+
+
+def _with_main(task: Task) -> Task:
+    """The task with what its compose file says of the agent's service."""
+    found = compose_of(task)
+    if found is None or task.tests.in_image:
+        return task
+    main, environment, asked = found.main, task.environment, task.environment.asked
+    if task.steps:
+        raise RunError(f"{found.path}: a task with steps can't have services yet; remove one of them")
+    rootfs = environment.rootfs
+    if rootfs.kind == "dockerfile" and main.build is not None:
+        if main.build.dockerfile != "Dockerfile" or main.build.arguments:
+            raise RunError(f"{main.place}.build: of main has a context alone; put the rest into its Dockerfile")
+        rootfs = Rootfs("dockerfile", main.build.context)
+    elif rootfs.kind == "dockerfile" and main.image is not None:
+        rootfs = Rootfs("registry", None, main.image)
+    if main.entrypoint:
+        raise RunError(f"{main.place}.entrypoint: of main can't be replaced; put it into the image")
+    checks = environment.health_checks
+    if main.health is not None and not rootfs.to_be_had:
+        check = image_health_check(main.health, ("/bin/sh", "-c"), f"{main.place}.healthcheck")
+        checks = (*((check,) if check is not None else ()), *checks)
+    changed = replace(
+        environment,
+        rootfs=rootfs,
+        env={**main.environment, **environment.env},
+        workdir=environment.workdir if asked.workdir or main.workdir is None else main.workdir,
+        asked=replace(asked, workdir=asked.workdir or main.workdir, user=asked.user or main.user),
+        health_checks=checks,
+    )
+    return replace(task, environment=changed, warnings=(*task.warnings, *found.warnings))
 
 
 def with_known_workdirs(tasks: Iterable[Task]) -> tuple[Task, ...]:
@@ -150,9 +184,13 @@ def _hands_on(entrypoint: tuple[str, ...]) -> bool:
 
 def _with_health_check(task: Task, image: StoredImage) -> Task:
     """The task with its image's health check before its own. A verifier's image has none that is run."""
-    if image.healthcheck is None or task.tests.in_image:
+    if task.tests.in_image:
         return task
-    check = image_health_check(image.healthcheck, image.shell, f"HEALTHCHECK of the image {image.name}")
+    compose = compose_of(task)
+    config = {**(image.healthcheck or {}), **((compose.main.health if compose else None) or {})}
+    if not config:
+        return task
+    check = image_health_check(config, image.shell, f"HEALTHCHECK of the image {image.name}")
     checks = task.environment.health_checks
     return replace(
         task, environment=replace(task.environment, health_checks=((check, *checks) if check is not None else checks))

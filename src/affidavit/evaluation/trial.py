@@ -6,7 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +30,7 @@ from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult
 from affidavit.evaluation.run_policy import alerts_of
 from affidavit.evaluation.sandbox_capture import Capture, HostNames
+from affidavit.evaluation.services import RunningServices
 from affidavit.evaluation.specs import agent_spec, outermost
 from affidavit.evaluation.stages import Machinery, Stage, Stages, take_over
 from affidavit.evaluation.step_setup import SetupRun
@@ -39,6 +40,7 @@ from affidavit.evaluation.trial_plan import TrialPlan
 from affidavit.evaluation.verifier_web import VerifierWeb, kept_cache
 from affidavit.evaluation.ways_out import WaysOut
 from affidavit.evaluation.workplace import open_workplace
+from affidavit.events import AGENT
 from affidavit.evidence import (
     EARLIER,
     MODEL_LOG,
@@ -209,6 +211,7 @@ class Trial:
         self._model_facts: ModelFacts | None = None
         self._network_facts: NetworkFacts | None = None
         self._web: VerifierWeb | None = None
+        self._services: RunningServices | None = None
         self._found: tuple[Violation, ...] = ()
         self._began_with: Callable[[], tuple[Change, ...]] = tuple
         # What grades by running something must not run what an agent changed. A verifier with a root file system of its
@@ -231,7 +234,18 @@ class Trial:
                 self.learn_footprint(place, self._stages)
             # Its helpers get ready while the agent works.
             agent, grader = self._stages.open("agent", self.within_ms), self.open_grader(self._stages)
-            return self._run(bundle, place, agent, grader)
+            with self._beside(bundle, place, agent.sandbox):
+                return self._run(bundle, place, agent, grader)
+
+    @contextmanager
+    def _beside(self, bundle: BundleWriter, place: Path, main: str) -> Iterator[None]:
+        """Have the task's services run; `place`: a private folder; `main`: name of the agent's sandbox."""
+        if self._plan.services is None:
+            yield
+            return
+        services = self._plan.services
+        with RunningServices(services, self._stages, place / "services", main, bundle) as self._services:
+            yield
 
     def broken_off(self, why: str) -> Judgement:
         """The judgement of a trial that has no bundle."""
@@ -327,7 +341,8 @@ class Trial:
             earlier=left,
             held=held,
         )
-        return replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
+        spec = replace(spec, env={**spec.env, "AFFIDAVIT_SEED": str(self._plan.trial.seed)})
+        return spec if self._services is None else self._services.with_volumes(spec)
 
     @property
     def within_ms(self) -> int:
@@ -360,7 +375,8 @@ class Trial:
         grading = self._grading_run(stages, web)
         reference = Reference(stages, grading.prepared, grading.contract, place / "footprint")
         look = partial(reference.footprint, tests)
-        self.footprint = find_footprint(task, grading.where, self._machinery.state, look)
+        with closing(reference):
+            self.footprint = find_footprint(task, grading.where, self._machinery.state, look)
 
     def new_judge(self) -> Judge:
         """A judge of the agent's record."""
@@ -421,7 +437,11 @@ class Trial:
             if not condemned or isinstance(problem, Interrupted):
                 raise
             grade = GradeDocument(None, failed=one_line(problem))
+            if self._services is not None:
+                self._services.finish(partial(self.keep, bundle))
             bundle.keep_whole_parts(self._summaries)
+        if self._services is not None:
+            self._services.finish(partial(self.keep, bundle))
         published = grade.published()
         bundle.add("grade.json", grade.to_json())
         bundle.add("grades.json", published.to_json())
@@ -499,7 +519,7 @@ class Trial:
         model = None if self._shared.model is None else model_under(self._enforced, self._shared.model)
         wall_ms = min(wall_ms, self._settings.wall_ms or wall_ms)
         owner = name if self._task.environment.profile == "container" else ""
-        return WaysOut(model, self._reach, place, wall_ms, owner, host_asks=host_asks)
+        return WaysOut(model, self._reach, place, wall_ms, owner, host_asks=host_asks, services=self._services)
 
     def close_ways(self, bundle: BundleWriter, ways: WaysOut) -> None:
         """Close the ways out of the sandbox of an agent that has ended, and write down what passed through them.
@@ -553,7 +573,9 @@ class Trial:
             return self.found(judge.feed(batch) if judge is not None else ())
 
         events = bundle.file(f"{stage.name}/events.parquet")
-        with self._stages.run(stage, spec, events, watch, streams, made, names, held) as (captured, sandbox):
+        # The agent's has a network namespace of theirs already.
+        services = None if spec.network and stage.name == AGENT else self._services
+        with self._stages.run(stage, spec, events, watch, streams, made, names, held, services) as (captured, sandbox):
             self.keep(bundle, stage.name, captured)
             yield captured, sandbox
 
@@ -595,7 +617,8 @@ class Trial:
     def prepared(self) -> PreparedTask:
         """What its sandboxes are made from."""
         solved = None if self._earlier is None else self._earlier.solved
-        return PreparedTask(self._task, self._plan.rootfs, self._plan.tests_rootfs, solved)
+        plan = self._plan
+        return PreparedTask(self._task, plan.rootfs, plan.tests_rootfs, solved, plan.services)
 
     @property
     def trial_contract(self) -> TrialContract:

@@ -15,6 +15,7 @@ from affidavit.errors import first_problem
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.run_policy import Terms
+from affidavit.evaluation.service_plan import ServicePlan
 from affidavit.evidence import EvidenceError
 from affidavit.gateway import GatewaySettings
 from affidavit.runs import PlannedTrial
@@ -81,6 +82,7 @@ class TrialPlan:
         task, agent, contract: as the trial uses them.
         rootfs: root file system of the agent's sandbox.
         grading_rootfs: root file system of the verifier; None: the same as the agent's.
+        services: that run beside the agent; None: none do.
     """
 
     run: RunSettings
@@ -90,6 +92,7 @@ class TrialPlan:
     contract: Contract
     rootfs: RootFilesystem
     grading_rootfs: RootFilesystem | None = None
+    services: ServicePlan | None = None
 
     @property
     def folder(self) -> Path:
@@ -117,6 +120,7 @@ class TrialPlan:
             contract=_WrittenContract.of(self.contract),
             rootfs=self.rootfs,
             grading_rootfs=self.grading_rootfs,
+            services=self.services,
         )
         try:
             return written.model_dump_json(exclude_unset=True).encode()
@@ -142,7 +146,7 @@ class TrialPlan:
         except (EvidenceError, ValueError) as error:
             raise RunError(f"trial plan: {error}") from error
         run = replace(read.run, model=_with_keys(read.run.model, keys or {}))
-        return cls(run, read.trial, task, read.agent, contract, read.rootfs, read.grading_rootfs)
+        return cls(run, read.trial, task, read.agent, contract, read.rootfs, read.grading_rootfs, read.services)
 
 
 class _WrittenContract(BaseModel):
@@ -186,6 +190,7 @@ class _Written(BaseModel):
     contract: _WrittenContract
     rootfs: RootFilesystem
     grading_rootfs: RootFilesystem | None
+    services: ServicePlan | None
 
 
 def _with_keys(model: GatewaySettings | None, keys: Mapping[str, str]) -> GatewaySettings | None:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Self
 
 from affidavit.evaluation.model_access import ModelAccess
+from affidavit.evaluation.services import RunningServices, resolver_layer
 from affidavit.evidence import NETWORK_FACTS, BundleWriter, ConnectionRow, NetworkDocument, NetworkFacts
 from affidavit.gateway import EgressProcess, EgressSettings, GatewaySettings
 from affidavit.sandbox import NetworkNamespace
-
-_RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"
 
 
 class WaysOut:
@@ -34,6 +33,7 @@ class WaysOut:
         owner: str = "",
         *,
         host_asks: bool = False,
+        services: RunningServices | None = None,
     ) -> None:
         """Open them.
 
@@ -44,6 +44,7 @@ class WaysOut:
             wall_ms: how long the agent has.
             owner: see `NetworkNamespace`.
             host_asks: programs outside the sandbox may ask its model as well.
+            services: of the task, which it is joined to; None: it has none.
 
         Raises:
             SandboxError, GatewayError, OSError: they can't be opened.
@@ -54,13 +55,18 @@ class WaysOut:
         self._hosts: EgressProcess | None = None
         self._spool = place / "hosts.spool"
         self._stack = ExitStack()
-        if model is None and hosts is None:
+        if model is None and hosts is None and services is None:
             return
         with self._stack:
-            namespace = self._stack.enter_context(NetworkNamespace(owner))
+            # That of the agent's sandbox among services ends with them.
+            namespace = self._stack.enter_context(NetworkNamespace(owner)) if services is None else services.namespace
             if hosts is not None:
-                self._hosts = self._stack.enter_context(EgressProcess(hosts, namespace, self._spool))
-                self.layer = _resolver_layer(place / "resolver")
+                links = {} if services is None else services.main_links()
+                known = {name: one for name, one in links.items() if name in hosts.services}
+                own = {} if services is None else services.main_own
+                process = EgressProcess(hosts, namespace, self._spool, known, own)
+                self._hosts = self._stack.enter_context(process)
+                self.layer = resolver_layer(place / "resolver")
             if model is not None:
                 self.model = self._stack.enter_context(ModelAccess(model, namespace, place, wall_ms, host=host_asks))
             self.network, self.network_owner = namespace.path, namespace.owner_path
@@ -93,7 +99,7 @@ class WaysOut:
         written = self._hosts.stop()
         by_time = sorted(written.connections, key=lambda one: one.started_ns)
         document = NetworkDocument(
-            endpoints=tuple(self._settings.endpoints),
+            endpoints=self._settings.all,
             addresses=dict(self._settings.addresses),
             names=dict(written.names),
             connections=tuple(ConnectionRow(**asdict(one)) for one in by_time),
@@ -102,13 +108,3 @@ class WaysOut:
         bundle.add(NETWORK_FACTS, document.to_json())
         self._spool.unlink()
         return document.facts
-
-
-def _resolver_layer(folder: Path) -> Path:
-    (folder / "etc").mkdir(parents=True, mode=0o755)
-    path = folder / "etc/resolv.conf"
-    path.write_text(_RESOLV_CONF)
-    for one in (folder, folder / "etc"):
-        one.chmod(0o755)
-    path.chmod(0o644)
-    return folder

@@ -7,6 +7,7 @@ from affidavit.gateway.authority import Authority
 from affidavit.gateway.dialects import Answer, content_type, read_answer, sse_events
 from affidavit.gateway.egress import (
     NO_HOSTS,
+    OWN_ADDRESS,
     Connection,
     EgressProcess,
     EgressReader,
@@ -51,6 +52,7 @@ __all__ = [
     "KEY_VARIABLES",
     "NO_HOSTS",
     "OUTCOMES",
+    "OWN_ADDRESS",
     "PORT",
     "REDACTED",
     "URL_VARIABLE",

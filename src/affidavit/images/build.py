@@ -44,6 +44,7 @@ def build_image(
     arguments: Mapping[str, str] | None = None,
     timeout_s: float = 3600,
     progress: Callable[[str], None] | None = None,
+    dockerfile: str = "Dockerfile",
 ) -> StoredImage:
     """Build a folder's Dockerfile, unless the store has an image that was built from the same.
 
@@ -54,13 +55,14 @@ def build_image(
         arguments: values for its ``ARG``.
         timeout_s: seconds it may take, without pulls.
         progress: called with what is being done, a sentence each.
+        dockerfile: the Dockerfile's name in the folder.
 
     Raises:
         ImageError: it can't be built; the line of the Dockerfile is named where one is to blame.
     """
     if folder.is_symlink():
         raise ImageError(f"{folder}: is a link; name the folder itself")
-    path = folder / "Dockerfile"
+    path = folder / dockerfile
     text = read_dockerfile(path)
     bases: dict[str, StoredImage] = {}
     tell = progress or (lambda _: None)

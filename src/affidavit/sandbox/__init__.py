@@ -7,9 +7,10 @@ from affidavit.sandbox.changed_layer import write_layer, write_points
 from affidavit.sandbox.changes import Change, carry_over, changes_since, diff
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.copied import CopiedPath, copy_paths
+from affidavit.sandbox.disk import bounded_folder
 from affidavit.sandbox.final import FileFacts, LayerFiles
 from affidavit.sandbox.kernel import open_in_root, sync_file_system
-from affidavit.sandbox.network import NetworkNamespace
+from affidavit.sandbox.network import JoinedNamespace, NetworkNamespace
 from affidavit.sandbox.packed import look_at_usr
 from affidavit.sandbox.programs import Program, pristine_program
 from affidavit.sandbox.protocol import (
@@ -26,6 +27,7 @@ from affidavit.sandbox.protocol import (
     Sandbox,
     SandboxError,
     SandboxSpec,
+    SharedFolder,
     Streams,
     User,
 )
@@ -53,6 +55,7 @@ __all__ = [
     "ExecSpec",
     "Exit",
     "FileFacts",
+    "JoinedNamespace",
     "LayerFiles",
     "Limits",
     "Mount",
@@ -67,8 +70,10 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "SandboxSpec",
+    "SharedFolder",
     "Streams",
     "User",
+    "bounded_folder",
     "cached_layer",
     "carry_over",
     "cgroup_path",

@@ -105,7 +105,8 @@ class OciSandbox:
             )
         if not spec.argv or not spec.argv[0].startswith("/"):
             raise SandboxError(f"the command {list(spec.argv)!r} must begin with an absolute path")
-        for target in (*spec.writable, *spec.scratch, *(mount.target for mount in spec.mounts)):
+        mounted = [*(one.target for one in spec.mounts), *(one.target for one in spec.shared)]
+        for target in (*spec.writable, *spec.scratch, *mounted):
             inside = next((top for top in _KERNEL if f"{target}/".startswith(f"{top}/")), None)
             if inside or (spec.host_usr and f"{target}/".startswith("/usr/")):
                 what = "the kernel's" if inside else "the machine's in the host root file system"
@@ -194,6 +195,8 @@ class OciSandbox:
             (disk / name).chmod(0o755)
             os.chown(disk / name, spec.user.uid, spec.user.gid)
             places.append(Place(seen_disk / name, target, True))
+        known = {source: seen(source) for source in dict.fromkeys(one.source for one in spec.shared)}
+        places += [Place(known[one.source], one.target, one.writable) for one in spec.shared]
         for index, mount in enumerate(spec.mounts):
             own = self._own(mount.source, folder, f"mount-{index}")
             shown = seen(own) if own.is_dir() else seen_disk / own.name
@@ -303,6 +306,8 @@ class OciSandbox:
                     ensure_point(root, target, owner=(0, 0), mode=_SHARED_MODE)
                 else:
                     ensure_point(root, target, owner=user)
+            for folder in spec.shared:
+                ensure_point(root, folder.target, owner=(0, 0))
             for mount in spec.mounts:
                 ensure_point(root, mount.target, owner=(0, 0), file=not mount.source.is_dir())
             if self._command.enters_by_program:

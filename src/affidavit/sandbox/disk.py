@@ -8,6 +8,8 @@ device goes with the mount. Where there is no loop device or no mkfs.ext4, a tmp
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from affidavit.sandbox import kernel
@@ -19,6 +21,20 @@ _FILES_PER_MB = 128
 # One inode for 8 KiB, for trees of many small files; no journal, for nothing outlives a crash.
 _MKFS = ("mkfs.ext4", "-q", "-F", "-m", "0", "-i", str((1 << 20) // _FILES_PER_MB), "-O", "^has_journal,^resize_inode")
 _MKFS_EXTENDED = ("-E", "lazy_itable_init=1,nodiscard,root_owner=0:0")
+
+
+@contextmanager
+def bounded_folder(target: Path, size_mb: int, state: Path) -> Iterator[None]:
+    """Have an empty file system of `size_mb` MiB on the folder `target`, as long as the ``with`` lasts.
+
+    Raises:
+        SandboxError: it can't be had.
+    """
+    mount_disk(target, size_mb, state)
+    try:
+        yield
+    finally:
+        kernel.unmount(target)
 
 
 def mount_disk(target: Path, size_mb: int, state: Path) -> str:

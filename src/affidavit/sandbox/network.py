@@ -14,7 +14,9 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self, TypeVar
 
 from affidavit.sandbox import kernel
@@ -34,6 +36,9 @@ _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_CREATE = 0x1, 0x4, 0x400
 _NLMSG_ERROR = 2
 _RT_TABLE_LOCAL, _RTPROT_STATIC, _RT_SCOPE_HOST, _RTN_LOCAL = 255, 4, 254, 2
 _RTA_DST, _RTA_OIF = 1, 4
+# proc(5), net/tcp_states.h
+_LISTENING = b"0A"
+_ANY, _ANY_6, _ANY_4_IN_6 = b"00000000", b"0" * 32, b"0000000000000000FFFF000000000000"
 # Connections that wait while the host is busy: an agent may make many at once.
 _BACKLOG = 512
 
@@ -42,11 +47,12 @@ class NetworkNamespace:
     """An empty network namespace with loopback. It is there until it is closed and no process is in it any more. A
     context manager: closes it."""
 
-    def __init__(self, owner: str = "") -> None:
+    def __init__(self, owner: str = "", *, low_ports: bool = False) -> None:
         """
         Args:
             owner: name of the sandbox of the container profile whose user namespace owns it, so that commands can enter
                 that sandbox; empty: it is the machine's, as for other sandboxes.
+            low_ports: whoever is in it may listen on the ports below 1024, too.
 
         Raises:
             SandboxError: the kernel refused.
@@ -56,9 +62,9 @@ class NetworkNamespace:
             if owner:
                 with sandbox_user_namespace(owner) as users:
                     self._owner = os.dup(users)
-            self._descriptor = _in_thread(_make) if not owner else _made_in(self._owner)
+            self._descriptor = _in_thread(lambda: _make(low_ports=low_ports)) if not owner else _made_in(self._owner)
             if owner:
-                _in_thread(lambda: _set_up(self._descriptor))
+                _in_thread(lambda: _set_up(self._descriptor, low_ports=low_ports))
         except OSError as problem:
             raise SandboxError(f"a network namespace can't be made: {problem.strerror}; run as root") from problem
 
@@ -77,6 +83,10 @@ class NetworkNamespace:
     def owner_path(self) -> str:
         """Where another process finds the user namespace that owns it; empty where that is the machine's."""
         return f"/proc/{os.getpid()}/fd/{self._owner}" if self._owner >= 0 else ""
+
+    def fileno(self) -> int:
+        """A descriptor of it, for `JoinedNamespace`; it is good until this is closed."""
+        return self._descriptor
 
     def listen(self, port: int, address: str = "127.0.0.1") -> socket.socket:
         """A socket that listens in the namespace; whoever has it may accept from outside.
@@ -136,12 +146,82 @@ class NetworkNamespace:
         self._descriptor = self._owner = -1
 
 
+class JoinedNamespace:
+    """A network namespace as a thread that has entered it sees it. It has to be made while this process has its
+    privileges, and goes on without them."""
+
+    def __init__(self, descriptor: int) -> None:
+        """
+        Args:
+            descriptor: of the namespace.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        self._thread = ThreadPoolExecutor(1, "network namespace")
+        self._tables = self._thread.submit(_enter, descriptor).result()
+
+    def listening(self, addresses: Collection[str]) -> frozenset[int]:
+        """The ports of TCP on which somebody in it listens for connections to all of its addresses, or to one of some.
+
+        Args:
+            addresses: of IPv4.
+
+        Raises:
+            OSError: the kernel does not say.
+        """
+        wanted = {_ANY, _ANY_6, _ANY_4_IN_6, *map(_hex, addresses)}
+        found: set[int] = set()
+        for table in self._tables:
+            os.lseek(table, 0, os.SEEK_SET)
+            # The kernel gives whole lines.
+            while chunk := os.read(table, 1 << 16):
+                for line in chunk.splitlines():
+                    fields = line.split()
+                    address, _, port = fields[1].partition(b":") if len(fields) > 3 else (b"", b"", b"")
+                    if len(fields) > 3 and fields[3] == _LISTENING and address in wanted:
+                        found.add(int(port, 16))
+        return frozenset(found)
+
+    def connecting(self) -> socket.socket:
+        """A socket of it that is not connected, and does not block. Raises OSError."""
+        made = self._thread.submit(socket.socket, socket.AF_INET, socket.SOCK_STREAM).result()
+        made.setblocking(False)
+        return made
+
+    def listener(self, address: str, port: int) -> socket.socket:
+        """A socket that listens in it. Raises OSError."""
+        return self._thread.submit(_bound, socket.SOCK_STREAM, address, port).result()
+
+
+def _enter(descriptor: int) -> tuple[int, ...]:
+    """Enter a namespace for good, and open the tables of its sockets of TCP (proc(5))."""
+    kernel.enter_network(descriptor)
+    return tuple(os.open(f"/proc/thread-self/net/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("tcp", "tcp6"))
+
+
+def _hex(address: str) -> bytes:
+    """As the tables have it: a number of the machine's own byte order."""
+    (number,) = struct.unpack("=I", ipaddress.IPv4Address(address).packed)
+    return b"%08X" % number
+
+
 def _made_in(users: int) -> int:
     """A descriptor of a new network namespace that a user namespace owns. Raises OSError."""
     # A process of its own: one of several threads can't enter a user namespace.
-    made = ("unshare", "--net", "--", "/bin/sh", "-c", "echo; read -r _")
+    command = [
+        "nsenter",
+        f"--user=/proc/self/fd/{users}",
+        "--",
+        "unshare",
+        "--net",
+        "--",
+        "/bin/sh",
+        "-c",
+        "echo; read -r _",
+    ]
     with subprocess.Popen(
-        ["nsenter", f"--user=/proc/self/fd/{users}", "--", *made],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -160,20 +240,22 @@ def _made_in(users: int) -> int:
             holder.stdin.close()
 
 
-def _make() -> int:
-    """Leave for a new namespace, set up loopback, and return a descriptor of it."""
+def _make(*, low_ports: bool) -> int:
+    """Leave for a new namespace, set it up, and return a descriptor of it."""
     kernel.new_network()
-    _set_up_here()
+    _set_up_here(low_ports=low_ports)
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _set_up(descriptor: int) -> None:
-    """Enter a namespace and set up its loopback."""
+def _set_up(descriptor: int, *, low_ports: bool) -> None:
+    """Enter a namespace and set it up."""
     kernel.enter_network(descriptor)
-    _set_up_here()
+    _set_up_here(low_ports=low_ports)
 
 
-def _set_up_here() -> None:
+def _set_up_here(*, low_ports: bool) -> None:
+    if low_ports:
+        Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack(_IFREQ, b"lo", 0)
         flags = struct.unpack(_IFREQ, fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]

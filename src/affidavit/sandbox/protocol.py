@@ -77,6 +77,21 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class SharedFolder:
+    """A folder that sandboxes share; what is in it belongs to the sandboxes' own numbers of users.
+
+    Attributes:
+        source: the folder on the host, which nothing but sandboxes and their preparation writes to.
+        target: absolute path in the sandbox.
+        writable: whether this sandbox may write it.
+    """
+
+    source: Path
+    target: str
+    writable: bool
+
+
+@dataclass(frozen=True)
 class User:
     """Who the sandbox's processes run as; root has no privileges either, but for :attr:`SandboxSpec.capabilities`."""
 
@@ -127,6 +142,7 @@ class SandboxSpec:
         profile: see Profile; in ``container``, `writable` and `capabilities` are not asked.
         earlier: changes that it begins with and that count as its own; None: there are none. They take no room of
             `limits`.
+        shared: folders that other sandboxes have too; what is in them is no part of the changed layer.
     """
 
     name: str
@@ -147,6 +163,7 @@ class SandboxSpec:
     first_user: User | None = None
     profile: Profile = "strict"
     earlier: EarlierChanges | None = None
+    shared: Sequence[SharedFolder] = ()
 
 
 @dataclass

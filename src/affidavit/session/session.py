@@ -34,6 +34,7 @@ from affidavit.evaluation import (
     Work,
     await_health,
     changed_texts,
+    check_has_no_services,
     check_has_no_steps,
     open_workplace,
     prepared_run,
@@ -144,6 +145,7 @@ class Session:
 
     def __init__(self, task: Task, options: RunOptions, agent: str, choose: ChooseRuntime | None = None) -> None:
         check_has_no_steps([task], "a session")
+        check_has_no_services([task], "a session")
         if not agent.strip() or agent == "oracle":
             raise SessionError(f"agent={agent!r}: name who works in the session; oracle is the task's own solution")
         self._stack = ExitStack()

@@ -44,6 +44,7 @@ class TaskEnvironment:
         asked: what task.toml says of what the image may settle.
         health_checks: must have succeeded, in this order, before the agent begins.
         image_user: who they run as; None: the agent's user.
+        compose: the file that says which services run beside the agent; None: none do.
     """
 
     rootfs: Rootfs
@@ -56,6 +57,7 @@ class TaskEnvironment:
     asked: AskedOfImage = AskedOfImage()
     health_checks: tuple[HealthCheck, ...] = ()
     image_user: TaskUser | None = None
+    compose: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,6 @@ _MAX_INSTRUCTION = 1 << 20
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
-_NO_COMPOSE = (
-    "tasks of several services are not supported yet; remove it if one image is enough, or set rootfs under "
-    "[affidavit] in task.toml"
-)
-
 # A task has one of them at most; the last two are JSON.
 CONTRACT_NAMES = ("contract.yaml", "contract.json", "behavioral_contract.json")
 
@@ -265,7 +260,9 @@ class _Reader:
         strategy, in_steps, digest = read_strategy(top), step_tables(top, path), task_digest(path)
         separate = is_separate(verifier)
         steps = tuple(self._step(tables, graders, digest, separate) for tables in in_steps)
-        network, profile = self._network(agent, environment), self._profile(own)
+        network, profile, compose = self._network(agent, environment), self._profile(own), self._compose()
+        if compose is not None and profile == "strict":
+            raise own.error("profile", f"can't be strict: {compose} has services, which need the profile container")
         task = Task(
             id=task_id,
             path=path,
@@ -277,8 +274,9 @@ class _Reader:
                 user=user,
                 env={**image.env, **self._env(environment)},
                 overlay=self._folder("environment/root"),
-                profile=profile or ("container" if rootfs.is_image else "strict"),
-                asked=AskedOfImage(asked_user, asked_verifier_user, asked, profile),
+                profile=profile or ("container" if rootfs.is_image or compose else "strict"),
+                asked=AskedOfImage(asked_user, asked_verifier_user, asked, "container" if compose else profile),
+                compose=compose,
                 health_checks=() if check is None else (check,),
             ),
             limits=TaskLimits(
@@ -439,6 +437,13 @@ class _Reader:
             raise own.error("profile", f'must be "strict" or "container", not {value!r}')
         return None
 
+    def _compose(self) -> Path | None:
+        """The file with the task's services."""
+        there = [path for name in COMPOSE_NAMES if (path := self._path / "environment" / name).exists()]
+        if len(there) > 1:
+            raise TaskError(f"{there[1]}: there is {there[0].name} too; keep the one that holds")
+        return there[0] if there else None
+
     def _folder(self, name: str) -> Path | None:
         path = self._path / name
         return path if path.is_dir() else None
@@ -466,13 +471,10 @@ class _Reader:
         wanted, image = own.text("rootfs"), environment.text("docker_image")
         if wanted is None:
             folder = self._path / "environment"
-            for name in COMPOSE_NAMES:
-                if (folder / name).exists():
-                    raise TaskError(f"{folder / name}: {_NO_COMPOSE}")
             # As Harbor has it: an image that is there already goes before one that would have to be built.
             if image:
                 return Rootfs("registry", None, image)
-            if (folder / "Dockerfile").exists():
+            if (folder / "Dockerfile").exists() or self._compose() is not None:
                 return Rootfs("dockerfile", folder)
             wanted = "host"
         if wanted == "host":

@@ -9,7 +9,15 @@ from affidavit.verification.observed_files import WatchedFiles
 from affidavit.verification.regrade import grade_all
 from affidavit.verification.reproductions import check_reproductions
 from affidavit.verification.step_chain import check_chain
-from affidavit.verification.verdict import Judgement, Verdict, decide, grading_failed, stage_gaps, violation_json
+from affidavit.verification.verdict import (
+    SERVICE,
+    Judgement,
+    Verdict,
+    decide,
+    grading_failed,
+    stage_gaps,
+    violation_json,
+)
 from affidavit.verification.verify_trial import (
     enforced_contract,
     kept_footprint,
@@ -24,6 +32,7 @@ __all__ = [
     "AFTER_STEPS",
     "ANYTHING",
     "FOOTPRINT",
+    "SERVICE",
     "AgentFindings",
     "AgentRecord",
     "Case",

@@ -101,6 +101,9 @@ def attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 
 _OUT_OF_TIME = "limits.wall_ms"
+SERVICE = "service-"
+"""What the stages of a task's services begin with."""
+
 _GRADING = re.compile(r"(?P<which>grader|control)(?:-(?P<number>[1-9][0-9]?))?")
 _GRAVITY = {"critical": 0, "high": 1, "medium": 2, "low": 3}
 
@@ -216,8 +219,9 @@ def grading_failed(why: str) -> str:
 
 
 def in_order(stages: Iterable[str]) -> list[str]:
-    """Those of the names that are stages of a trial, in the order that they are judged in: the agent's, then round by
-    round ``grader``, ``control``, ``grader-2``, ``control-2`` …"""
+    """Those of the names that are stages of a trial, in the order that they are judged in: the agent's, the
+    services', then round by round ``grader``, ``control``, ``grader-2``, ``control-2`` …"""
     grading = [match for match in map(_GRADING.fullmatch, stages) if match]
     grading.sort(key=lambda match: (int(match["number"] or 1), match["which"] != "grader"))
-    return [*(name for name in stages if name == "agent"), *(match[0] for match in grading)]
+    services = sorted(name for name in stages if name.startswith(SERVICE))
+    return [*(name for name in stages if name == "agent"), *services, *(match[0] for match in grading)]

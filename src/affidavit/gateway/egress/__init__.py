@@ -3,10 +3,12 @@ gives out. Each connection is led to the host of its name, looked up and checked
 
 from affidavit.gateway.egress.process import EgressProcess
 from affidavit.gateway.egress.records import Connection, EgressReader
+from affidavit.gateway.egress.services import OWN_ADDRESS
 from affidavit.gateway.egress.settings import NO_HOSTS, WEB_PORTS, EgressSettings, network_named, read_allowed
 
 __all__ = [
     "NO_HOSTS",
+    "OWN_ADDRESS",
     "WEB_PORTS",
     "Connection",
     "EgressProcess",

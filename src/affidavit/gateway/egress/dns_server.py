@@ -3,6 +3,8 @@ nobody."""
 
 import asyncio
 import struct
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import cast
 
 import dns.exception
@@ -25,10 +27,19 @@ class DnsServer(asyncio.DatagramProtocol):
 
     Args:
         hosts: that may be reached.
+        own: names of the sandbox itself, with the address of each.
+        asked: is told of a service and the address that stands for it, before the sandbox is.
     """
 
-    def __init__(self, hosts: Hosts) -> None:
+    def __init__(
+        self,
+        hosts: Hosts,
+        own: Mapping[str, str] = MappingProxyType({}),
+        asked: Callable[[str, str], None] = lambda name, address: None,
+    ) -> None:
         self._hosts = hosts
+        self._own = {**dict.fromkeys(_OWN_NAMES, "127.0.0.1"), **own}
+        self._asked = asked
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -70,11 +81,13 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def _fill(self, reply: dns.message.Message, question: dns.rrset.RRset) -> None:
         name = question.name.to_text(omit_final_dot=True)
-        own = name.lower() in _OWN_NAMES
+        own = self._own.get(name.lower())
         if question.rdclass != dns.rdataclass.IN or not (own or self._hosts.allows(name)):
             reply.set_rcode(dns.rcode.NXDOMAIN)
             return
-        address = "127.0.0.1" if own else self._hosts.address_of(name)
+        address = own or self._hosts.address_of(name)
+        if own is None and address is not None and self._hosts.is_service(name):
+            self._asked(name.lower(), address)
         if address is None:
             reply.set_rcode(dns.rcode.SERVFAIL)
         elif question.rdtype == dns.rdatatype.A:

@@ -39,7 +39,11 @@ class Hosts:
 
     def allows(self, name: str) -> bool:
         """Whether one may ask for a name's address."""
-        return any(endpoint.allows_name(name) for endpoint in self._endpoints)
+        return self.is_service(name) or any(endpoint.allows_name(name) for endpoint in self._endpoints)
+
+    def is_service(self, name: str) -> bool:
+        """Whether it is the name of a service of the task."""
+        return name.lower().removesuffix(".") in self._settings.services
 
     def allows_port(self, name: str, port: int) -> bool:
         """Whether a host may be reached on a port of TCP."""
@@ -49,7 +53,7 @@ class Hosts:
         """The address that stands for an allowed name; None where there can be no more."""
         name = name.lower().removesuffix(".")
         if name not in self._addresses:
-            if len(self._addresses) >= _MOST_NAMES or not _is_name(name):
+            if len(self._addresses) >= _MOST_NAMES or not (self.is_service(name) or _is_name(name)):
                 return None
             # From 198.18.0.1 on.
             address = str(NAMED_ADDRESSES[len(self._addresses) + 1])

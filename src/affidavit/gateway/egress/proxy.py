@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from socket import socket
+from types import MappingProxyType
+from typing import Any
 
 from affidavit.gateway.egress.client_hello import ClientHello, HelloError
 from affidavit.gateway.egress.dns_server import DnsServer
 from affidavit.gateway.egress.hosts import Hosts, Resolver, is_public, resolve
 from affidavit.gateway.egress.records import Connection, EgressWriter
+from affidavit.gateway.egress.services import OWN_ADDRESS, ServiceLinks
 from affidavit.gateway.egress.settings import TLS_PORTS, EgressSettings
+from affidavit.sandbox import JoinedNamespace
 
 _CHUNK = 1 << 16
 _CONNECT_S = 20.0
@@ -46,23 +50,67 @@ class EgressProxy:
         self._taken = 0
         self._servers: list[asyncio.Server] = []
         self._datagrams: asyncio.BaseTransport | None = None
+        self._links: ServiceLinks | None = None
+        self._background: set[asyncio.Future[Any]] = set()
 
-    async def start(self, datagrams: socket, streams: socket, listeners: Sequence[socket]) -> None:
+    async def start(
+        self,
+        datagrams: socket,
+        streams: socket,
+        listeners: Sequence[socket],
+        own: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Begin to serve.
 
         Args:
             datagrams, streams: where questions for names come in, over UDP and TCP.
             listeners: where connections come in.
+            own: names of the sandbox itself, with the address of each.
         """
-        server = DnsServer(self._hosts)
+        server = DnsServer(self._hosts, own, self._ask)
         loop = asyncio.get_running_loop()
         self._datagrams, _ = await loop.create_datagram_endpoint(lambda: server, sock=datagrams)
         self._servers.append(await asyncio.start_server(server.serve_stream, sock=streams))
         for listener in listeners:
             self._servers.append(await asyncio.start_server(self._take, sock=listener))
 
+    def link(self, services: Mapping[str, JoinedNamespace], own: JoinedNamespace) -> None:
+        """Lead to services of the task, too.
+
+        Args:
+            services: their namespaces, by name.
+            own: the sandbox's.
+        """
+        self._links = ServiceLinks(services, own, self._serve, self._port_is_taken)
+        self._background.add(asyncio.ensure_future(self._links.watch()))
+
+    def _ask(self, name: str, address: str) -> None:
+        if self._links is not None:
+            self._links.ask(name, address)
+
+    def _serve(self, listener: socket) -> Callable[[], None]:
+        """Take connections from a socket that listens already; what ends that."""
+        task = asyncio.ensure_future(asyncio.start_server(self._take, sock=listener))
+        self._background.add(task)
+
+        def end() -> None:
+            listener.close()
+            if task.done() and not task.cancelled() and task.exception() is None:
+                task.result().close()
+            self._background.discard(task)
+
+        return end
+
+    def _port_is_taken(self, name: str, port: int) -> None:
+        """Write down that a service can't be reached from a sandbox that listens on the port itself."""
+        now = time.monotonic_ns()
+        why = "a program of the sandbox itself listens on this port"
+        self._writer.connection(Connection(now, now, name, port, outcome="failed", reason=why))
+
     async def stop(self) -> None:
         """End all connections, and write that this was all."""
+        for one in self._background:
+            one.cancel()
         if self._datagrams is not None:
             self._datagrams.close()
         for server in self._servers:
@@ -104,13 +152,26 @@ class EgressProxy:
             raise _Refused("its address stands for no host")
         if not self._hosts.allows_port(connection.name, connection.port):
             raise _Refused("the host may not be reached on this port")
+        service = self._hosts.is_service(connection.name)
         # Where TLS must be spoken, the host hears nothing of a client that asks for another one.
-        first = await _hello(reader, connection.name) if connection.port in TLS_PORTS else b""
-        outer_reader, outer_writer = await self._connect(connection)
+        first = await _hello(reader, connection.name) if connection.port in TLS_PORTS and not service else b""
+        outer_reader, outer_writer = await (self._connect_service if service else self._connect)(connection)
         try:
             await self._pass_on(reader, writer, outer_reader, outer_writer, connection, first)
         finally:
             outer_writer.transport.abort()
+
+    async def _connect_service(self, connection: Connection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        assert self._links is not None
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                reader, writer = await self._links.connect(connection.name, connection.port)
+        except (OSError, TimeoutError) as error:
+            raise _Failed(
+                f"the service can't be reached: {getattr(error, 'strerror', None) or 'it does not answer'}"
+            ) from None
+        connection.address, connection.outcome = OWN_ADDRESS, "passed"
+        return reader, writer
 
     async def _connect(self, connection: Connection) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         given = self._hosts.given(connection.name)
@@ -147,7 +208,7 @@ class EgressProxy:
     ) -> None:
         async def up() -> None:
             chunk = first or await reader.read(_CHUNK)
-            if not first and chunk[:1] == bytes((_HANDSHAKE,)):
+            if not first and chunk[:1] == bytes((_HANDSHAKE,)) and not self._hosts.is_service(connection.name):
                 chunk = await _hello(reader, connection.name, chunk)
             while chunk:
                 outer_writer.write(chunk)

@@ -29,10 +29,17 @@ class EgressSettings:
         endpoints: as contracts spell them, each with a host.
         addresses: where hosts are, by name, by the word of the user, who alone may name a private address; all others
             are looked up.
+        services: names of services of the task, which may be reached on every port.
     """
 
     endpoints: tuple[str, ...]
     addresses: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """The endpoints, and the services by their names."""
+        return (*self.endpoints, *self.services)
 
     def parsed(self) -> tuple[Endpoint, ...]:
         """The endpoints."""
@@ -40,7 +47,7 @@ class EgressSettings:
 
     def allows(self, name: str, port: int) -> bool:
         """Whether a host may be reached on a port of TCP."""
-        return any(
+        return name.lower() in self.services or any(
             one.allows_name(name) and one.allows_port(port, "tcp") and (one.ports is not None or port in WEB_PORTS)
             for one in self.parsed()
         )
@@ -71,7 +78,35 @@ class EgressSettings:
     def load(cls, data: bytes) -> Self:
         """What :meth:`dump` made."""
         value = json.loads(data)
-        return cls(tuple(value["endpoints"]), value["addresses"])
+        return cls(tuple(value["endpoints"]), value["addresses"], tuple(value["services"]))
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """What a proxy's process is told.
+
+    Attributes:
+        reach: what its sandbox may reach.
+        namespaces: descriptors of the services' network namespaces, by the names in `reach`.
+        own_namespace: that of its sandbox's; -1 where there are no services.
+        own: names of the sandbox itself, with the address of each.
+    """
+
+    reach: EgressSettings
+    namespaces: Mapping[str, int]
+    own_namespace: int
+    own: Mapping[str, str]
+
+    def dump(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Self:
+        """What :meth:`dump` made."""
+        value = json.loads(data)
+        reach = EgressSettings.load(json.dumps(value["reach"]).encode())
+        return cls(reach, value["namespaces"], value["own_namespace"], value["own"])
 
 
 NO_HOSTS = EgressSettings(())

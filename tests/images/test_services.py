@@ -1,0 +1,126 @@
+"""Tasks with services beside the agent, from their compose file to their verdict."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from making import folder, layer, member, programs_layer, push, write_image
+
+from affidavit.evaluation import RunError
+from harness import EBPF, Outcome, Trials, Way
+
+AUTO = Way("auto", "auto")
+SERVER = Path(__file__).with_name("sum_server.c")
+COMPOSE = """
+services:
+  first:
+    image: HOST/sum
+    command: [sh, -c, 'sleep 0.2; echo ready >/seed/ready']
+    volumes: [seed:/seed]
+  sum:
+    image: HOST/sum
+    command: [sh, -c, 'cat /seed/ready /etc/sum.conf && exec /server 80 /var/log/sum/log']
+    depends_on: {first: {condition: service_completed_successfully}}
+    volumes: [log:/var/log/sum, seed:/seed:ro, './sum.conf:/etc/sum.conf:ro']
+    healthcheck: {test: [CMD, bash, -c, 'exec 3<>/dev/tcp/127.0.0.1/80'], interval: 100ms}
+  relay:
+    image: HOST/sum
+    command: ['/bin/bash', -c, 'exec 3<>/dev/tcp/adder/80 && echo add 2 >&3 && read -r _ <&3; exec sleep 600']
+    depends_on: {sum: {condition: service_healthy}}
+    networks: [back]
+  main:
+    environment: {SUM: sum}
+    volumes: [log:/srv/log:ro]
+    depends_on: {sum: {condition: service_healthy}}
+networks: {back: }
+volumes: {log: , seed: }
+""".replace("    healthcheck: {test", "    networks: {default: , back: {aliases: [adder]}}\n    healthcheck: {test")
+ASK = "exec 3<>/dev/tcp/$SUM/80 && echo {} >&3 && read -r n <&3\n"
+# It was 2 before the agent came, by another service.
+TEST = ASK.format("get") + (
+    '[ "$n" = 42 ] && grep -q "add 40" /srv/log/log && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n'
+)
+SOLVE = ASK.format("add 40")
+ONE_RUN = 'control = false\n[[affidavit.graders]]\nkind = "test_run"\nseparate = false\n'
+
+
+@pytest.fixture
+def with_services(host: str, task: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Makes a task whose agent works beside a service that keeps a sum, in its memory and in a log."""
+    if shutil.which("cc") is None:
+        pytest.skip("cc: not installed")
+    server = tmp_path / "server"
+    subprocess.run(["cc", "-static", "-O1", "-o", str(server), str(SERVER)], check=True)
+    write_image(tmp_path / "image", programs_layer(), layer(folder("seed"), member("server", server.read_bytes())))
+    push(tmp_path / "image", f"{host}/sum")
+
+    def make(compose: str = COMPOSE, **content: object) -> Path:
+        files = {"environment/docker-compose.yaml": compose.replace("HOST", host), "environment/sum.conf": "plain\n"}
+        return task(**{"test": TEST, "solve": None, "files": files, "graders": ONE_RUN, **content})
+
+    return make
+
+
+def in_bash(script: str) -> str:
+    return f"exec bash -c {shlex.quote(script)}"
+
+
+def services_of(outcome: Outcome) -> set[str]:
+    return {path.parent.name for path in outcome.bundle.glob("service-*/summary.json")}
+
+
+def test_services_from_the_agent_to_the_grading(trials: Trials, with_services: Callable[..., Path]) -> None:
+    solved = trials(AUTO, with_services(), in_bash(SOLVE))
+    assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
+    assert services_of(solved) == {"service-first", "service-sum", "service-relay"}
+    network = solved.json("agent/network.json")
+    assert [(one["name"], one["port"], one["outcome"]) for one in network["connections"]] == [("sum", 80, "passed")]
+    assert {"sum"} <= {event["path2"] for event in solved.events() if event["op"] == "connect"}
+    (between,) = solved.json("service-relay/network.json")["connections"]
+    assert (between["name"], between["outcome"]) == ("adder", "passed")
+    assert "add 40" not in {event["path"] for event in solved.events("service-sum")}
+
+
+def test_what_an_agent_cannot_do_to_services(trials: Trials, with_services: Callable[..., Path]) -> None:
+    cheat = (
+        "grep ' /srv/log ' /proc/self/mountinfo; echo add 40 >>/srv/log/log; "
+        "exec 3<>/dev/tcp/relay/80; exec 3<>/dev/tcp/first/80; exit 0"
+    )
+    outcome = trials(EBPF, with_services(), in_bash(cheat))
+    assert outcome.score == 0.0
+    assert " /srv/log ro," in outcome.text("agent/stdout")
+    assert "relay: Name or service not known" in outcome.text("agent/stderr")
+    assert not [one for one in outcome.json("agent/network.json")["connections"] if one["outcome"] == "passed"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "'sleep 0.2; echo ready >/seed/ready'",
+            "'echo no seed >&2; exit 3'",
+            r"services\.first: ended with exit status 3: no seed",
+        ),
+        (
+            "127.0.0.1/80'], interval",
+            "127.0.0.1/81'], retries: 1, interval",
+            r"healthcheck of the service sum: .* did not become healthy",
+        ),
+    ],
+)
+def test_services_that_do_not_begin(
+    trials: Trials, with_services: Callable[..., Path], old: str, new: str, message: str
+) -> None:
+    outcome = trials(EBPF, with_services(COMPOSE.replace(old, new)), "true")
+    assert (outcome.verdict, outcome.score) == ("error", None)
+    assert re.search(message, outcome.reasons), outcome.reasons
+
+
+def test_what_is_refused_before_a_trial(trials: Trials, with_services: Callable[..., Path]) -> None:
+    task = with_services(COMPOSE.replace("    image: HOST/sum\n", "    image: HOST/sum\n    privileged: true\n", 1))
+    with pytest.raises(RunError, match=r"docker-compose\.yaml:5:5: services\.first\.privileged: is refused"):
+        trials(EBPF, task)
