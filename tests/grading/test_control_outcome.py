@@ -60,6 +60,19 @@ def graded(given: dict[str, Any]) -> tuple[Grade, ReferenceRequest | Rerun | Non
     return grade_run(record, events, BROUGHT), next_step(record, events, BROUGHT)
 
 
+@pytest.mark.parametrize(
+    "honest",
+    [
+        facts(a_round(reward(1), reward(0)), wanted=1),
+        facts(a_round(told("ab"), told(""), turned="ab"), framework="pytest", wanted=1),
+    ],
+    ids=["reward", "pytest"],
+)
+def test_where_services_remember_no_control_stands_behind_a_score(honest: dict[str, Any]) -> None:
+    assert graded(honest)[0].assurance == "control"
+    assert graded({**honest, "services": True})[0].assurance == "outcome"
+
+
 class TestRewards:
     def test_a_reward_must_come_each_time(self) -> None:
         honest = a_round(reward(1), reward(0))

@@ -45,7 +45,8 @@ TEST = ASK.format("get") + (
     '[ "$n" = 42 ] && grep -q "add 40" /srv/log/log && reward=1 || reward=0\necho $reward >/logs/verifier/reward.txt\n'
 )
 SOLVE = ASK.format("add 40")
-ONE_RUN = 'control = false\n[[affidavit.graders]]\nkind = "test_run"\nseparate = false\n'
+# That they run apart is asked for in vain.
+ONE_RUN = 'control = false\n[[affidavit.graders]]\nkind = "test_run"\nseparate = true\n'
 
 
 @pytest.fixture
@@ -76,6 +77,8 @@ def services_of(outcome: Outcome) -> set[str]:
 def test_services_from_the_agent_to_the_grading(trials: Trials, with_services: Callable[..., Path]) -> None:
     solved = trials(AUTO, with_services(), in_bash(SOLVE))
     assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
+    # Whatever grades may find there what another grading has left.
+    assert solved.trial.judgement.assurance == "outcome"
     assert services_of(solved) == {"service-first", "service-sum", "service-relay"}
     network = solved.json("agent/network.json")
     assert [(one["name"], one["port"], one["outcome"]) for one in network["connections"]] == [("sum", 80, "passed")]

@@ -118,7 +118,8 @@ class GradingRun:
         if grader is not None:
             (spec,) = (named.spec for named in graders if named.spec.kind == "test_run")
             plan, secret = plan_tests(spec, task), secrets.token_bytes(32)
-            tests = HiddenTests(task, plan, place, submission, secret, web=self.web)
+            shares = self._shares_services
+            tests = HiddenTests(task, plan, place, submission, secret, web=self.web, services=shares)
             with closing(Reference(self.stages, self.prepared, self.contract, place / "reference")) as reference:
                 tests = tests.separated(self._separation(tests, reference))
                 seen = seen_by_tests(task, rootfs, self.prepared.tests_rootfs, place / "artifacts")
@@ -184,8 +185,16 @@ class GradingRun:
 
     def _separation(self, tests: HiddenTests, reference: Reference) -> Separation:
         """Whether the tests run apart from the solution."""
+        if self._shares_services:
+            # What lies in a volume, or is said to a service, is the agent's as much as the tests'.
+            return Separation(False, "the tests and the solution would share the task's services")
         attempt = partial(reference.separation, tests)
         return find_separation(self.prepared.as_tested, tests.plan, self.where, self.stages.machine.state, attempt)
+
+    @property
+    def _shares_services(self) -> bool:
+        services = self.prepared.services
+        return services is not None and services.shared
 
     @property
     def where(self) -> str:

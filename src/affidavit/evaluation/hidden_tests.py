@@ -68,6 +68,7 @@ class HiddenTests:
         secret: of the trial; with the digests of task and submission it decides how tests are turned.
         separation: whether the solution has a sandbox of its own.
         web: what the tests have of the web; None: nothing.
+        services: whether the tests and the solution reach services of the task.
     """
 
     task: Task
@@ -77,6 +78,7 @@ class HiddenTests:
     secret: bytes
     separation: Separation = TOGETHER
     web: VerifierWeb | None = None
+    services: bool = False
 
     def begin(self, ready: ReadyVerifier) -> VerifierRecord:
         """Run the first round.
@@ -99,6 +101,7 @@ class HiddenTests:
             secret=self.secret.hex(),
             computed=() if self.separation.separate else plan.computed(self.task.tests.folder),
             filling=self.web is not None and self.web.filling,
+            services=self.services,
         )
 
     @property

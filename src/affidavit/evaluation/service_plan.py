@@ -68,6 +68,11 @@ class ServicePlan:
     storage_mb: int = 2048
     cpus: float | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether there is anything that sandboxes joined to them share."""
+        return bool(self.services or self.main_volumes)
+
     def names_reached(self, reaches: Sequence[str]) -> dict[str, str]:
         """The names of some services, each with its service."""
         known = {one.name: one.names for one in self.services} | {MAIN: self.main_names}

@@ -254,6 +254,8 @@ class VerifierRecord:
         tools: what the tests left of the task's own solution; None where that was not asked.
         filling: the tests had a network, to fill the verifier cache.
         computed: the tests that no control guards, since code in their process can compute what they expect.
+        services: the tests and the solution reach services of the task, which remember: a control guards nothing, as
+            what is graded can leave word there.
     """
 
     framework: str
@@ -267,6 +269,7 @@ class VerifierRecord:
     tools: ToolsRun | None = None
     filling: bool = False
     computed: tuple[str, ...] = ()
+    services: bool = False
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -323,6 +326,7 @@ class VerifierRecord:
             "secret": self.secret,
             **({"filling": True} if self.filling else {}),
             **({"computed": list(self.computed)} if self.computed else {}),
+            **({"services": True} if self.services else {}),
             **self.first.to_json(),
             "again": [made.to_json() for made in self.rounds[1:]],
             **({} if self.tools is None else {"tools": self.tools.to_json()}),
@@ -366,6 +370,7 @@ class VerifierRecord:
                         tools=tools,
                         filling=more.get("filling", False) is True,
                         computed=tuple(computed),
+                        services=more.get("services", False) is True,
                         **apart,
                     )
         raise _wrong("what the tests left")

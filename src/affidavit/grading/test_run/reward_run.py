@@ -52,8 +52,8 @@ def grade_reward(record: VerifierRecord, told: Authorship) -> tuple[Grade, Contr
     said = f"tests/test.sh gave {', then '.join(f'{value:g}' for value in given)}{others}{word.note}"
     details = {"rewards": dict(first)} if first else {}
     evidence = Evidence(tuple(write.seq for write in writes[:20]), stage="grader", details=details)
-    computable = bool(told.loaded and record.computed)
-    assurance: Assurance = "control" if record.first.control and not word.note and not computable else "outcome"
+    unguarded = record.services or bool(told.loaded and record.computed)
+    assurance: Assurance = "control" if record.first.control and not word.note and not unguarded else "outcome"
     if separation.separate and not words:
         assurance = "separate"
     if foreign and not findings:
