@@ -1,6 +1,7 @@
 """Moves the kernel's counters by random steps, so that no sandbox can leave a message in them for the next."""
 
 import ctypes
+import fcntl
 import os
 import secrets
 import struct
@@ -8,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 NUMBERED: Mapping[str, tuple[str, ...]] = {
@@ -26,15 +28,29 @@ _MOST = 1 << 23
 # Linux gives inode numbers to each processor in batches of so many, which that one uses up.
 _BATCH = 1 << 10
 _IN_MOVED_FROM = 0x40
+# Steps are written down so many at a time, after they were made.
+_CHUNK = 64
+# What is written down may be off by the batches of a few processors and by the chunks of those who stir.
+_SLACK = 2 * _BATCH
+_NEVER_BACK_BY = 1 << 20
+_PLACE = Path("/run/affidavit")
+_PIPES, _FILES, _RENAMES = range(3)
+_TOTALS = struct.Struct("=QQQ")
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Where the kernel's counters are, of what `NUMBERED` lists in this order, to a batch."""
+    """Where the kernel's counters are, of what `NUMBERED` lists in this order, to a batch.
+
+    Attributes:
+        pipes, files, renames: numbers of 32 bits, which begin again.
+        stirred: by how much this machine's stirring had moved each of them.
+    """
 
     pipes: int
     files: int
     renames: int
+    stirred: tuple[int, int, int]
 
 
 def read_counters() -> Counters:
@@ -43,13 +59,13 @@ def read_counters() -> Counters:
     Raises:
         OSError: that can't be found out.
     """
-    with _on(min(os.sched_getaffinity(0))), _Renames() as renames:
-        # More than a batch, so that the last comes from a new one.
-        return Counters(_made(_pipe, _BATCH + 1), _made(_file, _BATCH + 1), renames.cookie())
+    with _Totals() as totals:
+        return _read(totals)
 
 
 def stir_counters(before: Counters) -> None:
-    """Move each of them at random, farther the more it was moved meanwhile, by whatever.
+    """Move each of them at random, farther the more it was moved meanwhile, by whatever but stirring: gradings that run
+    side by side would drive one another to ever more steps.
 
     Args:
         before: where they were before the sandbox began that has just ended.
@@ -57,30 +73,79 @@ def stir_counters(before: Counters) -> None:
     Raises:
         OSError: that can't be done.
     """
-    now = read_counters()
-    _made(_pipe, _steps(before.pipes, now.pipes))
-    _made(_file, _steps(before.files, now.files))
-    with _Renames() as renames:
-        _made(renames.rename, _steps(before.renames, now.renames))
-    # What is left of each processor's batch would be there for whoever runs on that one.
-    for processor in range(os.cpu_count() or 1):
-        with suppress(OSError), _on(processor):
-            for make in (_pipe, _file):
-                _made(make, secrets.randbelow(_BATCH))
+    with _Totals() as totals:
+        # Before the counters, as they are read after them at the beginning: what is stirred between counts as movement.
+        stirred = totals.read()
+        now = _read(totals)
+        own = [after - first for first, after in zip(before.stirred, stirred, strict=True)]
+        _made(_pipe, _steps(before.pipes, now.pipes, own[_PIPES]), totals, _PIPES)
+        _made(_file, _steps(before.files, now.files, own[_FILES]), totals, _FILES)
+        with _Renames() as renames:
+            _made(renames.rename, _steps(before.renames, now.renames, own[_RENAMES]), totals, _RENAMES)
+        # What is left of each processor's batch would be there for whoever runs on that one.
+        for processor in range(os.cpu_count() or 1):
+            with suppress(OSError), _on(processor):
+                for which, make in ((_PIPES, _pipe), (_FILES, _file)):
+                    _made(make, secrets.randbelow(_BATCH), totals, which)
 
 
-def _steps(before: int, now: int) -> int:
-    # Numbers of 32 bits, which begin again.
-    moved = (now - before) % (1 << 32)
-    return secrets.randbelow(min(_LEAST + 2 * moved, _MOST))
+def _read(totals: "_Totals") -> Counters:
+    with _on(min(os.sched_getaffinity(0))), _Renames() as renames:
+        # More than a batch, so that the last comes from a new one.
+        pipes, files = (_made(make, _BATCH + 1, totals, which) for which, make in ((_PIPES, _pipe), (_FILES, _file)))
+        return Counters(pipes, files, renames.cookie(), totals.read())
 
 
-def _made(make: Callable[[], int], count: int) -> int:
-    """Make so many of something: the number of the last; 0 where that is none."""
+def _steps(before: int, now: int, stirred: int) -> int:
+    moved = (now - before - stirred) % (1 << 32)
+    if moved >= (1 << 32) - _NEVER_BACK_BY:
+        # Stirring moved it, by a little less than was written down.
+        moved = 0
+    return secrets.randbelow(min(_LEAST + 2 * (moved + _SLACK), _MOST))
+
+
+def _made(make: Callable[[], int], count: int, totals: "_Totals", which: int) -> int:
+    """Make so many of something, and write that down: the number of the last; 0 where that is none."""
     number = 0
-    for _ in range(count):
-        number = make()
+    for done in range(0, count, _CHUNK):
+        some = min(_CHUNK, count - done)
+        for _ in range(some):
+            number = make()
+        totals.add(which, some)
     return number
+
+
+class _Totals:
+    """How many steps were made on this machine since it started, by whoever stirs on it: a file of root's, which no
+    sandbox sees. A context manager."""
+
+    def __enter__(self) -> Self:
+        _PLACE.mkdir(mode=0o700, exist_ok=True)
+        self._file = os.open(_PLACE / "stirred", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def read(self) -> tuple[int, int, int]:
+        fcntl.flock(self._file, fcntl.LOCK_SH)
+        try:
+            return self._unpacked()
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def add(self, which: int, steps: int) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            totals = [*self._unpacked()]
+            totals[which] += steps
+            os.pwrite(self._file, _TOTALS.pack(*totals), 0)
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _unpacked(self) -> tuple[int, int, int]:
+        pipes, files, renames = _TOTALS.unpack(os.pread(self._file, _TOTALS.size, 0).ljust(_TOTALS.size, b"\0"))
+        return pipes, files, renames
 
 
 def _pipe() -> int:
