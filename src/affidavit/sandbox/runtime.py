@@ -27,7 +27,7 @@ _NO_NETWORK = "--network=none"
 ENTER = Path(__file__).parent / "enter" / "_build" / "affidavit-enter"
 """The program that puts a filter of system calls on itself and becomes a command (enter/enter.c)."""
 
-ENTER_AT = "/.affidavit-enter"
+ENTER_AT = "/.enter"
 """Where a sandbox has it: below the root itself, so that no folder that leads there can be moved."""
 
 
