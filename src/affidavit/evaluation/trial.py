@@ -437,11 +437,10 @@ class Trial:
             if not condemned or isinstance(problem, Interrupted):
                 raise
             grade = GradeDocument(None, failed=one_line(problem))
-            if self._services is not None:
-                self._services.finish(partial(self.keep, bundle))
-            bundle.keep_whole_parts(self._summaries)
         if self._services is not None:
             self._services.finish(partial(self.keep, bundle))
+        if grade.failed is not None:
+            bundle.keep_whole_parts(self._summaries)
         published = grade.published()
         bundle.add("grade.json", grade.to_json())
         bundle.add("grades.json", published.to_json())

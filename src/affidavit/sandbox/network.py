@@ -12,7 +12,6 @@ import ipaddress
 import os
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from typing import Self, TypeVar
 
 from affidavit.sandbox import kernel
 from affidavit.sandbox.protocol import SandboxError
-from affidavit.sandbox.user_namespace import sandbox_user_namespace
+from affidavit.sandbox.user_namespace import sandbox_user_namespace, unshared
 
 _T = TypeVar("_T")
 
@@ -208,36 +207,10 @@ def _hex(address: str) -> bytes:
 
 def _made_in(users: int) -> int:
     """A descriptor of a new network namespace that a user namespace owns. Raises OSError."""
-    # A process of its own: one of several threads can't enter a user namespace.
-    command = [
-        "nsenter",
-        f"--user=/proc/self/fd/{users}",
-        "--",
-        "unshare",
-        "--net",
-        "--",
-        "/bin/sh",
-        "-c",
-        "echo; read -r _",
-    ]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(users,),
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        cwd="/",
-        start_new_session=True,
-    ) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        try:
-            if not holder.stdout.readline():
-                raise OSError(errno.EPERM, "it can't be made in a user namespace")
-            return os.open(f"/proc/{holder.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            holder.stdin.close()
+    with unshared("nsenter", f"--user=/proc/self/fd/{users}", "--", "unshare", "--net", passed=(users,)) as process:
+        if process is None:
+            raise OSError(errno.EPERM, "it can't be made in a user namespace")
+        return os.open(process / "ns" / "net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _make(*, low_ports: bool) -> int:

@@ -99,13 +99,42 @@ def sandbox_user_namespace(name: str) -> Iterator[int]:
 def _user_namespace(first: int) -> Iterator[int]:
     """The descriptor of a namespace that maps user and group 0, and those after it, to `first` and those after it; and
     to the machine's root one that no sandbox has, as which an overlay keeps its own folders."""
-    # A process holds it until there is a descriptor; unsharing in this one needs it to have one thread only.
-    command = ["unshare", "--user", "--", "/bin/sh", "-c", "echo; read -r _"]
+    try:
+        with unshared("unshare", "--user") as process:
+            if process is None:
+                raise SandboxError(f"no user namespace can be made; {_ADVICE}")
+            for table in ("uid_map", "gid_map"):
+                (process / table).write_text(f"0 {first} {IDS}\n{IDS} 0 1\n")
+            namespace = os.open(process / "ns" / "user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as problem:
+        raise SandboxError(f"a user namespace can't be set up: {problem.strerror}; {_ADVICE}") from None
+    try:
+        yield namespace
+    finally:
+        os.close(namespace)
+
+
+@contextmanager
+def unshared(*command: str, passed: tuple[int, ...] = ()) -> Iterator[Path | None]:
+    """A process that holds new namespaces until there are descriptors of them: unsharing in this one needs it to have
+    one thread only.
+
+    Args:
+        command: makes them, and runs a further command in them.
+        passed: descriptors that it inherits.
+
+    Yields:
+        its folder in /proc; None where it could not make them.
+
+    Raises:
+        OSError: it can't be started.
+    """
     with subprocess.Popen(
-        command,
+        [*command, "--", "/bin/sh", "-c", "echo; read -r _"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        pass_fds=passed,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         cwd="/",
         start_new_session=True,
@@ -113,17 +142,6 @@ def _user_namespace(first: int) -> Iterator[int]:
         assert holder.stdin is not None
         assert holder.stdout is not None
         try:
-            if not holder.stdout.readline():
-                raise SandboxError(f"no user namespace can be made; {_ADVICE}")
-            process = Path(f"/proc/{holder.pid}")
-            for table in ("uid_map", "gid_map"):
-                (process / table).write_text(f"0 {first} {IDS}\n{IDS} 0 1\n")
-            namespace = os.open(process / "ns" / "user", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as problem:
-            raise SandboxError(f"a user namespace can't be set up: {problem.strerror}; {_ADVICE}") from None
+            yield Path(f"/proc/{holder.pid}") if holder.stdout.readline() else None
         finally:
             holder.stdin.close()
-    try:
-        yield namespace
-    finally:
-        os.close(namespace)

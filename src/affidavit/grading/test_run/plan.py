@@ -86,20 +86,19 @@ class VerifierPlan:
     @property
     def separate_env(self) -> dict[str, str]:
         """What the tests' sandbox has in its environment then, beside the task's own."""
-        reads_sources = self.settings.framework in ("pytest", "unittest")
         return {
             "AFFIDAVIT_WORKDIR": self.workdir,
             "AFFIDAVIT_TESTS_DIR": TESTS,
             "AFFIDAVIT_WORDS": f"{VERIFIER_LOGS}/{WORDS_FILE}",
             # A shell or a build tool might run what it reads; a Python test's process refuses to.
-            "AFFIDAVIT_SOURCES": "1" if reads_sources else "0",
+            "AFFIDAVIT_SOURCES": "1" if self._in_python else "0",
         }
 
     @property
     def solution_argv(self) -> tuple[str, ...]:
         """The command of the solution's sandbox."""
-        # The tests of these frameworks ask for an interpreter, each for one of its own.
-        ahead = " --python" if self.settings.framework in ("pytest", "unittest") else ""
+        # Each of these tests asks for an interpreter of its own.
+        ahead = " --python" if self._in_python else ""
         return "/bin/sh", "-c", f"exec python3 -I -S {_SEPARATE}/solution_server.py{ahead}"
 
     @property
@@ -226,7 +225,12 @@ class VerifierPlan:
     def mixes(self) -> bool:
         """Whether any of the tests can be made wrong apart from the others, so that right and wrong ones can be mixed:
         each in a process of its own, and no edits of the task's, which may concern all."""
-        return self.settings.framework in ("pytest", "unittest") and not self.settings.turn
+        return self._in_python and not self.settings.turn
+
+    @property
+    def _in_python(self) -> bool:
+        """Whether each test is a process that runs Python."""
+        return self.settings.framework in ("pytest", "unittest")
 
     def turn_some(self, folder: Path, seed: bytes, wanted: Wanted) -> frozenset[str]:
         """As `turn`, but only those tests that are wanted, by their names as ``test_a.py::TestB::test_c``; where tests
