@@ -1,7 +1,6 @@
 """The sandboxes of a trial, each under the recorder: the agent's, those that grade, and those of the reference run."""
 
 import logging
-import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -20,7 +19,7 @@ from affidavit.evaluation.sandbox_capture import Capture, HostNames, RunningCapt
 from affidavit.evidence import SigningKey
 from affidavit.policy import Judge
 from affidavit.recorder import LATER_MS, Recorder, Recording
-from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxError, SandboxSpec, Streams, carry_over, diff
+from affidavit.sandbox import Change, OciSandbox, Runtime, SandboxSpec, Streams, carry_over, diff, no_room
 
 _logger = logging.getLogger(__name__)
 
@@ -199,12 +198,8 @@ class Stages:
         Raises:
             SandboxError: what the sandbox wrote may be lost.
         """
-        state = self.machine.state
-        if _is_full(state):
-            raise SandboxError(
-                f"{state}: the disk is full, so what the sandbox wrote may not be there; make room or "
-                "point AFFIDAVIT_STATE to another folder"
-            )
+        if full := no_room(self.machine.state, "what the sandbox wrote may not be there"):
+            raise full
         # A trial may have many stages: none keeps its helpers until the last.
         stage.recording.close()
 
@@ -241,9 +236,3 @@ def take_over(
     taken = carried_over | {change.path for change in changes if before.get(change.path) == change}
     carry_over(sandbox.upper(), sandbox.layers, changes, lambda change: change.path in taken, folder)
     return own, carried_over
-
-
-def _is_full(folder: Path) -> bool:
-    """Whether the disk under a sandbox's own, which is sparse, could not take what was written to that."""
-    disk = os.statvfs(folder)
-    return disk.f_bfree * disk.f_frsize < 1 << 20

@@ -40,7 +40,7 @@ from affidavit.sandbox.rootfs import (
     oci_rootfs,
     tarball_rootfs,
 )
-from affidavit.sandbox.state import Owner, locked, owner_gone, state_dir
+from affidavit.sandbox.state import Owner, locked, no_room, owner_gone, state_dir
 from affidavit.sandbox.stirring import NUMBERED, Counters, read_counters, stir_counters
 
 __all__ = [
@@ -87,6 +87,7 @@ __all__ = [
     "lay_over",
     "locked",
     "look_at_usr",
+    "no_room",
     "oci_rootfs",
     "open_in_root",
     "owner_gone",

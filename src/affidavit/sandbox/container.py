@@ -43,7 +43,7 @@ from affidavit.sandbox.protocol import (
     Unrecorded,
 )
 from affidavit.sandbox.runtime import ENTER, ENTER_AT, RuntimeCommand
-from affidavit.sandbox.state import make_sandbox_folder
+from affidavit.sandbox.state import make_sandbox_folder, no_room
 from affidavit.sandbox.stream import BoundedStream
 from affidavit.sandbox.user_namespace import IDS, first_id, give, mapped_mounts
 
@@ -163,8 +163,12 @@ class OciSandbox:
             places = self._prepare(self._folder)
             self._launch(self._folder, places, hooks)
             _logger.debug("%s: created, its first process is %d", self.name, self._pid)
-        except BaseException:
+        except BaseException as error:
+            # Looked at before what fills it is removed.
+            full = no_room(self._state, "no sandbox can be made", error)
             self.close()
+            if full is not None and isinstance(error, Exception):
+                raise full from error
             raise
         return self._pid
 

@@ -18,6 +18,7 @@ from affidavit.sandbox.cgroups import ExecCgroup
 from affidavit.sandbox.oci import process_config
 from affidavit.sandbox.protocol import Entrance, ExecEnd, ExecSpec, SandboxError, SandboxSpec
 from affidavit.sandbox.runtime import RuntimeCommand
+from affidavit.sandbox.state import no_room
 from affidavit.sandbox.stream import BoundedStream
 from affidavit.sandbox.user_namespace import first_id, give
 
@@ -78,7 +79,10 @@ class Execution:
         """
         files = {name: self._folder / f"exec-{self._number}.{name}" for name in ("json", "pid", "own")}
         config = process_config(self._sandbox, self._command.entering(self._spec, self._sandbox.deny_syscalls))
-        files["json"].write_text(json.dumps(config))
+        try:
+            files["json"].write_text(json.dumps(config))
+        except OSError as error:
+            raise no_room(self._state, "no command can enter its sandbox", error) or error from error
         console = _Console() if self._spec.terminal else None
         launcher: subprocess.Popen[bytes] | None = None
         own: int | None = None

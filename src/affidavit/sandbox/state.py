@@ -1,6 +1,7 @@
 """The state folder: what affidavit keeps on the machine, and who owns which sandbox of it."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -13,10 +14,31 @@ from pathlib import Path
 from affidavit.sandbox.kernel import process_start
 from affidavit.sandbox.protocol import SandboxError
 
+_LEAST_FREE = 1 << 20
+
 
 def state_dir() -> Path:
     """Where affidavit keeps extracted images and running sandboxes: $AFFIDAVIT_STATE or /var/lib/affidavit."""
     return Path(os.environ.get("AFFIDAVIT_STATE") or "/var/lib/affidavit")
+
+
+def no_room(state: Path, what: str, error: BaseException | None = None) -> SandboxError | None:
+    """What to say where the disk under the state folder is full; None where it is not.
+
+    What goes wrong on a full disk says so in many ways, or in none: the system's own error names no file (write(2)),
+    a runtime reports whatever it failed at, and a sandbox's disk is sparse, so what is written to it can be lost in
+    silence.
+
+    Args:
+        state: the state folder.
+        what: came of it, for a reader.
+        error: what went wrong there; None: nothing is known to have.
+    """
+    disk = os.statvfs(state)
+    refused = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not refused and disk.f_bfree * disk.f_frsize >= _LEAST_FREE:
+        return None
+    return SandboxError(f"{state}: the disk is full, so {what}; make room or point AFFIDAVIT_STATE to another folder")
 
 
 def sandboxes_dir(state: Path) -> Path:
