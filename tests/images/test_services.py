@@ -123,6 +123,51 @@ def test_services_that_do_not_begin(
     assert re.search(message, outcome.reasons), outcome.reasons
 
 
+FILES = """
+services:
+  keeper:
+    x-affidavit-rootfs: host
+    command: [bash, -c, 'echo 1 >/srv/own; echo 1 >/data/one; ln -s /etc /data/out; touch /ready; exec sleep 600']
+    volumes: [data:/data]
+    healthcheck: {test: [CMD, test, -e, /ready], interval: 50ms}
+  main:
+    volumes: [data:/shared]
+    depends_on: {keeper: {condition: service_healthy}}
+volumes: {data: }
+"""
+FILE_CHECKS = """
+[[affidavit.graders]]
+kind = "state_diff"
+checks = [
+  { type = "file", path = "/services/keeper/srv/own", equals = "1", may_be_unchanged = true },
+  { type = "file", path = "/services/keeper/data/one", equals = "2", may_be_unchanged = true },
+  { type = "file", path = "/services/keeper/data/out", target = "/etc", may_be_unchanged = true },
+  { type = "file", path = "/services/keeper/data/out/passwd", exists = false, may_be_unchanged = true },
+  { type = "file", path = "/services/keeper/gone", exists = false, may_be_unchanged = true },
+]
+"""
+
+
+def test_graders_see_files_of_services_and_not_what_an_agent_puts_there(
+    trials: Trials, task: Callable[..., Path]
+) -> None:
+    folder = task(
+        test="", solve=None, graders=FILE_CHECKS, files={"environment/docker-compose.yaml": FILES}, storage_mb=64
+    )
+    asked = ("/srv/own", "/data", "/data/out/passwd", "/gone")
+    rows = ", ".join(f'{{source = "{path}", service = "keeper"}}' for path in asked)
+    settings = folder / "task.toml"
+    as_root = settings.read_text().replace("[agent]\n", '[agent]\nuser = "root"\n')
+    settings.write_text(f"artifacts = [{rows}]\n{as_root}")
+    plant = "echo 2 >/shared/one; mkdir -p /services/keeper/srv; echo 1 >/services/keeper/gone; "
+    outcome = trials(EBPF, folder, plant + "echo 3 >/services/keeper/srv/own && echo planted")
+    assert outcome.text("agent/stdout") == "planted\n"
+    assert (outcome.verdict, outcome.score) == ("pass", 1.0), outcome.json("grade.json")
+    settings.write_text(settings.read_text().replace('"keeper"', '"kepper"', 1))
+    with pytest.raises(RunError, match=r"task\.toml: artifacts names the service 'kepper', which .*compose\.yaml does"):
+        trials(EBPF, folder)
+
+
 def test_what_is_refused_before_a_trial(trials: Trials, with_services: Callable[..., Path]) -> None:
     task = with_services(COMPOSE.replace("    image: HOST/sum\n", "    image: HOST/sum\n    privileged: true\n", 1))
     with pytest.raises(RunError, match=r"docker-compose\.yaml:5:5: services\.first\.privileged: is refused"):

@@ -115,7 +115,8 @@ def test_networks_keep_services_apart(read: Read) -> None:
 @pytest.mark.parametrize(
     ("service", "message"),
     [
-        ("{}", ":1:12: services.a: needs an image or a build"),
+        ("{}", ":1:12: services.a: needs an image, a build or x-affidavit-rootfs: host"),
+        ("{x-affidavit-rootfs: 'oci:x'}", "services.a.x-affidavit-rootfs: must be host; for anything else, name an im"),
         ("{image: i, privileged: true}", ":1:26: services.a.privileged: is refused: a sandbox has no privileges"),
         ("{image: i, cap_add: [NET_ADMIN]}", "cap_add: a sandbox has Docker's default capabilities and no more"),
         ("{image: i, network_mode: host}", "network_mode: is not supported; services reach each other by their names"),
@@ -151,6 +152,14 @@ def test_what_is_refused(read: Read, tmp_path: Path, service: str, message: str)
     assert message in str(raised.value)
     assert str(raised.value).startswith(str(tmp_path / "docker-compose.yaml"))
     assert "\n" not in str(raised.value)
+
+
+def test_a_service_on_the_machines_own_usr(read: Read) -> None:
+    # The image is for those who don't know the key.
+    (service,) = read("services: {a: {image: i, x-affidavit-rootfs: host, command: c}}\n").services
+    assert (service.on_host, service.image, service.command) == (True, None, ("c",))
+    with pytest.raises(ComposeError, match=r"services\.main\.x-affidavit-rootfs: of main is set by rootfs"):
+        read("services: {main: {x-affidavit-rootfs: host}}\n")
 
 
 def test_a_command_of_main_that_does_something(read: Read) -> None:

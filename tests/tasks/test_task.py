@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from affidavit.tasks import DecoySettings, Labels, Rootfs, Task, TaskError, TaskUser, find_tasks, load_task, read_labels
+from affidavit.tasks import (
+    Artifact,
+    DecoySettings,
+    Labels,
+    Rootfs,
+    Task,
+    TaskError,
+    TaskUser,
+    find_tasks,
+    load_task,
+    read_labels,
+)
 
 # The tables and keys that a task written for Harbor usually has.
 ORDINARY = """\
@@ -251,7 +262,8 @@ def test_key_that_does_nothing_is_warned_of(make: Make, toml: str, warning: str)
             "task.toml:1: artifacts must be absolute paths",
         ),
         ('artifacts = [{source = "/a", exclude = "b"}]\n', "task.toml:1: artifacts has an exclude that is no list"),
-        ('artifacts = [{source = "/a", service = "db"}]\n', "task.toml:1: artifacts names the service 'db'"),
+        ('artifacts = [{source = "/a", service = 3}]\n', "task.toml:1: artifacts has a service that is no name"),
+        ('artifacts = [{source = "a", service = "db"}]\n', "task.toml:1: artifacts must be absolute paths"),
         ('multi_step_reward_strategy = "best"\n', "task.toml:1: multi_step_reward_strategy must be"),
         ('[agent]\nallowed_hosts = "a"\n', "task.toml:2: [agent].allowed_hosts must be a list of strings"),
         ('[environment]\nos = "windows"\n', 'task.toml:2: [environment].os must be "linux"'),
@@ -456,6 +468,12 @@ def test_decoys_are_read_and_wrong_ones_named(make: Make) -> None:
     }.items():
         with pytest.raises(TaskError, match=said):
             decoys(text)
+
+
+def test_artifacts_of_services(make: Make) -> None:
+    task = load_task(make('artifacts = [{source = "/app/./data/", service = "db", exclude = ["*.tmp"]}]\n'))
+    assert (task.warnings, task.tests.artifacts) == ((), ())
+    assert task.tests.service_files == (Artifact("/app/data", ("*.tmp",), "db"),)
 
 
 def test_a_verifier_with_an_image_of_its_own(make: Make) -> None:

@@ -53,6 +53,7 @@ class Work:
         execs: the commands of a session, EXEC_SCHEMA; None where the agent was one command.
         texts: of the files that it changed; grading does without.
         earlier: in a step, those of its changes that it began with.
+        service_files: layer over that, with files of the task's services, for graders that look at files; None: none.
     """
 
     captured: Capture
@@ -62,6 +63,7 @@ class Work:
     execs: pa.Table | None = None
     texts: ChangedTexts = field(default_factory=ChangedTexts)
     earlier: Sequence[Change] = ()
+    service_files: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ class GradingRun:
         timed = [named.grader for named in graders if isinstance(named.grader, PerformanceGrader)]
         if timed:
             timings = self._time(timed, place, rootfs, submission, run)
-        files = WatchedFiles(LayerFiles(rootfs.layers))
+        of_services = () if work.service_files is None else (work.service_files,)
+        files = WatchedFiles(LayerFiles((*of_services, *rootfs.layers)))
         before = WatchedFiles(LayerFiles(found.layers))
         tested = None
         if verifier is not None and events is not None:

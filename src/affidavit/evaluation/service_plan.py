@@ -6,11 +6,12 @@ from pathlib import Path
 
 from affidavit.evaluation.errors import RunError
 from affidavit.images import MOST_IMAGE_BYTES, ImageError, ImageStore, StoredImage, build_image, stored_or_pulled
-from affidavit.sandbox import RootFilesystem, SandboxError, User, image_user, oci_rootfs
+from affidavit.sandbox import RootFilesystem, SandboxError, User, host_rootfs, image_user, oci_rootfs
 from affidavit.services import ComposeError, ComposeFile, Dependency, Service, Volume, read_compose
 from affidavit.tasks import HealthCheck, Task, TaskError, image_health_check
 
 MAIN = "main"
+_SHELL = ("/bin/sh", "-c")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -86,12 +87,15 @@ def compose_of(task: Task) -> ComposeFile | None:
         RunError: it can't be used.
     """
     path = task.environment.compose
-    if path is None:
-        return None
     try:
-        return read_compose(path, task.environment.env)
+        found = None if path is None else read_compose(path, task.environment.env)
     except ComposeError as error:
         raise RunError(str(error)) from error
+    for asked in task.tests.service_files:
+        if found is None or asked.service not in {one.name for one in found.services}:
+            where = f"{task.path}/task.toml: artifacts names the service {asked.service!r}"
+            raise RunError(f"{where}, which {path or 'environment/docker-compose.yaml'} does not have")
+    return found
 
 
 def service_names(task: Task) -> tuple[str, ...]:
@@ -143,15 +147,24 @@ def _planned(
     task: Task, service: Service, state: Path, reaches: tuple[str, ...], tell: Callable[[str], None] | None
 ) -> PlannedService:
     store = ImageStore(state)
-    try:
-        image = _image(task, service, store, tell)
-    except ImageError as error:
-        raise ImageError(f"{service.place}: {error}") from None
-    origin = f"{service.place}: {image.name}"
-    bare = oci_rootfs(state, store.layout, User(), MOST_IMAGE_BYTES, manifest=image.digest)
-    user = image_user(service.user or image.user or "0", bare.layers, origin)
-    rootfs = oci_rootfs(state, store.layout, user, MOST_IMAGE_BYTES, manifest=image.digest)
-    entrypoint = image.entrypoint if service.entrypoint is None else service.entrypoint
+    image = None
+    if not service.on_host:
+        try:
+            image = _image(task, service, store, tell)
+        except ImageError as error:
+            raise ImageError(f"{service.place}: {error}") from None
+    origin = service.place if image is None else f"{service.place}: {image.name}"
+
+    def root_of(user: User) -> RootFilesystem:
+        if image is None:
+            return host_rootfs(state, user)
+        return oci_rootfs(state, store.layout, user, MOST_IMAGE_BYTES, manifest=image.digest)
+
+    user = image_user(service.user or (image and image.user) or "0", root_of(User()).layers, origin)
+    rootfs = root_of(user)
+    entrypoint = service.entrypoint
+    if entrypoint is None:
+        entrypoint = () if image is None else image.entrypoint
     command = service.command
     if command is None:
         command = rootfs.command if service.entrypoint is None else ()
@@ -162,7 +175,7 @@ def _planned(
         # Looked up on its PATH, in the sandbox.
         argv = ("/bin/sh", "-c", 'exec "$@"', "sh", *argv)
     home = user.home if user.home != "/" else "/root"
-    env = {"PATH": _PATH, "HOME": home, **image.env, **service.environment}
+    env = {"PATH": _PATH, "HOME": home, **(image.env if image else {}), **service.environment}
     return PlannedService(
         name=service.name,
         names=(service.name, *service.aliases),
@@ -170,7 +183,7 @@ def _planned(
         rootfs=rootfs,
         argv=argv,
         env=env,
-        cwd=service.workdir or image.workdir or "/",
+        cwd=service.workdir or (image and image.workdir) or "/",
         check=service_check(service, image),
         depends_on=service.depends_on,
         volumes=service.volumes,
@@ -195,15 +208,19 @@ def _image(task: Task, service: Service, store: ImageStore, tell: Callable[[str]
     return stored_or_pulled(store, service.image, timeout_s=task.limits.build_timeout_s)
 
 
-def service_check(service: Service, image: StoredImage) -> HealthCheck | None:
+def service_check(service: Service, image: StoredImage | None) -> HealthCheck | None:
     """The health check of a service: what the compose file says goes before what the image says.
+
+    Args:
+        service: as the compose file has it.
+        image: its image; None: it has none.
 
     Raises:
         TaskError: it is none.
     """
-    config = {**(image.healthcheck or {}), **(service.health or {})}
+    config = {**((image.healthcheck if image else None) or {}), **(service.health or {})}
     if not config:
         return None
     if "Test" not in config:
         raise TaskError(f"{service.place}: its healthcheck has no test, and its image has none either; write test")
-    return image_health_check(config, image.shell, f"healthcheck of the service {service.name}")
+    return image_health_check(config, image.shell if image else _SHELL, f"healthcheck of the service {service.name}")

@@ -6,12 +6,13 @@ network namespace (`affidavit.gateway.EgressProcess`), which writes each connect
 """
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from affidavit.evaluation.entered import EnteredSandbox
@@ -35,10 +36,14 @@ from affidavit.sandbox import (
     copy_paths,
 )
 from affidavit.services import Volume
-from affidavit.tasks import HealthCheck
+from affidavit.tasks import Artifact, HealthCheck
 from affidavit.verification import SERVICE
 
 _logger = logging.getLogger(__name__)
+
+SEEN_BY_GRADERS = "/services"
+"""Where graders find files of services, each below the service's name. Nothing else is there, whatever an agent puts
+into a folder of that name."""
 
 RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"
 _LOOK_S = 0.05
@@ -204,6 +209,7 @@ class RunningServices:
         spec = SandboxSpec(
             name=stage.sandbox,
             rootfs=(resolver_layer(place / "resolver"), *rootfs.layers),
+            host_usr=rootfs.host_usr,
             argv=planned.argv,
             env=planned.env,
             cwd=planned.cwd,
@@ -319,6 +325,47 @@ class RunningServices:
             else:
                 shared.append(SharedFolder(self._volumes[volume.name], volume.target, not volume.read_only))
         return replace(spec, shared=shared, mounts=files)
+
+    # --- what graders see of them ---
+
+    def collect(self, asked: Sequence[Artifact], into: Path) -> None:
+        """Copy files of theirs, as they are, into a layer for graders. What is not there is left out.
+
+        Args:
+            asked: the files.
+            into: the layer's folder, made here; its parent exists and it does not.
+
+        Raises:
+            SandboxError: they take more than a sandbox may write, or can't be read.
+        """
+        top = into / SEEN_BY_GRADERS.lstrip("/")
+        top.mkdir(parents=True)
+        os.setxattr(top, "trusted.overlay.opaque", b"y")
+        copies, most = self._place / "collected", self._plan.storage_mb << 20
+        copies.mkdir()
+        taken: set[tuple[str, str]] = set()
+        for number, one in enumerate(asked):
+            above = (str(path) for path in (PurePosixPath(one.path), *PurePosixPath(one.path).parents))
+            if not taken.isdisjoint((one.service, path) for path in above):
+                # It came with a folder that was copied; what is in there is not followed.
+                continue
+            copy = copies / str(number)
+            layers, inside = self._layers_with(self._running[one.service], one.path)
+            names = [inside] if inside != "/" else [f"/{path.name}" for path in layers[0].iterdir()]
+            if copy_paths(layers, [CopiedPath(name, one.exclude) for name in names], (), copy, most) and inside != "/":
+                _logger.info("service %s: %s is not there", one.service, one.path)
+                continue
+            taken.add((one.service, one.path))
+            target = top / one.service / one.path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (copy / inside.lstrip("/")).rename(target)
+
+    def _layers_with(self, one: _Running, path: str) -> tuple[tuple[Path, ...], str]:
+        """The layers in which a path of a service's sandbox lies, topmost first, and where in them."""
+        for shared in sorted(one.spec.shared, key=lambda shared: len(shared.target), reverse=True):
+            if f"{path}/".startswith(f"{shared.target}/"):
+                return (shared.source,), path.removeprefix(shared.target) or "/"
+        return (one.sandbox.layer(), *one.spec.rootfs), path
 
     # --- their end ---
 

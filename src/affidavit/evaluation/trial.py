@@ -602,6 +602,12 @@ class Trial:
         condemned: bool,
     ) -> GradeDocument:
         """Run the hidden tests where a grader wants them, and ask every grader. `condemned`: no score will count."""
+        asked = self._task.tests.service_files
+        if self._services is not None and asked:
+            # As the agent left them: tests may change them.
+            layer = place / "service-files"
+            self._services.collect(asked, layer)
+            work = replace(work, service_files=layer)
         if grader is not None:
             self._web = self._verifier_web(place)
             keep_submission(bundle, work.changes, work.carried_over, work.layer)

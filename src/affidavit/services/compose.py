@@ -22,6 +22,9 @@ Condition = Literal["service_started", "service_healthy", "service_completed_suc
 MAIN = "main"
 """The service whose sandbox is the agent's, as in Harbor."""
 
+ROOTFS = "x-affidavit-rootfs"
+"""The key of a service that needs no image; Docker and Harbor leave keys that begin with ``x-`` alone."""
+
 _MAX_BYTES = 1 << 20
 _MOST_SERVICES = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}")
@@ -140,7 +143,8 @@ class Service:
     Attributes:
         name: its name, by which others reach it.
         place: where it is written, for errors.
-        image, build: where its image comes from; both None for a main service that does not say.
+        image, build: where its image comes from; both None for a main service that does not say, and with `on_host`.
+        on_host: its root file system is the machine's own /usr, as that of a task without an image.
         command, entrypoint: in place of the image's; None: the image's.
         environment: beside the image's.
         workdir, user: in place of the image's; None: the image's.
@@ -156,6 +160,7 @@ class Service:
     place: str
     image: str | None = None
     build: Build | None = None
+    on_host: bool = False
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -276,8 +281,11 @@ class _Reader:
         if name == MAIN and (build is not None or image == _HARBORS["MAIN_IMAGE_NAME"]):
             # As in Harbor's own file: the name that a built image gets.
             image = None
-        if name != MAIN and build is None and image is None:
-            raise self._error(place, "needs an image or a build")
+        on_host = self._on_host((*place, ROOTFS), body.get(ROOTFS), name)
+        if on_host:
+            build = image = None
+        elif name != MAIN and build is None and image is None:
+            raise self._error(place, f"needs an image, a build or {ROOTFS}: host")
         command = self._words((*place, "command"), body.get("command"))
         if name == MAIN and command:
             if not _IDLE.search(" ".join(command)):
@@ -299,6 +307,7 @@ class _Reader:
             place=self._at(place),
             image=None if build is not None else image,
             build=build,
+            on_host=on_host,
             command=command,
             entrypoint=self._words((*place, "entrypoint"), body.get("entrypoint")),
             environment=environment,
@@ -337,6 +346,15 @@ class _Reader:
         known = key in _SEEN or key in _IDLE_KEYS or key in _REFUSED or key.startswith("x-")
         if not known:
             raise self._error(place, "is not known here; remove it")
+
+    def _on_host(self, place: _Place, value: object, service: str) -> bool:
+        if value is None:
+            return False
+        if service == MAIN:
+            raise self._error(place, "of main is set by rootfs under [affidavit] in task.toml; remove it")
+        if value != "host":
+            raise self._error(place, "must be host; for anything else, name an image")
+        return True
 
     def _build(self, place: _Place, value: object) -> Build | None:
         if value is None:

@@ -19,6 +19,7 @@ from affidavit.tasks.digest import task_digest
 from affidavit.tasks.errors import TaskError
 from affidavit.tasks.git import run_git
 from affidavit.tasks.graders import DEFAULT_GRADERS, MOST_WEIGHT, GraderSpec
+from affidavit.tasks.harbor import Artifact
 from affidavit.tasks.health import HealthCheck, image_health_check
 from affidavit.tasks.importing import ImportedTask, import_harbor
 from affidavit.tasks.json_records import read_json_records
@@ -46,6 +47,7 @@ __all__ = [
     "DEFAULT_GRADERS",
     "MOST_WEIGHT",
     "SETUP",
+    "Artifact",
     "DeclaredContract",
     "DecoySettings",
     "GraderSpec",

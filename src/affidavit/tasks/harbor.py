@@ -16,15 +16,22 @@ _NO_NETWORK = "gradings have none; what tests download is answered from a cache 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a verifier with a root file system of its own gets of the agent's files.
+    """Files of a sandbox that those who grade get.
 
     Attributes:
-        path: absolute path of a file or a folder, in both sandboxes.
+        path: absolute path of a file or a folder in that sandbox.
         exclude: patterns of names, or of paths below it, that are left out.
+        service: whose sandbox it is; ``main``: the agent's.
     """
 
     path: str
     exclude: tuple[str, ...] = ()
+    service: str = "main"
+
+    @property
+    def of_agent(self) -> bool:
+        """Whether it is the agent's."""
+        return self.service == "main"
 
 
 NETWORK_MODES = ("no-network", "none", "public", "allowlist")
@@ -48,7 +55,7 @@ def unsupported_keys(
         TaskError: one can't be ignored, or is not of its type.
     """
     separate = is_separate(verifier)
-    if read_artifacts(top, separate) and not separate:
+    if any(one.of_agent for one in read_artifacts(top, separate)) and not separate:
         yield f"{top.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
     yield from _verifier(verifier, tests)
     yield from _environment(environment)
@@ -70,10 +77,10 @@ def read_artifacts(top: TomlTable, separate: bool) -> tuple[Artifact, ...]:
 
     Args:
         top: of task.toml.
-        separate: they are what the verifier gets, so that wrong ones change what it says.
+        separate: the agent's are what the verifier gets, so that wrong ones change what it says.
 
     Raises:
-        TaskError: they are none, or those of another service.
+        TaskError: they are none.
     """
     value = top.take("artifacts")
     entries = value if isinstance(value, list) else [] if value is None else [value]
@@ -85,16 +92,17 @@ def read_artifacts(top: TomlTable, separate: bool) -> tuple[Artifact, ...]:
         if not isinstance(source, str) or not source:
             raise top.error("artifacts", 'must be paths, or tables with a path as "source"')
         service = entry.get("service", "main") if isinstance(entry, dict) else "main"
-        if service != "main":
-            raise top.error("artifacts", f"names the service {service!r}; tasks of several services can't run yet")
+        if not isinstance(service, str) or not service:
+            raise top.error("artifacts", "has a service that is no name")
         exclude = entry.get("exclude") or [] if isinstance(entry, dict) else []
         if not isinstance(exclude, list) or not all(isinstance(one, str) and one for one in exclude):
             raise top.error("artifacts", "has an exclude that is no list of patterns")
         parts = source.split("/")
         wrong = not source.startswith("/") or ".." in parts or "\0" in source or not any(parts)
-        if separate and wrong:
+        if wrong and (separate or service != "main"):
             raise top.error("artifacts", f"must be absolute paths without '..', not {source!r}")
-        found.append(Artifact("/" + "/".join(part for part in parts if part not in ("", ".")), tuple(exclude)))
+        path = "/" + "/".join(part for part in parts if part not in ("", "."))
+        found.append(Artifact(path, tuple(exclude), service))
     return tuple(found)
 
 

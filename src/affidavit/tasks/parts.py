@@ -124,6 +124,7 @@ class TaskTests:
         writable: whether the verifier may write in /tests, to a copy that is thrown away.
         in_image: the verifier's image has a ``/tests`` of its own, under the task's.
         artifacts: the agent's files that a verifier with a root file system of its own gets.
+        service_files: files of the task's services that graders look at.
     """
 
     folder: Path
@@ -132,6 +133,7 @@ class TaskTests:
     writable: bool = False
     in_image: bool = False
     artifacts: tuple[Artifact, ...] = ()
+    service_files: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,10 @@ def unsupported_step_keys(step: StepTables, separate: bool) -> Iterator[str]:
         yield f"{verifier.place('network_mode')} asks for a network; gradings have none"
     if names_of(verifier, "allowed_hosts"):
         yield f"{verifier.place('allowed_hosts')} is ignored: gradings have no network"
-    if not separate and read_artifacts(own, separate=False):
+    artifacts = read_artifacts(own, separate)
+    if any(not one.of_agent for one in artifacts):
+        raise own.error("artifacts", "names a service, and a task with steps can't have services yet; remove it")
+    if not separate and artifacts:
         yield f"{own.place('artifacts')} is ignored: all changes that the contract permits come along to the grading"
 
 

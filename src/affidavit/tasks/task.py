@@ -315,8 +315,11 @@ class _Reader:
         for table in tables:
             for key in table.unknown():
                 self._warn(table, key, "is unknown and is ignored")
-        artifacts = read_artifacts(top, separate=True) if grading else ()
-        tests = replace(task.tests, artifacts=artifacts)
+        artifacts = read_artifacts(top, separate)
+        own_files = tuple(one for one in artifacts if one.of_agent and separate)
+        tests = replace(
+            task.tests, artifacts=own_files, service_files=tuple(one for one in artifacts if not one.of_agent)
+        )
         return replace(task, warnings=tuple(self._warnings), grading=grading, tests=tests)
 
     def _step(self, tables: StepTables, graders: Sequence[GraderSpec], digest: str, separate: bool) -> Step:
