@@ -19,6 +19,14 @@ def footprint(table: Callable[..., pa.Table]) -> Footprint:
     """Of a verifier that runs Python, which imports a module of its own, and of a solution that installs a package."""
     record = table(
         {"op": "exec", "path": "/usr/bin/python3", "exe": "/usr/bin/python3.11", "argv": ["python3", "-s"]},
+        {"op": "exec", "path": "/usr/bin/perl", "exe": "/usr/bin/perl", "argv": ["perl"]},
+        {"op": "open_read", "path": "/usr/lib/x86_64-linux-gnu/libz.so.1.2"},
+        {"op": "open_read", "path": "/usr/lib/python3.11", "flags": DIRECTORY},
+        {"op": "open_read", "path": "/opt/later/lib/one.so", "ret": -2},
+        {"op": "open_read", "path": "/usr/share/nodejs/npm/lib/cli.js"},
+        {"op": "open_read", "path": "/opt/service/main.js"},
+        {"op": "open_read", "path": "/usr/lib/python3.11/xml/__pycache__/dom.cpython-311.pyc"},
+        {"op": "open_read", "path": "/workspace/tool.js"},
         {"op": "open_read", "path": "/etc/ld.so.cache"},
         {"op": "open_read", "path": "/usr/lib/python3.11/json/__init__.py"},
         {"op": "open_read", "path": "/usr/lib/locale/C.utf8/LC_CTYPE"},
@@ -40,9 +48,28 @@ def footprint(table: Callable[..., pa.Table]) -> Footprint:
         Change("/opt/venv", type="directory"),
         Change("/opt/venv/lib", type="directory"),
         Change("/opt/venv/share", type="directory"),
+        Change("/opt/service", type="directory"),
+        Change("/opt/service/main.js"),
+        Change("/usr/lib/python3.11/nuisance.py", kind="deleted"),
     ]
-    path = ("/opt/tools", "/root/.local/bin", "/usr/bin")
-    return Footprint.observed("/workspace", solution, record.to_batches(), path)
+    links = {
+        "/lib64": "usr/lib64",
+        "/lib": "usr/lib",
+        "/usr/lib64/ld-linux-x86-64.so.2": "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        "/usr/lib64/libz.so.1": "/etc/links/libz",
+        "/etc/links/libz": "/usr/lib/x86_64-linux-gnu/libz.so.1.2",
+        "/usr/lib/x86_64-linux-gnu/libjq.so.1": "libjq.so.1.0",
+        "/srv/loop": "loop",
+    }
+    return Footprint.observed(
+        "/workspace",
+        solution,
+        record.to_batches(),
+        ("/opt/tools", "/root/.local/bin", "/usr/bin"),
+        links=links,
+        looked_for=["uv"],
+        homes=["/srv/web", "/root", "/home/agent", "/"],
+    )
 
 
 CARRIED = {
@@ -55,7 +82,16 @@ CARRIED = {
     "a folder in one that is searched": Change("/opt/venv/share/more"),
     "what nothing uses": Change("/usr/bin/jq"),
     "a service's data": Change("/var/lib/postgresql/data/x"),
-    "a module that nothing opened": Change("/usr/lib/python3.11/telnetlib.py", kind="modified"),
+    "a module of a package that nothing imports": Change(
+        "/usr/lib/python3/dist-packages/yaml/loader.py", kind="modified"
+    ),
+    "what it deleted": Change("/usr/lib/python3.11/nuisance.py", kind="deleted"),
+    "a link to what nothing uses": Change(
+        "/usr/lib/x86_64-linux-gnu/libjq.so.1", kind="modified", type="symlink", target="x"
+    ),
+    "a module beside the solution's own": Change("/opt/service/other.js"),
+    "a file of a program's name that is no program": Change("/srv/data/perl"),
+    "the mode of a module": Change("/usr/lib/python3.11/telnetlib.py", kind="metadata"),
 }
 KEPT_OUT = {
     "PATH": Change("/usr/local/sbin/python3"),
@@ -91,11 +127,45 @@ KEPT_OUT = {
     "what was looked for in vain": Change("/opt/app.toml"),
     "a folder of what is used": Change("/usr/lib/python3.11", kind="modified", type="symlink", target="/tmp"),
     "pip's settings": Change("/etc/pip.conf"),
+    "a program that is looked for": Change("/usr/local/bin/uv"),
+    "a program where another looks first": Change("/usr/lib/git-core/perl"),
+    "what loads programs under another name": Change("/usr/lib/x86_64-linux-gnu/ld-2.31.so", kind="modified"),
+    "faster libraries": Change("/usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libm.so.6"),
+    "a module that nothing opened yet": Change("/usr/lib/python3.11/telnetlib.py", kind="modified"),
+    "a module of Perl": Change("/usr/share/perl5/File/Spec.pm"),
+    "a module of Node without its suffix": Change("/usr/share/nodejs/npm/lib/cli"),
+    "a repository above the working directory": Change("/.git", type="file"),
+    "settings in a home folder elsewhere": Change("/srv/web/.bashrc"),
+    "modules in a home folder elsewhere": Change("/srv/web/.local/lib/python3.11/site-packages/json.py"),
 }
 REPLACED = {
     "a program": Change("/usr/bin/python3.11", kind="modified"),
     "a module": Change("/usr/lib/python3.11/json/__init__.py", kind="deleted"),
+    "the source of a module": Change("/usr/lib/python3.11/xml/dom.py", kind="modified"),
+    "what loads programs": Change("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", kind="modified"),
+    "a link to it": Change("/usr/lib64/ld-linux-x86-64.so.2", kind="modified"),
+    "a link to a library": Change("/usr/lib64/libz.so.1", kind="modified"),
+    "a link to the folder of one": Change("/lib64", kind="modified", type="symlink", target="/opt"),
 }
+IN_FOLDERS = {
+    "a folder in which something was looked for": [
+        Change("/opt/later", type="directory"),
+        Change("/opt/later/lib", type="directory"),
+        Change("/opt/later/lib/two.so"),
+    ],
+    "a package of Node": [
+        Change("/usr/share/nodejs/npm/lib/node_modules", type="directory"),
+        Change("/usr/share/nodejs/npm/lib/node_modules/semver.js"),
+    ],
+    "a package of Node among others": [
+        Change("/usr/share/node_modules/semver", type="directory"),
+        Change("/usr/share/node_modules/semver/index.js"),
+    ],
+    "a repository": [
+        Change("/.git", type="directory"),
+        Change("/.git/config"),
+    ],
+}  # fmt: skip
 
 
 def judge(footprint: Footprint) -> Judge:
@@ -127,6 +197,42 @@ def test_compiled_caches_are_kept_out_without_a_word(footprint: Footprint) -> No
     judged = judge(footprint)
     assert judged.carried([change]) == frozenset()
     assert (judged.finish(diff=[change]), judged.attempts) == ([], ())
+
+
+@pytest.mark.parametrize("what", IN_FOLDERS)
+def test_what_lies_in_a_folder_that_is_looked_into_is_kept_out_with_it(footprint: Footprint, what: str) -> None:
+    changes = IN_FOLDERS[what]
+    judged = judge(footprint)
+    assert judged.carried(changes) == frozenset()
+    assert judged.finish(diff=changes) == []
+    assert {attempt.message.split()[0] for attempt in judged.attempts} >= {changes[0].path}
+
+
+def test_a_folder_in_place_of_a_link_is_a_violation_with_all_that_is_in_it(footprint: Footprint) -> None:
+    changes = [
+        Change("/lib64", kind="modified", type="directory"),
+        Change("/lib64/ld-linux-x86-64.so.2"),
+        Change("/lib64/other.so"),
+    ]
+    judged = judge(footprint)
+    assert judged.carried(changes) == frozenset()
+    (violation,) = judged.finish(diff=changes)
+    assert violation.message == "/lib64 was changed, which the tests use"
+
+
+def test_a_former_footprint_keeps_out_what_it_did(footprint: Footprint) -> None:
+    stored = footprint.to_json()
+    for name in ("gone", "homes", "rules"):
+        del stored[name]
+    former = Footprint.from_json(stored)
+    changes = [
+        KEPT_OUT[what]
+        for what in ("what loads programs under another name", "a module of Perl", "a module that nothing opened yet")
+    ]
+    assert former.kept_out(changes) == {}
+    assert len(footprint.kept_out(changes)) == 3
+    with pytest.raises(ValueError, match="no footprint"):
+        Footprint.from_json({**stored, "rules": 3})
 
 
 @pytest.mark.parametrize("what", REPLACED)

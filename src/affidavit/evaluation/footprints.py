@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from affidavit.tasks import Task
 
 _logger = logging.getLogger(__name__)
 
+_MOST_BYTES = 1 << 20
+# A script's ways of asking whether a program is there; Python's.
+_LOOKED_FOR = re.compile(r"""(?:\b(?:command\s+-[vV]|which|type(?:\s+-\w+)?|hash)\s+|\bwhich\(\s*)["']?([\w.+-]+)""")
+
 # Another one where what is looked for in the records changes.
-_VERSION = 1
+_VERSION = 2
 
 
 def find_footprint(task: Task, where: str, state: Path, look: Callable[[], Footprint]) -> Footprint:
@@ -42,3 +47,12 @@ def find_footprint(task: Task, where: str, state: Path, look: Callable[[], Footp
     write_whole(path, json.dumps(found.to_json()).encode())
     _logger.info("%s: its verifier uses %d files", task.id, len(found.used))
     return found
+
+
+def programs_looked_for(tests: Path) -> frozenset[str]:
+    """Names of programs that the files of a tests folder ask for without running them, which no record shows."""
+    found: set[str] = set()
+    for path in sorted(tests.rglob("*")):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MOST_BYTES:
+            found.update(_LOOKED_FOR.findall(path.read_text("utf-8", "replace")))
+    return frozenset(found)

@@ -12,18 +12,19 @@ from itertools import chain
 from pathlib import Path
 
 from affidavit.evaluation.agents import Agent
+from affidavit.evaluation.footprints import programs_looked_for
 from affidavit.evaluation.health import HeldStart
 from affidavit.evaluation.hidden_tests import HiddenTests
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
 from affidavit.evaluation.separate import GradingPlace, seen_by_tests
 from affidavit.evaluation.services import RunningServices
-from affidavit.evaluation.specs import Verifier, agent_spec, search_path
+from affidavit.evaluation.specs import Verifier, agent_spec, home_folders, search_path
 from affidavit.evaluation.stages import SandboxRun, Stage, Stages, take_over
 from affidavit.grading import ReferenceRequest, ReferenceRun, Separation, ToolsRun, grade_run, words_of
 from affidavit.policy import Footprint
 from affidavit.recorder import RecorderError
-from affidavit.sandbox import Change, OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams
+from affidavit.sandbox import Change, OciSandbox, RootFilesystem, SandboxError, SandboxSpec, Streams, symlinks
 from affidavit.trace import TraceError, read_trace, trace_batches
 from affidavit.verification import new_judge
 
@@ -133,7 +134,15 @@ class Reference:
             tests.round(1, partial(self._ready, rootfs, events=records[-1], look=look))
         rows = chain.from_iterable(map(trace_batches, records))
         path = search_path(self._task, self._prepared.rootfs)
-        observed = Footprint.observed(self._task.environment.workdir, self._written, rows, path)
+        observed = Footprint.observed(
+            self._task.environment.workdir,
+            self._written,
+            rows,
+            path,
+            links=symlinks(self._start),
+            looked_for=programs_looked_for(self._task.tests.folder),
+            homes=home_folders(self._task, self._prepared.rootfs),
+        )
         return observed if whole else replace(observed, used=None)
 
     @property

@@ -268,6 +268,18 @@ def search_path(task: Task, rootfs: RootFilesystem) -> tuple[str, ...]:
     return tuple(posixpath.normpath(folder) for folder in folders if folder.startswith("/"))
 
 
+def home_folders(task: Task, rootfs: RootFilesystem) -> frozenset[str]:
+    """The home folders of the agent and of a verifier, by their accounts and by HOME."""
+    return frozenset(
+        posixpath.normpath(home)
+        for home in (
+            *(user.home for user in (rootfs.user, task.environment.user, task.tests.user)),
+            {**_env(task, rootfs), **task.tests.env}["HOME"],
+        )
+        if home.startswith("/")
+    )
+
+
 def outermost(folders: Iterable[str]) -> tuple[str, ...]:
     """Those folders that lie in no other of them, sorted."""
     kept: list[str] = []

@@ -35,7 +35,7 @@ def _names(link: str, links: Mapping[str, str], ordered: Sequence[str]) -> Itera
     waiting, seen, count = [(link, links[link])], set(), 0
     while waiting:
         name, place = waiting.pop()
-        place = _resolved(place, links)
+        place = resolved(place, links)
         if place in seen:
             continue
         seen.add(place)
@@ -61,7 +61,7 @@ def _from(place: str, ordered: Sequence[str]) -> Iterator[str]:
         yield path
 
 
-def _resolved(path: str, links: Mapping[str, str]) -> str:
+def resolved(path: str, links: Mapping[str, str]) -> str:
     """Where a path leads by way of these symlinks."""
     for _ in range(_MOST_LINKS):
         end = path.find("/", 1)

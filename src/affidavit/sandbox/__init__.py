@@ -31,6 +31,7 @@ from affidavit.sandbox.protocol import (
     Streams,
     User,
 )
+from affidavit.sandbox.root_links import symlinks
 from affidavit.sandbox.rootfs import (
     RootFilesystem,
     files_layer,
@@ -98,6 +99,7 @@ __all__ = [
     "runtimes",
     "state_dir",
     "stir_counters",
+    "symlinks",
     "sync_file_system",
     "tarball_rootfs",
     "write_layer",
