@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 DEBIAN := scripts/debian-packages.txt
 RECORDER := src/affidavit/recorder/ebpf
 ENTER := src/affidavit/sandbox/enter
+LAUNCH := src/affidavit/grading/separation/launch
 
 .PHONY: setup demo test test-agents test-inspect test-harbor lint redteam docs bench fuzz clean
 
@@ -24,6 +25,7 @@ $(VENV)/.ready: build/debian.ready requirements.lock pyproject.toml
 native: build/debian.ready
 	@$(MAKE) --no-print-directory --silent -C $(RECORDER)
 	@$(MAKE) --no-print-directory --silent -C $(ENTER)
+	@$(MAKE) --no-print-directory --silent -C $(LAUNCH)
 
 demo: setup
 	$(BIN)/python examples/demo.py
@@ -193,4 +195,4 @@ bench-sequences: setup
 	$(BIN)/python benchmarks/sequences.py --most $(MOST) --profile container $(TRAJECTORIES)
 
 clean:
-	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build $(ENTER)/_build
+	rm -rf build $(VENV) $(INSPECT) $(MODEL_ENV) $(SWEBENCH) $(HARBOR) $(RECORDER)/_build $(ENTER)/_build $(LAUNCH)/../inside/affidavit-launch

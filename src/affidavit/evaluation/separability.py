@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from affidavit.grading import HARNESS, TESTS, VERIFIER_LOGS, Separation, VerifierPlan, harness_digest
+from affidavit.grading import HARNESS, LAUNCHER, TESTS, VERIFIER_LOGS, Separation, VerifierPlan, harness_digest
 from affidavit.signing import write_whole
 from affidavit.tasks import Task
 
@@ -47,6 +47,8 @@ def _why_not(task: Task, plan: VerifierPlan) -> str | None:
     settings, workdir = plan.settings, task.environment.workdir.rstrip("/")
     if settings.separate is False:
         return "task.toml says so"
+    if not LAUNCHER.is_file():
+        return "the program that stands for the solution's is not built (make setup)"
     if not plan.separable:
         return f"tests of the framework {settings.framework} are built into one program with the solution"
     if task.tests.writable:

@@ -23,7 +23,7 @@ from affidavit.grading.mutation import computed_only, mutate_tests
 from affidavit.grading.performance import MOST_ROUNDS, PerformanceGrader
 from affidavit.grading.publication import NOT_PUBLISHED, published
 from affidavit.grading.reward import Reward, RewardError, parse_reward, read_left, read_reward, read_ways, read_words
-from affidavit.grading.separation import SCRIPT, Relay, Separation
+from affidavit.grading.separation import LAUNCHER, SCRIPT, Relay, Separation
 from affidavit.grading.test_run import (
     HARNESS,
     RUN_HERE,
@@ -59,6 +59,7 @@ __all__ = [
     "ASSURANCES",
     "HARNESS",
     "KINDS",
+    "LAUNCHER",
     "MOST_ROUNDS",
     "NOT_PUBLISHED",
     "RUN_HERE",

@@ -89,6 +89,64 @@ def test_nothing_is_lost_of_a_program_that_does_not_listen(pair: Pair) -> None:
     assert pair.pytest(text) == 0, pair.output
 
 
+LIKE_A_PROCESS = """
+cd "$AFFIDAVIT_WORKDIR"
+check() { [ "$1" = "$2" ] || { echo "got [$1], wanted [$2]"; exit 1; }; }
+
+# A signal reaches the program, which may do with it what it likes.
+./act trap >out & pid=$!
+until [ -s out ]; do sleep 0.02; done
+kill -TERM $pid; wait $pid
+check "$?" "5"
+check "$(cat out)" "$(printf 'ready\\ncaught')"
+
+# One that is killed here has ended there.
+./act beat & pid=$!
+until [ -n "$(./act look)" ]; do sleep 0.02; done
+kill -KILL $pid; wait $pid
+check "$?" "137"
+still=no
+for try in $(seq 50); do
+  before=$(./act look); sleep 0.3; [ "$(./act look)" = "$before" ] && still=yes && break
+done
+check "$still" "yes"
+
+# Who no longer reads is not waited for, and is told as any program is.
+check "$(./act flood | head -c 5)" "flood"
+{ ./act flood; echo $? >status; } | head -c 5 >/dev/null
+check "$(cat status)" "141"
+
+# Streams that are closed are at their end.
+check "$(./act cat <&-)" ""
+check "$(./act cat 2>&- <<<word)" "word"
+
+# What both streams are given arrives in order where they are one.
+check "$(./act both 2>&1)" "$(printf 'out\\nerr\\nout')"
+exit 7
+"""
+
+ACT = """#!/bin/bash
+case "$1" in
+  trap) trap 'echo caught; exit 5' TERM; echo ready; while :; do sleep 0.02; done ;;
+  beat) while :; do echo >>count; sleep 0.05; done ;;
+  look) cat count 2>/dev/null | wc -l | grep -v '^0$' ;;
+  flood) yes flood ;;
+  cat) cat ;;
+  both) echo out; echo err >&2; echo out ;;
+esac
+"""
+
+
+def test_a_launcher_is_like_the_process_that_it_stands_for(pair: Pair) -> None:
+    act = pair.folder / "solution" / "act"
+    act.parent.mkdir(exist_ok=True)
+    act.write_text(ACT)
+    act.chmod(0o755)
+    pair.tests.mkdir()
+    (pair.tests / "test.sh").write_text(LIKE_A_PROCESS)
+    assert pair.run(["bash", str(pair.tests / "test.sh")], sources=False) == 7, pair.output
+
+
 @pytest.mark.parametrize(
     ("command", "judges"),
     [

@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+LAUNCHER = Path(__file__).parent / "inside" / "affidavit-launch"
+"""Stands for a program of the solution's where the tests are; built from launch/launch.c."""
 
 SCRIPT = "test.sh"
 """What stands in `Separation.words` for tests that have no names."""

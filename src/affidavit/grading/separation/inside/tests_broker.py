@@ -11,7 +11,7 @@ from contextlib import suppress
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, _HERE)
 
-from affidavit_inside import frames, processes, values, wire  # noqa: E402
+from affidavit_inside import frames, launching, processes, values, wire  # noqa: E402
 from affidavit_inside.settings import Settings  # noqa: E402
 
 _MOST_SESSIONS = 200
@@ -19,15 +19,21 @@ _NOT_FILLED = 70
 
 
 class Broker(frames.Relay):
-    """Gives each connection a session of its own."""
+    """Gives each connection a session of its own, and each program that runs in S a copy of this process.
+
+    Attributes:
+        copies: those copies that may still run, by process id.
+    """
 
     kinds_from_host = frozenset((frames.DATA, frames.CLOSE))
     kinds_from_session = frozenset((frames.OPEN, frames.DATA))
 
-    def __init__(self, listening):
+    def __init__(self, listening, launches):
         super().__init__()
-        self.listening = listening
+        self.listening, self.launches = listening, launches
         self.others[listening.fileno()] = self.accept
+        self.others[launches.fileno()] = self.launch
+        self.copies = {}
         self.last = 0
 
     def accept(self):
@@ -38,6 +44,14 @@ class Broker(frames.Relay):
                 self.add(self.last, connection)
             else:
                 connection.close()
+
+    def launch(self):
+        with suppress(BlockingIOError):
+            launcher, _ = self.launches.accept()
+            launcher.setblocking(True)
+            copy = processes.Forked(lambda: launching.run(launcher))
+            self.copies[copy.pid] = copy
+            launcher.close()
 
     def from_host(self, session, kind, payload):
         if session not in self.sessions or self.sessions[session].closing:
@@ -81,16 +95,13 @@ def main():
     # Nothing but what is needed may reach the pipes of the host.
     if not processes.hide():
         return 3
-    os.environ.setdefault("AFFIDAVIT_CHANNEL", "@affidavit-channel")
+    channel = os.environ.setdefault("AFFIDAVIT_CHANNEL", "@affidavit-channel")
+    os.environ["AFFIDAVIT_LAUNCHES"] = f"{channel}-launches"
     os.environ["AFFIDAVIT_STATE"] = state = new_folder()
     standins = os.path.join(_HERE, "standins")
     path = os.environ.get("PYTHONPATH", "").split(":")
     os.environ["PYTHONPATH"] = ":".join([standins, *(part for part in path if part and part != standins)])
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listening.bind(frames.address(os.environ["AFFIDAVIT_CHANNEL"]))
-    listening.listen(64)
-    listening.setblocking(False)
-    broker = Broker(listening)
+    broker = Broker(listen(channel), listen(os.environ["AFFIDAVIT_LAUNCHES"]))
     if run(broker, processes.Forked(fill), first) != 0:
         broker.flush_all()
         return _NOT_FILLED
@@ -112,6 +123,15 @@ def main():
     return status if status >= 0 else 128 - status
 
 
+def listen(name):
+    """A socket that listens under this name."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(frames.address(name))
+    listening.listen(64)
+    listening.setblocking(False)
+    return listening
+
+
 def new_folder():
     """A private folder for what is noted of the solution's files."""
     folder = f"{os.environ.get('TMPDIR') or '/tmp'}/affidavit-state-{os.urandom(8).hex()}"
@@ -131,6 +151,7 @@ def run(broker, process, first):
     while True:
         broker.step(1.0)
         if not first:
+            broker.copies = {pid: copy for pid, copy in broker.copies.items() if copy.poll() is None}
             status = process.poll()
             if status is not None:
                 return status
@@ -142,6 +163,7 @@ def run(broker, process, first):
                 done = 0
             if not done:
                 break
+            broker.copies.pop(done, None)
             if done == process.pid:
                 process.returncode = 0
                 return processes.ended(how)

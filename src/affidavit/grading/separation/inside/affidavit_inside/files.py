@@ -386,11 +386,11 @@ def launcher_text(path, launcher, python):
     """A program that runs the one at this path in S."""
     told = MAGIC + b" " + json.dumps(path).encode("ascii") + b"\n"
     if python:
-        argv = f"['python3', '-I', '-S', {launcher!r}, '--at', {path!r}, *sys.argv[1:]]"
+        argv = f"[{launcher!r}, '--at', {path!r}, *sys.argv[1:]]"
         # Whoever imports it would end with the program's exit status.
         code = f"if __name__ != '__main__':\n    raise ImportError({path!r} ': the solution has it')\n"
-        code += f"import os, sys\nos.execvp('python3', {argv})\n"
+        code += f"import os, sys\nos.execv({launcher!r}, {argv})\n"
         return b"#!/usr/bin/env python3\n# " + told + code.encode("utf-8", "surrogateescape")
     quoted = "'" + path.replace("'", "'\\''") + "'"
-    code = f"exec python3 -I -S '{launcher}' --at {quoted} \"$@\"\n"
+    code = f"exec '{launcher}' --at {quoted} \"$@\"\n"
     return b"#!/bin/sh\n# " + told + code.encode("utf-8", "surrogateescape")

@@ -116,7 +116,7 @@ def install(settings):
             asked = json.loads(told)
             asked["environment"]["PYTHONPATH"] = ":".join(parts)
             told = json.dumps(asked)
-        options["args"] = [sys.executable, "-I", "-S", settings.launcher]
+        options["args"] = [settings.launcher]
         options["shell"] = False
         options["executable"] = None
         options["cwd"] = None
@@ -154,8 +154,8 @@ def _wrap_posix(settings, rule, base):
                 return original(path, argv, env, **options)
             environment = {os.fsdecode(name): os.fsdecode(value) for name, value in env.items()}
             told = request(settings, _mapped(words, False), os.getcwd(), environment, base, False)
-            launcher = [sys.executable, "-I", "-S", settings.launcher]
-            return original(sys.executable, launcher, {**_channel(), "AFFIDAVIT_REQUEST": told}, **options)
+            asked = {**_channel(), "AFFIDAVIT_REQUEST": told}
+            return original(settings.launcher, [settings.launcher], asked, **options)
 
         setattr(os, name, started)
 

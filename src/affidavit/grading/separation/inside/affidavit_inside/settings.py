@@ -21,7 +21,7 @@ class Settings:
         self.ways = environment.get("AFFIDAVIT_WAYS")
         self.sources = environment.get("AFFIDAVIT_SOURCES") == "1"
         inside = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        self.launcher = os.path.join(inside, "launch.py")
+        self.launcher = os.path.join(inside, "affidavit-launch")
         self.inside = inside
 
     def mirror(self):

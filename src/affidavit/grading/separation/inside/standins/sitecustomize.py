@@ -44,7 +44,7 @@ def _elsewhere(settings, programs, files, imports, words):
     if there and "AFFIDAVIT_REQUEST" not in os.environ:
         request = {"argv": ["python3", *words[1:]], "cwd": cwd, "shell": False, "environment": {}, "unset": []}
         os.environ["AFFIDAVIT_REQUEST"] = json.dumps(request)
-        os.execv(sys.executable, [sys.executable, "-I", "-S", settings.launcher])
+        os.execv(settings.launcher, [settings.launcher])
 
 
 def _below(path, places):
