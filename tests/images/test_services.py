@@ -154,7 +154,7 @@ def test_graders_see_files_of_services_and_not_what_an_agent_puts_there(
     folder = task(
         test="", solve=None, graders=FILE_CHECKS, files={"environment/docker-compose.yaml": FILES}, storage_mb=64
     )
-    asked = ("/srv/own", "/data", "/data/out/passwd", "/gone")
+    asked = ("/srv/own", "/srv", "/data/out/passwd", "/data", "/gone")
     rows = ", ".join(f'{{source = "{path}", service = "keeper"}}' for path in asked)
     settings = folder / "task.toml"
     as_root = settings.read_text().replace("[agent]\n", '[agent]\nuser = "root"\n')

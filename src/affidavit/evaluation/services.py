@@ -344,7 +344,8 @@ class RunningServices:
         copies, most = self._place / "collected", self._plan.storage_mb << 20
         copies.mkdir()
         taken: set[tuple[str, str]] = set()
-        for number, one in enumerate(asked):
+        # A folder before what is in it.
+        for number, one in enumerate(sorted(asked, key=lambda one: one.path)):
             above = (str(path) for path in (PurePosixPath(one.path), *PurePosixPath(one.path).parents))
             if not taken.isdisjoint((one.service, path) for path in above):
                 # It came with a folder that was copied; what is in there is not followed.
