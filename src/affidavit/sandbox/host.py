@@ -19,6 +19,7 @@ _VERSION = 1
 # Taken from the machine's /etc as they are: what the dynamic linker and the programs below /usr were configured with by
 # their packages. No file here holds accounts, hosts, registries, keys or settings of the administrator.
 _TAKEN = (
+    "X11/app-defaults",
     "alternatives",
     "ca-certificates.conf",
     "debian_version",
