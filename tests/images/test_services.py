@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 from making import folder, layer, member, programs_layer, push, write_image
 
-from affidavit.evaluation import RunError
-from harness import EBPF, Outcome, Trials, Way
+from affidavit.evaluation import RunError, clean_workplaces
+from affidavit.sandbox import clean_stale
+from harness import EBPF, Command, Home, Outcome, Trials, Way, at_work, leftovers, wait_for
 
 AUTO = Way("auto", "auto")
 SERVER = Path(__file__).with_name("sum_server.c")
@@ -166,6 +168,22 @@ def test_graders_see_files_of_services_and_not_what_an_agent_puts_there(
     settings.write_text(settings.read_text().replace('"keeper"', '"kepper"', 1))
     with pytest.raises(RunError, match=r"task\.toml: artifacts names the service 'kepper', which .*compose\.yaml does"):
         trials(EBPF, folder)
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_killed_run_leaves_no_volume(
+    affidavit: Command, at_home: Home, with_services: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = with_services()
+    run = affidavit.start("run", folder, "--agent-cmd", in_bash(": >/workspace/started; sleep 60"))
+    wait_for(lambda: at_work(at_home.state) or run.poll() is not None, 120)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    # What cleans up must have something to do.
+    assert [one for one in leftovers(at_home.state, tmp_path) if re.search(r"^mount .*/trials/.*/volumes$", one)]
+    clean_stale(at_home.state)
+    clean_workplaces(at_home.state)
 
 
 def test_what_is_refused_before_a_trial(trials: Trials, with_services: Callable[..., Path]) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from affidavit.sandbox import Owner
+from affidavit.sandbox import Owner, unmount_below
 
 _logger = logging.getLogger(__name__)
 
@@ -61,9 +61,14 @@ def clean_workplaces(state: Path) -> None:
 
 
 def remove_left(place: Path) -> None:
-    """Remove a workplace, or what is in it. An agent may have left folders within folders by the thousand, more than
-    `shutil` takes."""
-    done = subprocess.run(["rm", "-rf", "--", str(place)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    """Remove a workplace, or what is in it, and unmount what is mounted there. An agent may have left folders within
+    folders by the thousand, more than `shutil` takes."""
+    try:
+        unmount_below(place)
+    except OSError as problem:
+        _logger.warning("%s: %s", place, problem)
+    command = ["rm", "-rf", "--one-file-system", "--", str(place)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode != 0:
         _logger.warning("%s: could not be removed: %s", place, done.stderr.decode("utf-8", "replace").strip()[-300:])
 

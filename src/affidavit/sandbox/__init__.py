@@ -5,6 +5,7 @@ from affidavit.sandbox.cache import cached_layer, remove_image_layers
 from affidavit.sandbox.cgroups import cgroup_path, remove_cgroups
 from affidavit.sandbox.changed_layer import write_layer, write_points
 from affidavit.sandbox.changes import Change, carry_over, changes_since, diff
+from affidavit.sandbox.cleaning import unmount_below
 from affidavit.sandbox.container import OciSandbox
 from affidavit.sandbox.copied import CopiedPath, copy_paths
 from affidavit.sandbox.disk import bounded_folder
@@ -102,6 +103,7 @@ __all__ = [
     "symlinks",
     "sync_file_system",
     "tarball_rootfs",
+    "unmount_below",
     "write_layer",
     "write_points",
 ]

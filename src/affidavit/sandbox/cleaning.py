@@ -41,8 +41,7 @@ def remove_sandbox(folder: Path, state: Path, commands: Sequence[RuntimeCommand]
     try:
         for command in commands:
             command.forget(state, folder.name)
-        for mounted in reversed(_mounts_below(folder)):
-            kernel.unmount(mounted)
+        unmount_below(folder)
         # Never recursively: were one of them still mounted, this must fail.
         for pattern in _MOUNT_POINTS:
             for point in folder.glob(pattern):
@@ -57,6 +56,12 @@ def remove_sandbox(folder: Path, state: Path, commands: Sequence[RuntimeCommand]
         problems.append(f"{folder}: can't be removed: {problem.strerror}")
     if problems:
         raise SandboxError("; ".join(problems))
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount all that is mounted in a folder; loop devices go with it. Raises OSError."""
+    for mounted in reversed(_mounts_below(folder)):
+        kernel.unmount(mounted)
 
 
 def remove_stale(state: Path, commands: Sequence[RuntimeCommand]) -> tuple[str, ...]:
