@@ -188,6 +188,41 @@ def test_operations_that_no_run_shows_are_forbidden() -> None:
     assert "system" in learn_contract([lesson(python)], "x").value["operations"]["forbid"]
 
 
+REACHES = [
+    {"op": "dns", "path2": "sum", "addr": "127.0.0.1", "port": 53, "flags": 2, "ret": 30},
+    {"op": "connect", "path2": "sum", "addr": "198.18.0.1", "port": 80, "flags": 2, "proto": "tcp", "ret": 0},
+    {"op": "dns", "path2": "log.example.org", "addr": "127.0.0.1", "port": 53, "flags": 2, "ret": 30},
+]
+
+
+def test_what_was_reached_is_allowed() -> None:
+    reached = {"reachable": ("sum", "*.example.org:443"), "reached": ("sum:80",)}
+    elsewhere = {**REACHES[1], "path2": "elsewhere"}
+    with pytest.raises(LearningError, match=r"second: shows .* \(network\.endpoints: .*elsewhere"):
+        learn_contract([lesson(*REACHES, **reached), lesson(elsewhere, name="second", **reached)], "x")
+    learned = learn_contract([lesson(*REACHES, **reached), lesson(*reads("/data/a"), name="second")], "x")
+    assert learned.value["network"] == {"endpoints": ["*.example.org:443", "sum:80"]}
+    text = as_yaml(learned)
+    assert '- "sum:80"  # 1 connection, run 1\n' in text
+    assert '- "*.example.org:443"  # its name was asked for\n' in text
+    contract = parse_contract(text.encode())
+    assert contract.document == contract_of(learned.value, "x").document
+    assert judge(contract, record({**REACHES[1], "port": 81}))
+
+
+def test_an_agent_of_a_container_may_install_what_tests_run_with() -> None:
+    plugin = "/usr/lib/python3/dist-packages/x-1.dist-info/entry_points.txt"
+    rows = [*writes(plugin, *(f"/workspace/{name}.py" for name in "abcd")), *reads("/etc/x")]
+    with pytest.raises(LearningError, match="what the default contract forbids"):
+        learn_contract([lesson(*rows)], "x")
+    learned = learn_contract([lesson(*rows, profile="container")], "x")
+    contract = parse_contract(as_yaml(learned).encode())
+    assert contract.document == contract_of(learned.value, "x").document
+    assert {"/workspace/*.py", plugin} <= set(contract.document.files.write)
+    assert judge(contract, record(*rows)) == []
+    assert [found.rule for found in judge(contract, record(*writes("/workspace/conftest.py")))] == ["files.write"]
+
+
 def test_each_line_says_what_it_rests_on() -> None:
     learned = learn_contract(
         [

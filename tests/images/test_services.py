@@ -76,7 +76,9 @@ def services_of(outcome: Outcome) -> set[str]:
     return {path.parent.name for path in outcome.bundle.glob("service-*/summary.json")}
 
 
-def test_services_from_the_agent_to_the_grading(trials: Trials, with_services: Callable[..., Path]) -> None:
+def test_services_from_the_agent_to_the_grading(
+    affidavit: Command, trials: Trials, with_services: Callable[..., Path]
+) -> None:
     solved = trials(AUTO, with_services(), in_bash(SOLVE))
     assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
     # Whatever grades may find there what another grading has left.
@@ -88,6 +90,8 @@ def test_services_from_the_agent_to_the_grading(trials: Trials, with_services: C
     (between,) = solved.json("service-relay/network.json")["connections"]
     assert (between["name"], between["outcome"]) == ("adder", "passed")
     assert "add 40" not in {event["path"] for event in solved.events("service-sum")}
+    learned = affidavit("contract", "learn", solved.bundle)
+    assert 'network:\n  endpoints:\n    - "sum:80"  # 1 connection, run 1\n' in learned.out, learned.err
 
 
 def test_what_an_agent_cannot_do_to_services(trials: Trials, with_services: Callable[..., Path]) -> None:

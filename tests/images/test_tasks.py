@@ -9,7 +9,7 @@ from making import folder, layer, programs_layer, push, write_image
 from affidavit.evaluation import Agent, RunError, load_tasks, with_images, with_known_workdirs
 from affidavit.images import ImageStore
 from affidavit.tasks import TaskUser
-from harness import Home, Trials, Way
+from harness import EBPF, Command, Home, Trials, Way
 
 AUTO = Way("auto", "auto")
 TOML = 'version = "1.0"\n[agent]\ntimeout_sec = 60\n{agent}[verifier]\ntimeout_sec = 60\n[environment]\n{environment}'
@@ -98,6 +98,25 @@ def test_a_user_that_the_image_does_not_have(host: str, at_home: Home, image_tas
     task = image_task(environment=f'docker_image = "{host}/base"\n', agent='user = "somebody"\n')
     with pytest.raises(RunError, match=r"task: .*/base:latest: the image's user 'somebody' is not in its /etc/passwd"):
         with_images(load_tasks(task)[0], at_home.state)
+
+
+def test_a_contract_is_learned_from_runs_on_an_image(
+    host: str, trials: Trials, affidavit: Command, image_task: Callable[..., Path]
+) -> None:
+    task = image_task(
+        f"FROM {host}/base\nENV WANTED=x\nWORKDIR /app\nHEALTHCHECK --interval=100ms CMD touch /var/checked\n"
+    )
+    honest = "echo x >answer; echo 1 >/etc/mine"
+    first = trials(EBPF, task, honest)
+    assert first.verdict == "pass", first.reasons
+    learned = affidavit("contract", "learn", first.bundle, "--out", task / "contract.yaml")
+    assert learned.status == 0, learned.err
+    text = (task / "contract.yaml").read_text()
+    assert '- "/etc/mine"  # 1 event, run 1\n' in text
+    # What the harness did is nothing that the agent may do.
+    assert "/var/checked" not in text
+    assert trials(EBPF, task, honest).verdict == "pass"
+    assert trials(EBPF, task, f"{honest}; echo 1 >/etc/other").rules == {"files.write"}
 
 
 def test_an_entrypoint_runs_beside_the_agent(host: str, trials: Trials, image_task: Callable[..., Path]) -> None:

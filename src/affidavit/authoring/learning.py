@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 
 from affidavit.authoring.errors import LearningError
 from affidavit.authoring.generalising import generalised
-from affidavit.contracts import OPERATIONS, Contract, PathMatcher, contract_of, default_for, escape, matcher
+from affidavit.contracts import OPERATIONS, Contract, Endpoint, PathMatcher, contract_of, default_for, escape, matcher
 from affidavit.events import FILE_WRITES, Op
 from affidavit.policy import Judge, Violation
 from affidavit.sandbox import Change
+from affidavit.tasks import Profile
 
 _LISTS = {"files.read": "read", "files.write": "write", "processes.exec": "exec"}
 # Each turn adds what up to a hundred violations name.
@@ -38,6 +39,9 @@ class Lesson:
         counts: system calls by process; None: not known.
         diff: what the agent changed.
         duration_ms: wall time of the agent's command.
+        profile: of its sandbox.
+        reachable: endpoints that the agent could reach.
+        reached: endpoints that it reached, ``HOST:PORT``, for each connection.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Lesson:
     counts: pa.Table | None = None
     diff: Sequence[Change] = ()
     duration_ms: int = 0
+    profile: Profile = "strict"
+    reachable: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Learned:
 
     Attributes:
         value: the contract as plain values of ``affidavit.contract/v1``.
-        read, write, exec: its lists with what each entry rests on.
+        read, write, exec, endpoints: its lists with what each entry rests on.
         peak: the most processes that were alive at the same time.
         longest_ms: the longest run.
         tripped: operations that are not forbidden, for a run shows them.
@@ -75,14 +82,22 @@ class Learned:
     read: tuple[Line, ...]
     write: tuple[Line, ...]
     exec: tuple[Line, ...]
+    endpoints: tuple[Line, ...]
     peak: int
     longest_ms: int
     tripped: tuple[str, ...]
     lessons: tuple[str, ...]
 
+    @property
+    def kept_out(self) -> tuple[str, ...]:
+        """What the entries of ``files.write`` do not allow, each with ``!`` before it."""
+        return tuple(pattern for pattern in self.value["files"]["write"] if pattern.startswith("!"))
+
     def evidence(self) -> dict[str, dict[str, dict[str, int]]]:
-        """For each list and entry: how many events of which run it rests on."""
+        """For each list and entry: how many events, or connections, of which run it rests on."""
         lists = {"files.read": self.read, "files.write": self.write, "processes.exec": self.exec}
+        if self.endpoints:
+            lists["network.endpoints"] = self.endpoints
         return {name: {line.pattern: dict(line.evidence) for line in lines} for name, lines in lists.items()}
 
 
@@ -90,7 +105,7 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
     """The smallest contract that admits the runs.
 
     Args:
-        lessons: of one task, one at least.
+        lessons: of one task and one profile, one at least.
         contract_id, version: of the contract.
 
     Raises:
@@ -98,7 +113,9 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
         ContractError: id or version are none.
     """
     timeout_s = lessons[0].timeout_s
-    default = contract_of(_default_value(lessons[0]), "default")
+    reachable = sorted({endpoint for lesson in lessons for endpoint in lesson.reachable})
+    usual = {**_default_value(lessons[0]), "network": {"endpoints": reachable}}
+    default = contract_of(usual, "default")
     for lesson in lessons:
         if found := _judged(default, lesson):
             first = found[0]
@@ -111,22 +128,31 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
     run = {grant.pattern for grant in generalised(_run(lessons))}
     peak = max(_peak(lesson.events) for lesson in lessons)
     longest = max(lesson.duration_ms for lesson in lessons)
-    forbidding = contract_of({**_default_value(lessons[0]), "operations": {"forbid": _forbiddable()}}, "default")
+    forbidding = contract_of({**usual, "operations": {"forbid": _forbiddable()}}, "default")
     shown = {found.rule.removeprefix("operations.") for one in lessons for found in _judged(forbidding, one)}
+    endpoints = {endpoint for lesson in lessons for endpoint in lesson.reached}
+    written = default.document.model_dump(mode="json", exclude_unset=True)
+    # Elsewhere than in its working directory, an agent of a container may install what decides how tests run.
+    container = lessons[0].profile == "container"
+    kept_out = [pattern for pattern in written["files"]["write"] if pattern.startswith("!")] if container else []
 
     def value() -> dict[str, Any]:
-        written = default.document.model_dump(mode="json", exclude_unset=True)
         return {
             "schema": written["schema"],
             "id": contract_id,
             "version": version,
             "attempts": written["attempts"],
-            "files": {"read": sorted(read), "write": sorted(write), "deny": written["files"]["deny"]},
+            "files": {
+                "read": sorted(read),
+                "write": [*sorted(write), *(kept_out if write else ())],
+                "deny": written["files"]["deny"],
+            },
+            "network": {"endpoints": sorted(endpoints)},
             "processes": {"exec": sorted(run), "max_processes": max(_FEWEST_PROCESSES, 2 * peak)},
             "syscalls": written["syscalls"],
             "operations": {"forbid": [name for name in _forbiddable() if name not in shown]},
             "limits": {"wall_ms": min(max(1, round(timeout_s * 1000)), _round_up(4 * longest))},
-            "extends": ["affidavit:base", "affidavit:test-infrastructure"],
+            "extends": ["affidavit:base", *(() if container else ("affidavit:test-infrastructure",))],
         }
 
     lists = {"files.read": read, "files.write": write, "processes.exec": run}
@@ -135,14 +161,16 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
         lacking = [(lesson, violation) for lesson in lessons for violation in _judged(contract, lesson)]
         if not lacking:
             break
-        before = sum(map(len, lists.values())) + len(shown)
+        before = sum(map(len, (*lists.values(), endpoints, shown)))
         for lesson, violation in lacking:
             if violation.rule in lists:
                 lists[violation.rule] |= {grant.pattern for grant in generalised(_names_of(lesson, violation))}
+            elif violation.rule == "network.endpoints":
+                endpoints |= _endpoints_of(lesson, violation)
             elif violation.rule.startswith("operations."):
                 # Some are judged by what the contract's own lists expect.
                 shown.add(violation.rule.removeprefix("operations."))
-        if sum(map(len, lists.values())) + len(shown) == before:
+        if sum(map(len, (*lists.values(), endpoints, shown))) == before:
             lesson, violation = lacking[0]
             raise LearningError(f"{lesson.name}: {violation.rule}: {violation.message}: can't be allowed for")
     else:
@@ -152,6 +180,7 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
         read=_lines(read, lessons, (Op.OPEN_READ,)),
         write=_lines(write, lessons, FILE_WRITES),
         exec=_lines(run, lessons, (Op.EXEC,)),
+        endpoints=_endpoint_lines(endpoints, lessons),
         peak=peak,
         longest_ms=longest,
         tripped=tuple(name for name in _forbiddable() if name in shown),
@@ -162,7 +191,7 @@ def learn_contract(lessons: Sequence[Lesson], contract_id: str, version: str = "
 def _default_value(lesson: Lesson) -> dict[str, Any]:
     """The default contract of a run's task as plain values; but attempts count: who is to be learned from tried
     nothing."""
-    value = default_for(lesson.workdir).document.model_dump(mode="json", exclude_unset=True)
+    value = default_for(lesson.workdir, lesson.profile).document.model_dump(mode="json", exclude_unset=True)
     return {**value, "attempts": "violation"}
 
 
@@ -238,6 +267,13 @@ def _names_of(lesson: Lesson, violation: Violation) -> list[str]:
     return [name for name in names if name.startswith("/")]
 
 
+def _endpoints_of(lesson: Lesson, violation: Violation) -> set[str]:
+    """What the agent could reach of the hosts whose names the events of a violation ask for."""
+    rows = lesson.events.filter(pc.is_in(lesson.events["seq"], pa.array(violation.events, pa.int64())))
+    asked = {name for name in rows["path2"].cast("string").to_pylist() if name}
+    return {text for text in lesson.reachable if any(map(Endpoint.parse(text).allows_name, asked))}
+
+
 def _peak(events: pa.Table) -> int:
     """The most processes alive at the same time."""
     ops = events["op"].cast("string")
@@ -267,4 +303,12 @@ def _lines(patterns: Iterable[str], lessons: Sequence[Lesson], ops: Iterable[str
         matching = PathMatcher([pattern])
         found = [(name, int(counts[matching.mask(values)].sum())) for name, values, counts in counted]
         lines.append(Line(pattern, tuple((name, count) for name, count in found if count)))
+    return tuple(lines)
+
+
+def _endpoint_lines(endpoints: Iterable[str], lessons: Sequence[Lesson]) -> tuple[Line, ...]:
+    lines = []
+    for endpoint in sorted(endpoints):
+        found = [(lesson.name, lesson.reached.count(endpoint)) for lesson in lessons]
+        lines.append(Line(endpoint, tuple((name, count) for name, count in found if count)))
     return tuple(lines)

@@ -10,6 +10,7 @@ from affidavit.evidence import (
     BundleReader,
     EvidenceError,
     read_environment,
+    read_network,
     read_task,
 )
 from affidavit.trace import TraceError
@@ -30,13 +31,15 @@ def read_lessons(paths: Iterable[Path], key: Path | None = None) -> tuple[str, l
         The task's name, and the runs.
 
     Raises:
-        LearningError: there is none; one can't be verified, did not pass, or is of another task than the rest.
+        LearningError: there is none; one can't be verified, did not pass, or is of another task or profile than the
+            rest.
     """
     bundles = list(dict.fromkeys(bundle for path in paths for bundle in _bundles(path)))
     if len(bundles) > _MOST_RUNS:
         raise LearningError(f"{len(bundles)} runs are more than the {_MOST_RUNS} that can be learned from at once")
     lessons = []
     tasks: dict[str, Path] = {}
+    profiles: dict[str, Path] = {}
     for bundle in bundles:
         try:
             lesson, task = _lesson(bundle, key)
@@ -44,10 +47,16 @@ def read_lessons(paths: Iterable[Path], key: Path | None = None) -> tuple[str, l
             raise LearningError(f"{bundle}: can't be read: {' '.join(str(error).split())}") from error
         lessons.append(lesson)
         tasks.setdefault(task, bundle)
+        profiles.setdefault(lesson.profile, bundle)
     if len(tasks) > 1:
         (one, place), (other, other_place), *_ = tasks.items()
         raise LearningError(
             f"{place} is of the task {one}, {other_place} of {other}: learn from runs of one task at a time"
+        )
+    if len(profiles) > 1:
+        (one, place), (other, other_place) = profiles.items()
+        raise LearningError(
+            f"{place} ran in the profile {one}, {other_place} in {other}: learn from runs of one profile at a time"
         )
     return next(iter(tasks)), lessons
 
@@ -76,15 +85,20 @@ def _lesson(bundle: Path, key: Path | None) -> tuple[Lesson, str]:
             raise LearningError(f"{bundle}: broke its contract in mode audit ({rule}); learn from honest runs only")
         task = read_task(reader)
         environment = read_environment(reader)
-        record = read_agent_record(reader)
+        record, network = read_agent_record(reader), read_network(reader)
+        connections = () if network is None else network.connections
         lesson = Lesson(
             name=posixpath.join(*bundle.absolute().parts[-4:]),
             workdir=task.workdir,
             timeout_s=task.agent_timeout_s,
-            events=reader.event_table("agent"),
+            # Of commands of the harness, health checks say, nothing is to be learned.
+            events=record.events(),
             given=given_to(environment.agent),
-            counts=reader.counts("agent"),
+            counts=record.counts,
             diff=record.changes,
             duration_ms=record.exit.duration_ms,
+            profile=task.profile,
+            reachable=() if network is None else network.endpoints,
+            reached=tuple(f"{one.name}:{one.port}" for one in connections if one.outcome == "passed"),
         )
         return lesson, task.id

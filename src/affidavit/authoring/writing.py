@@ -11,6 +11,7 @@ def as_yaml(learned: Learned) -> str:
     value = learned.value
     files, processes = value["files"], value["processes"]
     runs = [f"#   {number}: {quoted(name)}" for number, name in enumerate(learned.lessons, 1)]
+    never = "; and never a file that decides how tests run" if len(value["extends"]) > 1 else ""
     lines = [
         f"# Learned from {len(learned.lessons)} recorded run{'s' if len(learned.lessons) != 1 else ''}:",
         *runs,
@@ -22,13 +23,16 @@ def as_yaml(learned: Learned) -> str:
         "actions: [flag]",
         "# Nothing was tried in these runs that came to nothing; record: it would be noted and break nothing.",
         f"attempts: {value['attempts']}",
-        "# What running any program touches; and never a file that decides how tests run.",
+        f"# What running any program touches{never}.",
         f"extends: [{', '.join(map(quoted, value['extends']))}]",
         "files:",
         *_list("read", learned.read, learned.lessons),
         *_list("write", learned.write, learned.lessons),
+        *(f"    - {quoted(pattern)}" for pattern in learned.kept_out),
         "  # Where the hidden parts of a task lie; nobody has any business there.",
         f"  deny: [{', '.join(map(quoted, files['deny']))}]",
+        "network:",
+        *_list("endpoints", learned.endpoints, learned.lessons, "connection"),
         "processes:",
         *_list("exec", learned.exec, learned.lessons),
         f"  # At most {learned.peak} were alive at the same time.",
@@ -46,18 +50,18 @@ def as_yaml(learned: Learned) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _list(name: str, entries: Sequence[Line], lessons: Sequence[str]) -> list[str]:
+def _list(name: str, entries: Sequence[Line], lessons: Sequence[str], of: str = "event") -> list[str]:
     if not entries:
         return [f"  {name}: []"]
-    return [f"  {name}:", *(f"    - {quoted(entry.pattern)}  # {_evidence(entry, lessons)}" for entry in entries)]
+    return [f"  {name}:", *(f"    - {quoted(entry.pattern)}  # {_evidence(entry, lessons, of)}" for entry in entries)]
 
 
-def _evidence(entry: Line, lessons: Sequence[str]) -> str:
+def _evidence(entry: Line, lessons: Sequence[str], of: str) -> str:
     if not entry.evidence:
-        return "the changes that were found at the end"
-    events = sum(count for _, count in entry.evidence)
+        return "the changes that were found at the end" if of == "event" else "its name was asked for"
+    count = sum(count for _, count in entry.evidence)
     runs = [str(lessons.index(name) + 1) for name, _ in entry.evidence]
-    return f"{events} event{'s' if events != 1 else ''}, run{'s' if len(runs) != 1 else ''} {_ranges(runs)}"
+    return f"{count} {of}{'s' if count != 1 else ''}, run{'s' if len(runs) != 1 else ''} {_ranges(runs)}"
 
 
 def _ranges(runs: Iterable[str]) -> str:
