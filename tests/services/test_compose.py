@@ -20,6 +20,7 @@ services:
   main:
     image: ${MAIN_IMAGE_NAME}
     command: ["sh", "-c", "sleep infinity"]
+    network_mode: ${NETWORK_MODE}
     environment:
       - URL=http://api:${PORT:-8080}
       - PRICE=5$$
@@ -30,7 +31,7 @@ services:
       api: {condition: service_healthy}
   api:
     <<: *common
-    build: {context: ./api, args: {LEVEL: 3}}
+    build: {context: ., dockerfile: api/Dockerfile, args: {LEVEL: 3}}
     depends_on: [db]
     expose: [8080]
     ports: ["9090:8080"]
@@ -75,7 +76,7 @@ def test_what_is_read(read: Read, tmp_path: Path) -> None:
     assert main.environment == {"URL": "http://api:81", "PRICE": "5$"}
     assert main.volumes == (Volume("log", "/srv/log", read_only=True),)
     assert main.depends_on == (Dependency("api", "service_healthy"),)
-    assert api.build == Build(tmp_path / "api", "Dockerfile", {"LEVEL": "3"})
+    assert api.build == Build(tmp_path, "api/Dockerfile", {"LEVEL": "3"})
     assert api.environment == {"MODE": "test"}
     assert (api.user, api.workdir, api.tmpfs) == ("33:50", "/srv", ("/cache",))
     assert api.volumes == (
@@ -100,7 +101,7 @@ def test_what_is_read(read: Read, tmp_path: Path) -> None:
     (warning,) = found.warnings
     assert (
         warning
-        == "docker-compose.yaml:31:5: services.api.restart: has no effect: a service that ends is not started again"
+        == "docker-compose.yaml:32:5: services.api.restart: has no effect: a service that ends is not started again"
     )
 
 
@@ -134,6 +135,8 @@ def test_networks_keep_services_apart(read: Read) -> None:
         ("{image: i, volumes: ['data:/t']}", "names the volume 'data', which is not among the file's volumes"),
         ("{build: https://example.com/x.git}", "build: must be in the task's environment/"),
         ("{build: {context: ., target: x}}", "build.target: is not supported; put it into the Dockerfile"),
+        ("{build: {context: api, dockerfile: ../Dockerfile}}", "build.dockerfile: must be a file in the context"),
+        ("{build: {context: api, dockerfile: ../../x}}", "build.dockerfile: must be in the task's environment/"),
         ("{image: i, depends_on: [b]}", "depends_on: names 'b', and there is no such service"),
         ("{image: i, depends_on: [a]}", "depends_on: is a circle"),
         ("{image: i, depends_on: [main]}", "names main, which begins when all others are there"),

@@ -55,7 +55,7 @@ def build_image(
         arguments: values for its ``ARG``.
         timeout_s: seconds it may take, without pulls.
         progress: called with what is being done, a sentence each.
-        dockerfile: the Dockerfile's name in the folder.
+        dockerfile: the Dockerfile's path in the folder.
 
     Raises:
         ImageError: it can't be built; the line of the Dockerfile is named where one is to blame.

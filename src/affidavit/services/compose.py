@@ -36,7 +36,7 @@ _VARIABLE = re.compile(
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 # What Harbor puts into a compose file by variables, all of which it does by itself here.
-_HARBORS = {"CONTEXT_DIR": ".", "MAIN_IMAGE_NAME": "main", "CPUS": "1", "MEMORY": "1g"}
+_HARBORS = {"CONTEXT_DIR": ".", "MAIN_IMAGE_NAME": "main", "CPUS": "1", "MEMORY": "1g", "NETWORK_MODE": "bridge"}
 _HARBORS_MOUNTS = ("LOGS_PATH", "TEST_DIR", "_LOGS")
 _IDLE = re.compile(r"\bsleep\s+(infinity|inf|[0-9]{4,}[smhd]?)\b|\btail\s+-f\s+/dev/null\b")
 
@@ -102,7 +102,7 @@ class Build:
 
     Attributes:
         context: the folder.
-        dockerfile: its name in it.
+        dockerfile: its path in it.
         arguments: values for its ``ARG``.
     """
 
@@ -324,7 +324,7 @@ class _Reader:
     def _see(self, place: _Place, value: object, service: str) -> None:
         """Refuse or note a key that is not honoured."""
         key = str(place[-1])
-        if key == "network_mode" and value in ("bridge", "default"):
+        if key == "network_mode" and self._text(place, value) in ("bridge", "default"):
             return
         if key == "privileged":
             if value not in (False, None):
@@ -371,10 +371,11 @@ class _Reader:
         context = self._text((*place, "context"), body.get("context")) or "."
         dockerfile = self._text((*place, "dockerfile"), body.get("dockerfile")) or "Dockerfile"
         folder = self._inside((*place, "context"), context, folder=True)
-        if "/" in dockerfile or dockerfile in (".", ".."):
-            raise self._error((*place, "dockerfile"), "must be a name of a file in the context, without '/'")
+        path = self._inside((*place, "dockerfile"), str(Path(context) / dockerfile))
+        if path == folder or not path.is_relative_to(folder):
+            raise self._error((*place, "dockerfile"), "must be a file in the context")
         arguments = self._environment((*place, "args"), body.get("args"))
-        return Build(folder, dockerfile, arguments)
+        return Build(folder, str(path.relative_to(folder)), arguments)
 
     def _health(self, place: _Place, value: object) -> Mapping[str, Any] | None:
         """As an image's configuration has it."""
