@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from making import folder, layer, member, programs_layer, push, write_image
 
-from affidavit.evaluation import RunError, clean_workplaces
+from affidavit.evaluation import RunError, clean_workplaces, reproduce
 from affidavit.sandbox import clean_stale
+from affidavit.signing import new_key
 from harness import EBPF, Command, Home, Outcome, Trials, Way, at_work, leftovers, wait_for
 
 AUTO = Way("auto", "auto")
@@ -92,6 +93,24 @@ def test_services_from_the_agent_to_the_grading(
     assert "add 40" not in {event["path"] for event in solved.events("service-sum")}
     learned = affidavit("contract", "learn", solved.bundle)
     assert 'network:\n  endpoints:\n    - "sum:80"  # 1 connection, run 1\n' in learned.out, learned.err
+
+
+# What the service has at its start is there again; what the agent has added is not.
+@pytest.mark.parametrize(("agent", "wanted", "reproduced"), [("true", 2, True), (SOLVE, 42, False)])
+def test_a_bundle_is_graded_again_beside_new_services(
+    trials: Trials, with_services: Callable[..., Path], tmp_path: Path, agent: str, wanted: int, reproduced: bool
+) -> None:
+    folder = with_services(test=TEST.replace("= 42", f"= {wanted}").replace("add 40", "add"))
+    outcome = trials(EBPF, folder, in_bash(f"{agent}\ntrue"))
+    assert outcome.score == 1.0, outcome.reasons
+    result = reproduce(outcome.bundle, folder, None, new_key(tmp_path / "other"))
+    assert result.ok == reproduced, result.differences
+    if result.facts is None:
+        score, why = result.differences[0], result.differences[-1]
+        assert score == "grader test_run: score: signed 1.0, here 0.0"
+        assert why == "the services were new ones: what the agent changed in the trial's is not in the bundle"
+    else:
+        assert result.facts.new_services
 
 
 def test_what_an_agent_cannot_do_to_services(trials: Trials, with_services: Callable[..., Path]) -> None:

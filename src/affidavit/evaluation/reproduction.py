@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,9 +18,10 @@ from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.interrupts import terminable
 from affidavit.evaluation.places import check_places
-from affidavit.evaluation.preflight import check_has_no_services
 from affidavit.evaluation.prepared import PreparedTask, TrialContract
 from affidavit.evaluation.sandbox_capture import Capture
+from affidavit.evaluation.service_plan import plan_services
+from affidavit.evaluation.services import RunningServices
 from affidavit.evaluation.specs import agent_spec
 from affidavit.evaluation.stages import Machine, SandboxRun, Stage, Stages
 from affidavit.evaluation.submission import kept_submission
@@ -130,8 +131,9 @@ def reproduce(
 ) -> ReproductionResult:
     """Verify a bundle, grade it again, and counter-sign it where all grades come out as it says.
 
-    Hidden tests run again in sandboxes of this machine, over the changes that were carried over; every other
-    deterministic grader is computed again from the evidence and the task. Nobody asks a model or a human again.
+    Hidden tests run again in sandboxes of this machine, over the changes that were carried over, beside new services of
+    the task; every other deterministic grader is computed again from the evidence and the task. Nobody asks a model or
+    a human again.
 
     Args:
         bundle: its folder, with its private part beside it.
@@ -172,8 +174,6 @@ def reproduce(
 def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator[_Place]:
     """What hidden tests need, kept from being removed meanwhile."""
     state, live = state_dir(), LiveSandboxes()
-    # What its services held at the end is not in the bundle.
-    check_has_no_services([task], "reproduce")
     with ImageStore(state).in_use():
         (task,) = with_images([task], state)
         choice = choose_runtime(runtime, recorder)
@@ -183,7 +183,7 @@ def _prepared(task: Task, runtime: str, recorder: str, bundle: Path) -> Iterator
         try:
             rootfs, cache = root_filesystem(task, state), kept_cache(state, task)
             tests_rootfs = rootfs if task.grading is None else root_filesystem(task.grading, state)
-            prepared = PreparedTask(task, rootfs, tests_rootfs)
+            prepared = PreparedTask(task, rootfs, tests_rootfs, services=plan_services(task, state))
             yield _Place(machine, prepared, None if cache is None else VerifierWeb(cache))
         except BaseException:
             live.stop()
@@ -215,6 +215,8 @@ def _reproduced(
             score = found.grade.score
         grades.append(ReproducedGrade(name=one.name, kind=one.kind, how=how, score=score))
     if differences:
+        if place.prepared.services is not None:
+            differences.append("the services were new ones: what the agent changed in the trial's is not in the bundle")
         return ReproductionResult(verification, tuple(differences))
     made = _facts(facts, grades, environment, place)
     return ReproductionResult(verification, (), made, write_reproduction(reader.path, made, signer))
@@ -281,10 +283,16 @@ def _run_tests(
         output = Output(reader.read("agent/stdout"), reader.read("agent/stderr"), 0)
         captured = Capture(record.exit, output, reader.summary("agent"), False)
         work = Work(captured, changes, carried_over, carried, reader.execs())
-        with Stages(machine) as stages:
+        with ExitStack() as stack:
+            stages = stack.enter_context(Stages(machine))
+            plan, services = place.prepared.services, None
+            if plan is not None:
+                services = stack.enter_context(RunningServices(plan, stages, folder / "services"))
             grading = GradingRun(stages, place.prepared, TrialContract(contract, enforced, settings), place.web)
-            run = partial(_run_stage, stages, scratch, gaps)
+            run = partial(_run_stage, stages, scratch, gaps, services)
             grade = grading.grade(scratch, folder, work, record, [grader], stages.open("grader"), run)
+            if services is not None:
+                services.finish(lambda part, captured: gaps.extend(stage_gaps(part, captured.summary)))
     return grade.graders[0], gaps
 
 
@@ -303,10 +311,17 @@ def _is_needed(path: str, kind: str, carried_over: frozenset[str]) -> bool:
 
 @contextmanager
 def _run_stage(
-    stages: Stages, scratch: BundleWriter, gaps: list[str], stage: Stage, spec: SandboxSpec, streams: Streams | None
+    stages: Stages,
+    scratch: BundleWriter,
+    gaps: list[str],
+    services: RunningServices | None,
+    stage: Stage,
+    spec: SandboxSpec,
+    streams: Streams | None,
 ) -> Iterator[tuple[Capture, OciSandbox]]:
     """Run a grading sandbox; `gaps`: gets what its record lacks."""
-    running: SandboxRun = stages.run(stage, spec, scratch.file(f"{stage.name}/events.parquet"), streams=streams)
+    events = scratch.file(f"{stage.name}/events.parquet")
+    running: SandboxRun = stages.run(stage, spec, events, streams=streams, services=services)
     with running as (captured, sandbox):
         gaps += stage_gaps(stage.name, captured.summary)
         yield captured, sandbox
@@ -333,4 +348,5 @@ def _facts(
         machine=kernel.machine,
         rootfs=rootfs.digest,
         same_rootfs=rootfs.digest == environment.rootfs,
+        new_services=place.prepared.services is not None,
     )

@@ -63,6 +63,7 @@ class ReproductionFacts(_Facts):
         at: when.
         affidavit, runtime, recorder, kernel, machine: what it was done with.
         rootfs: digest of the root file system; `same_rootfs`: whether it is the trial's.
+        new_services: whether the tests reached services of the task that began anew, not those that the agent left.
     """
 
     run_id: str
@@ -82,6 +83,7 @@ class ReproductionFacts(_Facts):
     machine: str
     rootfs: str
     same_rootfs: bool
+    new_services: bool = False
 
 
 @dataclass(frozen=True)

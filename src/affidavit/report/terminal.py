@@ -190,6 +190,8 @@ def print_reproduction(result: ReproductionResult, out: IO[str]) -> None:
         return
     if not result.facts.same_rootfs:
         console.print("the root file system here is another one than the trial's", soft_wrap=True)
+    if result.facts.new_services:
+        console.print("the tests had new services of the task, not those that the agent left", soft_wrap=True)
     console.print(
         Text("reproduced", "bold green").append(f", counter-signed in {result.path}", "default"), soft_wrap=True
     )
