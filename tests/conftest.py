@@ -26,6 +26,7 @@ from harness import (
     wait_until_gone,
     write_task,
 )
+from web_site import Site
 
 # Who runs tests in the background of a script, or under nohup, has these ignored, and all processes inherit that;
 # affidavit leaves ignored what it finds ignored.
@@ -94,6 +95,18 @@ def way(request: pytest.FixtureRequest) -> Way:
     if wanted.missing:
         pytest.skip(f"{wanted.missing}: not installed")
     return wanted
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A web site that has the file ``expected``, with the text 42."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    (tmp_path / "site").mkdir()
+    made = Site(tmp_path / "site")
+    yield made
+    made.shut()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """Verifier caches: filled once with a network, and what gradings get from them without one."""
 
-import threading
-from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,52 +10,16 @@ from affidavit.evidence import locate
 from affidavit.tasks import load_task
 from affidavit.trace import read_trace
 from harness import EBPF, GVISOR, Command, Home, Trials, Way
+from web_site import HOST, Site
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-# All of 127.0.0.0/8 is this machine, and no program takes this one for local.
-HOST = "127.0.0.2"
 # A site that can't be reached writes nothing: without it no reward can be right.
 TEST = """
 curl -fsS http://{site}/expected -o /tmp/expected || exit 0
 [ "$(cat /workspace/answer)" = "$(cat /tmp/expected)" ] && reward=1 || reward=0
 echo $reward >/logs/verifier/reward.txt
 """
-
-
-class Site:
-    """A site on loopback that can be shut."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked: list[str] = []
-        site = self
-
-        class Handler(SimpleHTTPRequestHandler):
-            def __init__(self, *arguments: object) -> None:
-                super().__init__(*arguments, directory=folder)  # type: ignore[arg-type]
-
-            def log_message(self, *_: object) -> None:
-                site.asked.append(self.path)
-
-        (folder / "expected").write_text("42\n")
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
-        self.address = f"{HOST}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def shut(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    (tmp_path / "site").mkdir()
-    made = Site(tmp_path / "site")
-    yield made
-    made.shut()
 
 
 @pytest.mark.parametrize("way", [EBPF, GVISOR], ids=str)

@@ -15,6 +15,7 @@ from affidavit.evaluation import RunError, clean_workplaces, reproduce
 from affidavit.sandbox import clean_stale
 from affidavit.signing import new_key
 from harness import EBPF, Command, Home, Outcome, Trials, Way, at_work, leftovers, wait_for
+from web_site import HOST, Site
 
 AUTO = Way("auto", "auto")
 SERVER = Path(__file__).with_name("sum_server.c")
@@ -111,6 +112,19 @@ def test_a_bundle_is_graded_again_beside_new_services(
         assert why == "the services were new ones: what the agent changed in the trial's is not in the bundle"
     else:
         assert result.facts.new_services
+
+
+def test_tests_that_download_reach_services(
+    affidavit: Command, trials: Trials, with_services: Callable[..., Path], site: Site
+) -> None:
+    # What goes to a service does not go to the cache, which would not have it.
+    download = f"curl -fsS http://{site.address}/expected -o /tmp/expected || exit 0\ncurl -s http://$SUM/\n"
+    folder = with_services(test=download + TEST.replace("= 42", '= "$(cat /tmp/expected)"'), solve=SOLVE)
+    warmed = affidavit("task", "warm", folder, "--allow", HOST)
+    assert warmed.status == 0, warmed
+    site.shut()
+    solved = trials(AUTO, folder, in_bash(SOLVE))
+    assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
 
 
 def test_what_an_agent_cannot_do_to_services(trials: Trials, with_services: Callable[..., Path]) -> None:

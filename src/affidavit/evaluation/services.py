@@ -46,6 +46,7 @@ SEEN_BY_GRADERS = "/services"
 into a folder of that name."""
 
 RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"
+_NO_PROXY = ("no_proxy", "NO_PROXY")
 _LOOK_S = 0.05
 _SETTLE_S = 60.0
 _MOST_SAID = 300
@@ -155,24 +156,22 @@ class RunningServices:
         Raises:
             SandboxError, GatewayError: it can't be joined.
         """
-        if spec.network:
-            raise SandboxError(
-                "tests that are answered from a verifier cache can't reach the services of a task; have the task's "
-                "image hold what they need, and remove the cache with affidavit prune"
-            )
         self._joined += 1
         place = self._place / f"joined-{self._joined}"
         place.mkdir()
         links = self.main_links()
         settings = EgressSettings((), services=tuple(links))
-        with (
-            NetworkNamespace(spec.name, low_ports=True) as namespace,
-            EgressProcess(settings, namespace, place / "spool", links, self.main_own),
-        ):
-            layers = (resolver_layer(place / "resolver"), *spec.rootfs)
-            yield self.with_volumes(
-                replace(spec, rootfs=layers, network=namespace.path, network_owner=namespace.owner_path)
-            )
+        with ExitStack() as stack:
+            if spec.network:
+                # Of its way to what was kept of the web, which leads to no service.
+                namespace = stack.enter_context(NetworkNamespace(low_ports=True, path=spec.network))
+                env = {name: f"{spec.env[name]},{','.join(links)}" for name in _NO_PROXY if name in spec.env}
+                joined = replace(spec, env={**spec.env, **env})
+            else:
+                namespace = stack.enter_context(NetworkNamespace(spec.name, low_ports=True))
+                joined = replace(spec, network=namespace.path, network_owner=namespace.owner_path)
+            stack.enter_context(EgressProcess(settings, namespace, place / "spool", links, self.main_own))
+            yield self.with_volumes(replace(joined, rootfs=(resolver_layer(place / "resolver"), *spec.rootfs)))
 
     # --- their beginning ---
 

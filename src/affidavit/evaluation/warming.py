@@ -7,7 +7,7 @@ from typing import Any
 from affidavit.evaluation.agents import Agent
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.planning import Job
-from affidavit.evaluation.preflight import check_has_no_services, check_has_no_steps, load_tasks
+from affidavit.evaluation.preflight import check_has_no_steps, load_tasks
 from affidavit.evaluation.result import TrialResult
 from affidavit.evaluation.run import Progress, run_jobs
 from affidavit.evaluation.run_options import RunOptions
@@ -73,7 +73,6 @@ def warm_tasks(path: Path, allowed: tuple[str, ...], options: RunOptions, progre
     """
     tasks, suite = load_tasks(path)
     check_has_no_steps(tasks, "task warm")
-    check_has_no_services(tasks, "task warm")
     jobs = [Job(task, _worker(task)) for task in tasks]
     options = replace(options, trials=1, access=replace(options.access, filling=allowed))
     trials = {trial.task_id: trial for trial in run_jobs(jobs, options, progress, suite).trials}

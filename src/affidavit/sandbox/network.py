@@ -46,12 +46,13 @@ class NetworkNamespace:
     """An empty network namespace with loopback. It is there until it is closed and no process is in it any more. A
     context manager: closes it."""
 
-    def __init__(self, owner: str = "", *, low_ports: bool = False) -> None:
+    def __init__(self, owner: str = "", *, low_ports: bool = False, path: str = "") -> None:
         """
         Args:
             owner: name of the sandbox of the container profile whose user namespace owns it, so that commands can enter
                 that sandbox; empty: it is the machine's, as for other sandboxes.
             low_ports: whoever is in it may listen on the ports below 1024, too.
+            path: of one that is there, on which this is a further hold; empty: a new one is made.
 
         Raises:
             SandboxError: the kernel refused.
@@ -61,9 +62,11 @@ class NetworkNamespace:
             if owner:
                 with sandbox_user_namespace(owner) as users:
                     self._owner = os.dup(users)
-            self._descriptor = _in_thread(lambda: _make(low_ports=low_ports)) if not owner else _made_in(self._owner)
-            if owner:
-                _in_thread(lambda: _set_up(self._descriptor, low_ports=low_ports))
+            if path:
+                self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            else:
+                self._descriptor = _made_in(self._owner) if owner else _in_thread(_make)
+            _in_thread(lambda: _set_up(self._descriptor, low_ports=low_ports))
         except OSError as problem:
             raise SandboxError(f"a network namespace can't be made: {problem.strerror}; run as root") from problem
 
@@ -213,20 +216,15 @@ def _made_in(users: int) -> int:
         return os.open(process / "ns" / "net", os.O_RDONLY | os.O_CLOEXEC)
 
 
-def _make(*, low_ports: bool) -> int:
-    """Leave for a new namespace, set it up, and return a descriptor of it."""
+def _make() -> int:
+    """Leave for a new namespace, and return a descriptor of it."""
     kernel.new_network()
-    _set_up_here(low_ports=low_ports)
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _set_up(descriptor: int, *, low_ports: bool) -> None:
     """Enter a namespace and set it up."""
     kernel.enter_network(descriptor)
-    _set_up_here(low_ports=low_ports)
-
-
-def _set_up_here(*, low_ports: bool) -> None:
     if low_ports:
         Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").write_text("0")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
