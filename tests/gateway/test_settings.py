@@ -16,7 +16,9 @@ from affidavit.gateway import (
     read_script,
     upstreams_of,
 )
+from affidavit.gateway.dialects import operation_of
 from affidavit.gateway.options import read_budgets, read_prices
+from affidavit.gateway.script import render
 from affidavit.gateway.settings import base_of
 
 
@@ -113,6 +115,18 @@ def test_a_script_that_can_not_be_used_is_named(tmp_path: Path, text: str, wrong
     with pytest.raises(GatewayError, match=wrong) as error:
         read_script(path)
     assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_tool_of_a_script_may_have_a_namespace(tmp_path: Path) -> None:
+    path = tmp_path / "script.json"
+    calls = [{"name": "say", "namespace": "mcp__words"}, {"name": "bash"}]
+    path.write_text(json.dumps({"answers": [{"tool_calls": calls}]}))
+    (answer,) = read_script(path)
+    operation = operation_of("POST", "/v1/responses", {})
+    assert operation is not None
+    _, _, body = render(answer, operation, 1, "m", streams=False)
+    said = json.loads(body)["output"]
+    assert [(one["name"], one.get("namespace")) for one in said] == [("say", "mcp__words"), ("bash", None)]
 
 
 def test_a_script_gets_its_defaults(tmp_path: Path) -> None:

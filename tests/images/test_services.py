@@ -51,6 +51,9 @@ TEST = ASK.format("get") + (
 SOLVE = ASK.format("add 40")
 # That they run apart is asked for in vain.
 ONE_RUN = 'control = false\n[[affidavit.graders]]\nkind = "test_run"\nseparate = true\n'
+# A service may be an MCP server, which can be reached then.
+MCP = '[[environment.mcp_servers]]\nname = "sums"\ntransport = "streamable-http"\nurl = "http://sum/mcp"\n'
+IN_CONFIG = r'grep -q "http://sum/mcp" "$AFFIDAVIT_MCP_CONFIG"'
 
 
 @pytest.fixture
@@ -81,8 +84,9 @@ def services_of(outcome: Outcome) -> set[str]:
 def test_services_from_the_agent_to_the_grading(
     affidavit: Command, trials: Trials, with_services: Callable[..., Path]
 ) -> None:
-    solved = trials(AUTO, with_services(), in_bash(SOLVE))
+    solved = trials(AUTO, with_services(graders=f"{ONE_RUN}{MCP}"), in_bash(f"{IN_CONFIG} && {SOLVE}"))
     assert (solved.verdict, solved.score) == ("pass", 1.0), solved.reasons
+    assert not [note for note in solved.notes if "MCP" in note]
     # Whatever grades may find there what another grading has left.
     assert solved.trial.judgement.assurance == "outcome"
     assert services_of(solved) == {"service-first", "service-sum", "service-relay"}

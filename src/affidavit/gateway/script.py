@@ -30,6 +30,7 @@ class _Entry(BaseModel):
 
 class _ToolCall(_Entry):
     name: str = Field(min_length=1)
+    namespace: str = Field(default="", exclude_if=lambda namespace: not namespace)
     arguments: dict[str, JsonValue] = {}
 
 
@@ -156,7 +157,7 @@ def _responses(answer: Mapping[str, Any], number: int, model: str) -> dict[str, 
             "type": "function_call",
             "id": f"fc_{number}_{index}",
             "call_id": f"call_{number}_{index}",
-            "name": call["name"],
+            **{key: call[key] for key in ("name", "namespace") if key in call},
             "arguments": json.dumps(call["arguments"]),
             "status": "completed",
         }
