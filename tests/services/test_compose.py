@@ -165,6 +165,12 @@ def test_a_service_on_the_machines_own_usr(read: Read) -> None:
         read("services: {main: {x-affidavit-rootfs: host}}\n")
 
 
+def test_tests_that_main_mounts_are_left_to_the_verifier(read: Read) -> None:
+    found = read("services: {main: {volumes: ['${CONTEXT_DIR}/../tests:/tests']}}\n")
+    assert found.main.volumes == ()
+    assert found.warnings[0].endswith("has no effect: the tests are there when they run, and no agent sees them")
+
+
 def test_a_command_of_main_that_does_something(read: Read) -> None:
     with pytest.raises(ComposeError, match=r"services\.main\.command: of main would run beside the agent"):
         read("services: {main: {command: python server.py}}\n")

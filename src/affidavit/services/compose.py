@@ -436,6 +436,9 @@ class _Reader:
                     yield Volume(f"{service}:{source}", self._absolute(here, source) or "")
                     continue
                 kind, target, modes = "", rest[0], rest[1].split(",") if len(rest) > 1 else []
+                if self._is_tests(service, source):
+                    self._warn(here, "has no effect: the tests are there when they run, and no agent sees them")
+                    continue
                 if len(rest) > 2 or not set(modes) <= {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", ""}:
                     raise self._error(here, "must be SOURCE:TARGET, SOURCE:TARGET:ro or TARGET")
                 read_only = "ro" in modes
@@ -448,6 +451,11 @@ class _Reader:
                 if kind not in ("volume", "bind"):
                     raise self._error((*here, "type"), "must be volume or bind; for a tmpfs use the key tmpfs")
             yield self._volume(here, kind, source, self._absolute(here, target) or "", read_only, named, service)
+
+    def _is_tests(self, service: str, source: str) -> bool:
+        """Whether a volume is of the task's tests, which some tasks mount by themselves."""
+        path = Path(os.path.normpath(self._folder / source))
+        return service == MAIN and path == self._folder.parent / "tests"
 
     def _volume(
         self, place: _Place, kind: str, source: str, target: str, read_only: bool, named: Mapping[str, object], of: str
