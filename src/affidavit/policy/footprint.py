@@ -90,7 +90,7 @@ _LOADERS = (
     "/lib/ld-musl-x86_64.so.1",
     "/lib/ld-musl-aarch64.so.1",
 )
-_COMPILED = re.compile(r"(.*/)__pycache__/([^/.]+)\.[^/]*\.pyc")
+_COMPILED = re.compile(r"((?!.*/(?:site|dist)-packages/).*/)__pycache__/([^/.]+)\.[^/]*\.pyc")
 _NODE_MODULES = (".js", ".cjs", ".mjs", ".node")
 _VERSION = re.compile(r"-[^/-]+(\.(?:dist|egg)-info)(?=/|$)")
 
@@ -197,7 +197,8 @@ class Footprint:
         listed.update(_node_folders(own))
         # git looks for a repository in every folder above the one that it is run in.
         used.update(f"{folder.rstrip('/')}/.git" for folder in ("/", *_above([workdir])))
-        # Python opens compiled code in place of the source, as long as that has the same time.
+        # Python opens compiled code in place of the source, as long as that has the same time. What pip may have
+        # upgraded is kept out for where it lies, and is no violation.
         used |= {f"{match[1]}{match[2]}.py" for one in used if (match := _COMPILED.fullmatch(one))}
         places = {link: leads_to(link, target) for link, target in links.items()}
         used.update(resolved(loader, places) for loader in _LOADERS)
