@@ -58,6 +58,13 @@ test-kills: setup
 test-publication: setup
 	AFFIDAVIT_WHOLE_SUITE=1 $(BIN)/python -m pytest tests/evaluation/test_publication.py
 
+# Every kind of trojan on an image of Debian's with Python, git, npm and Perl, which is made once: none is carried over to the
+# tests, and what they need is.
+.PHONY: test-trojans
+test-trojans: setup
+	scripts/install-debian tests/images/trojans/debian-packages.txt
+	AFFIDAVIT_TROJANS=1 $(BIN)/python -m pytest tests/images/test_trojans.py
+
 # A server with 50 clients at once, of which one is killed every second.
 .PHONY: test-endurance
 CLIENTS := 50
