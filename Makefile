@@ -185,7 +185,7 @@ bench: setup
 bench-acts: setup
 	$(BIN)/python benchmarks/acts.py
 	$(BIN)/python benchmarks/acts.py --profile container
-	$(BIN)/python benchmarks/acts.py --runtime gvisor --every 4
+	$(BIN)/python benchmarks/acts.py --runtime gvisor
 
 .PHONY: bench-reports
 bench-reports: setup
