@@ -236,11 +236,12 @@ class HiddenTests:
         separate = self.separation.separate
         harness = plan.write_harness(place / secrets.token_hex(8), separate=separate)
         if not separate:
-            return Verifier(tests, plan.argv, harness, web=web)
+            return Verifier(tests, plan.argv, harness, web=web, imports=plan.imports(tests, separate=False))
         theirs = plan.write_solution_harness(place / secrets.token_hex(8))
         same_times(theirs)
-        solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env)
-        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution, web)
+        solution = SolutionHost(plan.solution_argv, theirs, plan.solution_env, plan.solution_imports)
+        imports = plan.imports(tests, separate=True)
+        return Verifier(tests, plan.separate_argv, harness, self._separate_env, solution, web, imports)
 
     @property
     def _separate_env(self) -> dict[str, str]:

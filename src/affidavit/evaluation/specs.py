@@ -106,6 +106,7 @@ class Verifier:
         env: beside the task's.
         solution: what runs in the solution's own sandbox; None where the tests run beside the solution.
         web: its way to what was kept of the web; None where it has none.
+        imports: what of the machine's Python it begins with, `SandboxSpec.imports`.
     """
 
     tests: Path
@@ -114,6 +115,7 @@ class Verifier:
     env: Mapping[str, str] = field(default_factory=dict)
     solution: "SolutionHost | None" = None
     web: WebAccess | None = None
+    imports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,13 @@ class SolutionHost:
         argv: the command.
         harness: the folder that appears at HARNESS.
         env: beside the task's.
+        imports: what of the machine's Python it begins with, `SandboxSpec.imports`.
     """
 
     argv: tuple[str, ...]
     harness: Path
     env: Mapping[str, str]
+    imports: tuple[str, ...] = ()
 
 
 def solution_spec(
@@ -147,7 +151,7 @@ def solution_spec(
     # The tests' sandbox is what ends it.
     limits = replace(spec.limits, wall_ms=spec.limits.wall_ms + _SOLUTION_SPARE_MS)
     writable = outermost(_writable(task, rootfs, settings))
-    return replace(spec, writable=writable, mounts=[Mount(host.harness, HARNESS)], limits=limits)
+    return replace(spec, writable=writable, mounts=[Mount(host.harness, HARNESS)], limits=limits, imports=host.imports)
 
 
 def verifier_spec(
@@ -184,7 +188,7 @@ def verifier_spec(
     if verifier.web is not None:
         mounts.append(Mount(verifier.web.folder, WEB_FOLDER))
         spec = replace(spec, network=verifier.web.network, env={**spec.env, **verifier.web.env})
-    return replace(spec, writable=writable, mounts=mounts, scratch=scratch)
+    return replace(spec, writable=writable, mounts=mounts, scratch=scratch, imports=verifier.imports)
 
 
 def _as_verifier(task: Task, rootfs: RootFilesystem) -> RootFilesystem:

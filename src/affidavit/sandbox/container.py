@@ -42,6 +42,7 @@ from affidavit.sandbox.protocol import (
     Streams,
     Unrecorded,
 )
+from affidavit.sandbox.read_ahead import files_of_imports, reading_ahead
 from affidavit.sandbox.runtime import ENTER, ENTER_AT, RuntimeCommand
 from affidavit.sandbox.state import make_sandbox_folder, no_room
 from affidavit.sandbox.stream import BoundedStream
@@ -161,7 +162,10 @@ class OciSandbox:
         try:
             self._folder = make_sandbox_folder(self._state, self.name)
             places = self._prepare(self._folder)
-            self._launch(self._folder, places, hooks)
+            usr = self._folder / ("layer-usr" if self.spec.profile == "container" else "merged") / "usr"
+            files = files_of_imports(self.spec.imports, self._state) if self.spec.host_usr and self.spec.imports else ()
+            with reading_ahead(usr, files):
+                self._launch(self._folder, places, hooks)
             _logger.debug("%s: created, its first process is %d", self.name, self._pid)
         except BaseException as error:
             # Looked at before what fills it is removed.

@@ -143,6 +143,8 @@ class SandboxSpec:
         earlier: changes that it begins with and that count as its own; None: there are none. They take no room of
             `limits`.
         shared: folders that other sandboxes have too; what is in them is no part of the changed layer.
+        imports: modules of the machine's Python that what begins in it imports, as `files_of_imports` takes them: with
+            `host_usr`, they are read from the disk while it is made. Nothing of an agent's may choose them.
     """
 
     name: str
@@ -164,6 +166,7 @@ class SandboxSpec:
     profile: Profile = "strict"
     earlier: EarlierChanges | None = None
     shared: Sequence[SharedFolder] = ()
+    imports: Sequence[str] = ()
 
 
 @dataclass

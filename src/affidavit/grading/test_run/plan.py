@@ -28,6 +28,10 @@ VERIFIER_LOGS = "/logs/verifier"
 _SOURCES = Path(__file__).with_name("harness")
 _INSIDE = Path(__file__).parents[1] / "separation" / "inside"
 _SEPARATE = f"{HARNESS}/separation"
+BROKER_IMPORTS = (
+    "ctypes", "datetime", "decimal", "fractions", "json", "pathlib", "selectors", "socket", "subprocess", "uuid",
+)  # fmt: skip
+_PYTEST_IMPORTS = ("pytest", "_pytest.*")
 _PYTHON = ("python3", "-s")
 _MOST_EXPECTED_BYTES = 1 << 20
 # Either is won once in 256: four lots of 1 in 4, or eight of 1 in 2.
@@ -100,6 +104,27 @@ class VerifierPlan:
         # Each of these tests asks for an interpreter of its own.
         ahead = " --python" if self._in_python else ""
         return "/bin/sh", "-c", f"exec python3 -I -S {_SEPARATE}/solution_server.py{ahead}"
+
+    @property
+    def solution_imports(self) -> tuple[str, ...]:
+        """What Python begins with in the solution's sandbox, as `SandboxSpec.imports` has it."""
+        return BROKER_IMPORTS
+
+    def imports(self, tests: Path, *, separate: bool) -> tuple[str, ...]:
+        """What Python begins with in the verifier's sandbox, as `SandboxSpec.imports` has it: nothing, where it is not
+        known to begin with Python.
+
+        Args:
+            tests: the folder of the tests.
+            separate: whether the solution has a sandbox of its own.
+
+        Raises:
+            OSError: they can't be read.
+        """
+        framework, script = self.settings.framework, tests / "test.sh"
+        runs_pytest = framework == "pytest" or (framework not in RUN_HERE and b"pytest" in script.read_bytes())
+        first = BROKER_IMPORTS if separate or framework in RUN_HERE else ()
+        return (*first, *(_PYTEST_IMPORTS if runs_pytest else ()))
 
     @property
     def solution_env(self) -> dict[str, str]:
