@@ -126,8 +126,8 @@ class _Copier:
             self._left -= os.fstat(source.fileno()).st_blocks * 512
             if self._left < 0:
                 raise SandboxError(
-                    f"the files that are copied for the tests take more than {self._most >> 20} MiB: raise "
-                    "[verifier.environment].storage_mb, or name fewer artifacts"
+                    f"the files that are copied for the grading take more than {self._most >> 20} MiB: raise the "
+                    "storage_mb of [environment] or [verifier.environment], or name fewer artifacts"
                 )
             new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(name, new, 0o600, dir_fd=there), "wb", buffering=0) as copy:
