@@ -72,6 +72,7 @@ def test_what_was_done_is_allowed_and_nothing_else() -> None:
         (["/w/p/__pycache__/a.pyc"], [], ["/w/p/__pycache__/**"]),
         (["/tmp/pytest-of-agent/x", "/tmp/y"], [], ["/tmp/**"]),
         (["/w/sedAb12Cd", "/w/sedZZ99aa"], [], ["/w/sed??????"]),
+        (["/etc/passwd.6", "/etc/passwd.117", "/etc/passwd-"], [], ["/etc/passwd-", "/etc/passwd.[0-9]*"]),
         (["/w/a*b", "/w/[c]", "/w/{d,e}", "/w/!f"], [], ["/w/*"]),
         (["/w/a*b"], [], [r"/w/a\*b"]),
         (["/w/new\nline"], [], ["/w/new\nline"]),

@@ -4,7 +4,7 @@ What is generalised is written here and nowhere else:
 
 - a folder that the runs made themselves is theirs: ``FOLDER/**``; so are folders of caches (``__pycache__``);
 - scratch folders (``/tmp``, ``/var/tmp``): the whole of them;
-- names that tools make up (``sedAb12Cd``, ``tmpx1y2z3w4``) stand for all of their kind;
+- names that tools make up (``sedAb12Cd``, ``tmpx1y2z3w4``, ``passwd.117``) stand for all of their kind;
 - four or more names of one ending in a folder: ``FOLDER/*.py``; four or more others: ``FOLDER/*``;
 - three or more used folders in a folder, with six or more names in all: ``FOLDER/**``. Neither this nor the one before
   at the root, in ``/var``, ``/home`` and the like themselves, or anywhere in ``/usr``, ``/etc`` and the like: of the
@@ -25,12 +25,17 @@ _CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypot
 _LIKE = 4
 _FOLDERS = 3
 _IN_FOLDERS = 6
-# What tools put where something random is to be: GNU sed, Python's tempfile, mktemp(1), cc(1).
+# What tools put where something random is to be: GNU sed, Python's tempfile, mktemp(1), cc(1); and, by its process id,
+# what useradd(8) and the like put beside a file that they change.
 _MADE_UP = (
     (re.compile(r"sed[A-Za-z0-9]{6}"), "sed??????"),
     (re.compile(r"tmp[a-z0-9_]{8}"), "tmp????????"),
     (re.compile(r"tmp\.[A-Za-z0-9]{10}"), "tmp.??????????"),
     (re.compile(r"cc[A-Za-z0-9]{6}\.[a-z]{1,3}"), "cc??????.*"),
+    *(
+        (re.compile(rf"{name}\.[0-9]+"), f"{name}.[0-9]*")
+        for name in ("passwd", "group", "shadow", "gshadow", "subuid", "subgid")
+    ),
 )
 _ENCODED = re.compile(r"\\(?:\\|x[0-9a-f]{2})")
 
