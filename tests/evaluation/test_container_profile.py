@@ -66,6 +66,13 @@ def test_an_agent_that_is_root_works_and_is_graded(trials: Trials, container: Ma
     assert outcome.json("contract.json")["id"] == "affidavit/default-container"
 
 
+def test_what_a_contract_lets_it_write_is_as_the_image_has_it(trials: Trials, container: Make) -> None:
+    new = ("/opt/new", "/usr/local/share/new")
+    contract = {"files": {"write": ["/workspace/**", *(f"{folder}/**" for folder in new)]}}
+    outcome = trials(EBPF, container(contract=contract), f"mkdir {' '.join(new)} && {SOLVE}")
+    assert (outcome.verdict, outcome.score) == ("pass", 1.0), outcome.reasons
+
+
 def test_what_it_left_for_the_verifier_is_not_carried_over(trials: Trials, container: Make) -> None:
     trojan = "printf '#!/bin/sh\\necho 42\\n' >/usr/local/bin/cat; chmod +x /usr/local/bin/cat"
     outcome = trials(EBPF, container(), f"{trojan}; echo 41 >/workspace/answer")

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -107,7 +107,7 @@ class OciSandbox:
         if not spec.argv or not spec.argv[0].startswith("/"):
             raise SandboxError(f"the command {list(spec.argv)!r} must begin with an absolute path")
         mounted = [*(one.target for one in spec.mounts), *(one.target for one in spec.shared)]
-        for target in (*spec.writable, *spec.scratch, *mounted):
+        for target in (*_writable(spec), *spec.scratch, *mounted):
             inside = next((top for top in _KERNEL if f"{target}/".startswith(f"{top}/")), None)
             if inside or (spec.host_usr and f"{target}/".startswith("/usr/")):
                 what = "the kernel's" if inside else "the machine's in the host root file system"
@@ -195,7 +195,7 @@ class OciSandbox:
             (disk / name).mkdir()
             (disk / name).chmod(0o755)
         seen_disk = seen(disk)
-        written = () if container else (target for target in spec.writable if target != "/")
+        written = (target for target in _writable(spec) if target != "/")
         places = [Place(merged / target.lstrip("/"), target, True) for target in written]
         for index, target in enumerate(spec.scratch):
             name = f"scratch-{index}"
@@ -300,7 +300,7 @@ class OciSandbox:
         """The folders that must be there for its user."""
         spec = self.spec
         homes = ("/tmp", spec.user.home) if spec.profile == "container" else ()
-        return [target for target in (*spec.writable, *homes, *spec.scratch, spec.cwd) if target != "/"]
+        return [target for target in (*_writable(spec), *homes, *spec.scratch, spec.cwd) if target != "/"]
 
     def _make_points(self, merged: Path) -> None:
         spec = self.spec
@@ -689,6 +689,11 @@ class OciSandbox:
         if launcher.poll() is None and not _ends_within(launcher.pid, 5):
             launcher.kill()
         launcher.wait()
+
+
+def _writable(spec: SandboxSpec) -> Sequence[str]:
+    """The folders that must be made writable: none in a container, where all is."""
+    return () if spec.profile == "container" else spec.writable
 
 
 def _ends_within(child: int, timeout_s: float) -> bool:
