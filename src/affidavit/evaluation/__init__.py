@@ -7,6 +7,7 @@ from affidavit.evaluation.backends import ChooseRuntime, Chosen, ChosenOnce, Tri
 from affidavit.evaluation.entered import EnteredSandbox
 from affidavit.evaluation.errors import RunError
 from affidavit.evaluation.exec_log import Entry, ExecLog
+from affidavit.evaluation.failures import what_failed
 from affidavit.evaluation.grading_run import Work
 from affidavit.evaluation.health import CheckRun, await_health
 from affidavit.evaluation.places import check_places
@@ -93,6 +94,7 @@ __all__ = [
     "take_over",
     "try_backends",
     "warm_tasks",
+    "what_failed",
     "with_images",
     "with_known_workdirs",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from affidavit.contracts import SandboxSettings
 from affidavit.evaluation.active_sandboxes import Interrupted
+from affidavit.evaluation.failures import what_failed
 from affidavit.evaluation.planning import planned_steps
 from affidavit.evaluation.reference_run import Reference
 from affidavit.evaluation.result import RecordFacts, TrialResult, joined
@@ -25,7 +26,6 @@ from affidavit.evidence import StepFacts, bundle_digest
 from affidavit.policy import Footprint
 from affidavit.runs import StepEnd, StepLog, TrialLog, combine_steps, why_last
 from affidavit.sandbox import EarlierChanges, RootFilesystem, files_layer
-from affidavit.trace import one_line
 from affidavit.verification import Judgement, Verdict
 
 
@@ -92,11 +92,14 @@ class _TrialInSteps:
             raise
         except Exception as problem:
             # Whatever it is, and whoever caused it: other trials go on, and what was found stands.
-            return self._broken_off(one_line(problem))
+            return self._broken_off(self._what_failed(problem))
         combined = combine_steps(planned, self._ends, self._plan.task.scoring.passing_score)
         self._log.judged(combined.verdict, combined.score, combined.raw_score)
         self._log.sealed(self._ends[-1].bundle, sum(one.duration_ms for one in self._results))
         return self._result(Verdict(combined.verdict), combined.score, combined.raw_score, combined.reasons)
+
+    def _what_failed(self, problem: Exception) -> str:
+        return what_failed(problem, (self._machinery.state, self._plan.run.folder))
 
     def _prepare(self) -> None:
         """Make ready what the task brings for each step, and find out what the gradings of all steps rest on: what an
@@ -145,7 +148,7 @@ class _TrialInSteps:
             raise
         except Exception as problem:
             if trial.sealed is None:
-                broken = trial.broken_off(one_line(problem))
+                broken = trial.broken_off(self._what_failed(problem))
                 trial.tell(broken.violations, broken.verdict, None)
                 self._results.append(replace(trial.result(broken, None), step=step.name))
                 raise

@@ -19,6 +19,7 @@ import pyarrow as pa
 from affidavit.contracts import Contract, canonical_bytes, compile_settings
 from affidavit.evaluation.active_sandboxes import Interrupted
 from affidavit.evaluation.decoys import Decoys
+from affidavit.evaluation.failures import what_failed
 from affidavit.evaluation.footprints import find_footprint
 from affidavit.evaluation.grading_run import GradingRun, Work
 from affidavit.evaluation.health import HeldStart
@@ -83,7 +84,7 @@ from affidavit.sandbox import (
     pristine_program,
 )
 from affidavit.signing import canonical_json
-from affidavit.trace import model_batches, one_line, trace_batches
+from affidavit.trace import model_batches, trace_batches
 from affidavit.verification import (
     FOOTPRINT,
     AgentRecord,
@@ -130,7 +131,7 @@ def run_trial(plan: TrialPlan, machinery: Machinery, log: TrialLog) -> TrialResu
     except Exception as problem:
         # Whatever it is, and whoever caused it: other trials go on, and what was found stands.
         if trial.sealed is None:
-            judgement = trial.broken_off(why := one_line(problem))
+            judgement = trial.broken_off(why := what_failed(problem, (machinery.state, plan.run.folder)))
             log.aborted(why, judgement.verdict.value, judgement.score)
         else:
             judgement, bundle = trial.sealed
@@ -436,7 +437,7 @@ class Trial:
         except Exception as problem:
             if not condemned or isinstance(problem, Interrupted):
                 raise
-            grade = GradeDocument(None, failed=one_line(problem))
+            grade = GradeDocument(None, failed=what_failed(problem, (self._machinery.state, self._shared.folder)))
         if self._services is not None:
             self._services.finish(partial(self.keep, bundle))
         if grade.failed is not None:

@@ -39,6 +39,7 @@ from affidavit.evaluation import (
     open_workplace,
     prepared_run,
     take_over,
+    what_failed,
 )
 from affidavit.events import AGENT, FIRST, Op, encode_name, is_judged
 from affidavit.evidence import BundleWriter
@@ -57,7 +58,7 @@ from affidavit.sandbox import (
 from affidavit.session.result import ExecResult
 from affidavit.session.users import find_user
 from affidavit.tasks import HealthCheck, Task, load_task
-from affidavit.trace import one_line, trace_batches
+from affidavit.trace import trace_batches
 from affidavit.verification import Judgement
 
 # The sandbox's first process does nothing but wait for orphans. It is root, who has no privileges there either, so that
@@ -194,7 +195,7 @@ class Session:
     def _broke(self, error: BaseException) -> None:
         """Keep an error as the reason why the session ends; what breaks in one that was killed is no other reason."""
         if not self._killed and not isinstance(error, Interrupted):
-            self._why = one_line(error)
+            self._why = what_failed(error, (self._machinery.state, self._ready.trials[0].run.folder))
 
     def _open(self) -> None:
         (plan,) = self._ready.trials
