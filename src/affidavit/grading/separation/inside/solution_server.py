@@ -114,13 +114,9 @@ class Server(frames.Relay):
         session's socket and nothing else that is open here."""
         os.setsid()
         processes.adopt_orphans()
-        keep = connection.fileno()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) != keep:
-                with suppress(OSError):
-                    os.close(int(name))
+        processes.close_all_but(connection.fileno())
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
         os.chdir(os.environ["AFFIDAVIT_WORKDIR"])
         running.run(frames.Connection(connection), opened, os.environ["AFFIDAVIT_WORKDIR"])

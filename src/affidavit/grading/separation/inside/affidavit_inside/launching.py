@@ -13,7 +13,7 @@ import struct
 import sys
 from contextlib import suppress
 
-from . import frames, values, wire
+from . import frames, processes, values, wire
 from .settings import LINKS, Settings
 
 _HEAD = struct.Struct(">cI")
@@ -64,10 +64,7 @@ def receive(launcher):
     for number, stream in enumerate(_STREAMS.unpack(sent[0][2])):
         os.dup2(stream, number)
     # Nothing else that is open here is to be held open by this process.
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2 and int(name) != launcher.fileno():
-            with suppress(OSError):
-                os.close(int(name))
+    processes.close_all_but(launcher.fileno())
     told = b""
     while len(told) < length:
         part = launcher.recv(length - len(told))

@@ -21,6 +21,14 @@ def adopt_orphans():
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def close_all_but(keep):
+    """Let go of every descriptor but the standard streams and one."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != keep:
+            with suppress(OSError):
+                os.close(int(name))
+
+
 class Forked:
     """A child that is a copy of this process, as far as `subprocess.Popen` has to do with one here.
 
